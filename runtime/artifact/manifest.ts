@@ -1,0 +1,145 @@
+// The artifact's manifest: what `llamac compile` writes and the runtime reads. A directory holds manifest.json, one program
+// per variant, weight shards and the tokenizer. The runtime owns these types; the compiler imports them.
+// All offsets and sizes are bytes. Everything is little-endian.
+
+export const manifestFormat = 1
+
+export type ElementType = 'f32' | 'f16' | 'bf16' | 'i32' | 'u32' | 'i8' | 'u8' | 'bool'
+
+/** c + Σ factor·symbol, over the entry's symbols. */
+export interface AffineJson {
+  readonly const: number
+  readonly terms: readonly (readonly [string, number])[]
+}
+
+export interface Manifest {
+  readonly format: typeof manifestFormat
+  readonly generator: string
+  readonly model: string
+  readonly preset?: string
+  readonly config: Readonly<Record<string, unknown>>
+  readonly parameters: number
+  readonly math: 'fast' | 'strict'
+  readonly entries: readonly EntryManifest[]
+  readonly states: readonly StateManifest[]
+  /** Compile-time tables and weights, in file order. Empty `shards` = compiled without weights. */
+  readonly tensors: readonly TensorManifest[]
+  readonly shards: readonly ShardManifest[]
+  /** The runtime takes the first variant whose needs are met. */
+  readonly variants: readonly Variant[]
+  readonly tokenizer?: { readonly file: string; readonly sha256: string }
+}
+
+export interface EntryManifest {
+  readonly name: string
+  readonly doc?: string
+  readonly arguments: readonly (
+    | { readonly kind: 'tensor'; readonly name: string; readonly dtype: ElementType; readonly dims: readonly AffineJson[]; readonly labels: readonly string[];
+        /** Inclusive upper bound of the values of an i32 argument that indexes a table (token ids), checked before a call. */
+        readonly below?: number }
+    | { readonly kind: 'index'; readonly name: string }
+  )[]
+  readonly symbols: readonly { readonly name: string; readonly kind: 'size' | 'index'; readonly min: number; readonly max: number }[]
+  readonly limits: readonly { readonly left: AffineJson; readonly right: number; readonly why: string }[]
+  readonly results: readonly { readonly dtype: ElementType; readonly dims: readonly AffineJson[]; readonly labels: readonly string[] }[]
+  /** What a session may use the entry for: 'prefill' (tokens, start → scores of the next token), 'decode' (the same for one token), 'score', 'encode'. */
+  readonly role?: 'prefill' | 'decode' | 'score' | 'encode'
+}
+
+export interface StateManifest {
+  readonly path: string
+  readonly dtype: ElementType
+  readonly dims: readonly number[]
+  /** Offset in a session's state block (256-aligned) and its size there. */
+  readonly offset: number
+  readonly bytes: number
+}
+
+export interface TensorManifest {
+  /** Weight path, or `table:<hash>` for a compile-time table. */
+  readonly path: string
+  readonly dims: readonly number[]
+  /** Storage format: f32, f16, q8_0, q4_0, q4_1 … */
+  readonly format: string
+  /** `plain` row-major or `r8` (interleaved groups of 8 rows). */
+  readonly layout: string
+  readonly shard: number
+  readonly offset: number
+  readonly bytes: number
+}
+
+export interface ShardManifest {
+  readonly file: string
+  readonly bytes: number
+  /** SHA-256 of every 4 MiB chunk, hex. */
+  readonly chunks: readonly string[]
+}
+
+export type Variant = WasmVariant | WebgpuVariant | ReferenceVariant
+
+export interface WasmVariant {
+  readonly target: 'wasm'
+  /** Features beyond SIMD that the module needs: 'relaxed-simd', 'threads'. */
+  readonly requires: readonly string[]
+  readonly program: string
+  readonly sha256: string
+  readonly memory: {
+    /** Where tensors (weights, tables) start; tensor i lies at `tensors[i].memory`. */
+    readonly tensors: readonly number[]
+    /** One session's states: bytes. Session blocks are laid out from `statesBase` on by the runtime. */
+    readonly stateBytes: number
+    readonly statesBase: number
+    /** Arena and pointer tables; argument and result slots are inside it. */
+    readonly arenaBase: number
+    readonly arenaBytes: number
+    /** Bytes of read-only data (pointer tables) that the module's data segment fills, for information. */
+    readonly dataBytes: number
+  }
+  /** Exported function `name(statesBase, ...symbols)`; arguments and results at these addresses. */
+  readonly entries: Readonly<Record<string, {
+    readonly export: string
+    readonly symbols: readonly string[]
+    readonly arguments: Readonly<Record<string, number>>
+    readonly results: readonly number[]
+  }>>
+}
+
+/** Buffers of a WebGPU program. Weights are bound alone; arena parts and states are `read_write`. */
+export interface WebgpuVariant {
+  readonly target: 'webgpu'
+  readonly requires: readonly string[]
+  /** JSON file with the WGSL modules and the dispatch lists (WebgpuProgram). */
+  readonly program: string
+  readonly sha256: string
+}
+
+export interface WebgpuProgram {
+  readonly modules: readonly { readonly name: string; readonly wgsl: string }[]
+  /**
+   * Every buffer that the program binds. kind 'tensor': filled from tensors[tensor] bytes [offset, offset + bytes).
+   * 'state': one per session. 'arena', 'uniform' (the symbols as i32, in the entry's order, 16-byte padded): one per device.
+   */
+  readonly buffers: readonly (
+    | { readonly kind: 'tensor'; readonly tensor: number; readonly offset: number; readonly bytes: number }
+    | { readonly kind: 'state'; readonly state: number; readonly bytes: number }
+    | { readonly kind: 'arena'; readonly bytes: number }
+    | { readonly kind: 'uniform'; readonly bytes: number }
+  )[]
+  readonly entries: Readonly<Record<string, {
+    readonly symbols: readonly string[]
+    readonly arguments: Readonly<Record<string, { readonly buffer: number; readonly offset: number }>>
+    readonly results: readonly { readonly buffer: number; readonly offset: number }[]
+    readonly dispatches: readonly {
+      readonly module: number
+      /** binding i of group 0 → buffer, with byte range. */
+      readonly bindings: readonly { readonly buffer: number; readonly offset: number; readonly bytes: number }[]
+      /** Workgroups per dimension, each the product of factors ⌈affine / divisor⌉ over the symbols. */
+      readonly workgroups: readonly (readonly { readonly size: AffineJson; readonly divisor: number }[])[]
+    }[]
+  }>>
+}
+
+export interface ReferenceVariant {
+  readonly target: 'reference'
+  readonly requires: readonly string[]
+}
