@@ -38,6 +38,8 @@ export const loopOps = {
   select: ['same', 3, numbers],
   to_f32: ['f32', 1, ['i32', 'bool']], to_f32x4: ['f32x4', 1, ['i32x4', 'boolx4']], to_i32: ['i32', 1, ['f32', 'bool']], to_i32x4: ['i32x4', 1, ['f32x4', 'boolx4']],
   bits_f32: ['f32', 1, ['i32']], bits_f32x4: ['f32x4', 1, ['i32x4']], bits_i32: ['i32', 1, ['f32']], bits_i32x4: ['i32x4', 1, ['f32x4']],
+  /** The IEEE half in the low or high 16 bits of each word, exactly (denormals too). */
+  half_lo_f32: ['f32', 1, ['i32']], half_hi_f32: ['f32', 1, ['i32']], half_lo_f32x4: ['f32x4', 1, ['i32x4']], half_hi_f32x4: ['f32x4', 1, ['i32x4']],
   splat_f32: ['f32x4', 1, ['f32']], splat_i32: ['i32x4', 1, ['i32']], splat_bool: ['boolx4', 1, ['bool']],
   /** Four scalars into a vector. */
   pack_f32: ['f32x4', 4, ['f32']], pack_i32: ['i32x4', 4, ['i32']],
