@@ -1,0 +1,37 @@
+// The harness itself: the software adapter is the expected one, has the guaranteed minimum, and runs a kernel.
+
+import { expect, test } from 'vitest'
+import { createNullGpu, createSoftwareGpu, openDevice } from '../support/dawn.ts'
+
+test('SwiftShader runs a kernel and reads back', async () => {
+  const gpu = await createSoftwareGpu()
+  const adapter = await gpu.requestAdapter()
+  expect(adapter?.info.description).toContain('SwiftShader')
+  const { device, errors } = await openDevice(gpu)
+  expect(device.limits.maxStorageBuffersPerShaderStage).toBe(8)
+  expect(device.limits.maxComputeInvocationsPerWorkgroup).toBe(256)
+  const code = '@group(0) @binding(0) var<storage, read_write> out: array<u32>; @compute @workgroup_size(16) fn main(@builtin(local_invocation_index) i: u32) { out[i] = i * i; }'
+  const pipeline = await device.createComputePipelineAsync({ layout: 'auto', compute: { module: device.createShaderModule({ code }), entryPoint: 'main' } })
+  const buffer = device.createBuffer({ size: 64, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC })
+  const copy = device.createBuffer({ size: 64, usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ })
+  const encoder = device.createCommandEncoder()
+  const pass = encoder.beginComputePass()
+  pass.setPipeline(pipeline)
+  pass.setBindGroup(0, device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries: [{ binding: 0, resource: { buffer } }] }))
+  pass.dispatchWorkgroups(1)
+  pass.end()
+  encoder.copyBufferToBuffer(buffer, 0, copy, 0, 64)
+  device.queue.submit([encoder.finish()])
+  await copy.mapAsync(GPUMapMode.READ)
+  expect([...new Uint32Array(copy.getMappedRange())]).toEqual(Array.from({ length: 16 }, (_, i) => i * i))
+  expect(errors).toEqual([])
+  device.destroy()
+})
+
+test('the null backend refuses a wrong module', async () => {
+  const { device } = await openDevice(await createNullGpu())
+  device.pushErrorScope('validation')
+  device.createShaderModule({ code: 'fn f() -> i32 { return 1.5; }' })
+  expect((await device.popErrorScope())?.message).toContain('abstract-float')
+  device.destroy()
+})
