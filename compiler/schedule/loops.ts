@@ -47,7 +47,7 @@ export const loopOps = {
   lane_f32: ['f32', 2, ['f32x4']], lane_i32: ['i32', 2, ['i32x4']],
   /** Over the four lanes: sum as (0+2)+(1+3). */
   hsum: ['f32', 1, ['f32x4']], hmax: ['f32', 1, ['f32x4']], hmin: ['f32', 1, ['f32x4']],
-  /** acc + Σ over the 4 bytes of each word of signed a times unsigned 7-bit b (both as packed words); exact. */
+  /** dot4(a, b, acc): acc + Σ over the 4 bytes of each word of signed a times unsigned 7-bit b (both as packed words); exact. */
   dot4: ['same', 3, integers],
   /** Low bytes of four lanes into one word, lane 0 lowest. */
   pack_bytes: ['i32', 1, ['i32x4']],
