@@ -1,0 +1,77 @@
+// From ids to text, id by id. Tokens are bytes, and a character may lie across several: bytes go through one streaming UTF-8
+// decoder, so a piece of text never ends inside a character. Special tokens are not shown. SentencePiece puts a space before
+// a text; the one after BOS, or at the very beginning, is taken away again (llama2.c's rule).
+import type { CompactTokenizer } from './compact.ts'
+import { fail } from '../error-codes.ts'
+import { characterBytes } from './byte-alphabet.ts'
+import { spaceMark } from './spm.ts'
+
+export interface StreamingDecoder {
+  /** The text that `id` completes: possibly empty. E_TOKEN_RANGE for an id outside the vocabulary. */
+  push(id: number): string
+  /** What is left at the end: U+FFFD for an unfinished character, else nothing. */
+  end(): string
+}
+
+export interface DecodeOptions {
+  /** Show special tokens by their names. */
+  readonly special?: boolean
+  /** The id before the first one pushed, when the text goes on after others: then no space is taken away (unless it is BOS). */
+  readonly after?: number
+}
+
+const utf8 = new TextEncoder()
+
+/** The bytes of every token, made when first asked for. Special tokens: their names. */
+export function createTokenBytes(tokenizer: CompactTokenizer): (id: number) => Uint8Array {
+  const cache = new Map<number, Uint8Array>()
+  const byteOf = new Map(tokenizer.bytes.map((id, byte) => [id, byte]))
+  const special = new Set(tokenizer.special)
+  function make(id: number): Uint8Array {
+    const piece = tokenizer.pieces[id]
+    if (piece === undefined) fail('E_TOKEN_RANGE', `token ${id} is not in the vocabulary (${tokenizer.pieces.length} tokens)`)
+    const byte = byteOf.get(id)
+    if (byte !== undefined) return Uint8Array.of(byte)
+    if (special.has(id)) return utf8.encode(piece)
+    if (tokenizer.kind === 'spm') return utf8.encode(piece.replaceAll(spaceMark, ' '))
+    const bytes: number[] = []
+    // Added tokens may hold characters outside the byte alphabet, such as a plain space: they stand for themselves.
+    for (const character of piece) {
+      const value = characterBytes.get(character)
+      if (value === undefined) bytes.push(...utf8.encode(character))
+      else bytes.push(value)
+    }
+    return Uint8Array.from(bytes)
+  }
+  return (id) => {
+    let bytes = cache.get(id)
+    if (!bytes) cache.set(id, (bytes = make(id)))
+    return bytes
+  }
+}
+
+/** `bytesOf` from createTokenBytes. */
+export function createDecoder(
+  tokenizer: CompactTokenizer,
+  bytesOf: (id: number) => Uint8Array,
+  options: DecodeOptions = {},
+): StreamingDecoder {
+  const special = new Set(tokenizer.special)
+  const stripsSpace = tokenizer.kind === 'spm' && tokenizer.addPrefixSpace
+  let atStart = stripsSpace && (options.after === undefined || options.after === tokenizer.bos)
+  // Without ignoreBOM a text that begins with U+FEFF would lose it.
+  const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
+  return {
+    push(id) {
+      let bytes = bytesOf(id)
+      if (special.has(id)) {
+        if (stripsSpace && id === tokenizer.bos) atStart = true
+        return options.special ? decoder.decode(bytes, { stream: true }) : ''
+      }
+      if (atStart && bytes[0] === 0x20) bytes = bytes.subarray(1)
+      atStart = false
+      return decoder.decode(bytes, { stream: true })
+    },
+    end: () => decoder.decode(),
+  }
+}

@@ -1,0 +1,44 @@
+// SentencePiece BPE: characters are joined by the score of the piece they make; a character without a piece falls back to
+// the tokens of its UTF-8 bytes. Spaces are '▁' inside pieces.
+import type { CompactTokenizer } from './compact.ts'
+import { fail } from '../error-codes.ts'
+import { mergePairs } from './merge.ts'
+
+export const spaceMark = '▁'
+
+/** Encodes one stretch of ordinary text (no special tokens inside, well-formed). */
+export type Encode = (text: string, out: number[]) => void
+
+/** Throws E_TOKENIZER later, when a character has neither piece nor bytes nor an unknown token. */
+export function createSpmEncoder(tokenizer: CompactTokenizer): Encode {
+  const hidden = new Set([...tokenizer.special, ...tokenizer.bytes])
+  const ids = new Map<string, number>()
+  let longest = 0
+  for (const [id, piece] of tokenizer.pieces.entries()) {
+    if (hidden.has(id) || ids.has(piece)) continue
+    ids.set(piece, id)
+    longest = Math.max(longest, piece.length)
+  }
+  const scores = tokenizer.scores ?? []
+  const utf8 = new TextEncoder()
+
+  return (text, out) => {
+    const marked = text.replaceAll(' ', spaceMark)
+    const starts: number[] = []
+    for (let at = 0; at < marked.length; at += marked.codePointAt(at)! > 0xffff ? 2 : 1) starts.push(at)
+    starts.push(marked.length)
+    const merged = mergePairs(starts, (from, _, to) => {
+      if (to - from > longest) return NaN
+      const id = ids.get(marked.slice(from, to))
+      return id === undefined ? NaN : (scores[id] ?? 0)
+    })
+    for (let i = 0; i + 1 < merged.length; i++) {
+      const piece = marked.slice(merged[i]!, merged[i + 1]!)
+      const id = ids.get(piece)
+      if (id !== undefined) out.push(id)
+      else if (tokenizer.bytes.length === 256) for (const byte of utf8.encode(piece)) out.push(tokenizer.bytes[byte]!)
+      else if (tokenizer.unknown !== undefined) out.push(tokenizer.unknown)
+      else fail('E_TOKENIZER', `no token for ${JSON.stringify(piece)}, and the vocabulary has neither byte tokens nor an unknown token`)
+    }
+  }
+}
