@@ -1,0 +1,24 @@
+// The r8 layout that f16 and bf16 share: for each k four words, word i = half of row i | half of row 4+i << 16 (16 bytes).
+// One vector load then gives rows 0..3 in the low and rows 4..7 in the high halves of its lanes.
+
+import { readHalves, writeHalves } from './words.ts'
+
+export function packHalves(plainRows: Uint8Array, K: number, out: Uint8Array): void {
+  const rows = readHalves(plainRows)
+  writeHalves(out, (halves) => {
+    for (let row = 0; row < 8; row++) {
+      const lane = (row & 3) * 2 + (row >> 2)
+      for (let k = 0; k < K; k++) halves[k * 8 + lane] = rows[row * K + k]!
+    }
+  })
+}
+
+export function unpackHalves(packed: Uint8Array, K: number, out: Uint8Array): void {
+  const halves = readHalves(packed)
+  writeHalves(out, (rows) => {
+    for (let row = 0; row < 8; row++) {
+      const lane = (row & 3) * 2 + (row >> 2)
+      for (let k = 0; k < K; k++) rows[row * K + k] = halves[k * 8 + lane]!
+    }
+  })
+}

@@ -1,0 +1,52 @@
+// The two 16-bit floats, converted on bit patterns with round-half-to-even: IEEE binary16 and bfloat16.
+// Decoding binary16 goes through a table of all 65,536 patterns. NaNs stay NaNs and are made quiet.
+
+const floatBits = new Uint32Array(1)
+const floatValue = new Float32Array(floatBits.buffer)
+
+function decodeHalf(half: number): number {
+  const sign = half & 0x8000 ? -1 : 1
+  const exponent = (half >> 10) & 0x1f
+  const fraction = half & 0x3ff
+  if (exponent === 0) return sign * fraction * 2 ** -24
+  if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY
+  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15)
+}
+
+const halfTable = Float32Array.from({ length: 65536 }, (_, half) => decodeHalf(half))
+
+/** The value of a binary16 pattern. */
+export const f16ToNumber = (half: number): number => halfTable[half]!
+
+/** The binary16 pattern nearest to a float32 bit pattern, ties to even. */
+export function f16FromBits(bits: number): number {
+  const sign = (bits >>> 16) & 0x8000
+  const magnitude = bits & 0x7fffffff
+  if (magnitude > 0x7f800000) return sign | 0x7e00
+  // 65520 is the middle between the largest half and the next power of two: from there on it rounds to infinity.
+  if (magnitude >= 0x477ff000) return sign | 0x7c00
+  if (magnitude >= 0x38800000) {
+    const rebased = magnitude - 0x38000000
+    return sign | ((rebased + 0xfff + ((rebased >>> 13) & 1)) >>> 13)
+  }
+  if (magnitude < 0x33000000) return sign
+  // A denormal half: the 24-bit significand shifted so that one unit is 2^-24.
+  const significand = (magnitude & 0x7fffff) | 0x800000
+  const shift = 126 - (magnitude >>> 23)
+  const kept = significand >>> shift
+  const rest = significand & ((1 << shift) - 1)
+  const middle = 1 << (shift - 1)
+  return sign | (kept + (rest > middle || (rest === middle && (kept & 1)) ? 1 : 0))
+}
+
+/** The binary16 pattern nearest to a float32 value. */
+export function f16FromNumber(value: number): number {
+  floatValue[0] = value
+  return f16FromBits(floatBits[0]!)
+}
+
+/** The bfloat16 pattern nearest to a float32 bit pattern, ties to even. */
+export function bf16FromBits(bits: number): number {
+  if ((bits & 0x7fffffff) > 0x7f800000) return (bits >>> 16) | 0x40
+  return (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16
+}
