@@ -1,0 +1,204 @@
+// The meaning of the loop IR, executable: an evaluator on 32-bit words, against which both targets are tested. A function is
+// turned into closures; with barriers into generators, so that the invocations of a workgroup run in lock step between
+// barriers. f32 arithmetic rounds after every operation (madd twice); exp and its kin are correctly rounded, so targets agree
+// within a tolerance only. Accesses out of range throw `internal:`. Fresh scratch memory holds NaNs.
+
+import { evaluate as evaluateAffine } from '../../dsl/affine.ts'
+import { combine, type Value } from './evaluate-ops.ts'
+import type { LoopExpr, LoopFunction, LoopStmt, LoopType } from './loops.ts'
+
+export interface LoopCall {
+  /** Memory of each operand, 4-byte words; scratch operands are allocated where undefined. */
+  readonly memory: readonly (Int32Array | Float32Array | undefined)[]
+  readonly symbols?: Readonly<Record<string, number>>
+  /** Row block, for functions with `rows`; default all rows. */
+  readonly from?: number
+  readonly to?: number
+}
+
+interface Frame {
+  readonly words: readonly { readonly i32: Int32Array; readonly f32: Float32Array }[]
+  readonly values: Value[]
+  readonly builtins: Readonly<Record<string, number>>
+}
+
+type Run = (frame: Frame) => void
+type Step = (frame: Frame) => Generator<void, void>
+type Either = (frame: Frame) => Generator<void, void> | undefined
+type Get = (frame: Frame) => Value
+
+/** Runs the function once: all workgroups of its grid, all invocations, or one call on WASM's terms where the grid is empty. */
+export function evaluateLoops(fn: LoopFunction, call: LoopCall): void {
+  const symbols = call.symbols ?? {}
+  const compile = compiler(fn, symbols)
+  const body = hasBarrier(fn.body) ? { steps: compile.steps(fn.body) } : { run: compile.run(fn.body) }
+  const size = (d: number) =>
+    (fn.grid[d] ?? []).reduce((n, f) => n * Math.ceil(evaluateAffine(f.size, symbols) / f.divisor), 1)
+  const rows = fn.rows ? evaluateAffine(fn.rows.count, symbols) : 0
+  const range = { from: call.from ?? 0, to: call.to ?? rows }
+  for (let z = 0; z < size(2); z++) {
+    for (let y = 0; y < size(1); y++) {
+      for (let x = 0; x < size(0); x++) {
+        const words = fn.operands.map((o, i) => memoryOf(o, call.memory[i]))
+        const frames = Array.from({ length: fn.workgroup }, (_, invocation): Frame => {
+          return { words, values: [], builtins: { ...range, invocation, group_x: x, group_y: y, group_z: z } }
+        })
+        if (body.run) for (const frame of frames) body.run(frame)
+        else lockStep(frames.map((frame) => body.steps!(frame)), fn.name)
+      }
+    }
+  }
+}
+
+function memoryOf(operand: LoopFunction['operands'][number], given: Int32Array | Float32Array | undefined) {
+  const words = given ?? (operand.memory.kind === 'scratch' ? new Int32Array(operand.memory.words).fill(0x7fc0dead) : undefined)
+  if (!words) throw new Error(`internal: no memory for the operand ${operand.name}`)
+  return { i32: new Int32Array(words.buffer, words.byteOffset, words.length), f32: new Float32Array(words.buffer, words.byteOffset, words.length) }
+}
+
+function lockStep(invocations: readonly Generator<void, void>[], name: string): void {
+  for (;;) {
+    const done = invocations.map((g) => g.next().done === true)
+    if (done.every((d) => d)) return
+    if (done.some((d) => d)) throw new Error(`internal: ${name}: only some invocations reached a barrier`)
+  }
+}
+
+const hasBarrier = (body: readonly LoopStmt[]): boolean =>
+  body.some((s) => s.kind === 'barrier' || (s.kind === 'loop' && hasBarrier(s.body)) || (s.kind === 'if' && (hasBarrier(s.yes) || hasBarrier(s.no ?? []))))
+
+function compiler(fn: LoopFunction, symbols: Readonly<Record<string, number>>) {
+  const slots = new Map<string, number>()
+  const slot = (name: string) => slots.get(name) ?? (slots.set(name, slots.size), slots.size - 1)
+
+  function expr(e: LoopExpr): Get {
+    switch (e.kind) {
+      case 'const': {
+        const value: Value = e.type.endsWith('x4') ? [e.value, e.value, e.value, e.value] : e.value
+        return () => value
+      }
+      case 'local': {
+        const at = slot(e.name)
+        return (frame) => frame.values[at]!
+      }
+      case 'symbol': {
+        const value = symbols[e.name]
+        if (value === undefined) throw new Error(`internal: no value for the symbol ${e.name}`)
+        return () => value
+      }
+      case 'builtin':
+        return (frame) => frame.builtins[e.name]!
+      case 'load': {
+        const at = address(e, e.type, e.operand)
+        const view = e.type.startsWith('f32') ? 'f32' : 'i32'
+        if (!e.type.endsWith('x4')) return (frame) => frame.words[e.operand]![view][at(frame)]!
+        return (frame) => {
+          const start = at(frame)
+          return Array.from(frame.words[e.operand]![view].subarray(start, start + 4))
+        }
+      }
+      case 'op': {
+        const args = e.args.map(expr)
+        const apply = combine(e.op, e.args.map((a) => a.type))
+        if (args.length === 1) return (frame) => apply(args[0]!(frame))
+        if (args.length === 2) return (frame) => apply(args[0]!(frame), args[1]!(frame))
+        return (frame) => apply(...args.map((a) => a(frame)))
+      }
+    }
+  }
+
+  function address(e: { at: LoopExpr; offset: number; aligned?: boolean }, type: LoopType, operand: number): (frame: Frame) => number {
+    const at = expr(e.at)
+    const width = type.endsWith('x4') ? 4 : 1
+    return (frame) => {
+      const word = (at(frame) as number) + e.offset
+      const length = frame.words[operand]!.i32.length
+      if (word < 0 || word + width > length) {
+        throw new Error(`internal: ${fn.name}: words ${word}…${word + width - 1} of ${fn.operands[operand]!.name}, which has ${length}`)
+      }
+      if (e.aligned && word % 4 !== 0) throw new Error(`internal: ${fn.name}: word ${word} of ${fn.operands[operand]!.name} is not aligned`)
+      return word
+    }
+  }
+
+  /** A statement without barriers. */
+  function simple(s: LoopStmt): Run {
+    switch (s.kind) {
+      case 'let':
+      case 'set': {
+        const [at, value] = [slot(s.name), expr(s.value)]
+        return (frame) => {
+          frame.values[at] = value(frame)
+        }
+      }
+      case 'store': {
+        const at = address(s, s.value.type, s.operand)
+        const value = expr(s.value)
+        const view = s.value.type.startsWith('f32') ? 'f32' : 'i32'
+        return (frame) => {
+          const stored = value(frame)
+          const word = at(frame)
+          if (typeof stored === 'number') frame.words[s.operand]![view][word] = stored
+          else frame.words[s.operand]![view].set(stored, word)
+        }
+      }
+      case 'loop': {
+        const [at, from, to, body] = [slot(s.variable), expr(s.from), expr(s.to), run(s.body)]
+        return (frame) => {
+          const last = to(frame) as number
+          for (let k = from(frame) as number; k < last; k += s.step) {
+            frame.values[at] = k
+            body(frame)
+          }
+        }
+      }
+      case 'if': {
+        const [condition, yes, no] = [expr(s.condition), run(s.yes), run(s.no ?? [])]
+        return (frame) => (condition(frame) ? yes(frame) : no(frame))
+      }
+      case 'barrier':
+        throw new Error('internal: barrier outside lock step')
+    }
+  }
+
+  function run(body: readonly LoopStmt[]): Run {
+    const list = body.map(simple)
+    return (frame) => {
+      for (const statement of list) statement(frame)
+    }
+  }
+
+  function steps(body: readonly LoopStmt[]): Step {
+    const list = body.map((s): Either => (hasBarrier([s]) ? stepped(s) : (simple(s) as Either)))
+    return function* (frame) {
+      for (const statement of list) {
+        const inner = statement(frame)
+        if (inner) yield* inner
+      }
+    }
+  }
+
+  function stepped(s: LoopStmt): Step {
+    if (s.kind === 'loop') {
+      const [at, from, to, body] = [slot(s.variable), expr(s.from), expr(s.to), steps(s.body)]
+      return function* (frame) {
+        const last = to(frame) as number
+        for (let k = from(frame) as number; k < last; k += s.step) {
+          frame.values[at] = k
+          yield* body(frame)
+        }
+      }
+    }
+    if (s.kind === 'if') {
+      const [condition, yes, no] = [expr(s.condition), steps(s.yes), steps(s.no ?? [])]
+      return function* (frame) {
+        yield* condition(frame) ? yes(frame) : no(frame)
+      }
+    }
+    return function* () {
+      yield
+    }
+  }
+
+  return { run, steps }
+}
