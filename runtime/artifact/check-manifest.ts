@@ -1,0 +1,198 @@
+// What a manifest, a WebGPU program and a tokenizer file must look like before anything is allocated from their numbers:
+// first the shapes, then the relations (offsets inside files, addresses inside memory, indexes inside lists).
+import type { CompactTokenizer } from '../tokenizer/compact.ts'
+import { fail } from '../error-codes.ts'
+import { manifestFormat } from './manifest.ts'
+import type { Manifest, WasmVariant, WebgpuProgram } from './manifest.ts'
+import { anything, integer, listOf, mapOf, matching, object, oneOf, optional, pair, tagged, text } from './shape.ts'
+
+/** Bytes under one SHA-256 of a shard. */
+export const chunkBytes = 4 * 1024 * 1024
+
+const number = integer(Number.MIN_SAFE_INTEGER)
+const size = integer(0)
+const address = integer(0, 0xffffffff)
+const hash = matching(/^[0-9a-f]{64}$/, 'a SHA-256 in lower-case hex')
+/** A plain file name: nothing in a manifest may point outside its folder. */
+const fileName = matching(/^(?!\.)[A-Za-z0-9_.-]{1,200}$/, 'a plain file name')
+const elementType = oneOf('f32', 'f16', 'bf16', 'i32', 'u32', 'i8', 'u8', 'bool')
+const affine = object({ const: number, terms: listOf(pair(text, number)) })
+const tensorValue = object({ dtype: elementType, dims: listOf(affine), labels: listOf(text) })
+
+const entry = object({
+  name: text,
+  doc: optional(text),
+  arguments: listOf(tagged('kind', {
+    tensor: object({ name: text, dtype: elementType, dims: listOf(affine), labels: listOf(text), below: optional(size) }),
+    index: object({ name: text }),
+  })),
+  symbols: listOf(object({ name: text, kind: oneOf('size', 'index'), min: number, max: number })),
+  limits: listOf(object({ left: affine, right: number, why: text })),
+  results: listOf(tensorValue),
+  role: optional(oneOf('prefill', 'decode', 'score', 'encode')),
+})
+
+const program = { requires: listOf(text), program: fileName, sha256: hash }
+const variant = tagged('target', {
+  wasm: object({
+    ...program,
+    memory: object({
+      tensors: listOf(address), stateBytes: address, statesBase: address, arenaBase: address, arenaBytes: address, dataBytes: address,
+    }),
+    entries: mapOf(object({ export: text, symbols: listOf(text), arguments: mapOf(address), results: listOf(address) })),
+  }),
+  webgpu: object(program),
+  reference: object({ requires: listOf(text) }),
+})
+
+const manifest = object({
+  generator: text,
+  model: text,
+  preset: optional(text),
+  config: mapOf(anything),
+  parameters: size,
+  math: oneOf('fast', 'strict'),
+  entries: listOf(entry),
+  states: listOf(object({ path: text, dtype: elementType, dims: listOf(size), offset: size, bytes: size })),
+  tensors: listOf(object({ path: text, dims: listOf(size), format: text, layout: text, shard: size, offset: size, bytes: size })),
+  shards: listOf(object({ file: fileName, bytes: size, chunks: listOf(hash) })),
+  variants: listOf(variant),
+  tokenizer: optional(object({ file: fileName, sha256: hash })),
+})
+
+const bad = (message: string): never => fail('E_ARTIFACT_MANIFEST', `manifest.json: ${message}`)
+
+/** E_ARTIFACT_FORMAT for another format number, E_ARTIFACT_MANIFEST for anything else that is wrong. */
+export function checkManifest(value: unknown): Manifest {
+  object({ format: size })(value, 'manifest.json')
+  const format = (value as { format: number }).format
+  if (format !== manifestFormat) {
+    fail('E_ARTIFACT_FORMAT', `the artifact has format ${format}, this runtime reads format ${manifestFormat}: compile it again`)
+  }
+  manifest(value, 'manifest')
+  const checked = value as Manifest
+  checkWeights(checked)
+  for (const item of checked.variants) if (item.target === 'wasm') checkWasm(item, checked)
+  const names = new Set(checked.entries.map(({ name }) => name))
+  if (names.size !== checked.entries.length) bad('two entries have the same name')
+  for (const item of checked.entries) checkEntry(item)
+  return checked
+}
+
+/** Every affine of an entry uses only its symbols; index arguments are symbols. */
+function checkEntry(item: Manifest['entries'][number]): void {
+  const symbols = new Set(item.symbols.map(({ name }) => name))
+  const tensors = item.arguments.flatMap((argument) => (argument.kind === 'tensor' ? argument.dims : []))
+  for (const dim of [...tensors, ...item.results.flatMap(({ dims }) => dims), ...item.limits.map(({ left }) => left)]) {
+    for (const [name] of dim.terms) if (!symbols.has(name)) bad(`entry ${item.name} uses the unknown symbol ${name}`)
+  }
+  for (const { kind, name } of item.arguments) {
+    if (kind === 'index' && !symbols.has(name)) bad(`the index ${name} of entry ${item.name} is not among its symbols`)
+  }
+}
+
+function checkWeights({ shards, tensors }: Manifest): void {
+  for (const { file, bytes, chunks } of shards) {
+    if (chunks.length !== Math.ceil(bytes / chunkBytes)) bad(`${file} has ${bytes} bytes but ${chunks.length} chunk hashes`)
+  }
+  if (shards.length === 0) return
+  let last = { shard: 0, end: 0 }
+  for (const { path, shard, offset, bytes } of tensors) {
+    const file = shards[shard]
+    if (!file || offset + bytes > file.bytes) bad(`the tensor ${path} lies outside its shard`)
+    if (offset % 256 !== 0) bad(`the tensor ${path} does not start at a multiple of 256`)
+    if (shard < last.shard || (shard === last.shard && offset < last.end)) bad(`the tensor ${path} is out of order or overlaps another`)
+    last = { shard, end: offset + bytes }
+  }
+}
+
+function checkWasm(item: WasmVariant, { tensors, states, entries }: Manifest): void {
+  const { memory } = item
+  if (memory.tensors.length !== tensors.length) bad(`${memory.tensors.length} addresses for ${tensors.length} tensors`)
+  if (memory.statesBase % 256 !== 0) bad('statesBase is not a multiple of 256')
+  if (memory.arenaBase + memory.arenaBytes > memory.statesBase) bad('the arena reaches into the states')
+  for (const [index, { path, bytes }] of tensors.entries()) {
+    const at = memory.tensors[index]!
+    if (at % 16 !== 0 || at + bytes > memory.statesBase) bad(`the tensor ${path} has no place in memory`)
+    if (at < memory.arenaBase + memory.arenaBytes && memory.arenaBase < at + bytes) bad(`the tensor ${path} overlaps the arena`)
+  }
+  for (const { path, offset, bytes } of states) if (offset + bytes > memory.stateBytes) bad(`the state ${path} lies outside its block`)
+  for (const { name, arguments: given, results } of entries) {
+    const at = Object.hasOwn(item.entries, name) ? item.entries[name]! : bad(`the WASM program lacks the entry ${name}`)
+    for (const argument of given) {
+      if (argument.kind === 'tensor' && !Object.hasOwn(at.arguments, argument.name)) bad(`entry ${name} has no place for ${argument.name}`)
+    }
+    if (at.results.length !== results.length) bad(`entry ${name} has ${results.length} results but ${at.results.length} places`)
+  }
+}
+
+const place = object({ buffer: size, offset: size })
+const webgpuProgram = object({
+  modules: listOf(object({ name: text, wgsl: text })),
+  buffers: listOf(tagged('kind', {
+    tensor: object({ tensor: size, offset: size, bytes: size }),
+    state: object({ state: size, bytes: size }),
+    arena: object({ bytes: size }),
+    uniform: object({ bytes: size }),
+  })),
+  entries: mapOf(object({
+    symbols: listOf(text),
+    arguments: mapOf(place),
+    results: listOf(place),
+    dispatches: listOf(object({
+      module: size,
+      bindings: listOf(object({ buffer: size, offset: size, bytes: size })),
+      workgroups: listOf(listOf(object({ size: affine, divisor: integer(1) }))),
+    })),
+  })),
+})
+
+/** E_ARTIFACT_MANIFEST when a list, range or index of the program is wrong. */
+export function checkWebgpuProgram(value: unknown, { tensors, states, entries }: Manifest): WebgpuProgram {
+  webgpuProgram(value, 'program')
+  const { buffers, modules, entries: found } = value as WebgpuProgram
+  const inside = (buffer: number, offset: number, bytes: number): boolean => {
+    const target = buffers[buffer]
+    return target !== undefined && offset + bytes <= Math.ceil(target.bytes / 4) * 4
+  }
+  for (const buffer of buffers) {
+    if (buffer.kind === 'tensor' && !(buffer.offset + buffer.bytes <= (tensors[buffer.tensor]?.bytes ?? -1))) bad('a buffer lies outside its tensor')
+    if (buffer.kind === 'state' && !(buffer.state < states.length)) bad('a buffer belongs to no state')
+  }
+  for (const { name, results } of entries) {
+    const entryProgram = Object.hasOwn(found, name) ? found[name]! : bad(`the WebGPU program lacks the entry ${name}`)
+    if (entryProgram.results.length !== results.length) bad(`entry ${name} has ${results.length} results but ${entryProgram.results.length} places`)
+    for (const { buffer, offset } of [...entryProgram.results, ...Object.values(entryProgram.arguments)]) {
+      if (!inside(buffer, offset, 0)) bad(`entry ${name} has an argument or result outside its buffer`)
+    }
+    for (const { module, bindings, workgroups } of entryProgram.dispatches) {
+      if (module >= modules.length) bad(`entry ${name} uses a module that is not there`)
+      if (workgroups.length > 3) bad(`entry ${name} has a dispatch of ${workgroups.length} dimensions`)
+      for (const { buffer, offset, bytes } of bindings) if (!inside(buffer, offset, bytes)) bad(`entry ${name} binds a range outside its buffer`)
+    }
+  }
+  return value as WebgpuProgram
+}
+
+const tokenId = integer(0)
+const finite = (value: unknown, path: string): void => {
+  if (typeof value !== 'number') fail('E_ARTIFACT_MANIFEST', `${path}: expected a number`)
+}
+const tokenizer = object({
+  kind: oneOf('spm', 'bpe'),
+  pieces: listOf(text),
+  scores: optional(listOf(finite)),
+  merges: optional(listOf(text)),
+  split: optional(text),
+  special: listOf(tokenId),
+  bytes: listOf(tokenId),
+  bos: optional(tokenId),
+  eos: optional(tokenId),
+  unknown: optional(tokenId),
+})
+
+/** E_ARTIFACT_MANIFEST. */
+export function checkTokenizer(value: unknown): CompactTokenizer {
+  tokenizer(value, 'tokenizer')
+  return value as CompactTokenizer
+}

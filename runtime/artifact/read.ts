@@ -1,0 +1,132 @@
+// Opening an artifact: the manifest is checked at once; programs, tokenizer and weights when they are first used, each against
+// its SHA-256. Weights stream through in 4 MiB chunks: a chunk is handed out only after its hash was right, and no more than
+// a few chunks are in memory at a time.
+import type { CompactTokenizer } from '../tokenizer/compact.ts'
+import { checkAborted, fail } from '../error-codes.ts'
+import { checkManifest, checkTokenizer, chunkBytes } from './check-manifest.ts'
+import type { Manifest } from './manifest.ts'
+import { parseJson } from './shape.ts'
+import { openSource } from './sources.ts'
+import type { ArtifactSource } from './sources.ts'
+
+export interface LoadProgress {
+  readonly type: 'weights'
+  /** Bytes so far and altogether. */
+  readonly loaded: number
+  readonly total: number
+}
+
+export interface LoadOptions {
+  readonly signal?: AbortSignal | undefined
+  readonly onProgress?: ((event: LoadProgress) => void) | undefined
+}
+
+/** Takes bytes [offset, offset + bytes.length) of a tensor. Must copy what it keeps before it returns. */
+export type TensorSink = (tensor: number, offset: number, bytes: Uint8Array<ArrayBuffer>) => void
+
+export interface Artifact {
+  readonly manifest: Manifest
+  /** For messages. */
+  readonly where: string
+  /** A program's bytes. E_ARTIFACT_HASH. */
+  program(variant: { readonly program: string; readonly sha256: string }, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>>
+  /** Undefined when the artifact has none. */
+  tokenizer(signal?: AbortSignal): Promise<CompactTokenizer | undefined>
+  /** Every tensor's bytes in file order. E_NO_WEIGHTS, E_ARTIFACT_HASH, E_ARTIFACT_SIZE, E_ARTIFACT_FILE, E_ABORTED. */
+  loadTensors(sink: TensorSink, options?: LoadOptions): Promise<void>
+}
+
+/** E_ARTIFACT_FILE, E_ARTIFACT_FORMAT, E_ARTIFACT_MANIFEST, E_ABORTED. */
+export async function readArtifact(source: ArtifactSource, signal?: AbortSignal): Promise<Artifact> {
+  const files = await openSource(source)
+  const manifest = checkManifest(parseJson(await files.read('manifest.json', signal), 'manifest.json'))
+
+  async function readChecked(name: string, sha256: string, abort: AbortSignal | undefined): Promise<Uint8Array<ArrayBuffer>> {
+    const bytes = await files.read(name, abort)
+    await checkHash(bytes, sha256, name)
+    return bytes
+  }
+
+  return {
+    manifest,
+    where: files.where,
+    program: (variant, abort) => readChecked(variant.program, variant.sha256, abort),
+    async tokenizer(abort) {
+      if (!manifest.tokenizer) return undefined
+      const { file, sha256 } = manifest.tokenizer
+      return checkTokenizer(parseJson(await readChecked(file, sha256, abort), file))
+    },
+    async loadTensors(sink, { signal: abort, onProgress } = {}) {
+      const { shards, tensors } = manifest
+      if (shards.length === 0 && tensors.some(({ bytes }) => bytes > 0)) {
+        fail('E_NO_WEIGHTS', `${files.where} was compiled without weights: compile it with --weights`)
+      }
+      const total = shards.reduce((sum, { bytes }) => sum + bytes, 0)
+      let loaded = 0
+      let tensor = 0 // the first that may still lack bytes: tensors are in file order
+      for (const [shard, { file, bytes: size, chunks }] of shards.entries()) {
+        let start = 0
+        for await (const chunk of inChunks(files.stream(file, abort))) {
+          const expected = chunks[start / chunkBytes]
+          if (expected === undefined || start + chunk.length > size) fail('E_ARTIFACT_SIZE', `${file} is longer than ${size} bytes`)
+          if (chunk.length < Math.min(chunkBytes, size - start)) fail('E_ARTIFACT_SIZE', `${file} ends after ${start + chunk.length} of ${size} bytes`)
+          await checkHash(chunk, expected, `${file}, byte ${start} and on`)
+          checkAborted(abort)
+          const end = start + chunk.length
+          while (tensor < tensors.length) {
+            const { shard: at, offset, bytes } = tensors[tensor]!
+            if (at !== shard || offset >= end) break
+            const from = Math.max(offset, start)
+            const to = Math.min(offset + bytes, end)
+            if (to > from) sink(tensor, from - offset, chunk.subarray(from - start, to - start))
+            if (offset + bytes > end) break
+            tensor++
+          }
+          start = end
+          loaded += chunk.length
+          onProgress?.({ type: 'weights', loaded, total })
+        }
+        if (start < size) fail('E_ARTIFACT_SIZE', `${file} ends after ${start} of ${size} bytes`)
+        while (tensor < tensors.length && tensors[tensor]!.shard === shard) tensor++ // empty tensors at the end of the shard
+      }
+    },
+  }
+}
+
+/** The same bytes in pieces of exactly chunkBytes, but the last. Pieces that already fit are passed on without a copy. */
+async function* inChunks(pieces: AsyncIterable<Uint8Array<ArrayBuffer>>): AsyncIterable<Uint8Array<ArrayBuffer>> {
+  let buffer: Uint8Array<ArrayBuffer> | undefined
+  let filled = 0
+  for await (const piece of pieces) {
+    let at = 0
+    while (at < piece.length) {
+      if (filled === 0 && piece.length - at >= chunkBytes) {
+        yield piece.subarray(at, at + chunkBytes)
+        at += chunkBytes
+        continue
+      }
+      buffer ??= new Uint8Array(chunkBytes)
+      const take = Math.min(chunkBytes - filled, piece.length - at)
+      buffer.set(piece.subarray(at, at + take), filled)
+      filled += take
+      at += take
+      if (filled === chunkBytes) {
+        yield buffer
+        filled = 0
+      }
+    }
+  }
+  if (filled > 0) yield buffer!.subarray(0, filled)
+}
+
+/** SHA-256 in lower-case hex. E_INSECURE_CONTEXT where the page may not use crypto.subtle. */
+export async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+  const subtle = globalThis.crypto?.subtle
+  if (!subtle) fail('E_INSECURE_CONTEXT', 'weights cannot be verified here: serve the page over https or from localhost')
+  const digest = new Uint8Array(await subtle.digest('SHA-256', bytes))
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('')
+}
+
+async function checkHash(bytes: Uint8Array<ArrayBuffer>, expected: string, what: string): Promise<void> {
+  if ((await sha256(bytes)) !== expected) fail('E_ARTIFACT_HASH', `${what}: the bytes are not those that the compiler wrote`)
+}

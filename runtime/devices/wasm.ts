@@ -1,0 +1,202 @@
+// Runs a WASM program: one memory that holds tensors, arena and the sessions' state blocks, one call per entry. The memory
+// grows by whole state blocks; blocks of disposed sessions are zeroed and used again. In steady state a call allocates nothing
+// but the arrays of its results.
+import type { Artifact, LoadOptions } from '../artifact/read.ts'
+import { elementCount } from '../artifact/affine.ts'
+import type { EntryManifest, WasmVariant } from '../artifact/manifest.ts'
+import { checkAborted, fail } from '../error-codes.ts'
+import type { ArgumentArray, Device, ResultArray, States } from './device.ts'
+import { relaxedSimdWorks } from './relaxed-simd.ts'
+
+const pageBytes = 65536
+const maxPages = 65536
+const blockAlignment = 256
+
+/** Why a variant cannot run here, or undefined when it can. */
+export async function wasmUnmet(variant: WasmVariant): Promise<string | undefined> {
+  if (typeof WebAssembly === 'undefined') return 'there is no WebAssembly'
+  for (const feature of variant.requires) {
+    if (feature === 'relaxed-simd') {
+      if (!(await relaxedSimdWorks())) return 'relaxed SIMD is missing or computes wrong numbers'
+    } else return `the runtime does not offer ${feature}`
+  }
+  return undefined
+}
+
+type Program = (statesBase: number, ...symbols: number[]) => void
+
+class WasmStates implements States {
+  readonly base: number
+  readonly #release: (base: number) => void
+  #live = true
+
+  constructor(base: number, release: (base: number) => void) {
+    this.base = base
+    this.#release = release
+  }
+
+  get live(): boolean {
+    return this.#live
+  }
+
+  dispose(): void {
+    if (!this.#live) return
+    this.#live = false
+    this.#release(this.base)
+  }
+}
+
+/**
+ * Compiles the program, loads the weights, and gives the device. E_CSP, E_OUT_OF_MEMORY, E_DEVICE, and what
+ * Artifact.loadTensors raises.
+ */
+export async function createWasmDevice(artifact: Artifact, variant: WasmVariant, options: LoadOptions = {}): Promise<Device> {
+  const { memory: layout } = variant
+  const memory = createMemory(layout.statesBase)
+  const module = await compile(await artifact.program(variant, options.signal))
+  checkAborted(options.signal)
+  const instance = await WebAssembly.instantiate(module, { env: { memory } }).catch((cause: unknown) =>
+    fail('E_DEVICE', `the WASM program does not fit this runtime: ${(cause as Error).message}`, cause))
+  await artifact.loadTensors((tensor, offset, bytes) => {
+    new Uint8Array(memory.buffer, layout.tensors[tensor]! + offset, bytes.length).set(bytes)
+  }, options)
+  return new WasmDevice(memory, instance, variant, artifact.manifest.entries)
+}
+
+class WasmDevice implements Device {
+  readonly name = 'wasm'
+  readonly #memory: WebAssembly.Memory
+  readonly #variant: WasmVariant
+  readonly #entries = new Map<string, { readonly manifest: EntryManifest; readonly program: Program }>()
+  readonly #blockBytes: number
+  readonly #free: number[] = []
+  #end: number
+  #disposed = false
+  // Views of the memory; a grow detaches its buffer, so they are made again when it changed.
+  #f32 = new Float32Array(0)
+  #i32 = new Int32Array(0)
+  /** Scratch for the arguments of a call, one list per arity. */
+  readonly #symbols: number[][] = []
+
+  constructor(memory: WebAssembly.Memory, instance: WebAssembly.Instance, variant: WasmVariant, entries: readonly EntryManifest[]) {
+    this.#memory = memory
+    this.#variant = variant
+    this.#end = variant.memory.statesBase
+    this.#blockBytes = Math.ceil(variant.memory.stateBytes / blockAlignment) * blockAlignment
+    for (const manifest of entries) {
+      const name = variant.entries[manifest.name]!.export
+      const program = instance.exports[name]
+      if (typeof program !== 'function') fail('E_DEVICE', `the WASM program has no export ${name}`)
+      this.#entries.set(manifest.name, { manifest, program: program as Program })
+    }
+  }
+
+  createStates(): States {
+    this.#checkLive()
+    const reused = this.#free.pop()
+    const base = reused ?? this.#allocate()
+    if (reused !== undefined) new Uint8Array(this.#memory.buffer, base, this.#blockBytes).fill(0)
+    return new WasmStates(base, (freed) => this.#release(freed))
+  }
+
+  copyStates(from: States): States {
+    this.#checkLive()
+    const source = live(from)
+    const base = this.#free.pop() ?? this.#allocate()
+    new Uint8Array(this.#memory.buffer).copyWithin(base, source.base, source.base + this.#blockBytes)
+    return new WasmStates(base, (freed) => this.#release(freed))
+  }
+
+  async run(
+    entry: string,
+    symbols: Readonly<Record<string, number>>,
+    inputs: Readonly<Record<string, ArgumentArray>>,
+    states: States,
+  ): Promise<ResultArray[]> {
+    this.#checkLive()
+    const { base } = live(states)
+    const { manifest, program } = this.#entries.get(entry) ?? fail('E_ENTRY', `the model has no entry ${entry}`)
+    const places = this.#variant.entries[entry]!
+    this.#refreshViews()
+    for (const name in places.arguments) {
+      const values = inputs[name]
+      if (!values) throw new Error(`internal: no value for the argument ${name}`)
+      if (values instanceof Float32Array) this.#f32.set(values, places.arguments[name]! / 4)
+      else this.#i32.set(values, places.arguments[name]! / 4)
+    }
+    const call = (this.#symbols[places.symbols.length] ??= new Array<number>(places.symbols.length))
+    for (let i = 0; i < call.length; i++) call[i] = symbols[places.symbols[i]!]!
+    try {
+      program(base, ...call)
+    } catch (cause) {
+      fail('E_DEVICE', `the WASM program stopped in ${entry}: ${(cause as Error).message}`, cause)
+    }
+    return manifest.results.map(({ dtype, dims }, index) => {
+      const at = places.results[index]! / 4
+      const count = elementCount(dims, symbols)
+      return dtype === 'i32' || dtype === 'u32' || dtype === 'bool' ? this.#i32.slice(at, at + count) : this.#f32.slice(at, at + count)
+    })
+  }
+
+  dispose(): void {
+    this.#disposed = true
+    this.#entries.clear()
+    this.#free.length = 0
+  }
+
+  #checkLive(): void {
+    if (this.#disposed) fail('E_DISPOSED', 'the device was disposed')
+  }
+
+  #release(base: number): void {
+    if (!this.#disposed) this.#free.push(base)
+  }
+
+  #allocate(): number {
+    const base = this.#end
+    const end = base + this.#blockBytes
+    const missing = Math.ceil((end - this.#memory.buffer.byteLength) / pageBytes)
+    if (missing > 0) {
+      try {
+        this.#memory.grow(missing)
+      } catch (cause) {
+        fail('E_OUT_OF_MEMORY', `no memory for another session (${this.#blockBytes} bytes): dispose of one first`, cause)
+      }
+    }
+    this.#end = end
+    return base
+  }
+
+  #refreshViews(): void {
+    const { buffer } = this.#memory
+    if (this.#f32.buffer === buffer) return
+    this.#f32 = new Float32Array(buffer)
+    this.#i32 = new Int32Array(buffer)
+  }
+}
+
+function live(states: States): WasmStates {
+  if (!(states instanceof WasmStates)) throw new Error('internal: states of another device')
+  if (!states.live) fail('E_DISPOSED', 'the session was disposed')
+  return states
+}
+
+function createMemory(bytes: number): WebAssembly.Memory {
+  try {
+    return new WebAssembly.Memory({ initial: Math.ceil(bytes / pageBytes), maximum: maxPages })
+  } catch (cause) {
+    fail('E_OUT_OF_MEMORY', `no memory for the model: it needs ${bytes} bytes`, cause)
+  }
+}
+
+async function compile(code: Uint8Array<ArrayBuffer>): Promise<WebAssembly.Module> {
+  try {
+    return await WebAssembly.compile(code)
+  } catch (cause) {
+    const { message } = cause as Error
+    if (/content.security.policy|unsafe-eval/i.test(message)) {
+      fail('E_CSP', 'the page forbids WebAssembly: add \'wasm-unsafe-eval\' to script-src of its Content-Security-Policy', cause)
+    }
+    fail('E_DEVICE', `this engine refuses the WASM program: ${message}`, cause)
+  }
+}
