@@ -1,0 +1,43 @@
+// The reshape that a binding implies. Two shapes hold the same values in the same row-major order when their sizes multiply to
+// the same number; it is taken for intended only when one is a refinement of the other: size-1 axes left out, one shape's list
+// of cumulative products contains the other's. [8, 128, 4096] refines [1024, 4096]; [64, 32] and [32, 64] do not line up.
+
+import type { WeightInfo } from '../../dsl/sink.ts'
+import { product } from './plain-tensor.ts'
+
+function edges(dims: readonly number[]): number[] {
+  let size = 1
+  return dims.filter((dim) => dim !== 1).map((dim) => (size *= dim))
+}
+
+/** True when values may be taken over without moving them. */
+export function linesUp(stored: readonly number[], wanted: readonly number[]): boolean {
+  if (product(stored) !== product(wanted)) return false
+  const [a, b] = [edges(stored), edges(wanted)]
+  const [fine, coarse] = a.length >= b.length ? [a, b] : [b, a]
+  return coarse.every((edge) => fine.includes(edge))
+}
+
+/** `[kv_heads, head_dim, embed] = [32, 128, 4096] = [4096, 4096]` */
+export function factorisation({ labels, dims }: WeightInfo, storedAxes: number): string {
+  const grouped = [`[${labels.join(', ')}]`, `[${dims.join(', ')}]`]
+  if (dims.length > 2 && storedAxes === 2) {
+    for (let cut = 1; cut < dims.length; cut++) grouped.push(`[${product(dims.slice(0, cut))}, ${product(dims.slice(cut))}]`)
+  }
+  return `${grouped.slice(0, 2).join(' = ')}${grouped.length > 2 ? ` = ${grouped.slice(2).join(' or ')}` : ''}`
+}
+
+/** Single sizes that would explain the stored shape: `kv_heads = 8, because 1024 = 8 x 128`. */
+export function explanations(stored: readonly number[], { labels, dims }: WeightInfo): { readonly field: string; readonly value: number; readonly text: string }[] {
+  const total = product(stored)
+  const found: { field: string; value: number; text: string }[] = []
+  for (const [axis, label] of labels.entries()) {
+    const others = product(dims) / dims[axis]!
+    const value = total / others
+    if (!Number.isInteger(value) || value === dims[axis] || value === 0) continue
+    const changed = dims.with(axis, value)
+    if (!linesUp(stored, changed)) continue
+    found.push({ field: label, value, text: `[${stored.join(', ')}] is what ${label} = ${value} would give: [${changed.join(', ')}]` })
+  }
+  return found
+}

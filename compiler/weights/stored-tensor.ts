@@ -1,0 +1,69 @@
+// A tensor as a file holds it: name, storage type, row-major dims (outermost first) and its bytes on demand. Also the table of
+// the storage types that occur in files: those of compiler/formats can be used, the others are only measured and named.
+
+import { formats, formatNames } from '../formats/index.ts'
+
+export interface StoredTensor {
+  readonly name: string
+  /** A name of compiler/formats, or another type's (`i64`, `q6_k`), which binding refuses. */
+  readonly format: string
+  /** Row-major, outermost axis first. */
+  readonly dims: readonly number[]
+  /** The file it lies in, for messages. */
+  readonly file: string
+  /** Plain row-major bytes. */
+  bytes(): Uint8Array
+}
+
+export interface StorageType {
+  /** Values and bytes of one block. */
+  readonly values: number
+  readonly bytes: number
+}
+
+const scalar = (bytes: number): StorageType => ({ values: 1, bytes })
+
+/** Block sizes by name, from ggml's type traits and safetensors' dtypes. */
+export const storageTypes: Readonly<Record<string, StorageType>> = {
+  ...Object.fromEntries(formatNames.map((name) => [name, { values: formats[name].values, bytes: formats[name].bytes }])),
+  q5_0: { values: 32, bytes: 22 },
+  q5_1: { values: 32, bytes: 24 },
+  q8_1: { values: 32, bytes: 36 },
+  q2_k: { values: 256, bytes: 84 },
+  q3_k: { values: 256, bytes: 110 },
+  q4_k: { values: 256, bytes: 144 },
+  q5_k: { values: 256, bytes: 176 },
+  q6_k: { values: 256, bytes: 210 },
+  q8_k: { values: 256, bytes: 292 },
+  f64: scalar(8),
+  i8: scalar(1),
+  u8: scalar(1),
+  bool: scalar(1),
+  i16: scalar(2),
+  u16: scalar(2),
+  i32: scalar(4),
+  u32: scalar(4),
+  i64: scalar(8),
+  u64: scalar(8),
+  c64: scalar(8),
+  f8_e4m3: scalar(1),
+  f8_e5m2: scalar(1),
+  f8_e8m0: scalar(1),
+}
+
+/** Bytes of `count` values; undefined when they are not whole blocks or too many to count exactly. */
+export function storedBytes(type: StorageType, count: number): number | undefined {
+  const bytes = (count / type.values) * type.bytes
+  return Number.isSafeInteger(count) && Number.isSafeInteger(bytes) && count % type.values === 0 ? bytes : undefined
+}
+
+/** Product of dims, or undefined beyond 2^53 (a factor of 0 gives 0 whatever the others are). */
+export function elementCount(dims: readonly number[]): number | undefined {
+  if (dims.includes(0)) return 0
+  let count = 1
+  for (const dim of dims) {
+    count *= dim
+    if (!Number.isSafeInteger(count)) return undefined
+  }
+  return count
+}
