@@ -14,6 +14,8 @@ export interface EncodeOptions {
   readonly bos?: boolean
   /** Recognise the names of special tokens in the text, as a chat template writes them. */
   readonly special?: boolean
+  /** 'spm': put the space before the text; by default as the model was trained. False for text that continues other text. */
+  readonly prefixSpace?: boolean
 }
 
 export interface Tokenizer {
@@ -42,9 +44,8 @@ export function createTokenizer(compact: CompactTokenizer): Tokenizer {
   const escaped = [...names.keys()].sort((a, b) => b.length - a.length).map((name) => name.replace(/[\\^$.*+?()[\]{}|/-]/g, '\\$&'))
   const specialPattern = escaped.length > 0 ? new RegExp(escaped.join('|'), 'g') : undefined
 
-  function encodeOrdinary(text: string, out: number[]): void {
-    if (text === '') return
-    encodeText(compact.kind === 'spm' && compact.addPrefixSpace ? ` ${text}` : text, out)
+  function encodeOrdinary(text: string, prefixSpace: boolean, out: number[]): void {
+    if (text !== '') encodeText(prefixSpace ? ` ${text}` : text, out)
   }
 
   return {
@@ -55,15 +56,16 @@ export function createTokenizer(compact: CompactTokenizer): Tokenizer {
       const text = source.toWellFormed()
       const out: number[] = []
       if ((options.bos ?? compact.addBos) && compact.bos !== undefined) out.push(compact.bos)
+      const prefixSpace = compact.kind === 'spm' && (options.prefixSpace ?? compact.addPrefixSpace)
       let at = 0
       if (options.special && specialPattern) {
         for (const match of text.matchAll(specialPattern)) {
-          encodeOrdinary(text.slice(at, match.index), out)
+          encodeOrdinary(text.slice(at, match.index), prefixSpace, out)
           out.push(names.get(match[0])!)
           at = match.index + match[0].length
         }
       }
-      encodeOrdinary(text.slice(at), out)
+      encodeOrdinary(text.slice(at), prefixSpace, out)
       return out
     },
     decode(ids, options) {

@@ -1,0 +1,68 @@
+// The pipelines of a WebGPU program, compiled once at load and in parallel. Layouts are explicit, one per sequence of binding
+// kinds, so pipelines that bind alike share a layout; a pipeline is one per module and layout, however many dispatches use it.
+import type { WebgpuProgram } from '../artifact/manifest.ts'
+import { fail } from '../error-codes.ts'
+
+type DispatchPlan = WebgpuProgram['entries'][string]['dispatches'][number]
+
+export interface Dispatch {
+  readonly pipeline: GPUComputePipeline
+  readonly layout: GPUBindGroupLayout
+  readonly bindings: DispatchPlan['bindings']
+  readonly workgroups: DispatchPlan['workgroups']
+  /** Its bind group belongs to a session. */
+  readonly holdsStates: boolean
+  /** Made at its first use when it holds no states. */
+  group: GPUBindGroup | undefined
+}
+
+const computeStage = 4
+
+/** Weights are read only; the rest of the storage is bound read_write (a buffer may not be bound both ways in one dispatch). */
+const bufferTypes = { tensor: 'read-only-storage', uniform: 'uniform', state: 'storage', arena: 'storage' } as const
+
+/** Dispatches by entry. E_DEVICE when a shader is refused: the message names the module. */
+export async function buildPipelines(device: GPUDevice, program: WebgpuProgram): Promise<ReadonlyMap<string, readonly Dispatch[]>> {
+  const layouts = new Map<string, { readonly group: GPUBindGroupLayout; readonly pipeline: GPUPipelineLayout }>()
+  const pipelines = new Map<string, Promise<GPUComputePipeline>>()
+  const shaders = program.modules.map(({ name, wgsl }) => device.createShaderModule({ label: name, code: wgsl }))
+
+  function layoutOf(kinds: readonly (keyof typeof bufferTypes)[]): { readonly group: GPUBindGroupLayout; readonly pipeline: GPUPipelineLayout } {
+    const key = kinds.map((kind) => bufferTypes[kind]).join()
+    let found = layouts.get(key)
+    if (!found) {
+      const group = device.createBindGroupLayout({
+        entries: kinds.map((kind, binding) => ({ binding, visibility: computeStage, buffer: { type: bufferTypes[kind] } })),
+      })
+      found = { group, pipeline: device.createPipelineLayout({ bindGroupLayouts: [group] }) }
+      layouts.set(key, found)
+    }
+    return found
+  }
+
+  async function prepare({ module, bindings, workgroups }: DispatchPlan): Promise<Dispatch> {
+    const kinds = bindings.map(({ buffer }) => program.buffers[buffer]!.kind)
+    const layout = layoutOf(kinds)
+    const key = `${module}:${kinds.map((kind) => bufferTypes[kind]).join()}`
+    let pipeline = pipelines.get(key)
+    if (!pipeline) {
+      pipeline = compilePipeline(device, shaders[module]!, layout.pipeline, program.modules[module]!.name)
+      pipelines.set(key, pipeline)
+    }
+    return { pipeline: await pipeline, layout: layout.group, bindings, workgroups, holdsStates: kinds.includes('state'), group: undefined }
+  }
+
+  return new Map(await Promise.all(Object.entries(program.entries).map(
+    async ([name, { dispatches }]) => [name, await Promise.all(dispatches.map(prepare))] as const,
+  )))
+}
+
+async function compilePipeline(device: GPUDevice, module: GPUShaderModule, layout: GPUPipelineLayout, name: string): Promise<GPUComputePipeline> {
+  try {
+    return await device.createComputePipelineAsync({ label: name, layout, compute: { module } })
+  } catch (cause) {
+    const { messages } = await module.getCompilationInfo()
+    const details = messages.filter(({ type }) => type === 'error').map(({ lineNum, message }) => `line ${lineNum}: ${message}`)
+    fail('E_DEVICE', `the GPU refuses the shader ${name}: ${details.join('; ') || (cause as Error).message}`, cause)
+  }
+}

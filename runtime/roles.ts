@@ -1,0 +1,67 @@
+// Which entries a session reads text with, and how: found once per model from the manifest's roles. Knows which argument takes
+// the tokens, which index is the position (`start`), how many tokens a call may take, and where the context ends.
+import type { AffineJson, EntryManifest, Manifest } from './artifact/manifest.ts'
+
+export interface ReadingEntry {
+  readonly entry: EntryManifest
+  /** The argument that takes the ids. */
+  readonly tokens: string
+  /** Whether the entry has the index `start`: the position of the first id. */
+  readonly positioned: boolean
+  /** Most ids in one call; 1 for a decode entry. */
+  readonly most: number
+  /** The size symbol that is the number of ids; undefined when it is fixed. */
+  readonly size: string | undefined
+}
+
+export interface Roles {
+  readonly prefill: ReadingEntry | undefined
+  readonly decode: ReadingEntry | undefined
+  readonly score: ReadingEntry | undefined
+  /** Every entry that reads ids, by name. */
+  readonly reading: ReadonlyMap<string, ReadingEntry>
+}
+
+function readingEntry(entry: EntryManifest): ReadingEntry | undefined {
+  const argument = entry.arguments.find((a) => a.kind === 'tensor' && a.dtype === 'i32' && a.dims.length === 1)
+  if (argument?.kind !== 'tensor') return undefined
+  const dim = argument.dims[0]!
+  const size = dim.terms.length === 1 && dim.const === 0 && dim.terms[0]![1] === 1 ? dim.terms[0]![0] : undefined
+  if (size === undefined && dim.terms.length > 0) return undefined
+  const most = size === undefined ? dim.const : (entry.symbols.find(({ name }) => name === size)?.max ?? 1)
+  const positioned = entry.arguments.some((a) => a.kind === 'index' && a.name === 'start')
+  return { entry, tokens: argument.name, positioned, most, size }
+}
+
+/** The first entry of each role that has the form a session needs. */
+export function findRoles(manifest: Manifest): Roles {
+  const reading = new Map<string, ReadingEntry>()
+  for (const entry of manifest.entries) {
+    if (entry.role === undefined || entry.role === 'encode') continue
+    const found = readingEntry(entry)
+    if (found) reading.set(entry.name, found)
+  }
+  const byRole = (role: EntryManifest['role']): ReadingEntry | undefined => [...reading.values()].find(({ entry }) => entry.role === role)
+  return { prefill: byRole('prefill'), decode: byRole('decode'), score: byRole('score'), reading }
+}
+
+/** How many ids the entry can take from `position` on, in however many calls; Infinity when nothing bounds it. */
+export function roomAt({ entry, size, most }: ReadingEntry, position: number, others: Readonly<Record<string, number>>): number {
+  let room = Infinity
+  const start = entry.symbols.find(({ name }) => name === 'start')
+  // The last id of several calls has its own start, which must not pass the symbol's bound.
+  if (start) room = Math.max(0, start.max - position + 1)
+  for (const { left, right } of entry.limits) {
+    const weight = factor(left, 'start')
+    if (weight <= 0) continue
+    let rest = right - left.const - weight * position
+    for (const [name, by] of left.terms) if (name !== 'start' && name !== size) rest -= by * (others[name] ?? 0)
+    const perId = size === undefined ? 0 : factor(left, size)
+    // start + seq ≤ ctx over several calls: what counts is the end, start + seq, of the last one.
+    if (perId > 0) room = Math.min(room, Math.floor(rest / Math.max(weight, perId)))
+    else room = Math.min(room, rest < 0 ? 0 : Math.floor(rest / weight) + (size === undefined ? most : 1))
+  }
+  return Math.max(0, room)
+}
+
+const factor = (affine: AffineJson, symbol: string): number => affine.terms.find(([name]) => name === symbol)?.[1] ?? 0
