@@ -1,0 +1,111 @@
+// Files and the names in them: reads the entry file and everything it imports, parses each once, and gives every module the
+// table of declarations that its texts may name. A declaration's identity is its `Declared` object, wherever it is imported.
+
+import type { Declaration, FileTree, Import } from '../ast.ts'
+import type { Diagnostic } from '../diagnostics.ts'
+import type { ReadSource } from '../model.ts'
+import { parse } from '../parse.ts'
+import type { Source } from '../source.ts'
+import { didYouMean, type Report } from '../check/report.ts'
+
+export interface Declared {
+  readonly tree: Declaration
+  readonly module: Module
+}
+
+export interface Module {
+  /** Dotted path as declared: `std.nn`. */
+  readonly name: string
+  readonly source: Source
+  readonly tree: FileTree
+  /** Own and imported declarations by name. */
+  readonly names: Map<string, Declared>
+  /** Modules this one imports. */
+  readonly imports: Module[]
+}
+
+/** Loads `entryPath` and its imports; undefined if the entry itself cannot be read or parsed. */
+export function loadModules(entryPath: string, read: ReadSource, report: Report): { entry?: Module; parseDiagnostics: Diagnostic[] } {
+  const loader = { read, report, loaded: new Map<string, Module | 'loading'>(), parseDiagnostics: [] as Diagnostic[] }
+  const text = read(entryPath)
+  if (text === undefined) {
+    report.add('L202', `there is no file ${entryPath}`, [])
+    return { parseDiagnostics: [] }
+  }
+  const entry = loadText(loader, entryPath, text)
+  return entry ? { entry, parseDiagnostics: loader.parseDiagnostics } : { parseDiagnostics: loader.parseDiagnostics }
+}
+
+interface Loader {
+  readonly read: ReadSource
+  readonly report: Report
+  readonly loaded: Map<string, Module | 'loading'>
+  readonly parseDiagnostics: Diagnostic[]
+}
+
+function loadText(loader: Loader, path: string, text: string): Module | undefined {
+  loader.loaded.set(path, 'loading')
+  const source: Source = { path, text }
+  const { tree, diagnostics } = parse(source)
+  loader.parseDiagnostics.push(...diagnostics)
+  if (!tree) {
+    loader.loaded.delete(path)
+    return undefined
+  }
+  const module: Module = { name: tree.module, source, tree, names: new Map(), imports: [] }
+  for (const item of tree.imports) importNames(loader, module, item)
+  for (const declaration of tree.declarations) {
+    const { text: name, span } = declaration.name
+    const old = module.names.get(name)
+    if (old) {
+      const places = [{ span, text: 'here again' }, { span: old.tree.name.span, text: 'first declared here' }]
+      loader.report.add('L204', `\`${name}\` is declared twice`, places, { help: 'rename one of them' })
+    } else module.names.set(name, { tree: declaration, module })
+  }
+  loader.loaded.set(path, module)
+  return module
+}
+
+function importNames(loader: Loader, into: Module, item: Import): void {
+  const from = importedModule(loader, into, item)
+  if (!from) {
+    // The names exist as far as later messages are concerned: the missing file has been reported.
+    return
+  }
+  into.imports.push(from)
+  for (const name of item.names) {
+    const declared = from.names.get(name.text)
+    if (declared) into.names.set(name.text, declared)
+    else {
+      const own = [...from.names].filter(([, d]) => d.module === from).map(([n]) => n)
+      const help = didYouMean(name.text, own) ?? `it has ${own.join(', ') || 'no declarations'}`
+      loader.report.add('L201', `${item.path} has nothing called \`${name.text}\``, [{ span: name.span }], { help })
+    }
+  }
+}
+
+function importedModule(loader: Loader, into: Module, item: Import): Module | undefined {
+  const candidates = candidatePaths(into.source.path, item)
+  for (const path of candidates) {
+    const known = loader.loaded.get(path)
+    if (known === 'loading') {
+      loader.report.add('L203', `${item.path} imports itself in a circle`, [{ span: item.span }])
+      return undefined
+    }
+    if (known) return known
+    const text = loader.read(path)
+    if (text !== undefined) return loadText(loader, path, text)
+  }
+  const help = item.path.startsWith('std.') ? 'the library has std.nn, std.rope and std.attention' : `looked for ${candidates.join(', ')}`
+  loader.report.add('L202', `cannot find the module ${item.path}`, [{ span: item.span }], { help })
+  return undefined
+}
+
+// `std.nn` ships with the compiler; `llama` stands beside the importing file or at the project root; a string is a package.
+function candidatePaths(importer: string, item: Import): string[] {
+  if (item.isPackage) return [`node_modules/${item.path}.dsl`, `${item.path}.dsl`]
+  const file = `${item.path.replaceAll('.', '/')}.dsl`
+  if (item.path.startsWith('std.')) return [file]
+  const folder = importer.slice(0, importer.lastIndexOf('/') + 1)
+  return [...new Set([folder + file, file, `models/${file}`])]
+}

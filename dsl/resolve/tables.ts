@@ -1,0 +1,46 @@
+// Checkpoint tables as texts: `checkpoint hf { inherit hf … }` unrolled to one list of rules per format, in order, each with
+// the module it was written in and whether it is the model's own (an own rule that never matches is an error, an inherited
+// one is skipped). A table that is not mentioned is inherited whole.
+
+import type { Checkpoint, Format, Rule } from '../ast.ts'
+import type { Report } from '../check/report.ts'
+import type { Module } from './modules.ts'
+
+export interface FlatRule {
+  readonly tree: Exclude<Rule, { kind: 'inherit' }>
+  readonly module: Module
+  readonly own: boolean
+}
+
+export interface FlatTable {
+  readonly format: string
+  readonly arch?: string
+  readonly rules: readonly FlatRule[]
+}
+
+export const formatKey = (format: string, arch?: string): string => (arch === undefined ? format : `${format}("${arch}")`)
+
+export function inheritTables(
+  parent: ReadonlyMap<string, FlatTable>, own: readonly Checkpoint[], module: Module, report: Report,
+): ReadonlyMap<string, FlatTable> {
+  const tables = new Map<string, FlatTable>()
+  for (const [key, table] of parent) tables.set(key, { ...table, rules: table.rules.map((r) => ({ ...r, own: false })) })
+  for (const checkpoint of own) {
+    const rules = checkpoint.rules.flatMap((rule) => (rule.kind === 'inherit' ? inherited(parent, tables, rule.format, report) : [{ tree: rule, module, own: true }]))
+    const { name: format, arch } = checkpoint.format
+    tables.set(formatKey(format, arch), { format, ...(arch === undefined ? {} : { arch }), rules })
+  }
+  return tables
+}
+
+// `inherit` may also name a table that stands above it in the same model.
+function inherited(parent: ReadonlyMap<string, FlatTable>, above: ReadonlyMap<string, FlatTable>, format: Format, report: Report): FlatRule[] {
+  const key = formatKey(format.name, format.arch)
+  const table = parent.get(key) ?? above.get(key)
+  if (!table) {
+    const there = [...above.keys()].join(', ') || 'none'
+    report.add('L414', `there is no table ${key} to inherit`, [{ span: format.span }], { help: `inherited tables: ${there}` })
+    return []
+  }
+  return table.rules.map((r) => ({ ...r, own: false }))
+}
