@@ -1,0 +1,420 @@
+// An entry as ordered steps: kernels and loops over them, with the values between. Every root of the fusion gets a place (a value
+// of its own, or the state that it stores to); steps are ordered so that each reads what it must: values after their
+// writer, a state's version after its store and before the next one. A loop's carried values live in one buffer each, which
+// the body's last step overwrites where that is safe, else a copy step does. A version of a state that is read after
+// the next store is copied first.
+
+import type { Bounds } from '../../dsl/affine.ts'
+import { activationOf, fuse, isLeaf, isVersion, statePathOf, valueOperands, type Fusion } from '../passes/fuse.ts'
+import { type Owner, usersOf } from '../passes/post-dominators.ts'
+import { is, type Affine, type Dtype, type Graph, type Node } from '../graph/types.ts'
+import { reachable, rootsOf } from '../graph/nodes.ts'
+import { buildKernel, type KernelContext, type Place, type Root } from './build.ts'
+import { showIndex } from './index-map.ts'
+import { orderItems } from './order.ts'
+import type { Expr, Kernel, OperandSource } from './types.ts'
+
+/** A buffer between kernels. */
+export interface ValueInfo {
+  readonly id: string
+  readonly dims: readonly Affine[]
+  readonly dtype: Dtype
+  readonly format: string
+}
+
+interface StepBase {
+  /** What the step reads and writes, each source once. A loop's states have paths with `[*]`. */
+  readonly reads: readonly OperandSource[]
+  readonly writes: readonly OperandSource[]
+  /** Earlier steps of the same list that must have finished. */
+  readonly dependsOn: readonly number[]
+}
+
+export type KernelStep =
+  | (StepBase & { readonly kind: 'kernel'; readonly kernel: Kernel })
+  /** Kernels that do not depend on each other: one launch, no barrier between. */
+  | (StepBase & { readonly kind: 'launch'; readonly kernels: readonly Kernel[] })
+  /** Instance i runs groups[order[i]]; `carried` are the ids of the values that go from instance to instance. */
+  | (StepBase & { readonly kind: 'loop'; readonly array: string; readonly order: readonly number[]; readonly groups: readonly (readonly KernelStep[])[]; readonly carried: readonly string[] })
+
+export interface KernelProgram {
+  readonly entry: string
+  readonly symbols: Bounds
+  readonly steps: readonly KernelStep[]
+  readonly values: ReadonlyMap<string, ValueInfo>
+  /** Where each result of the entry is at the end. */
+  readonly results: readonly OperandSource[]
+}
+
+export const sourceKey = (source: OperandSource): string => `${source.kind}:${'id' in source ? source.id : 'path' in source ? source.path : source.name}`
+
+/** Bounds of an entry's symbols. */
+export const boundsOf = (symbols: Graph['symbols']): Bounds => new Map(symbols.map(({ name, min, max }) => [name, { min, max }]))
+
+/** A step before it is ordered. `reads` are nodes in memory, `priority` the place in program order. */
+interface Item {
+  readonly priority: number
+  readonly reads: ReadonlySet<Node>
+  readonly makes: readonly Node[]
+  /** Carried buffers that it overwrites, and values of other regions' buffers that it reads. */
+  readonly overwrites: readonly string[]
+  emit(): Omit<KernelStep, 'dependsOn'>
+}
+
+class StepBuilder {
+  readonly values = new Map<string, ValueInfo>()
+  readonly entry: string
+  readonly symbols: Bounds
+  #kernels = 0
+
+  constructor(entry: string, symbols: Bounds) {
+    this.entry = entry
+    this.symbols = symbols
+  }
+
+  value(node: Pick<Node, 'type'>, format = plainFormat(node.type.dtype)): Place {
+    const id = `v${this.values.size}`
+    const { dims, dtype } = node.type
+    this.values.set(id, { id, dims, dtype, format })
+    return { source: { kind: 'value', id }, dims, dtype, format }
+  }
+
+  kernelName(hint: string): string {
+    return `${this.entry}_${this.#kernels++}_${hint}`
+  }
+
+  /** The steps of a graph or loop body. `params` are the places of its parameters; the first `carried` take the results. */
+  region(owner: Owner, params: readonly Place[], carried: number): { steps: KernelStep[]; results: Place[] } {
+    const [values, kernels] = [new Map(this.values), this.#kernels]
+    for (const inPlace of [true, false]) {
+      const steps = new RegionSteps(this, owner, params, carried, inPlace).build()
+      if (steps) return steps
+      this.values.clear()
+      for (const [id, info] of values) this.values.set(id, info)
+      this.#kernels = kernels
+    }
+    throw new Error('internal: the steps of a region depend on each other in a circle')
+  }
+}
+
+export const plainFormat = (dtype: Dtype): string => (dtype === 'f16' || dtype === 'bf16' || dtype === 'f32' ? 'f32' : 'i32')
+
+class RegionSteps {
+  readonly #builder: StepBuilder
+  readonly #owner: Owner
+  readonly #params: readonly Place[]
+  readonly #carried: number
+  readonly #inPlace: boolean
+  readonly #fusion: Fusion
+  readonly #nodes: readonly Node[]
+  readonly #users: ReadonlyMap<Node, readonly Node[]>
+  readonly #places = new Map<Node, Place>()
+  readonly #copied = new Map<Node, Place>()
+  /** Loops' operand buffers that a later step of this region must not be given for another use. */
+  readonly #taken = new Set<string>()
+
+  constructor(builder: StepBuilder, owner: Owner, params: readonly Place[], carried: number, inPlace: boolean) {
+    this.#builder = builder
+    this.#owner = owner
+    this.#params = params
+    this.#carried = carried
+    this.#inPlace = inPlace
+    this.#fusion = fuse(owner, builder.symbols)
+    this.#nodes = reachable(rootsOf(owner))
+    this.#users = usersOf(this.#nodes)
+  }
+
+  build(): { steps: KernelStep[]; results: Place[] } | undefined {
+    this.#assignResults()
+    for (const node of this.#nodes) if (this.#fusion.roots.has(node) && !this.#places.has(node)) this.#placeRoot(node)
+    for (;;) {
+      const items = this.#items()
+      const order = orderItems(items, (a, b) => this.#before(a, b))
+      if (!('stuck' in order)) {
+        const steps = order.sorted.map(({ item, after }): KernelStep => ({ ...item.emit(), dependsOn: after }) as KernelStep)
+        return this.#unsafe ? undefined : { steps, results: this.#owner.results.map((node) => this.#results.get(node) ?? this.#placeOf(node)!) }
+      }
+      const version = this.#oldVersion(order.stuck)
+      if (!version) return undefined
+      this.#copied.set(version, this.#builder.value(version))
+    }
+  }
+
+  // ---- places
+
+  #placeOf(node: Node): Place | undefined {
+    const copied = this.#copied.get(node)
+    if (copied) return copied
+    const known = this.#places.get(node)
+    if (known) return known
+    const { dims, dtype } = node.type
+    const format = plainFormat(dtype)
+    if (is(node, 'argument')) return { source: { kind: 'argument', name: node.attributes.name }, dims, dtype, format }
+    if (is(node, 'weight')) return { source: { kind: 'weight', path: node.attributes.path }, dims, dtype, format: 'f32' }
+    if (is(node, 'constant')) return { source: { kind: 'constant', id: node.attributes.id }, dims, dtype, format }
+    if (isVersion(node)) return { source: { kind: 'state', path: statePathOf(node) }, dims, dtype, format: dtype === 'f16' ? 'f16' : format }
+    if (is(node, 'param')) return this.#params[node.attributes.index]
+    if (is(node, 'result')) return this.#places.get(node.operands[0]!) ?? this.#places.get(node)
+    return undefined
+  }
+
+  /** Carried results are written where the next instance reads them, if nothing needs the old value afterwards. */
+  #assignResults(): void {
+    this.#owner.results.slice(0, this.#carried).forEach((node, i) => {
+      if (!this.#inPlace || !this.#fusion.roots.has(node) || this.#places.has(node)) return
+      if (isVersion(node) || node.op === 'loop' || node.op === 'topk' || node.op === 'quantise') return
+      this.#places.set(node, this.#params[i]!)
+    })
+  }
+
+  #placeRoot(node: Node): void {
+    if (isVersion(node)) return
+    if (is(node, 'loop')) return this.#placeLoop(node)
+    this.#places.set(node, this.#builder.value(node, this.#isByteBlocks(node) ? 'a8' : undefined))
+  }
+
+  /** Quantised activations keep their blocks when everything that reads them is a dot with a weight over their last axis. */
+  #isByteBlocks(node: Node): boolean {
+    if (!is(node, 'quantise') || this.#owner.results.includes(node)) return false
+    const last = node.type.dims.length - 1
+    const length = node.type.dims[last]!
+    return length.terms.length === 0 && length.const % 32 === 0 && this.#users.get(node)!.every((user) =>
+      is(user, 'dot') && activationOf(user) === node && user.attributes.contract.some((pair) => pair[user.operands[0] === node ? 0 : 1] === last))
+  }
+
+  /** A carried value begins in the buffer of its first operand, if that is a value nobody else reads. */
+  #placeLoop(node: Node<'loop'>): void {
+    const carried = node.operands.slice(0, node.attributes.carried).map((operand) => {
+      const place = this.#placeOf(operand)
+      const own = place?.source.kind === 'value' && operand.op !== 'param' && this.#users.get(operand)!.length === 1 && !this.#owner.results.includes(operand) &&
+        node.operands.filter((other) => other === operand).length === 1 && !this.#taken.has(place.source.id) && place.format !== 'a8'
+      const buffer = own ? place : this.#builder.value(operand)
+      this.#taken.add((buffer.source as { id: string }).id)
+      return buffer
+    })
+    this.#loopBuffers.set(node, carried)
+    if (carried.length === 1) this.#places.set(node, carried[0]!)
+    for (const user of this.#users.get(node)!) if (is(user, 'result')) this.#places.set(user, carried[user.attributes.index]!)
+  }
+
+  readonly #loopBuffers = new Map<Node, readonly Place[]>()
+
+  // ---- items
+
+  #items(): Item[] {
+    const items: Item[] = []
+    const done = new Set<Node>()
+    for (const node of this.#nodes) {
+      if (!this.#fusion.roots.has(node) || done.has(node)) continue
+      if (is(node, 'loop')) {
+        items.push(...this.#loopItems(node))
+        continue
+      }
+      const together = is(node, 'topk')
+        ? this.#nodes.filter((other): other is Node<'topk'> => is(other, 'topk') && other.operands[0] === node.operands[0] && other.attributes.axis === node.attributes.axis &&
+            other.attributes.k === node.attributes.k)
+        : [node]
+      for (const each of together) done.add(each)
+      items.push(this.#kernelItem(together))
+    }
+    for (const [version, place] of this.#copied) items.push(this.#copyItem(version, place, version.id, [version]))
+    items.push(...this.#resultItems())
+    return items
+  }
+
+  /** Nodes in memory that a kernel with these roots reads. */
+  #readsOf(roots: readonly Node[]): Set<Node> {
+    const reads = new Set<Node>()
+    const seen = new Set<Node>()
+    const visit = (node: Node): void => {
+      if (seen.has(node)) return
+      seen.add(node)
+      if (this.#isInMemory(node)) reads.add(node)
+      else for (const operand of valueOperands(node)) visit(operand)
+    }
+    for (const root of roots) {
+      for (const operand of valueOperands(root)) visit(operand)
+      // A store comes after the version that it changes.
+      if (root.op === 'store' || root.op === 'scatter') reads.add(root.operands[0]!)
+    }
+    return reads
+  }
+
+  #isInMemory(node: Node): boolean {
+    return this.#fusion.roots.has(node) || isLeaf(node) || isVersion(node)
+  }
+
+  #kernelItem(nodes: readonly Node[]): Item {
+    const roots = nodes.map((node): Root => ({ node, target: this.#placeOf(node)! }))
+    const first = nodes[0]!
+    const overwrites = roots.flatMap(({ target }) => (target.source.kind === 'value' && this.#isParam(target.source.id) ? [target.source.id] : []))
+    const name = this.#builder.kernelName(first.op)
+    const context: KernelContext = { symbols: this.#builder.symbols, placeOf: (node) => (this.#isInMemory(node) ? this.#placeOf(node) : undefined) }
+    return { priority: first.id, reads: this.#readsOf(nodes), makes: nodes, overwrites, emit: () => {
+      const kernel = buildKernel(name, roots, context)
+      if (!isPointwiseUpdate(kernel)) this.#unsafe = true
+      return kernelStep(kernel)
+    } }
+  }
+
+  /** A kernel would overwrite a carried value that it still reads elsewhere. */
+  #unsafe = false
+
+  #isParam(id: string): boolean {
+    return this.#params.slice(0, this.#carried).some((place) => place.source.kind === 'value' && place.source.id === id)
+  }
+
+  /** A kernel that copies what is at a node's place. */
+  #copyItem(node: Node, target: Place, priority: number, makes: readonly Node[], from?: Place): Item {
+    const source = from ?? this.#plainPlace(node)
+    const overwrites = target.source.kind === 'value' && this.#isParam(target.source.id) ? [target.source.id] : []
+    const name = this.#builder.kernelName('copy')
+    return { priority, reads: new Set([node]), makes: node === makes[0] ? [] : makes, overwrites, emit: () => kernelStep(copyKernel(name, source, target, this.#builder.symbols)) }
+  }
+
+  #plainPlace(node: Node): Place {
+    const copied = this.#copied.get(node)
+    this.#copied.delete(node)
+    const place = this.#placeOf(node)!
+    if (copied) this.#copied.set(node, copied)
+    return place
+  }
+
+  #loopItems(node: Node<'loop'>): Item[] {
+    const { array, groups, order, carried } = node.attributes
+    const buffers = this.#loopBuffers.get(node)!
+    const items: Item[] = []
+    buffers.forEach((buffer, i) => {
+      const operand = node.operands[i]!
+      const place = this.#placeOf(operand)!
+      if (sourceKey(place.source) === sourceKey(buffer.source)) return
+      const item = this.#copyItem(operand, buffer, node.id, [])
+      this.#beforeLoop.set(item, node)
+      items.push(item)
+    })
+    const params = node.operands.map((operand, i) => (i < carried ? buffers[i]! : this.#placeOf(operand)!))
+    const emit = (): Omit<KernelStep, 'dependsOn'> => {
+      const bodies = groups.map((region) => this.#builder.region(region, params, carried).steps)
+      const steps = bodies.flat()
+      return {
+        kind: 'loop', array, order, groups: bodies, carried: buffers.map(({ source }) => (source as { id: string }).id),
+        reads: distinct([...buffers.map(({ source }) => source), ...steps.flatMap((step) => step.reads)]),
+        writes: distinct([...buffers.map(({ source }) => source), ...steps.flatMap((step) => step.writes)]),
+      } as Omit<KernelStep, 'dependsOn'>
+    }
+    const makes = [node, ...this.#users.get(node)!.filter((user) => is(user, 'result'))]
+    items.push({ priority: node.id, reads: new Set(node.operands), makes, overwrites: [], emit })
+    return items
+  }
+
+  readonly #beforeLoop = new Map<Item, Node>()
+
+  /** Copies into the carried buffers, and into values of their own for results that are not computed here. */
+  #resultItems(): Item[] {
+    const items: Item[] = []
+    const last = (this.#nodes.at(-1)?.id ?? 0) + 1
+    this.#owner.results.forEach((node, i) => {
+      if (i >= this.#carried) {
+        if (this.#placeOf(node)?.source.kind === 'value') return
+        const place = this.#builder.value(node)
+        items.push(this.#copyItem(node, place, last, []))
+        this.#results.set(node, place)
+        return
+      }
+      const target = this.#params[i]!
+      const source = this.#placeOf(node)!
+      if (sourceKey(source.source) === sourceKey(target.source)) return
+      if (source.source.kind === 'value' && this.#isParam(source.source.id)) {
+        // Another carried value: it may be overwritten before it is copied, so it goes by way of a value of its own.
+        const aside = this.#builder.value(node)
+        const first = this.#copyItem(node, aside, -1, [])
+        const second: Item = { ...this.#copyItem(node, target, last, [], aside), reads: new Set() }
+        this.#chained.set(second, first)
+        items.push(first, second)
+      } else items.push(this.#copyItem(node, target, last, []))
+    })
+    return items
+  }
+
+  /** Results that are copies of what lies elsewhere. */
+  readonly #results = new Map<Node, Place>()
+  readonly #chained = new Map<Item, Item>()
+
+  // ---- order
+
+  /** Whether `a` must run before `b`. */
+  #before(a: Item, b: Item): boolean {
+    if (this.#chained.get(b) === a) return true
+    const loop = this.#beforeLoop.get(a)
+    if (loop && b.makes.includes(loop)) return true
+    for (const made of a.makes) if (b.reads.has(made)) return true
+    for (const read of b.reads) if (this.#copied.has(read) && a.makes.length === 0 && a.reads.has(read) && a !== b && this.#copyOf(a, read)) return true
+    // Readers of a state's version come before the store that replaces it.
+    for (const made of b.makes) {
+      if ((made.op !== 'store' && made.op !== 'scatter') || a === b) continue
+      const old = made.operands[0]!
+      if (a.reads.has(old) && !a.makes.includes(made) && (!this.#copied.has(old) || this.#copyOf(a, old))) return true
+    }
+    // Readers of a carried value come before the step that overwrites it.
+    for (const id of b.overwrites) {
+      for (const read of a.reads) {
+        const place = this.#placeOf(read)
+        if (read.op === 'param' && place?.source.kind === 'value' && place.source.id === id) return true
+      }
+    }
+    return false
+  }
+
+  #copyOf(item: Item, version: Node): boolean {
+    return item.makes.length === 0 && item.priority === version.id && item.reads.size === 1 && item.reads.has(version)
+  }
+
+  /** A version in the circle whose readers wait for the next store. */
+  #oldVersion(stuck: readonly Item[]): Node | undefined {
+    for (const item of stuck) {
+      for (const made of item.makes) {
+        if (made.op !== 'store' && made.op !== 'scatter') continue
+        const old = made.operands[0]!
+        if (!this.#copied.has(old) && stuck.some((other) => other !== item && other.reads.has(old) && !(other.makes[0]?.op === 'store' || other.makes[0]?.op === 'scatter'))) return old
+      }
+    }
+    return undefined
+  }
+}
+
+export function distinct(sources: readonly OperandSource[]): OperandSource[] {
+  return [...new Map(sources.map((source) => [sourceKey(source), source])).values()]
+}
+
+export function kernelStep(kernel: Kernel): Omit<Extract<KernelStep, { kind: 'kernel' }>, 'dependsOn'> {
+  const of = (access: string): OperandSource[] => distinct(kernel.operands.flatMap((operand) => (operand.access === access || operand.access === 'readwrite' ? [operand.source] : [])))
+  return { kind: 'kernel', kernel, reads: of('read'), writes: of('write') }
+}
+
+function copyKernel(name: string, from: Place, to: Place, symbols: Bounds): Kernel {
+  const node = { id: -1, op: 'param', operands: [], attributes: { index: 0, region: -1 }, type: { dtype: from.dtype, dims: from.dims } } as const satisfies Node<'param'>
+  const root = { id: -2, op: 'cast', operands: [node], attributes: {}, type: node.type } as const satisfies Node<'cast'>
+  return buildKernel(name, [{ node: root, target: to }], { symbols, placeOf: (each) => (each === node ? from : undefined) })
+}
+
+/** Whether a kernel that writes over an operand reads it only at the element that it is about to write. */
+export function isPointwiseUpdate(kernel: Kernel): boolean {
+  return kernel.operands.every((operand, n) => {
+    if (operand.access !== 'readwrite' || operand.source.kind !== 'value') return true
+    const reads = (e: Expr, at: string | undefined): boolean => {
+      if (e.kind === 'load') return e.operand !== n || e.index.map(showIndex).join() === at
+      return e.kind !== 'call' || e.args.every((arg) => reads(arg, at))
+    }
+    return kernel.definitions.every((definition) => reads(definition.body, undefined)) &&
+      kernel.outputs.every((output) => reads(output.value, output.operand === n ? output.index.map(showIndex).join() : undefined))
+  })
+}
+
+/** Orders an entry's work into kernels and loops. The graph must have no composites. */
+export function buildKernels(graph: Graph): KernelProgram {
+  const builder = new StepBuilder(graph.entry, boundsOf(graph.symbols))
+  const { steps, results } = builder.region(graph, [], 0)
+  const used = new Set([...steps.flatMap((step) => [...step.reads, ...step.writes]), ...results.map((place) => place.source)].map(sourceKey))
+  const values = new Map([...builder.values].filter(([id]) => used.has(`value:${id}`)))
+  return { entry: graph.entry, symbols: builder.symbols, steps, values, results: results.map((place) => place.source) }
+}

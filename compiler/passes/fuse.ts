@@ -1,0 +1,268 @@
+// Chooses what is materialised: fusion is a set of roots, and each kernel inlines everything between its root and what lies in
+// memory. In order: what must be in memory (results, stores, choices, loop operands, quantised activations); for every dot with
+// a weight, its activations below it and the end of its epilogue above it (as far as its values stay within one root of the
+// same size); shared work that costs something; reductions that nest deeper than attention does. Names of library ops play
+// no part: a renamed attention fuses the same.
+
+import { draftKernel, reachableDrafts, type Place } from '../kernel/build.ts'
+import { expensive } from '../kernel/expression.ts'
+import type { ScalarFn } from '../kernel/types.ts'
+import { range, type Bounds } from '../../dsl/affine.ts'
+import { reachable, rootsOf } from '../graph/nodes.ts'
+import { is, type Node, type OpName } from '../graph/types.ts'
+import { type Owner, postDominators, type Users, usersOf } from './post-dominators.ts'
+
+export interface Fusion {
+  /** Nodes whose elements are written to memory. */
+  readonly roots: ReadonlySet<Node>
+  /** Dots with a weight that were found, for reports. */
+  readonly anchors: readonly Node<'dot'>[]
+}
+
+const leaves: ReadonlySet<OpName> = new Set<OpName>(['argument', 'weight', 'state', 'constant', 'param', 'result'])
+const atoms: ReadonlySet<OpName> = new Set<OpName>(['literal', 'size', 'iota'])
+const forced: ReadonlySet<OpName> = new Set<OpName>(['store', 'scatter', 'topk', 'loop', 'quantise'])
+/** Ops that may stand between a dot and the end of its epilogue. */
+const epilogue: ReadonlySet<OpName> = new Set<OpName>(['unary', 'binary', 'where', 'cast', 'broadcast', 'split', 'merge', 'transpose', 'slice', 'pick', 'gather'])
+const weightViews: ReadonlySet<OpName> = new Set<OpName>(['split', 'merge', 'transpose', 'slice', 'pick', 'broadcast', 'gather', 'cast'])
+/** Views that only regroup axes: the materialised value keeps the axes below them. */
+const regroups: ReadonlySet<OpName> = new Set<OpName>(['split', 'transpose', 'broadcast'])
+
+/** In memory without any kernel of this region. */
+export const isLeaf = (node: Node): boolean => leaves.has(node.op)
+
+/** The operands that a kernel rooted at the node reads as values; a store's first operand is only the place it writes to. */
+export const valueOperands = (node: Node): readonly Node[] => (node.op === 'store' || node.op === 'scatter' ? node.operands.slice(1) : node.operands)
+
+class Fuser {
+  readonly roots = new Set<Node>()
+  readonly anchors: Node<'dot'>[] = []
+  readonly nodes: readonly Node[]
+  readonly users: Users
+  readonly dominator: ReadonlyMap<Node, Node | undefined>
+  readonly owner: Owner
+  readonly symbols: Bounds
+
+  constructor(owner: Owner, symbols: Bounds) {
+    this.owner = owner
+    this.symbols = symbols
+    this.nodes = reachable(rootsOf(owner))
+    this.users = usersOf(this.nodes)
+    this.dominator = postDominators(this.nodes, this.users, owner)
+  }
+
+  run(): Fusion {
+    this.force()
+    for (const node of this.nodes) if (is(node, 'dot') && activationOf(node)) this.anchors.push(node)
+    for (const dot of this.anchors) this.settle(activationOf(dot)!)
+    for (const dot of this.anchors) this.roots.add(this.endOf(dot))
+    for (let before = -1; before !== this.roots.size; ) {
+      before = this.roots.size
+      this.cutSideReductions()
+      this.materialiseShared()
+      this.cutDeepNests()
+    }
+    return { roots: this.roots, anchors: this.anchors }
+  }
+
+  add(node: Node): void {
+    if (!isLeaf(node)) this.roots.add(node)
+  }
+
+  force(): void {
+    for (const node of this.owner.results) this.add(node)
+    for (const node of this.nodes) {
+      if (forced.has(node.op)) this.add(node)
+      if (node.op === 'loop' || node.op === 'topk') for (const operand of node.operands) this.add(operand)
+      // A store whose value reads the state that it writes must read all of it first.
+      if (node.op === 'store' || node.op === 'scatter') {
+        const path = statePathOf(node)
+        const value = node.operands.at(-1)!
+        if (this.coneOf(value).some((inner) => isVersion(inner) && statePathOf(inner) === path)) this.add(value)
+      }
+    }
+  }
+
+  /** Nodes computed where `node` is: itself and all below it until roots and leaves; those are given too, without what is below them. */
+  coneOf(node: Node): Node[] {
+    const seen = new Set<Node>([node])
+    const stack = [node]
+    for (let next = stack.pop(); next; next = stack.pop()) {
+      if (next !== node && (this.roots.has(next) || isLeaf(next) || forced.has(next.op))) continue
+      for (const operand of valueOperands(next)) {
+        if (seen.has(operand)) continue
+        seen.add(operand)
+        stack.push(operand)
+      }
+    }
+    return [...seen]
+  }
+
+  /** What a kernel rooted at the node computes itself. */
+  computedBy(node: Node): Node[] {
+    return this.coneOf(node).filter((inner) => inner === node || !(this.roots.has(inner) || isLeaf(inner) || atoms.has(inner.op)))
+  }
+
+  /** Sees to it that the activation side of a dot is (a view of) something in memory. */
+  settle(operand: Node): void {
+    let node = operand
+    for (;;) {
+      if (isLeaf(node) || this.roots.has(node) || atoms.has(node.op)) return
+      const below = node.operands[0]!
+      const view = node.op === 'merge' || node.op === 'pick' || node.op === 'slice'
+      if (regroups.has(node.op) || (view && (this.users.get(below)!.length > 1 || isLeaf(below) || this.roots.has(below)))) node = below
+      else {
+        this.roots.add(node)
+        return
+      }
+    }
+  }
+
+  sizeOf(node: Node): number {
+    const { dims } = node.op === 'store' ? node.operands[1]!.type : node.op === 'scatter' ? node.operands[2]!.type : node.type
+    return dims.reduce((product, dim) => product * Math.max(1, range(dim, this.symbols).max), 1)
+  }
+
+  /** The last node of the reduction's epilogue: every use of its value ends there, element by element. */
+  endOf(reduction: Node): Node {
+    const size = this.sizeOf(reduction)
+    let end = reduction
+    for (let next = this.dominator.get(end); next && !this.roots.has(end); next = this.dominator.get(end)) {
+      const between = this.between(end, next)
+      if (!between.every((node) => !this.roots.has(node) && this.isElementwise(node, end, between) && this.sizeOf(node) <= size)) break
+      if (next.op === 'store' || next.op === 'scatter') {
+        const value = next.operands.at(-1)!
+        if ((value !== end && !between.includes(value)) || this.sizeOf(next) > size || !this.fits(reduction, value)) break
+        return next
+      }
+      if (!this.isElementwise(next, end, between) || this.sizeOf(next) > size || !this.fits(reduction, next)) break
+      end = next
+    }
+    while (end !== reduction && !this.roots.has(end) && regroups.has(end.op)) end = end.operands[0]!
+    return end
+  }
+
+  /** Nodes on the ways from `from` up to `to`, both left out. */
+  between(from: Node, to: Node): Node[] {
+    const found = new Set<Node>()
+    const stack = [...this.users.get(from)!]
+    for (let node = stack.pop(); node; node = stack.pop()) {
+      if (node === to || found.has(node)) continue
+      found.add(node)
+      stack.push(...this.users.get(node)!)
+    }
+    return [...found]
+  }
+
+  isElementwise(node: Node, from: Node, between: readonly Node[]): boolean {
+    if (!epilogue.has(node.op)) return false
+    if (node.op !== 'gather') return true
+    // Positions known at compile time (the other half of a pair); the index itself must not come from the dot.
+    const index = node.operands[1]!
+    return index !== from && !between.includes(index) && this.coneOf(index).every((inner) => !isLeaf(inner) && !this.roots.has(inner))
+  }
+
+  /** Other dots in the same kernel must share the activations and the iteration space. */
+  fits(reduction: Node, end: Node): boolean {
+    if (!is(reduction, 'dot')) return true
+    const left = activationOf(reduction)
+    if (!left) return true
+    return this.computedBy(end).every((node) => {
+      if (node === reduction || !is(node, 'dot')) return true
+      const other = activationOf(node)
+      return !other || (other === left && this.sizeOf(node) === this.sizeOf(reduction))
+    })
+  }
+
+  /** A kernel with a weight's dot reduces nothing else: other reductions beside it get memory. */
+  cutSideReductions(): void {
+    const visit = (node: Node, top: boolean): void => {
+      if (!top && (this.roots.has(node) || isLeaf(node))) return
+      const inside = this.computedBy(node)
+      if (inside.some((inner) => this.isAnchor(inner))) {
+        if (!this.isAnchor(node)) for (const operand of valueOperands(node)) visit(operand, false)
+      } else if (inside.some((inner) => isReduction(inner))) this.settle(node)
+    }
+    for (const root of [...this.roots]) if (this.computedBy(root).some((node) => this.isAnchor(node))) visit(root, true)
+  }
+
+  isAnchor(node: Node): boolean {
+    return is(node, 'dot') && this.anchors.includes(node)
+  }
+
+  /** Work that two kernels would repeat: reductions and expensive functions. */
+  materialiseShared(): void {
+    const owners = new Map<Node, Set<Node>>()
+    for (const node of [...this.nodes].reverse()) {
+      const mine = new Set<Node>()
+      for (const user of this.users.get(node)!) {
+        if (!valueOperands(user).includes(node)) continue
+        if (this.roots.has(user)) mine.add(user)
+        else for (const root of owners.get(user)!) mine.add(root)
+      }
+      owners.set(node, mine)
+      if (mine.size < 2 || isLeaf(node) || this.roots.has(node) || regroups.has(node.op) || atoms.has(node.op)) continue
+      if (node.op === 'slice' || node.op === 'pick') continue
+      if (this.computedBy(node).some((inner) => isReduction(inner) || isExpensive(inner))) this.roots.add(node)
+    }
+  }
+
+  /** Attention reduces over positions what was reduced over features; anything deeper, or a dot done twice, gets memory. */
+  cutDeepNests(): void {
+    for (const root of [...this.roots]) {
+      if (root.op === 'loop' || root.op === 'topk' || !this.computedBy(root).some(isReduction)) continue
+      const place = (node: Node): Place => ({ source: { kind: 'value', id: `n${node.id}` }, dims: node.type.dims, dtype: node.type.dtype, format: 'f32' })
+      const draft = draftKernel([{ node: root, target: { ...place(root), source: { kind: 'value', id: 'root' } } }], {
+        symbols: this.symbols,
+        placeOf: (node) => (this.roots.has(node) || isLeaf(node) ? place(node) : undefined),
+      })
+      const { drafts } = draft.lowering
+      const order = reachableDrafts(drafts, draft.outputs.map((output) => output.value))
+      const depth = new Map<number, number>()
+      const work = new Map<Node, number>()
+      for (const id of order) {
+        const definition = drafts[id]!
+        let mine = 0
+        for (const used of reachableDrafts(drafts, [definition.body])) {
+          const over = drafts[used]!.free.some((axis) => definition.over.includes(axis))
+          mine = Math.max(mine, depth.get(used)! + (over ? 1 : 0))
+          if (over && depth.get(used)! >= 1) this.add(this.endOf(drafts[used]!.node!))
+        }
+        depth.set(id, mine)
+        const size = definition.free.reduce((product, axis) => product * Math.max(1, range(draft.lowering.extents.get(axis)!, this.symbols).max), 1)
+        work.set(definition.node!, (work.get(definition.node!) ?? 0) + size)
+      }
+      for (const [node, size] of work) if (this.isAnchor(node) && size > this.sizeOf(node)) this.add(node)
+    }
+  }
+}
+
+const isReduction = (node: Node): boolean => node.op === 'reduce' || (is(node, 'dot') && node.attributes.contract.length > 0)
+const isExpensive = (node: Node): boolean =>
+  (is(node, 'unary') || is(node, 'binary')) && expensive.has(node.attributes.fn as ScalarFn) && node.type.dtype !== 'i32' && !['div', 'mod', 'sqrt', 'rsqrt'].includes(node.attributes.fn)
+
+/** A state as some point of the program sees it. */
+export const isVersion = (node: Node): boolean => node.op === 'state' || node.op === 'store' || node.op === 'scatter'
+
+/** The path of the state that a version belongs to. */
+export function statePathOf(node: Node): string {
+  let version = node
+  while (!is(version, 'state')) version = version.operands[0]!
+  return version.attributes.path
+}
+
+function isWeightView(node: Node): boolean {
+  let below = node
+  while (weightViews.has(below.op)) below = below.operands[0]!
+  return below.op === 'weight'
+}
+
+/** The other side of a dot with a weight; undefined for dots of activations and for outer products. */
+export function activationOf(dot: Node<'dot'>): Node | undefined {
+  if (dot.attributes.contract.length === 0) return undefined
+  const [a, b] = dot.operands as [Node, Node]
+  return isWeightView(b) ? a : isWeightView(a) ? b : undefined
+}
+
+/** Chooses the roots of a graph or a loop body. */
+export const fuse = (owner: Owner, symbols: Bounds): Fusion => new Fuser(owner, symbols).run()
