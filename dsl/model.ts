@@ -80,6 +80,8 @@ export interface SpecialisedModel {
   readonly entries: readonly EntryInfo[]
   /** Parameters: the elements of every weight that is not tied. */
   readonly parameters: number
+  /** What `real` was taken for; f32 when left out. */
+  readonly real?: Dtype
   /** The table for a container's naming (`hf`, `gguf` + arch, `meta`); diagnostics when the model has none. */
   checkpoint(format: string, arch?: string): { readonly table?: CheckpointTable; readonly diagnostics: readonly Diagnostic[] }
   /** Walks one entry and tells `sink` every primitive. The results are the entry's results. */

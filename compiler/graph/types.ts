@@ -102,6 +102,8 @@ export interface Graph {
   readonly entry: string
   readonly arguments: readonly { readonly name: string; readonly type: TensorType }[]
   readonly symbols: readonly EntrySymbolLike[]
+  /** Facts `left <= right` about the symbols that every call keeps, as EntryInfo.limits has them. */
+  readonly limits?: readonly { readonly left: Affine; readonly right: number; readonly why: string }[]
   readonly results: readonly Node[]
   readonly states: ReadonlyMap<string, Node>
   readonly constants: ReadonlyMap<string, Constant>

@@ -1,0 +1,338 @@
+// Listens to the checker's walk over one entry and builds its graph. Algorithm: a stack of scopes (the entry, loop bodies,
+// composite bodies). Each scope keeps the newest version of its states; a value of an outer scope that is used inside becomes a
+// parameter of every scope between ("capture"), so regions are closed. Which scope a value belongs to is recomputed at each
+// use of the factory, because interned nodes without context (a weight, `iota(n)`) are shared between regions.
+
+import { constant, isConstant, type Affine } from '../../dsl/affine.ts'
+import type { Diagnostic } from '../../dsl/diagnostics.ts'
+import type { SpecialisedModel } from '../../dsl/model.ts'
+import type { Attribute, BinaryOpName, Dtype, LoopSpec, ReduceOp, Sink, StateInfo, TensorType, UnaryOp, WeightInfo } from '../../dsl/sink.ts'
+import type { Span } from '../../dsl/source.ts'
+import { isFloat } from '../ops/op.ts'
+import { sameDims } from '../ops/shape.ts'
+import { nodeFactory, resultsOf, type NodeFactory } from './nodes.ts'
+import { is, type Attributes, type Graph, type Node, type OpName, type Region } from './types.ts'
+
+/** Belongs to no scope: literals, sizes, iota, weights and what is made of them alone. */
+const nowhere = -1
+
+interface Scope {
+  readonly kind: 'entry' | 'loop' | 'composite'
+  readonly region: number
+  /** Loops: `layers` and an instance of the group that is being built, for the types of `layers[*]` paths. */
+  readonly array?: string
+  readonly instance?: number
+  /** Outer values by parameter index; the groups of one loop share the list. */
+  readonly captured: Map<Node, number>
+  readonly params: Map<number, Node<'param'>>
+  readonly versions: Map<string, Node>
+}
+
+export interface BuilderModel {
+  readonly weights: readonly WeightInfo[]
+  readonly states: readonly StateInfo[]
+  /** What `real` is; f32 unless told. */
+  readonly real?: Dtype
+}
+
+type Make = <Op extends OpName>(op: Op, operands: readonly Node[], attributes: Attributes[Op], span: Span, declared?: TensorType) => Node<Op>
+
+const constants = (dims: readonly number[]): Affine[] => dims.map(constant)
+const dimsType = (dtype: Dtype, dims: readonly Affine[]): TensorType => ({ dtype, dims })
+
+/** Builds one entry's graph: give it to `elaborate` as the sink, then call `finish`. */
+export class GraphBuilder implements Sink<Node> {
+  readonly factory: NodeFactory = nodeFactory()
+  readonly diagnostics: Diagnostic[] = []
+  readonly #weights: ReadonlyMap<string, WeightInfo>
+  readonly #states: ReadonlyMap<string, StateInfo>
+  readonly #real: Dtype
+  readonly #scopes: Scope[]
+  readonly #home = new Map<Node, number>()
+  readonly #spans = new Map<number, Span>()
+  readonly #arguments: { name: string; type: TensorType }[] = []
+
+  constructor(model: BuilderModel) {
+    this.#weights = new Map(model.weights.map((info) => [info.path, info]))
+    this.#states = new Map(model.states.map((info) => [info.path, info]))
+    this.#real = model.real ?? 'f32'
+    this.#scopes = [{ kind: 'entry', region: 0, captured: new Map(), params: new Map(), versions: new Map() }]
+  }
+
+  /** The finished graph. */
+  finish(entry: string, symbols: Graph['symbols'], results: readonly Node[], limits: NonNullable<Graph['limits']> = []): Graph {
+    const states = this.#scopes[0]!.versions
+    return { entry, arguments: this.#arguments, symbols, limits, results, states, constants: this.factory.constants, spans: this.#spans }
+  }
+
+  type(value: Node): TensorType {
+    return value.type
+  }
+
+  literal(value: number, dtype: Dtype, span: Span): Node {
+    return this.#make('literal', [], { value }, span, { dtype, dims: [] })
+  }
+
+  size(value: Affine, span: Span): Node {
+    return isConstant(value) ? this.literal(value.const, 'i32', span) : this.#make('size', [], { value }, span)
+  }
+
+  iota(n: Affine, span: Span): Node {
+    return this.#make('iota', [], { n }, span)
+  }
+
+  unary(fn: UnaryOp, x: Node, span: Span): Node {
+    return this.#make('unary', [x], { fn }, span)
+  }
+
+  binary(fn: BinaryOpName, a: Node, b: Node, span: Span): Node {
+    return this.#make('binary', [a, b], { fn }, span)
+  }
+
+  where(condition: Node, yes: Node, no: Node, span: Span): Node {
+    return this.#make('where', [condition, yes, no], {}, span)
+  }
+
+  /** `f32(dot(…))` and `f32(sum(…))` of half floats take the wide accumulator: the op itself then gives f32. */
+  cast(x: Node, dtype: Dtype, span: Span): Node {
+    if (x.type.dtype === dtype) return x
+    const type = { dtype, dims: x.type.dims }
+    const half = dtype === 'f32' && isFloat(x.type.dtype)
+    if (half && is(x, 'dot')) return this.#make('dot', x.operands, x.attributes, span, type)
+    if (half && is(x, 'reduce') && x.attributes.fn === 'sum') return this.#make('reduce', x.operands, x.attributes, span, type)
+    return this.#make('cast', [x], {}, span, type)
+  }
+
+  broadcast(x: Node, dims: readonly Affine[], places: readonly number[], span: Span): Node {
+    if (sameDims(dims, x.type.dims)) return x
+    return this.#make('broadcast', [x], { places }, span, { dtype: x.type.dtype, dims })
+  }
+
+  reduce(fn: ReduceOp, x: Node, axes: readonly number[], span: Span): Node {
+    return this.#make('reduce', [x], { fn, axes: [...axes].sort((a, b) => a - b) }, span)
+  }
+
+  dot(a: Node, b: Node, contract: readonly (readonly [number, number])[], batch: readonly (readonly [number, number])[], span: Span): Node {
+    return this.#make('dot', [a, b], { contract, batch }, span)
+  }
+
+  split(x: Node, axis: number, sizes: readonly Affine[], span: Span): Node {
+    return this.#make('split', [x], { axis, sizes }, span)
+  }
+
+  merge(x: Node, axis: number, count: number, span: Span): Node {
+    return this.#make('merge', [x], { axis, count }, span)
+  }
+
+  transpose(x: Node, order: readonly number[], span: Span): Node {
+    return order.every((axis, i) => axis === i) ? x : this.#make('transpose', [x], { order }, span)
+  }
+
+  slice(x: Node, axis: number, start: Affine, size: Affine, span: Span): Node {
+    return this.#make('slice', [x], { axis, start, size }, span)
+  }
+
+  pick(x: Node, axis: number, at: Affine, span: Span): Node {
+    return this.#make('pick', [x], { axis, at }, span)
+  }
+
+  concat(parts: readonly Node[], axis: number, span: Span): Node {
+    return parts.length === 1 ? parts[0]! : this.#make('concat', parts, { axis }, span)
+  }
+
+  pad(x: Node, axis: number, before: Affine, after: Affine, value: number, span: Span): Node {
+    return this.#make('pad', [x], { axis, before, after, value }, span)
+  }
+
+  gather(x: Node, axis: number, index: Node, shared: readonly (readonly [number, number])[], span: Span): Node {
+    return this.#make('gather', [x, index], { axis, shared }, span)
+  }
+
+  topk(x: Node, axis: number, k: number, span: Span): { values: Node; indices: Node } {
+    const [values, indices] = (['values', 'indices'] as const).map((part) => this.#make('topk', [x], { axis, k, part }, span))
+    return { values: values!, indices: indices! }
+  }
+
+  argument(name: string, type: TensorType, span: Span): Node {
+    if (!this.#arguments.some((known) => known.name === name)) this.#arguments.push({ name, type })
+    const node = this.#make('argument', [], { name }, span, type)
+    return this.#at(node, 0)
+  }
+
+  weight(path: string, span: Span): Node {
+    const info = this.#find(this.#weights, path)
+    if (info.tied === undefined) return this.#make('weight', [], { path }, span, dimsType(this.#real, constants(info.dims)))
+    // An alias reads the tied weight; in a loop the same instance of it, if the alias points inside the array.
+    const scope = this.#scopes.findLast((each) => each.kind === 'loop' && path.startsWith(`${each.array}[*]`))
+    const own = scope && this.#concrete(`${scope.array}[*]`)
+    return this.weight(own && info.tied.startsWith(own) ? `${scope.array}[*]${info.tied.slice(own.length)}` : info.tied, span)
+  }
+
+  readState(path: string, span: Span): Node {
+    const depth = this.#stateScope(path)
+    const known = this.#scopes[depth]!.versions.get(path)
+    if (known) return known
+    const info = this.#find(this.#states, path)
+    return this.#at(this.#make('state', [], { path }, span, dimsType(info.dtype, constants(info.dims))), depth)
+  }
+
+  storeState(path: string, axis: number, start: Affine, value: Node, span: Span): void {
+    this.#write(path, this.#make('store', [this.readState(path, span), value], { axis, start }, span), span)
+  }
+
+  scatterState(path: string, axis: number, index: Node, value: Node, span: Span): void {
+    this.#write(path, this.#make('scatter', [this.readState(path, span), index, value], { axis }, span), span)
+  }
+
+  composite(name: string, attributes: Readonly<Record<string, Attribute>>, operands: readonly Node[],
+    body: (operands: readonly Node[]) => readonly Node[], span: Span): readonly Node[] {
+    const outer = operands.map((node) => this.#use(node))
+    const scope: Scope = { kind: 'composite', region: this.factory.region(), captured: new Map(), params: new Map(), versions: new Map() }
+    this.#scopes.push(scope)
+    const params = outer.map((node, index) => this.#param(scope, index, node.type))
+    const results = body(params).map((node) => this.#use(node))
+    this.#scopes.pop()
+    const captured = this.#captured(scope, outer.length)
+    const region: Region = {
+      id: scope.region, params: [...params, ...captured.map((node, i) => this.#param(scope, outer.length + i, node.type))], results, states: new Map(),
+    }
+    const call = this.#make('composite', [...outer, ...captured], { name, attributes, region }, span)
+    return resultsOf(this.factory, call).map((node) => this.#at(node, this.#homeOf(call)))
+  }
+
+  loop(spec: LoopSpec<Node>): readonly Node[] {
+    const carried = spec.carried.map((node) => this.#use(node))
+    const captured = new Map<Node, number>()
+    const bodies = [...Array(spec.groups).keys()].map((group) => {
+      const scope: Scope = {
+        kind: 'loop', region: this.factory.region(), array: spec.array, instance: spec.order.indexOf(group), captured, params: new Map(), versions: new Map(),
+      }
+      this.#scopes.push(scope)
+      const params = carried.map((node, index) => this.#param(scope, index, node.type))
+      const results = spec.body(group, params).map((node) => this.#use(node))
+      this.#scopes.pop()
+      return { scope, params, results }
+    })
+    const invariants = this.#captured({ captured }, carried.length)
+    const groups = bodies.map(({ scope, params, results }): Region => ({
+      id: scope.region,
+      params: [...params, ...invariants.map((node, i) => this.#param(scope, carried.length + i, node.type))],
+      results,
+      states: scope.versions,
+    }))
+    const call = this.#make('loop', [...carried, ...invariants], { array: spec.array, groups, order: spec.order, carried: carried.length }, spec.span)
+    this.#at(call, this.#scopes.length - 1)
+    for (const path of new Set(groups.flatMap((region) => [...region.states.keys()]))) this.#write(path, call, spec.span)
+    return resultsOf(this.factory, call).map((node) => this.#at(node, this.#scopes.length - 1))
+  }
+
+  // ---- scopes
+
+  readonly #make: Make = (op, operands, attributes, span, declared) => {
+    const used = operands.map((node) => this.#use(node))
+    const node = this.factory.make(op, used, attributes, declared)
+    if (!this.#spans.has(node.id)) this.#spans.set(node.id, span)
+    this.#home.set(node, Math.max(nowhere, ...used.map((operand) => this.#homeOf(operand))))
+    return node
+  }
+
+  #at<T extends Node>(node: T, depth: number): T {
+    this.#home.set(node, depth)
+    return node
+  }
+
+  #homeOf(node: Node): number {
+    return this.#home.get(node) ?? nowhere
+  }
+
+  #param(scope: Scope, index: number, type: TensorType): Node<'param'> {
+    const known = scope.params.get(index)
+    if (known) return known
+    const node = this.#at(this.factory.param(scope.region, index, type), this.#scopes.indexOf(scope))
+    scope.params.set(index, node)
+    return node
+  }
+
+  /** The node as the innermost scope sees it: through parameters, if it belongs to an outer one. */
+  #use(node: Node): Node {
+    const home = this.#homeOf(node)
+    const here = this.#scopes.length - 1
+    if (home > here) throw new Error(`internal: a value of an inner region is used outside (${node.op})`)
+    if (home === nowhere || home === here) return node
+    let inner = node
+    for (const scope of this.#scopes.slice(home + 1)) {
+      const index = scope.captured.get(inner) ?? this.#firstFree(scope)
+      scope.captured.set(inner, index)
+      inner = this.#param(scope, index, inner.type)
+    }
+    return inner
+  }
+
+  /** Captured values come after the given parameters; every given one is made before the body runs. */
+  #firstFree(scope: Scope): number {
+    let next = Math.max(scope.params.size === 0 ? 0 : Math.max(...scope.params.keys()) + 1, 0)
+    for (const index of scope.captured.values()) next = Math.max(next, index + 1)
+    return next
+  }
+
+  #captured(scope: Pick<Scope, 'captured'>, from: number): readonly Node[] {
+    const list = [...scope.captured].sort(([, a], [, b]) => a - b)
+    if (list.some(([, index], i) => index !== from + i)) throw new Error('internal: captured values are not numbered in order')
+    return list.map(([node]) => node)
+  }
+
+  // ---- paths
+
+  /** `layers[*].attn.wq` → the path in the instance that is being built. */
+  #concrete(path: string): string {
+    let result = path
+    for (const scope of this.#scopes) {
+      if (scope.kind !== 'loop') continue
+      const array = this.#instancePath(scope.array!)
+      if (result.startsWith(`${array}[*]`)) result = `${array}[${scope.instance}]${result.slice(array.length + 3)}`
+    }
+    return result
+  }
+
+  #instancePath(array: string): string {
+    return array.includes('[*]') ? this.#concrete(array) : array
+  }
+
+  #find<T>(table: ReadonlyMap<string, T>, path: string): T {
+    const info = table.get(path) ?? table.get(this.#concrete(path))
+    if (!info) throw new Error(`internal: the model has no ${path}`)
+    return info
+  }
+
+  /** The scope whose versions count for a state: the innermost loop that its path runs through, else the entry. */
+  #stateScope(path: string): number {
+    const depth = this.#scopes.findLastIndex((scope) => scope.kind === 'loop' && path.startsWith(`${scope.array}[*]`))
+    return Math.max(0, depth)
+  }
+
+  #write(path: string, version: Node, span: Span): void {
+    const depth = this.#stateScope(path)
+    if (depth !== this.#scopes.length - 1) {
+      this.#refuse(`\`${path}\` is stored inside a loop or op that does not own it`, span)
+      return
+    }
+    const { versions } = this.#scopes[depth]!
+    if (version.op === 'loop' && versions.has(path)) this.#refuse(`two loops store to \`${path}\``, span)
+    versions.set(path, version)
+  }
+
+  #refuse(message: string, span: Span): void {
+    this.diagnostics.push({ code: 'L330', severity: 'error', message, labels: [{ span }], notes: [] })
+  }
+}
+
+/** The unoptimised graph of one entry; without a graph, the diagnostics say why. */
+export function buildGraph(model: SpecialisedModel, entry: string): { readonly graph?: Graph; readonly diagnostics: readonly Diagnostic[] } {
+  const info = model.entries.find((each) => each.name === entry)
+  if (!info) throw new Error(`internal: the model ${model.name} has no entry ${entry}`)
+  const builder = new GraphBuilder(model)
+  const { results, diagnostics } = model.elaborate(entry, builder)
+  const all = [...diagnostics, ...builder.diagnostics]
+  if (all.some((each) => each.severity === 'error')) return { diagnostics: all }
+  return { graph: builder.finish(entry, info.symbols, results, info.limits), diagnostics: all }
+}
