@@ -1,0 +1,357 @@
+// Schedules a contract: dots of packed weight rows with one or several rows of activations, and their epilogue.
+// A tile is 8 rows (or 4, where rows start in the middle of a packed group) by up to 4 tokens. With lanes, four rows are one
+// vector and the epilogue runs on vectors; with threads, the invocations share k and meet in scratch memory.
+// What does not fit (no row axis, unaligned rows, other reductions) is left to the staged schedule: `planContract` says so.
+
+import * as affine from '../../dsl/affine.ts'
+import { axesOfIndex, type IndexScope, linearParts } from '../kernel/index-map.ts'
+import type { AxisId, Expr, Index, Kernel, KernelAxis, Operand } from '../kernel/types.ts'
+import { builtin, constant, Emitter, load, ops } from './build-loops.ts'
+import type { LoopExpr, LoopFunction } from './loops.ts'
+import type { Machine } from './machine.ts'
+import { a8, packedFormat, type Address, type PackedFormat } from './packed.ts'
+import { kernelFunction, storeOutput } from './outputs.ts'
+import { emitAffine, emitStrides, indexScopeOf, type Place, Scope } from './scope.ts'
+
+interface Dot {
+  readonly definition: number
+  readonly weight: number
+  readonly activation: number
+  readonly format: PackedFormat
+  readonly bytes: boolean
+  /** Row of the matrix, leading dims only. */
+  readonly rows: readonly Index[]
+  readonly activationIndex: readonly Index[]
+  readonly k: number
+}
+
+export interface ContractPlan {
+  readonly dots: readonly Dot[]
+  /** The axis along the rows: coefficient 1 in every row index. */
+  readonly lane: KernelAxis
+  /** Other axes that rows depend on, in kernel order. */
+  readonly rowAxes: readonly KernelAxis[]
+  /** The axis that only activations depend on and that tiles run over, if any. */
+  readonly token?: KernelAxis
+  /** All remaining axes. */
+  readonly others: readonly KernelAxis[]
+  /** Rows of a tile: 8, or 4 when rows may start in the middle of a group. */
+  readonly tile: 8 | 4
+}
+
+/** The form of a definition that is a dot of packed rows with contiguous activations, or undefined. */
+function dotOf(kernel: Kernel, id: number): Dot | undefined {
+  const definition = kernel.definitions[id]!
+  if (definition.combine !== 'sum' || definition.body.kind !== 'call' || definition.body.fn !== 'mul') return undefined
+  const loads = definition.body.args.map(stripCasts)
+  const at = loads.findIndex((arg) => arg.kind === 'load' && kernel.operands[arg.operand]!.layout === 'r8')
+  const [weight, activation] = [loads[at], loads[1 - at]]
+  if (weight?.kind !== 'load' || activation?.kind !== 'load') return undefined
+  const [w, x] = [kernel.operands[weight.operand]!, kernel.operands[activation.operand]!]
+  if (x.layout !== 'plain') return undefined
+  const n = definition.over.length
+  const trails = (operand: Operand, index: readonly Index[]): boolean =>
+    definition.over.every((axis, i) => {
+      const place = index.length - n + i
+      const at = index[place]
+      const extent = kernel.axes.find((other) => other.id === axis)!.extent
+      return at?.kind === 'axis' && at.axis === axis && affine.isConstant(extent) && affine.equals(operand.dims[place]!, extent)
+    })
+  if (!trails(w, weight.index) || !trails(x, activation.index)) return undefined
+  const k = definition.over.reduce((product, axis) => product * kernel.axes.find((other) => other.id === axis)!.extent.const, 1)
+  const format = packedFormat(w.format)
+  if (w.matrix!.k !== k || k % format.k !== 0) return undefined
+  const bytes = x.format === 'a8'
+  if (bytes && !format.dotBytes) return undefined
+  return { definition: id, weight: weight.operand, activation: activation.operand, format, bytes, rows: weight.index.slice(0, -n), activationIndex: activation.index.slice(0, -n), k }
+}
+
+const stripCasts = (expr: Expr): Expr => (expr.kind === 'call' && expr.fn === 'cast' && expr.dtype === 'f32' && expr.args[0]!.kind === 'load' ? expr.args[0]! : expr)
+
+/** A row index taken apart: factors of axes, and of indirect or other terms with the axes inside them. */
+interface RowForm {
+  readonly const: number
+  readonly axes: ReadonlyMap<AxisId, number>
+  readonly opaque: readonly { readonly axes: ReadonlySet<AxisId>; readonly factor: number }[]
+}
+
+function formOf(index: Index, scope: IndexScope): RowForm {
+  const { const: rest, terms } = linearParts(index, scope)
+  const axes = new Map<AxisId, number>()
+  const opaque: RowForm['opaque'][number][] = []
+  for (const { atom, factor } of terms) {
+    if (atom.kind === 'axis') axes.set(atom.axis, factor)
+    else opaque.push({ axes: axesOfIndex(atom), factor })
+  }
+  return { const: rest, axes, opaque }
+}
+
+/** Row of the matrix: Σ index_i · stride_i over the leading dims. */
+function rowForm(kernel: Kernel, dot: Dot, scope: IndexScope): RowForm {
+  const operand = kernel.operands[dot.weight]!
+  let sum: Index = { kind: 'const', value: 0 }
+  let stride = 1
+  for (let i = dot.rows.length - 1; i >= 0; i--) {
+    sum = { kind: 'add', a: sum, b: { kind: 'mul', a: dot.rows[i]!, by: stride } }
+    stride *= operand.dims[i]!.const
+  }
+  return formOf(sum, scope)
+}
+
+export function planContract(kernel: Kernel, bounds: affine.Bounds): ContractPlan | undefined {
+  if (kernel.select) return undefined
+  const scope = indexScopeOf(kernel, bounds)
+  const dots: Dot[] = []
+  for (const [id, definition] of kernel.definitions.entries()) {
+    if (definition.over.length === 0) continue
+    const dot = dotOf(kernel, id)
+    if (!dot) return undefined
+    dots.push(dot)
+  }
+  if (dots.length === 0 || kernel.outputs.some((output) => kernel.operands[output.operand]!.format === 'a8')) return undefined
+  const forms = dots.map((dot) => rowForm(kernel, dot, scope))
+  const reduced = new Set(dots.flatMap((dot) => kernel.definitions[dot.definition]!.over))
+  const parallel = kernel.axes.filter((axis) => !reduced.has(axis.id))
+  // Every output and every dot runs over the same points.
+  for (const output of kernel.outputs) if (output.axes.length !== parallel.length) return undefined
+  if (!dots.every((dot) => kernel.definitions[dot.definition]!.free.every((id) => parallel.some((axis) => axis.id === id)))) return undefined
+  const lane = parallel.findLast((axis) => affine.isConstant(axis.extent) && forms.every((form) => form.axes.get(axis.id) === 1 && !form.opaque.some((part) => part.axes.has(axis.id))))
+  if (!lane) return undefined
+  let tile: 8 | 4 = 8
+  const rowAxes = new Set<AxisId>()
+  for (const form of forms) {
+    const others = [...form.axes].filter(([axis]) => axis !== lane.id)
+    const factors = [form.const, ...others.map(([, factor]) => factor), ...form.opaque.map((part) => part.factor)]
+    if (factors.some((factor) => factor % 4 !== 0)) return undefined
+    if (factors.some((factor) => factor % 8 !== 0)) tile = 4
+    for (const [axis] of others) rowAxes.add(axis)
+    for (const part of form.opaque) for (const axis of part.axes) rowAxes.add(axis)
+  }
+  const free = parallel.filter((axis) => axis !== lane && !rowAxes.has(axis.id))
+  const token = free.find((axis) => dots.every((dot) => tokenStride(kernel, dot, axis.id, scope) !== undefined))
+  return { dots, lane, tile, rowAxes: parallel.filter((axis) => rowAxes.has(axis.id)), token, others: free.filter((axis) => axis !== token) }
+}
+
+/** Words of one row of activations of length k. */
+const activationWords = (dot: Dot): number => (dot.bytes ? (dot.k / a8.k) * a8.words : dot.k)
+
+/** Words between the activations of neighbouring tokens, if that is a constant. */
+function tokenStride(kernel: Kernel, dot: Dot, axis: AxisId, scope: IndexScope): number | undefined {
+  const dims = kernel.operands[dot.activation]!.dims
+  let [total, stride] = [0, activationWords(dot)]
+  for (let i = dot.activationIndex.length - 1; i >= 0; i--) {
+    const form = formOf(dot.activationIndex[i]!, scope)
+    if (form.opaque.some((part) => part.axes.has(axis))) return undefined
+    total += (form.axes.get(axis) ?? 0) * stride
+    if (i > 0 && !affine.isConstant(dims[i]!)) return undefined
+    stride *= dims[i]!.const
+  }
+  return total
+}
+
+export function scheduleContract(kernel: Kernel, plan: ContractPlan, machine: Machine, bounds: affine.Bounds): LoopFunction {
+  const emitter = new Emitter()
+  const scope = new Scope(kernel, emitter, bounds)
+  return machine.threads > 1 ? scheduleThreads(kernel, plan, machine, bounds, scope) : scheduleLanes(kernel, plan, bounds, scope)
+}
+
+const tilesOf = (plan: ContractPlan): number => Math.ceil(plan.lane.extent.const / plan.tile)
+
+/** Nested loops over some axes, outermost first. */
+function overAxes(scope: Scope, axes: readonly KernelAxis[], body: () => void): void {
+  const [axis, ...rest] = axes
+  if (!axis) return body()
+  scope.emitter.loop(axis.id, 0, emitAffine(axis.extent), 1, (value) => scope.at([[axis.id, value]], () => overAxes(scope, rest, body)))
+}
+
+/** Cuts a flat index into the values of axes with constant extents, last axis fastest. */
+function unflatten(emitter: Emitter, flat: LoopExpr, axes: readonly KernelAxis[]): [AxisId, LoopExpr][] {
+  const values: [AxisId, LoopExpr][] = []
+  let rest = flat
+  for (let i = axes.length - 1; i >= 0; i--) {
+    const extent = axes[i]!.extent.const
+    values.unshift([axes[i]!.id, i === 0 ? rest : emitter.value(axes[i]!.id, ops.rem(rest, extent))])
+    rest = i === 0 ? rest : emitter.value('rest', ops.div(rest, extent))
+  }
+  return values
+}
+
+/** Word address of the packed group that holds the first row of the tile, and which quads of it are meant. */
+function weightAddress(scope: Scope, dot: Dot, tile: 8 | 4): { address: Address; quads: LoopExpr[] } {
+  const operand = scope.kernel.operands[dot.weight]!
+  const strides = emitStrides(operand.dims.slice(0, dot.rows.length))
+  const row = dot.rows.reduce<LoopExpr>((sum, index, i) => ops.add(sum, ops.mul(scope.emitIndex(index), strides[i]!)), constant('i32', 0))
+  const groupWords = (dot.k / dot.format.k) * dot.format.words
+  const group = scope.emitter.value('group', ops.mul(ops.shr_u(row, 3), groupWords))
+  const quads = tile === 8 ? [constant('i32', 0), constant('i32', 1)] : [scope.emitter.value('half', ops.and(ops.shr_u(row, 2), 1))]
+  return { address: { operand: dot.weight, at: group, offset: 0 }, quads }
+}
+
+function activationAddress(scope: Scope, dot: Dot): LoopExpr {
+  const dims = scope.kernel.operands[dot.activation]!.dims.slice(0, dot.activationIndex.length)
+  const strides = emitStrides(dims)
+  const row = dot.activationIndex.reduce<LoopExpr>((sum, index, i) => ops.add(sum, ops.mul(scope.emitIndex(index), strides[i]!)), constant('i32', 0))
+  return ops.mul(row, activationWords(dot))
+}
+
+/** Unrolls short blocks so that a step has enough work, as far as k allows. */
+const unrollOf = (dot: Dot): number => (dot.format.k === 1 ? [4, 2, 1].find((u) => dot.k % u === 0)! : 1)
+
+/**
+ * Sums of one dot for a tile: [token][quad]. Blocks `first`, `first + stride`, …; one token and one-k formats use
+ * two accumulators each, because a single chain of additions waits for itself.
+ */
+function emitDot(scope: Scope, dot: Dot, tokens: number, tile: 8 | 4, stride: number, first: LoopExpr, threads: number): LoopExpr[][] {
+  const e = scope.emitter
+  const { address, quads } = weightAddress(scope, dot, tile)
+  const base = e.value('a', activationAddress(scope, dot))
+  const blocks = dot.k / dot.format.k
+  const unroll = threads === 1 ? unrollOf(dot) : 1
+  const chains = tokens === 1 && unroll > 1 ? 2 : 1
+  const zero = constant('f32x4', 0)
+  const sums = Array.from({ length: chains }, () => Array.from({ length: tokens }, () => quads.map(() => e.let('acc', zero))))
+  const step = dot.bytes ? a8.words : dot.format.k
+  e.loop('b', first, constant('i32', blocks), unroll * threads, (block) => {
+    const w = e.let('w', ops.add(address.at, ops.mul(block, dot.format.words)))
+    const x = e.let('x', ops.add(base, ops.mul(block, step)))
+    for (let u = 0; u < unroll; u++) {
+      const part = {
+        weight: { operand: dot.weight, at: w, offset: u * dot.format.words },
+        quads,
+        activations: Array.from({ length: tokens }, (_, t) => ({ operand: dot.activation, at: x, offset: u * step + t * stride })),
+        accumulators: sums[u % chains]!,
+      }
+      if (dot.bytes) dot.format.dotBytes!(e, part)
+      else dot.format.dotFloat(e, part)
+    }
+  })
+  return sums[0]!.map((row, t) => row.map((acc, q) => (chains === 1 ? acc : e.let('acc', ops.add(acc, sums[1]![t]![q]!)))))
+}
+
+/** Lanes: rows in blocks from the caller, tokens inside, so that a tile's weights stay in the nearest cache. */
+function scheduleLanes(kernel: Kernel, plan: ContractPlan, bounds: affine.Bounds, scope: Scope): LoopFunction {
+  const e = scope.emitter
+  const tiles = tilesOf(plan)
+  const fixed = plan.rowAxes.filter((axis) => affine.isConstant(axis.extent))
+  const moving = plan.rowAxes.filter((axis) => !affine.isConstant(axis.extent))
+  const count = fixed.reduce((product, axis) => product * axis.extent.const, tiles)
+  e.loop('tile', builtin('from'), builtin('to'), 1, (flat) => {
+    const at = unflatten(e, flat, [...fixed, { id: plan.lane.id, extent: affine.constant(tiles) }])
+    const lane = e.value('row', ops.mul(at.pop()![1], plan.tile))
+    scope.at([...at, [plan.lane.id, lane]], () => overAxes(scope, [...moving, ...plan.others], () => overTokens(lane)))
+  })
+
+  function overTokens(lane: LoopExpr): void {
+    if (!plan.token) return tile(lane, 1)
+    const extent = emitAffine(plan.token.extent)
+    const most = affine.range(plan.token.extent, bounds).max
+    const full = most >= 4 ? e.value('full', ops.mul(ops.shr_u(extent, 2), 4)) : constant('i32', 0)
+    if (most >= 4) e.loop('s', 0, full, 4, (s) => scope.at([[plan.token!.id, s]], () => tile(lane, 4)))
+    e.loop('s', full, extent, 1, (s) => scope.at([[plan.token!.id, s]], () => tile(lane, 1)))
+  }
+
+  function tile(lane: LoopExpr, tokens: number): void {
+    const results = plan.dots.map((dot) =>
+      emitDot(scope, dot, tokens, plan.tile, plan.token ? tokenStride(kernel, dot, plan.token.id, scope.index)! : 0, constant('i32', 0), 1))
+    const token = plan.token && scope.axes.get(plan.token.id)!
+    for (let t = 0; t < tokens; t++) {
+      for (let q = 0; q < plan.tile / 4; q++) {
+        const row = ops.add(lane, 4 * q)
+        const moved: [AxisId, LoopExpr][] = [[plan.lane.id, row]]
+        if (plan.token) moved.push([plan.token.id, ops.add(token!, t)])
+        scope.at(moved, () => epilogue(row, results.map((sums) => sums[t]![q]!)))
+      }
+    }
+  }
+
+  /** Four rows; the last ones of an extent that is no multiple of the tile are cut off. */
+  function epilogue(row: LoopExpr, sums: readonly LoopExpr[]): void {
+    const extent = plan.lane.extent.const
+    const whole = (): void => {
+      const places = plan.dots.map((dot, i): [number, Place] => [dot.definition, { kind: 'lanes', value: sums[i]! }])
+      scope.with(places, () => {
+        for (const output of kernel.outputs) storeOutput(scope, output, plan.lane.id)
+      })
+    }
+    if (extent % plan.tile === 0) return whole()
+    if (extent % 4 === 0) return e.if(ops.lt(row, extent), () => scope.nested(whole))
+    e.if(ops.le(row, extent - 4), () => scope.nested(whole), () => {
+      for (let i = 0; i < 3; i++) {
+        e.if(ops.lt(row, extent - i), () => scope.at([[plan.lane.id, ops.add(row, i)]], () => {
+          const places = plan.dots.map((dot, d): [number, Place] => [dot.definition, { kind: 'scalar', value: ops.lane_f32(sums[d]!, i) }])
+          scope.with(places, () => {
+            for (const output of kernel.outputs) storeOutput(scope, output)
+          })
+        }))
+      }
+    })
+  }
+
+  return kernelFunction(kernel, e, { rows: { count: affine.constant(count), unit: plan.tile } })
+}
+
+/** Threads: one workgroup a tile; its invocations share k, add up in scratch, then take one (token, row) each. */
+function scheduleThreads(kernel: Kernel, plan: ContractPlan, machine: Machine, bounds: affine.Bounds, scope: Scope): LoopFunction {
+  const e = scope.emitter
+  const invocation = builtin('invocation')
+  const tokens = plan.token && affine.range(plan.token.extent, bounds).max >= 2 ? 4 : 1
+  const points = tokens * plan.tile
+  const scratch = kernel.operands.length
+  const sums = scratch + 1
+  const tiles = tilesOf(plan)
+  // Rows and constant axes along x, the token axis along y, one more symbolic axis along z.
+  const rest = [...plan.rowAxes, ...plan.others]
+  const fixed = rest.filter((axis) => affine.isConstant(axis.extent))
+  const moving = rest.filter((axis) => !affine.isConstant(axis.extent))
+  if (moving.length > 1) throw new Error(`internal: ${kernel.name} has more symbolic axes than a grid has dimensions`)
+  const at = unflatten(e, builtin('group_x'), [...fixed, { id: plan.lane.id, extent: affine.constant(tiles) }])
+  const lane = e.value('row', ops.mul(at.pop()![1], plan.tile))
+  if (moving[0]) at.push([moving[0].id, builtin('group_z')])
+  scope.at([...at, [plan.lane.id, lane]], () => {
+    const first = plan.token && e.value('s', ops.mul(builtin('group_y'), tokens))
+    const extent = plan.token && emitAffine(plan.token.extent)
+    for (const [d, dot] of plan.dots.entries()) {
+      // A tile's last tokens may lie past the end: they are read from its first one and not written.
+      const partial = (): LoopExpr[][] => {
+        if (!plan.token) return emitDot(scope, dot, 1, plan.tile, 0, invocation, machine.threads)
+        const rows: LoopExpr[][] = []
+        scope.at([[plan.token.id, first!]], () => {
+          rows.push(...emitDot(scope, dot, tokens, plan.tile, tokenStride(kernel, dot, plan.token!.id, scope.index)!, invocation, machine.threads))
+        })
+        return rows
+      }
+      const mine = partial()
+      for (const [t, row] of mine.entries()) {
+        for (const [q, value] of row.entries()) e.store(scratch, ops.add(ops.mul(invocation, points), t * plan.tile + 4 * q), value)
+      }
+      e.barrier()
+      e.if(ops.lt(invocation, points), () => {
+        const total = e.let('total', constant('f32', 0))
+        const sharers = Math.min(machine.threads, dot.k / dot.format.k)
+        e.loop('i', 0, sharers, 1, (i) => e.set(total, ops.add(total, load('f32', scratch, ops.add(ops.mul(i, points), invocation)))))
+        e.store(sums, ops.add(invocation, d * points), total)
+      })
+      e.barrier()
+    }
+    const place = e.let('place', invocation)
+    const inside = [ops.lt(place, points)]
+    const moved: [AxisId, LoopExpr][] = []
+    const row = ops.add(lane, ops.rem(place, plan.tile))
+    moved.push([plan.lane.id, row])
+    if (plan.lane.extent.const % plan.tile !== 0) inside.push(ops.lt(row, plan.lane.extent.const))
+    if (plan.token) {
+      const s = ops.add(first!, ops.div(place, plan.tile))
+      moved.push([plan.token.id, s])
+      inside.push(ops.lt(s, extent!))
+    }
+    e.if(inside.reduce((a, b) => ops.and(a, b)), () => scope.at(moved, () => {
+      const places = plan.dots.map((dot, d): [number, Place] => [dot.definition, { kind: 'scalar', value: e.let('sum', load('f32', sums, ops.add(place, d * points))) }])
+      scope.with(places, () => {
+        for (const output of kernel.outputs) storeOutput(scope, output)
+      })
+    }))
+  })
+  const x = [...fixed.map((axis) => ({ size: axis.extent, divisor: 1 })), { size: plan.lane.extent, divisor: plan.tile }]
+  const grid = [x, plan.token ? [{ size: plan.token.extent, divisor: tokens }] : [], moving.map((axis) => ({ size: axis.extent, divisor: 1 }))]
+  return kernelFunction(kernel, e, { workgroup: machine.threads, grid, scratch: [machine.threads * points, plan.dots.length * points] })
+}

@@ -1,0 +1,16 @@
+// Kernel → loops: picks the schedule by what the kernel is. The order is the order of preference.
+
+import type { Bounds } from '../../dsl/affine.ts'
+import type { Kernel } from '../kernel/types.ts'
+import { planContract, scheduleContract } from './contract.ts'
+import type { LoopFunction } from './loops.ts'
+import type { Machine } from './machine.ts'
+import { scheduleSelect } from './select.ts'
+import { scheduleStaged } from './staged.ts'
+
+/** The loops of one kernel on one machine; `bounds` are those of the entry's symbols. */
+export function schedule(kernel: Kernel, machine: Machine, bounds: Bounds): LoopFunction {
+  if (kernel.select) return scheduleSelect(kernel, machine, bounds)
+  const contract = planContract(kernel, bounds)
+  return contract ? scheduleContract(kernel, contract, machine, bounds) : scheduleStaged(kernel, machine, bounds)
+}

@@ -1,0 +1,18 @@
+// What a schedule has to know of a target. Numbers only: a schedule never asks for a target's name.
+
+export interface Machine {
+  /** Width of the vectors that loops are written in. */
+  readonly lanes: 1 | 4
+  /** Invocations that share one call of a kernel and its scratch memory. */
+  readonly threads: number
+  /** Largest scratch memory of one call, in words. */
+  readonly scratchWords: number
+  /** Rows of one call's split axis are handed out in blocks (`LoopFunction.rows`); else the grid covers them. */
+  readonly rowBlocks: boolean
+}
+
+/** WASM-SIMD: one thread a call, 4 lanes, scratch in the arena. */
+export const wasmMachine: Machine = { lanes: 4, threads: 1, scratchWords: 1 << 26, rowBlocks: true }
+
+/** WebGPU's guaranteed minimum: 16 KiB of workgroup memory; 64 invocations fill a wave on every GPU. */
+export const webgpuMachine: Machine = { lanes: 1, threads: 64, scratchWords: 4096, rowBlocks: false }

@@ -1,0 +1,112 @@
+// What every schedule ends with: storing an output at the current point, rounding a block of activations to 8 bits, and the
+// function around the statements.
+
+import type { AxisId, Kernel, Output } from '../kernel/types.ts'
+import { strideOf } from '../kernel/index-map.ts'
+import { buffer, constant, type Emitter, ops, scratch } from './build-loops.ts'
+import type { LoopExpr, LoopFunction } from './loops.ts'
+import { a8 } from './packed.ts'
+import { elementOf, type Scope, toWords } from './scope.ts'
+
+/** True if neighbours along `axis` are neighbours in the output's memory. */
+export function isContiguous(scope: Scope, output: Output, axis: AxisId): boolean {
+  const last = output.index.length - 1
+  return output.index.every((index, i) => strideOf(index, axis, scope.index) === (i === last ? 1 : 0))
+}
+
+/** Stores one element, or four along `lane`. */
+export function storeOutput(scope: Scope, output: Output, lane?: AxisId): void {
+  const operand = scope.kernel.operands[output.operand]!
+  const e = scope.emitter
+  if (lane === undefined) {
+    const write = (): void => e.store(output.operand, scope.flat(operand, output.index), toWords(scope.scalar(output.value)))
+    if (output.guard) e.if(scope.scalar(output.guard), () => scope.nested(write))
+    else write()
+    return
+  }
+  if (!output.guard && isContiguous(scope, output, lane)) {
+    e.store(output.operand, scope.flat(operand, output.index), toWords(scope.vector(output.value, lane)))
+    return
+  }
+  const values = scope.vector(output.value, lane)
+  const words = toWords(values)
+  const guards = output.guard && toWords(scope.vector(output.guard, lane))
+  const base = scope.axes.get(lane)!
+  for (let i = 0; i < 4; i++) {
+    const word = words.type === 'f32x4' ? ops.lane_f32(words, i) : ops.lane_i32(words, i)
+    const write = (): void => scope.at([[lane, ops.add(base, i)]], () => e.store(output.operand, scope.flat(operand, output.index), word))
+    if (guards) e.if(ops.ne(ops.lane_i32(guards, i), 0), write)
+    else write()
+  }
+}
+
+/**
+ * Rounds 32 values along `lane`, from its current value on, to 8 bits and stores the block: d = absmax / 127,
+ * q = nearest(x / d), as the graph's `quantise` defines it. d is cut at 2^14, so that its factor cannot overflow.
+ */
+export function storeByteBlock(scope: Scope, output: Output, lane: AxisId): void {
+  const e = scope.emitter
+  const operand = scope.kernel.operands[output.operand]!
+  const start = scope.axes.get(lane)!
+  const values: LoopExpr[] = []
+  for (let i = 0; i < 8; i++) scope.at([[lane, ops.add(start, 4 * i)]], () => values.push(e.value('x', scope.vector(output.value, lane))))
+  const largest = e.let('largest', values.map((x) => ops.abs(x)).reduce((a, b) => ops.max(a, b)))
+  const d = e.let('d', ops.min(ops.div(ops.hmax(largest), constant('f32', 127)), constant('f32', 2 ** 14)))
+  const safe = e.let('safe', ops.splat_f32(ops.select(ops.gt(d, constant('f32', 0)), d, constant('f32', 1))))
+  const at = e.let('at', ops.mul(ops.shr_u(scope.flat(operand, output.index), 5), a8.words))
+  const zero = constant('i32x4', 0)
+  const limit = constant('f32x4', 127)
+  const sum = e.let('sum', zero)
+  for (const [i, x] of values.entries()) {
+    const near = ops.nearest(ops.div(x, safe))
+    const q = e.let('q', ops.to_i32x4(ops.max(ops.min(near, limit), constant('f32x4', -127))))
+    const negative = e.let('negative', ops.neg(q))
+    e.set(sum, ops.add(sum, q))
+    e.store(output.operand, at, ops.pack_bytes(q), i)
+    e.store(output.operand, at, ops.pack_bytes(ops.select(ops.gt(q, zero), q, zero)), a8.positive + i)
+    e.store(output.operand, at, ops.pack_bytes(ops.select(ops.gt(negative, zero), negative, zero)), a8.negative + i)
+  }
+  const scaled = e.let('scaled', ops.mul(d, constant('f32', a8.factor)))
+  e.store(output.operand, at, scaled, a8.scale)
+  e.store(output.operand, at, ops.mul(scaled, ops.hsum(ops.to_f32x4(sum))), a8.sum)
+}
+
+interface Shape {
+  readonly workgroup?: number
+  readonly grid?: LoopFunction['grid']
+  readonly rows?: LoopFunction['rows']
+  readonly scratch?: readonly number[]
+}
+
+/** The function of a kernel: its operands in the kernel's order, then scratch memory. */
+export function kernelFunction(kernel: Kernel, emitter: Emitter, shape: Shape): LoopFunction {
+  const operands = kernel.operands.map((operand, i) => {
+    const element = operand.format === 'f32' && operand.dtype !== 'i32' && operand.dtype !== 'bool' ? elementOf(operand.dtype) : 'i32'
+    return buffer(`o${i}`, i, operand.access, element, operand.layout === 'r8')
+  })
+  return {
+    name: kernel.name,
+    operands: [...operands, ...(shape.scratch ?? []).map((words, i) => scratch(`scratch${i}`, words))],
+    symbols: [...symbolsOf(kernel)].sort(),
+    body: emitter.finish(),
+    workgroup: shape.workgroup ?? 1,
+    grid: shape.grid ?? [],
+    ...(shape.rows ? { rows: shape.rows } : {}),
+  }
+}
+
+/** Every entry symbol that a kernel mentions, in sizes or in indices. */
+function symbolsOf(kernel: Kernel): Set<string> {
+  const found = new Set<string>()
+  const seen = new Set<unknown>()
+  const visit = (value: unknown): void => {
+    if (typeof value !== 'object' || value === null || seen.has(value)) return
+    seen.add(value)
+    const record = value as Record<string, unknown>
+    if (record['kind'] === 'symbol' && typeof record['name'] === 'string') found.add(record['name'])
+    if (Array.isArray(record['terms']) && typeof record['const'] === 'number') for (const [name] of record['terms'] as [string, number][]) found.add(name)
+    for (const child of Object.values(record)) visit(child)
+  }
+  visit(kernel)
+  return found
+}

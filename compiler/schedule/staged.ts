@@ -1,0 +1,368 @@
+// The general schedule: for every point of the outer axes, the definitions one after another, then the outputs. It serves maps,
+// rows (norms, softmax) and attention (scores in scratch memory, then maximum, exponentials, sum and weighted sum),
+// and whatever contract no other schedule takes.
+//
+// Outer axes are those that every reduction and every output runs over. A definition with further free axes gets scratch
+// memory over them; one without becomes a local. With lanes, loops are written in vectors along an axis whose loads are
+// contiguous: a free axis if there is one (no horizontal sums), else a reduced one. With threads, invocations stride over
+// the free axes, or over the last reduced axis followed by a tree in scratch memory.
+
+import * as affine from '../../dsl/affine.ts'
+import type { AxisId, Definition, Expr, Kernel, KernelAxis, Output } from '../kernel/types.ts'
+import { builtin, constant, Emitter, load, ops } from './build-loops.ts'
+import type { LoopExpr, LoopFunction, LoopType } from './loops.ts'
+import type { Machine } from './machine.ts'
+import { isContiguous, kernelFunction, storeByteBlock, storeOutput } from './outputs.ts'
+import { elementOf, emitAffine, type Place, Scope, toWords } from './scope.ts'
+
+type Combine = NonNullable<Definition['combine']>
+
+const identity: Record<Combine, number> = { sum: 0, max: -3.4028234663852886e38, min: 3.4028234663852886e38 }
+
+interface Staged {
+  readonly kernel: Kernel
+  readonly machine: Machine
+  readonly scope: Scope
+  readonly outer: readonly KernelAxis[]
+  /** Definitions that get scratch memory, with its operand number. */
+  readonly scratch: ReadonlyMap<number, number>
+  /** Scratch operand of the tree reduction (threads only). */
+  readonly tree: number
+}
+
+export function scheduleStaged(kernel: Kernel, machine: Machine, bounds: affine.Bounds): LoopFunction {
+  const scope = new Scope(kernel, new Emitter(), bounds)
+  const reductions = kernel.definitions.filter((definition) => definition.over.length > 0)
+  const everywhere = (id: AxisId): boolean => reductions.every((d) => d.free.includes(id)) && kernel.outputs.every((o) => o.axes.includes(id))
+  const common = kernel.axes.filter((axis) => everywhere(axis.id))
+  if (reductions.length === 0 && machine.threads > 1) return scheduleFlat(kernel, machine, scope)
+  // A map keeps its contiguous axis inside, to be written in vectors.
+  const lane = reductions.length === 0 && machine.lanes > 1 ? common.findLast((axis) => kernel.outputs.some((output) => isContiguous(scope, output, axis.id))) : undefined
+  const outer = common.filter((axis) => axis !== lane)
+  const { slots, words } = assignScratch(kernel, outer, bounds)
+  const base = kernel.operands.length
+  const scratch = new Map([...slots].map(([definition, slot]) => [definition, base + slot] as const))
+  const treeWords = machine.threads > 1 && reductions.length > 0 ? [machine.threads] : []
+  const total = [...words, ...treeWords].reduce((a, b) => a + b, 0)
+  if (total > machine.scratchWords) throw new ScratchOverflow(kernel.name, total, machine.scratchWords)
+  const staged: Staged = { kernel, machine, scope, outer, scratch, tree: base + words.length }
+  if (machine.threads > 1) return scheduleGroups(staged, [...words, ...treeWords])
+  const [first, ...inner] = outer
+  const e = scope.emitter
+  const run = (): void => nest(scope, inner, () => emitStages(staged))
+  if (first) e.loop(first.id, builtin('from'), builtin('to'), 1, (value) => scope.at([[first.id, value]], run))
+  else run()
+  return kernelFunction(kernel, e, { scratch: words, ...(first ? { rows: { count: first.extent, unit: 1 } } : {}) })
+}
+
+/** A kernel needs more scratch memory than the target has; the caller makes a message of it. */
+export class ScratchOverflow extends Error {
+  readonly kernel: string
+  readonly needed: number
+  readonly available: number
+
+  constructor(kernel: string, needed: number, available: number) {
+    super(`internal: ${kernel} needs ${needed} words of scratch memory, there are ${available}`)
+    this.kernel = kernel
+    this.needed = needed
+    this.available = available
+  }
+}
+
+/** Threads without reductions: one invocation an element of the largest output space. */
+function scheduleFlat(kernel: Kernel, machine: Machine, scope: Scope): LoopFunction {
+  const e = scope.emitter
+  const axes = kernel.axes.filter((axis) => kernel.outputs.some((output) => output.axes.includes(axis.id)))
+  const fixed = axes.filter((axis) => affine.isConstant(axis.extent))
+  const moving = axes.filter((axis) => !affine.isConstant(axis.extent))
+  if (moving.length > 2) throw new Error(`internal: ${kernel.name} has more symbolic axes than a grid has dimensions`)
+  const count = fixed.reduce((product, axis) => product * axis.extent.const, 1)
+  const flat = e.value('flat', ops.add(ops.mul(builtin('group_x'), machine.threads), builtin('invocation')))
+  e.if(ops.lt(flat, count), () => {
+    const at: [AxisId, LoopExpr][] = []
+    let rest = flat
+    for (const axis of [...fixed].reverse()) {
+      at.push([axis.id, e.value(axis.id, ops.rem(rest, axis.extent.const))])
+      rest = e.value('rest', ops.div(rest, axis.extent.const))
+    }
+    for (const [i, axis] of moving.entries()) at.push([axis.id, builtin(i === 0 ? 'group_y' : 'group_z')])
+    scope.at(at, () => {
+      for (const output of kernel.outputs) storeOutput(scope, output)
+    })
+  })
+  const x = [{ size: affine.constant(count), divisor: machine.threads }]
+  return kernelFunction(kernel, e, { workgroup: machine.threads, grid: [x, ...moving.map((axis) => [{ size: axis.extent, divisor: 1 }])] })
+}
+
+/** Threads with reductions: one workgroup a point of the outer axes. */
+function scheduleGroups(staged: Staged, words: readonly number[]): LoopFunction {
+  const { kernel, machine, scope, outer } = staged
+  const e = scope.emitter
+  const fixed = outer.filter((axis) => affine.isConstant(axis.extent))
+  const moving = outer.filter((axis) => !affine.isConstant(axis.extent))
+  if (moving.length > 2) throw new Error(`internal: ${kernel.name} has more symbolic axes than a grid has dimensions`)
+  const at: [AxisId, LoopExpr][] = []
+  let rest: LoopExpr = builtin('group_x')
+  for (const axis of [...fixed].reverse()) {
+    at.push([axis.id, e.value(axis.id, ops.rem(rest, axis.extent.const))])
+    rest = e.value('rest', ops.div(rest, axis.extent.const))
+  }
+  for (const [i, axis] of moving.entries()) at.push([axis.id, builtin(i === 0 ? 'group_y' : 'group_z')])
+  scope.at(at, () => emitStages(staged))
+  const one = (axes: readonly KernelAxis[]) => axes.map((axis) => ({ size: axis.extent, divisor: 1 }))
+  return kernelFunction(kernel, e, { workgroup: machine.threads, grid: [one(fixed), ...moving.map((axis) => one([axis]))], scratch: words })
+}
+
+const axisOf = (kernel: Kernel, id: AxisId): KernelAxis => kernel.axes.find((axis) => axis.id === id)!
+const innerAxes = (definition: Definition, outer: readonly KernelAxis[]): AxisId[] => definition.free.filter((id) => !outer.some((axis) => axis.id === id))
+
+/** Definitions that a definition or output mentions directly. */
+function uses(expr: Expr, found = new Set<number>()): Set<number> {
+  if (expr.kind === 'value') found.add(expr.definition)
+  else if (expr.kind === 'call') for (const arg of expr.args) uses(arg, found)
+  return found
+}
+
+/**
+ * Scratch slots: a definition over inner axes takes a slot of its own, or the slot of a value with the same axes that it reads
+ * point by point and nobody reads later.
+ */
+function assignScratch(kernel: Kernel, outer: readonly KernelAxis[], bounds: affine.Bounds): { slots: Map<number, number>; words: number[] } {
+  const slots = new Map<number, number>()
+  const words: number[] = []
+  const lastUse = new Map<number, number>()
+  for (const [id, definition] of kernel.definitions.entries()) for (const used of uses(definition.body)) lastUse.set(used, id)
+  for (const output of kernel.outputs) {
+    for (const used of [...uses(output.value), ...(output.guard ? uses(output.guard) : [])]) lastUse.set(used, Number.POSITIVE_INFINITY)
+  }
+  for (const [id, definition] of kernel.definitions.entries()) {
+    const inner = innerAxes(definition, outer)
+    if (inner.length === 0) continue
+    const reusable = definition.over.length > 0 ? undefined : [...uses(definition.body)].find((used) =>
+      slots.has(used) && lastUse.get(used) === id && innerAxes(kernel.definitions[used]!, outer).join() === inner.join())
+    if (reusable !== undefined) {
+      slots.set(id, slots.get(reusable)!)
+      continue
+    }
+    slots.set(id, words.length)
+    words.push(inner.reduce((product, axis) => product * affine.range(axisOf(kernel, axis).extent, bounds).max, 1))
+  }
+  return { slots, words }
+}
+
+function nest(scope: Scope, axes: readonly KernelAxis[], body: () => void): void {
+  const [axis, ...rest] = axes
+  if (!axis) return body()
+  scope.emitter.loop(axis.id, 0, emitAffine(axis.extent), 1, (value) => scope.at([[axis.id, value]], () => nest(scope, rest, body)))
+}
+
+function emitStages(staged: Staged): void {
+  const { kernel, outer } = staged
+  const emitFrom = (id: number): void => {
+    if (id === kernel.definitions.length) {
+      for (const output of kernel.outputs) emitOutput(staged, output)
+      return
+    }
+    const definition = kernel.definitions[id]!
+    const inner = innerAxes(definition, outer)
+    let place: Place | undefined
+    if (inner.length > 0) {
+      emitInto(staged, id, inner)
+      place = { kind: 'scratch', operand: staged.scratch.get(id)!, axes: inner }
+    } else if (definition.over.length > 0) {
+      place = { kind: 'scalar', value: reduceAll(staged, definition) }
+    } else place = { kind: 'scalar', value: staged.scope.scalar(definition.body) }
+    staged.scope.places.set(id, place)
+    emitFrom(id + 1)
+  }
+  emitFrom(0)
+  for (const id of kernel.definitions.keys()) staged.scope.places.delete(id)
+}
+
+/** Loops over axes with the last one in vectors where `lane` says so: `body(true)` for four at once, `body(false)` for one. */
+function vectorLoop(staged: Staged, axis: KernelAxis, body: (lanes: boolean) => void): void {
+  const { scope } = staged
+  const e = scope.emitter
+  const extent = emitAffine(axis.extent)
+  const whole = affine.isConstant(axis.extent) && axis.extent.const % 4 === 0
+  const full = whole ? extent : e.value('full', ops.mul(ops.shr_u(extent, 2), 4))
+  e.loop(axis.id, 0, full, 4, (value) => scope.at([[axis.id, value]], () => body(true)))
+  if (!whole) e.loop(axis.id, full, extent, 1, (value) => scope.at([[axis.id, value]], () => body(false)))
+}
+
+/** The axis to write vectors along: the last one without gathers. */
+const laneOf = (staged: Staged, exprs: readonly Expr[], axes: readonly AxisId[]): AxisId | undefined =>
+  staged.machine.lanes === 1 ? undefined : axes.findLast((axis) => exprs.every((expr) => staged.scope.gathers(expr, axis) === 0) && exprs.some((expr) => staged.scope.axesOf(expr).has(axis)))
+
+function combine(how: Combine, acc: LoopExpr, value: LoopExpr): LoopExpr {
+  return how === 'sum' ? ops.add(acc, value) : how === 'max' ? ops.max(acc, value) : ops.min(acc, value)
+}
+
+/** acc = combine(acc, body), with products added in one step. */
+function accumulate(staged: Staged, definition: Definition, acc: LoopExpr, lane?: AxisId): void {
+  const { scope } = staged
+  const value = (expr: Expr): LoopExpr => (lane === undefined ? scope.scalar(expr) : scope.vector(expr, lane))
+  const { body } = definition
+  if (definition.combine === 'sum' && body.kind === 'call' && body.fn === 'mul' && elementOf(body.dtype) === 'f32') {
+    scope.emitter.set(acc, ops.madd(value(body.args[0]!), value(body.args[1]!), acc))
+  } else scope.emitter.set(acc, combine(definition.combine!, acc, toWords(value(body))))
+}
+
+const typeOf = (definition: Definition): 'f32' | 'i32' => elementOf(definition.dtype)
+
+/** Reduces to one scalar at the current point. */
+function reduceAll(staged: Staged, definition: Definition): LoopExpr {
+  const { kernel, machine, scope } = staged
+  const e = scope.emitter
+  const type = typeOf(definition)
+  const axes = definition.over.map((id) => axisOf(kernel, id))
+  const start = identity[definition.combine!]
+  if (machine.threads > 1) return reduceThreads(staged, definition, axes)
+  const lane = type === 'f32' ? laneOf(staged, [definition.body], definition.over) : undefined
+  const acc = e.let('acc', constant(type, start))
+  if (lane === undefined) {
+    nest(scope, axes, () => accumulate(staged, definition, acc))
+    return acc
+  }
+  const along = axisOf(kernel, lane)
+  const parts = Array.from({ length: chainsOf(along) }, () => e.let('part', constant('f32x4', start)))
+  nest(scope, axes.filter((axis) => axis !== along), () => chainLoop(staged, along, parts, (part) => accumulate(staged, definition, part, lane), () => accumulate(staged, definition, acc)))
+  const joined = parts.reduce((a, b) => combine(definition.combine!, a, b))
+  const across = definition.combine === 'sum' ? ops.hsum(joined) : definition.combine === 'max' ? ops.hmax(joined) : ops.hmin(joined)
+  return e.let('acc', combine(definition.combine!, acc, across))
+}
+
+/** A single chain of additions waits for itself: four accumulators where the extent allows. */
+const chainsOf = (axis: KernelAxis): number => (affine.isConstant(axis.extent) ? ([4, 2].find((n) => axis.extent.const % (4 * n) === 0) ?? 1) : 1)
+
+function chainLoop(staged: Staged, axis: KernelAxis, parts: readonly LoopExpr[], vector: (part: LoopExpr) => void, single: () => void): void {
+  const { scope } = staged
+  if (parts.length === 1) return vectorLoop(staged, axis, (lanes) => (lanes ? vector(parts[0]!) : single()))
+  scope.emitter.loop(axis.id, 0, emitAffine(axis.extent), 4 * parts.length, (value) => {
+    for (const [i, part] of parts.entries()) scope.at([[axis.id, ops.add(value, 4 * i)]], () => vector(part))
+  })
+}
+
+/** All invocations: partial results, a tree in scratch memory, and the result for everybody. */
+function reduceThreads(staged: Staged, definition: Definition, axes: readonly KernelAxis[]): LoopExpr {
+  const { machine, scope, tree } = staged
+  const e = scope.emitter
+  const type = typeOf(definition)
+  const acc = e.let('acc', constant(type, identity[definition.combine!]))
+  const outerAxes = axes.slice(0, -1)
+  const last = axes.at(-1)!
+  nest(scope, outerAxes, () => {
+    e.loop(last.id, builtin('invocation'), emitAffine(last.extent), machine.threads, (value) => scope.at([[last.id, value]], () => accumulate(staged, definition, acc)))
+  })
+  const at = (offset: number): LoopExpr => load(type, tree, builtin('invocation'), offset)
+  e.store(tree, builtin('invocation'), acc)
+  e.barrier()
+  for (let width = machine.threads / 2; width >= 1; width /= 2) {
+    e.if(ops.lt(builtin('invocation'), width), () => e.store(tree, builtin('invocation'), combine(definition.combine!, at(0), at(width))))
+    e.barrier()
+  }
+  const result = e.let('all', load(type, tree, constant('i32', 0)))
+  e.barrier()
+  return result
+}
+
+/** Writes a definition over its inner free axes to scratch memory. */
+function emitInto(staged: Staged, id: number, inner: readonly AxisId[]): void {
+  const { kernel, machine, scope } = staged
+  const e = scope.emitter
+  const definition = kernel.definitions[id]!
+  const operand = staged.scratch.get(id)!
+  const axes = inner.map((axis) => axisOf(kernel, axis))
+  const at = (): LoopExpr => {
+    let flat: LoopExpr = constant('i32', 0)
+    for (const axis of axes) flat = ops.add(ops.mul(flat, emitAffine(axis.extent)), scope.axes.get(axis.id)!)
+    return flat
+  }
+  const single = (): void => {
+    const value = definition.over.length > 0 ? reduceHere(staged, definition) : toWords(scope.scalar(definition.body))
+    e.store(operand, at(), value)
+  }
+  if (machine.threads > 1) {
+    strideOver(staged, axes, single)
+    e.barrier()
+    return
+  }
+  const lane = laneOf(staged, [definition.body], inner.slice(-1))
+  if (lane === undefined) {
+    nest(scope, axes, single)
+    return
+  }
+  const along = axes.at(-1)!
+  nest(scope, axes.slice(0, -1), () => {
+    if (definition.over.length === 0) {
+      vectorLoop(staged, along, (lanes) => (lanes ? e.store(operand, at(), toWords(scope.vector(definition.body, lane))) : single()))
+      return
+    }
+    vectorBlocks(staged, along, (width) => {
+      const type: LoopType = typeOf(definition) === 'f32' ? 'f32x4' : 'i32x4'
+      const start = scope.axes.get(lane)!
+      const sums = Array.from({ length: width }, () => e.let('sum', constant(type, identity[definition.combine!])))
+      nest(scope, definition.over.map((axis) => axisOf(kernel, axis)), () => {
+        for (const [i, sum] of sums.entries()) scope.at([[lane, ops.add(start, 4 * i)]], () => accumulate(staged, definition, sum, lane))
+      })
+      for (const [i, sum] of sums.entries()) scope.at([[lane, ops.add(start, 4 * i)]], () => e.store(operand, at(), sum))
+    }, single)
+  })
+}
+
+/** Blocks of up to 4 vectors along an axis, then single vectors, then single elements. */
+function vectorBlocks(staged: Staged, axis: KernelAxis, block: (vectors: number) => void, single: () => void): void {
+  const { scope } = staged
+  const e = scope.emitter
+  const extent = emitAffine(axis.extent)
+  const known = affine.isConstant(axis.extent) ? axis.extent.const : undefined
+  const end = (width: number): LoopExpr => (known === undefined ? e.value('end', ops.mul(ops.div(extent, width), width)) : constant('i32', known - (known % width)))
+  const [wide, whole] = [end(16), end(4)]
+  e.loop(axis.id, 0, wide, 16, (value) => scope.at([[axis.id, value]], () => block(4)))
+  e.loop(axis.id, wide, whole, 4, (value) => scope.at([[axis.id, value]], () => block(1)))
+  e.loop(axis.id, whole, extent, 1, (value) => scope.at([[axis.id, value]], single))
+}
+
+/** A reduction by one invocation alone, in vectors along a reduced axis where that needs no gather. */
+function reduceHere(staged: Staged, definition: Definition): LoopExpr {
+  const alone: Staged = { ...staged, machine: { ...staged.machine, threads: 1 } }
+  return reduceAll(alone, definition)
+}
+
+/** Invocations share the points of some axes. */
+function strideOver(staged: Staged, axes: readonly KernelAxis[], body: () => void): void {
+  const { machine, scope } = staged
+  const e = scope.emitter
+  const extents = axes.map((axis) => emitAffine(axis.extent))
+  const count = extents.reduce((a, b) => ops.mul(a, b), constant('i32', 1))
+  e.loop('point', builtin('invocation'), count, machine.threads, (point) => {
+    const at: [AxisId, LoopExpr][] = []
+    let rest = point
+    for (let i = axes.length - 1; i >= 0; i--) {
+      at.push([axes[i]!.id, i === 0 ? rest : e.value(axes[i]!.id, ops.rem(rest, extents[i]!))])
+      if (i > 0) rest = e.value('rest', ops.div(rest, extents[i]!))
+    }
+    scope.at(at, body)
+  })
+}
+
+function emitOutput(staged: Staged, output: Output): void {
+  const { kernel, machine, scope, outer } = staged
+  const inner = output.axes.filter((id) => !outer.some((axis) => axis.id === id)).map((id) => axisOf(kernel, id))
+  if (kernel.operands[output.operand]!.format === 'a8') {
+    const along = inner.at(-1)
+    if (!along || machine.threads > 1 || !isContiguous(scope, output, along.id) || along.extent.const % 32 !== 0) {
+      throw new Error(`internal: ${kernel.name} cannot write blocks of 8-bit activations`)
+    }
+    nest(scope, inner.slice(0, -1), () => scope.emitter.loop(along.id, 0, emitAffine(along.extent), 32, (value) => scope.at([[along.id, value]], () => storeByteBlock(scope, output, along.id))))
+    return
+  }
+  if (machine.threads > 1) {
+    if (inner.length > 0) return strideOver(staged, inner, () => storeOutput(scope, output))
+    return scope.emitter.if(ops.eq(builtin('invocation'), 0), () => scope.nested(() => storeOutput(scope, output)))
+  }
+  const lane = machine.lanes > 1 ? inner.findLast((axis) => isContiguous(scope, output, axis.id)) : undefined
+  if (!lane) return nest(scope, inner, () => storeOutput(scope, output))
+  nest(scope, inner.filter((axis) => axis !== lane), () => vectorLoop(staged, lane, (lanes) => storeOutput(scope, output, lanes ? lane.id : undefined)))
+}
+
