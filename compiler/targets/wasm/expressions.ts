@@ -1,0 +1,187 @@
+// One table: how each loop op is written in WebAssembly. Most are one instruction, found by the names of the row; the rest are
+// short sequences below. The table never uses one expression reference twice in a tree (binaryen would emit a broken
+// module): values needed twice go through a local. Vector min and max are pmin and pmax (one x86 instruction; which zero or
+// NaN wins is left open); booleans are i32 0/1, boolx4 lanes are all ones or all zeros.
+
+import binaryen from 'binaryen'
+import { isVector } from '../../schedule/build-loops.ts'
+import type { LoopExpr, LoopOp, LoopType } from '../../schedule/loops.ts'
+import { isMathOp, type MathOp } from '../../schedule/math-loops.ts'
+
+export type Ref = number
+
+/** What the op table needs from the function being emitted. */
+export interface Context {
+  readonly module: binaryen.Module
+  readonly relaxed: boolean
+  expr(e: LoopExpr): Ref
+  /** Byte address without the immediate offset. */
+  pointer(operand: number, at: LoopExpr): Ref
+  newLocal(type: binaryen.Type): number
+  /** A vector constant, from a local inside loops. */
+  vector(lane: number, asFloat?: boolean): Ref
+  math(op: MathOp, type: LoopType, args: Ref[]): Ref
+}
+
+type Op = LoopExpr & { kind: 'op' }
+type Methods = Record<string, Record<string, (...args: Ref[]) => Ref>>
+
+/** Method names of one-instruction ops: for integers, for floats. */
+const direct: Partial<Record<LoopOp, readonly [integer?: string, float?: string]>> = {
+  add: ['add', 'add'], sub: ['sub', 'sub'], mul: ['mul', 'mul'], div: ['div_s', 'div'], rem: ['rem_s'],
+  and: ['and'], or: ['or'], xor: ['xor'], shl: ['shl'], shr_s: ['shr_s'], shr_u: ['shr_u'],
+  eq: ['eq', 'eq'], ne: ['ne', 'ne'], lt: ['lt_s', 'lt'], le: ['le_s', 'le'], gt: ['gt_s', 'gt'], ge: ['ge_s', 'ge'],
+  abs: [undefined, 'abs'], sqrt: [undefined, 'sqrt'], floor: [undefined, 'floor'], nearest: [undefined, 'nearest'], neg: ['neg', 'neg'],
+  min: [undefined, 'min'], max: [undefined, 'max'],
+}
+
+const bitwise = new Set<LoopOp>(['and', 'or', 'xor'])
+const vectorNames: Partial<Record<LoopOp, string>> = { min: 'pmin', max: 'pmax' }
+
+/** Wasm type of a loop value. */
+export const wasmType = (type: LoopType): binaryen.Type => (isVector(type) ? binaryen.v128 : type === 'f32' ? binaryen.f32 : binaryen.i32)
+
+const swapHalves = [8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7]
+const swapNeighbours = [4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11]
+const lowBytes = [0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12]
+
+type Sequence = (c: Context, e: Op) => Ref
+type Read = () => Ref
+
+/** Evaluates each expression once and gives `body` functions that read the values as often as needed. */
+function bind(c: Context, args: readonly LoopExpr[], result: LoopType, body: (...reads: Read[]) => Ref): Ref {
+  const sets: Ref[] = []
+  const reads = args.map((a): Read => {
+    if (a.kind === 'local' || a.kind === 'const') return () => c.expr(a)
+    const type = wasmType(a.type)
+    const local = c.newLocal(type)
+    sets.push(c.module.local.set(local, c.expr(a)))
+    return () => c.module.local.get(local, type)
+  })
+  const value = body(...reads)
+  return sets.length === 0 ? value : c.module.block(null, [...sets, value], wasmType(result))
+}
+
+function keep(c: Context, value: Ref, body: (read: Read) => Ref): Ref {
+  const local = c.newLocal(binaryen.v128)
+  return c.module.block(null, [c.module.local.set(local, value), body(() => c.module.local.get(local, binaryen.v128))], binaryen.v128)
+}
+
+/** i32 has no min and max. */
+const pick = (compare: 'lt_s' | 'gt_s'): Sequence => (c, e) =>
+  bind(c, e.args, 'i32', (a, b) => c.module.select(c.module.i32[compare](a!(), b!()), a!(), b!()))
+
+/** Joins the four lanes: with the other half, then with the neighbour; the result is lane 0. */
+const fold = (join: 'add' | 'pmin' | 'pmax'): Sequence => (c, e) => {
+  const { i8x16, f32x4 } = c.module
+  const step = (value: Ref, order: number[]) => keep(c, value, (v) => f32x4[join](v(), i8x16.shuffle(v(), v(), order)))
+  return f32x4.extract_lane(step(step(c.expr(e.args[0]!), swapHalves), swapNeighbours), 0)
+}
+
+/** A scalar load that is splat at once is one instruction. */
+const splat = (space: 'i32x4' | 'f32x4'): Sequence => (c, e) => {
+  const value = e.args[0]!
+  if (value.kind === 'load') return c.module.v128.load32_splat(value.offset * 4, 4, c.pointer(value.operand, value.at))
+  return c.module[space].splat(c.expr(value))
+}
+
+const pack = (space: 'i32x4' | 'f32x4'): Sequence => (c, e) => {
+  const [first, ...rest] = e.args.map((a) => c.expr(a)) as [Ref, ...Ref[]]
+  return rest.reduce((vector, value, i) => c.module[space].replace_lane(vector, i + 1, value), c.module[space].splat(first))
+}
+
+const lane = (space: 'i32x4' | 'f32x4'): Sequence => (c, e) => {
+  const index = e.args[1]!
+  if (index.kind !== 'const') throw new Error('internal: lane number is not constant')
+  return c.module[space].extract_lane(c.expr(e.args[0]!), index.value)
+}
+
+/** Without relaxed SIMD: even and odd bytes as 16-bit numbers, products summed in pairs; exact as well. */
+function dotBytes(c: Context, a: Read, b: Read, acc: Ref): Ref {
+  const { i16x8, i32x4, v128, i32 } = c.module
+  const [a0, a1] = [i16x8.shr_s(i16x8.shl(a(), i32.const(8)), i32.const(8)), i16x8.shr_s(a(), i32.const(8))]
+  const [b0, b1] = [v128.and(b(), c.vector(0x00ff00ff)), i16x8.shr_u(b(), i32.const(8))]
+  return i32x4.add(i32x4.add(i32x4.dot_i16x8_s(a0, b0), i32x4.dot_i16x8_s(a1, b1)), acc)
+}
+
+/** binaryen has no builder of relaxed instructions, but its C interface takes them. */
+function ternary(c: Context, op: number, a: Ref, b: Ref, d: Ref): Ref {
+  const raw = binaryen as unknown as { _BinaryenSIMDTernary(module: number, op: number, a: Ref, b: Ref, c: Ref): Ref }
+  return raw._BinaryenSIMDTernary((c.module as unknown as { ptr: number }).ptr, op, a, b, d)
+}
+
+const dot4: Sequence = (c, e) => {
+  const [a, b, acc] = e.args as readonly [LoopExpr, LoopExpr, LoopExpr]
+  const { i32x4 } = c.module
+  if (e.type === 'i32') {
+    return bind(c, [a, b], 'i32', (x, y) => {
+      const [va, vb] = [() => i32x4.splat(x!()), () => i32x4.splat(y!())]
+      return i32x4.extract_lane(dotBytes(c, va, vb, i32x4.splat(c.expr(acc))), 0)
+    })
+  }
+  if (c.relaxed) return ternary(c, binaryen.RelaxedDotI8x16I7x16AddSToVecI32x4, c.expr(a), c.expr(b), c.expr(acc))
+  return bind(c, [a, b], 'i32x4', (x, y) => dotBytes(c, x!, y!, c.expr(acc)))
+}
+
+const madd: Sequence = (c, e) => {
+  const [a, b, d] = e.args.map((x) => c.expr(x)) as [Ref, Ref, Ref]
+  if (e.type === 'f32') return c.module.f32.add(c.module.f32.mul(a, b), d)
+  return c.relaxed ? ternary(c, binaryen.RelaxedMaddVecF32x4, a, b, d) : c.module.f32x4.add(c.module.f32x4.mul(a, b), d)
+}
+
+const rsqrt: Sequence = (c, e) => {
+  const value = c.expr(e.args[0]!)
+  if (e.type === 'f32') return c.module.f32.div(c.module.f32.const(1), c.module.f32.sqrt(value))
+  return c.module.f32x4.div(c.vector(1, true), c.module.f32x4.sqrt(value))
+}
+
+/** a − b·⌊a/b⌋, each step rounded. */
+const fmod: Sequence = (c, e) => {
+  const f = e.type === 'f32' ? c.module.f32 : c.module.f32x4
+  return bind(c, e.args, e.type, (a, b) => f.sub(a!(), f.mul(b!(), f.floor(f.div(a!(), b!())))))
+}
+
+const unary = (write: (m: binaryen.Module, value: Ref, from: LoopType, c: Context) => Ref): Sequence => (c, e) =>
+  write(c.module, c.expr(e.args[0]!), e.args[0]!.type, c)
+
+const sequences: Partial<Record<LoopOp, Sequence>> = {
+  hsum: fold('add'), hmax: fold('pmax'), hmin: fold('pmin'),
+  splat_f32: splat('f32x4'), splat_i32: splat('i32x4'), pack_f32: pack('f32x4'), pack_i32: pack('i32x4'),
+  splat_bool: unary((m, v) => m.i32x4.splat(m.i32.sub(m.i32.const(0), v))),
+  lane_f32: lane('f32x4'), lane_i32: lane('i32x4'),
+  dot4, madd, rsqrt, fmod,
+  not: unary((m, v, from) => (from === 'bool' ? m.i32.eqz(v) : m.v128.not(v))),
+  select: (c, e) => {
+    const [condition, yes, no] = e.args.map((a) => c.expr(a)) as [Ref, Ref, Ref]
+    return isVector(e.type) ? c.module.v128.bitselect(yes, no, condition) : c.module.select(condition, yes, no)
+  },
+  to_f32: unary((m, v) => m.f32.convert_s.i32(v)),
+  to_f32x4: unary((m, v, from, c) => (from === 'i32x4' ? m.f32x4.convert_i32x4_s(v) : m.v128.and(v, c.vector(1, true)))),
+  to_i32: unary((m, v, from) => (from === 'f32' ? m.i32.trunc_s_sat.f32(v) : v)),
+  to_i32x4: unary((m, v, from) => (from === 'f32x4' ? m.i32x4.trunc_sat_f32x4_s(v) : m.i32x4.neg(v))),
+  bits_f32: unary((m, v) => m.f32.reinterpret(v)),
+  bits_i32: unary((m, v) => m.i32.reinterpret(v)),
+  bits_f32x4: unary((_, v) => v),
+  bits_i32x4: unary((_, v) => v),
+  pack_bytes: unary((m, v, _, c) => m.i32x4.extract_lane(m.i8x16.shuffle(v, c.vector(0), lowBytes), 0)),
+}
+
+/** The ops whose sequence depends on the type of the argument. */
+const integerOnly: Partial<Record<LoopOp, Sequence>> = {
+  min: pick('lt_s'),
+  max: pick('gt_s'),
+  neg: unary((m, v) => m.i32.sub(m.i32.const(0), v)),
+}
+
+/** The expression of one op. */
+export function emitOp(c: Context, e: Op): Ref {
+  const first = e.args[0]!.type
+  const special = sequences[e.op] ?? (first === 'i32' ? integerOnly[e.op] : undefined)
+  if (special) return special(c, e)
+  if (isMathOp(e.op)) return c.math(e.op, e.type, e.args.map((a) => c.expr(a)))
+  const space = isVector(first) && bitwise.has(e.op) ? 'v128' : first.replace('bool', 'i32')
+  const name = direct[e.op]?.[first.startsWith('f32') ? 1 : 0]
+  const method = (c.module as unknown as Methods)[space]?.[isVector(first) ? (vectorNames[e.op] ?? name!) : name!]
+  if (!method) throw new Error(`internal: no WebAssembly for ${e.op} on ${first}`)
+  return method(...e.args.map((a) => c.expr(a)))
+}

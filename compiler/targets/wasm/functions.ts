@@ -1,0 +1,198 @@
+// One wasm function from loop statements: locals, loops, loads and stores. Instructions of single ops are in expressions.ts,
+// loop pointers in addresses.ts. Vector constants used inside loops live in locals set at the function's start, since V8
+// rebuilds a v128.const at every use (a third of the speed of a packed matvec). Nothing is optimised afterwards: binaryen's
+// passes put those constants back.
+
+import binaryen from 'binaryen'
+import type { LoopExpr, LoopOperand, LoopStmt, LoopType } from '../../schedule/loops.ts'
+import type { MathOp } from '../../schedule/math-loops.ts'
+import { type Access, accessKey, loopPointers, type Pointer } from './addresses.ts'
+import { type Context, emitOp, type Ref, wasmType } from './expressions.ts'
+
+export interface FunctionParameter {
+  readonly name: string
+  readonly type: LoopType
+}
+
+/** Where math functions come from: the name of a wasm function of the module, made on first use. */
+export type MathSource = (op: MathOp, type: LoopType) => string
+
+interface LivePointer extends Pointer {
+  readonly local: number
+}
+
+/** Collects the locals of one function while its body is emitted. */
+export class FunctionEmitter implements Context {
+  readonly module: binaryen.Module
+  readonly relaxed: boolean
+  readonly #operands: readonly LoopOperand[]
+  readonly #params: readonly binaryen.Type[]
+  readonly #vars: binaryen.Type[] = []
+  readonly #names = new Map<string, number>()
+  readonly #vectors = new Map<string, { local: number; value: Ref }>()
+  readonly #math: MathSource
+  #pointers = new Map<string, LivePointer>()
+  #depth = 0
+  #labels = 0
+
+  /** Parameters: one address per operand (named by `addressOf`), then `params`. */
+  constructor(module: binaryen.Module, relaxed: boolean, operands: readonly LoopOperand[], params: readonly FunctionParameter[], math: MathSource) {
+    this.module = module
+    this.relaxed = relaxed
+    this.#operands = operands
+    this.#math = math
+    this.#params = [...operands.map(() => binaryen.i32), ...params.map((p) => wasmType(p.type))]
+    for (const [i, p] of params.entries()) this.#names.set(p.name, operands.length + i)
+  }
+
+  /** Adds the function to the module. */
+  add(name: string, body: readonly LoopStmt[], result?: LoopExpr): void {
+    const m = this.module
+    const statements = this.#body(body)
+    const type = result ? wasmType(result.type) : binaryen.none
+    if (result) statements.push(this.expr(result))
+    const constants = [...this.#vectors.values()].map((v) => m.local.set(v.local, v.value))
+    m.addFunction(name, binaryen.createType([...this.#params]), type, this.#vars, m.block(null, [...constants, ...statements], type))
+  }
+
+  newLocal(type: binaryen.Type): number {
+    this.#vars.push(type)
+    return this.#params.length + this.#vars.length - 1
+  }
+
+  math(op: MathOp, type: LoopType, args: Ref[]): Ref {
+    return this.module.call(this.#math(op, type), args, wasmType(type))
+  }
+
+  vector(lane: number, asFloat = false): Ref {
+    const m = this.module
+    const bytes = new Uint8Array(asFloat ? new Float32Array(4).fill(lane).buffer : new Int32Array(4).fill(lane).buffer)
+    const make = () => m.v128.const(Array.from(bytes))
+    const word = new Int32Array(bytes.buffer)[0]
+    // Zero and all ones are one register-only instruction; keeping them would cost one of 15 registers.
+    if (this.#depth === 0 || word === 0 || word === -1) return make()
+    const key = String(word)
+    const known = this.#vectors.get(key) ?? { local: this.newLocal(binaryen.v128), value: make() }
+    this.#vectors.set(key, known)
+    return m.local.get(known.local, binaryen.v128)
+  }
+
+  expr(e: LoopExpr): Ref {
+    const m = this.module
+    switch (e.kind) {
+      case 'const':
+        if (e.type.endsWith('x4')) return this.vector(e.type === 'boolx4' ? -e.value : e.value, e.type === 'f32x4')
+        return e.type === 'f32' ? m.f32.const(e.value) : m.i32.const(e.value)
+      case 'local':
+      case 'symbol':
+        return this.#get(e.kind === 'symbol' ? symbolName(e.name) : e.name, e.type)
+      case 'builtin':
+        if (e.name === 'invocation') return m.i32.const(0)
+        if (e.name === 'from' || e.name === 'to') return this.#get(symbolName(e.name), 'i32')
+        throw new Error(`internal: ${e.name} in a function for WebAssembly`)
+      case 'load': {
+        const pointer = this.pointer(e.operand, e.at)
+        const align = e.aligned ? 16 : 4
+        if (e.type.endsWith('x4')) return m.v128.load(e.offset * 4, align, pointer)
+        return m[e.type as 'i32' | 'f32'].load(e.offset * 4, 4, pointer)
+      }
+      case 'op':
+        return emitOp(this, e)
+    }
+  }
+
+  pointer(operand: number, at: LoopExpr): Ref {
+    const m = this.module
+    const live = this.#pointers.get(accessKey({ operand, at }))
+    if (live) return m.local.get(live.local, binaryen.i32)
+    return this.#address({ operand, at })
+  }
+
+  #address({ operand, at }: Access): Ref {
+    const m = this.module
+    if (!this.#operands[operand]) throw new Error(`internal: no operand ${operand}`)
+    const base = m.local.get(operand, binaryen.i32)
+    if (at.kind === 'const') return at.value === 0 ? base : m.i32.add(base, m.i32.const(at.value * 4))
+    const by = at.kind === 'op' && at.op === 'shl' && at.args[1]!.kind === 'const' ? at.args[1]!.value : undefined
+    const bytes = by !== undefined && by < 30 ? this.#shift((at as { args: readonly LoopExpr[] }).args[0]!, by + 2) : this.#shift(at, 2)
+    return m.i32.add(base, bytes)
+  }
+
+  #shift(e: LoopExpr, by: number): Ref {
+    return this.module.i32.shl(this.expr(e), this.module.i32.const(by))
+  }
+
+  #get(name: string, type: LoopType): Ref {
+    const index = this.#names.get(name)
+    if (index === undefined) throw new Error(`internal: ${name} is not declared`)
+    return this.module.local.get(index, wasmType(type))
+  }
+
+  #local(name: string, type: LoopType): number {
+    const index = this.newLocal(wasmType(type))
+    this.#names.set(name, index)
+    return index
+  }
+
+  #body(body: readonly LoopStmt[]): Ref[] {
+    return body.flatMap((s) => this.#statement(s))
+  }
+
+  #statement(s: LoopStmt): Ref[] {
+    const m = this.module
+    switch (s.kind) {
+      case 'let': {
+        const value = this.expr(s.value)
+        return [m.local.set(this.#local(s.name, s.type), value)]
+      }
+      case 'set': {
+        const index = this.#names.get(s.name)
+        if (index === undefined) throw new Error(`internal: ${s.name} is not declared`)
+        return [m.local.set(index, this.expr(s.value))]
+      }
+      case 'store': {
+        const pointer = this.pointer(s.operand, s.at)
+        const value = this.expr(s.value)
+        if (s.value.type.endsWith('x4')) return [m.v128.store(s.offset * 4, s.aligned ? 16 : 4, pointer, value)]
+        return [m[s.value.type as 'i32' | 'f32'].store(s.offset * 4, 4, pointer, value)]
+      }
+      case 'loop':
+        return this.#loop(s)
+      case 'if':
+        return [m.if(this.expr(s.condition), m.block(null, this.#body(s.yes)), s.no ? m.block(null, this.#body(s.no)) : undefined)]
+      case 'barrier':
+        return []
+    }
+  }
+
+  #loop(s: LoopStmt & { kind: 'loop' }): Ref[] {
+    const m = this.module
+    const before = [m.local.set(this.#local(s.variable, 'i32'), this.expr(s.from))]
+    const variable = () => this.#get(s.variable, 'i32')
+    let end = () => this.expr(s.to)
+    if (s.to.kind !== 'const') {
+      const local = this.newLocal(binaryen.i32)
+      before.push(m.local.set(local, this.expr(s.to)))
+      end = () => m.local.get(local, binaryen.i32)
+    }
+    this.#depth++
+    const pointers = loopPointers(s).map((p): LivePointer => ({ ...p, local: this.newLocal(binaryen.i32) }))
+    const start = pointers.map((p) => m.local.set(p.local, this.#address(p)))
+    const outer = this.#pointers
+    this.#pointers = new Map(pointers.map((p) => [p.key, p]))
+    const body = this.#body(s.body)
+    this.#pointers = outer
+    this.#depth--
+    const index = this.#names.get(s.variable)!
+    const step = (local: number, by: number) => m.local.set(local, m.i32.add(m.local.get(local, binaryen.i32), m.i32.const(by)))
+    const steps = pointers.filter((p) => p.stride !== 0).map((p) => step(p.local, p.stride * 4))
+    const label = `loop${this.#labels++}`
+    const again = m.br(label, m.i32.lt_s(variable(), end()))
+    const loop = m.loop(label, m.block(null, [...body, ...steps, step(index, s.step), again]))
+    const runs = s.from.kind === 'const' && s.to.kind === 'const' && s.from.value < s.to.value
+    return [...before, ...(runs ? [...start, loop] : [m.if(m.i32.lt_s(variable(), end()), m.block(null, [...start, loop]))])]
+  }
+}
+
+/** Name of a parameter that holds an entry symbol, `from` or `to`: apart from the names of locals. */
+export const symbolName = (name: string): string => `$${name}`
