@@ -149,7 +149,7 @@ function sizesDiffer(weight: WeightInfo, { sources, steps }: WeightBinding, whol
   const notes = [
     ...files.slice(0, 3).map((file) => `the file has ${file}`),
     ...(steps.length > 0 ? [`after ${steps.map((step) => step.op).join(', ')}: [${whole.dims.join(', ')}]`] : []),
-    `the model wants ${factorisation(weight, whole.dims.length)}`,
+    `the model wants ${factorisation(weight, whole.dims)}`,
     ...reasons.map((reason) => reason.text),
   ]
   const turned = whole.dims.length === 2 && linesUp(whole.dims.toReversed(), weight.dims)

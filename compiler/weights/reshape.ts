@@ -18,13 +18,13 @@ export function linesUp(stored: readonly number[], wanted: readonly number[]): b
   return coarse.every((edge) => fine.includes(edge))
 }
 
-/** `[kv_heads, head_dim, embed] = [32, 128, 4096] = [4096, 4096]` */
-export function factorisation({ labels, dims }: WeightInfo, storedAxes: number): string {
-  const grouped = [`[${labels.join(', ')}]`, `[${dims.join(', ')}]`]
-  if (dims.length > 2 && storedAxes === 2) {
-    for (let cut = 1; cut < dims.length; cut++) grouped.push(`[${product(dims.slice(0, cut))}, ${product(dims.slice(cut))}]`)
-  }
-  return `${grouped.slice(0, 2).join(' = ')}${grouped.length > 2 ? ` = ${grouped.slice(2).join(' or ')}` : ''}`
+/** `[kv_heads, head_dim, embed] = [32, 128, 4096] = [4096, 4096]`; the last part is the matrix nearest to a stored matrix. */
+export function factorisation({ labels, dims }: WeightInfo, stored: readonly number[]): string {
+  const text = `[${labels.join(', ')}] = [${dims.join(', ')}]`
+  if (stored.length !== 2 || dims.length < 3) return text
+  const cuts = dims.slice(1).map((_, i) => [product(dims.slice(0, i + 1)), product(dims.slice(i + 1))])
+  const sharing = cuts.filter(([rows, columns]) => rows === stored[0] || columns === stored[1])
+  return `${text} = ${(sharing.length > 0 ? sharing : cuts).map((cut) => `[${cut.join(', ')}]`).join(' or ')}`
 }
 
 /** Single sizes that would explain the stored shape: `kv_heads = 8, because 1024 = 8 x 128`. */

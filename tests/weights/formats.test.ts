@@ -1,0 +1,184 @@
+// Storage formats against independent statements of what they are: the engine's own binary16 rounding, the r8 layout written
+// as a formula per value, ggml's error bounds for its quantisations.
+
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { bf16FromBits, f16FromBits, f16ToNumber } from '../../compiler/formats/halves.ts'
+import { fits, formatNames, formats, layoutBytes, type FormatName } from '../../compiler/formats/index.ts'
+
+const bits = new Uint32Array(1)
+const value = new Float32Array(bits.buffer)
+const setBits = (word: number): number => {
+  bits[0] = word
+  return value[0]!
+}
+const bitsOf = (number: number): number => {
+  value[0] = number
+  return bits[0]!
+}
+const f16round = (Math as unknown as { f16round(x: number): number }).f16round
+
+describe('halves', () => {
+  test('all 65,536 binary16 patterns decode and come back', () => {
+    const view = new DataView(new ArrayBuffer(2)) as DataView & { getFloat16(at: number): number }
+    for (let half = 0; half < 65536; half++) {
+      view.setUint16(0, half)
+      const decoded = f16ToNumber(half)
+      expect(Object.is(decoded, view.getFloat16(0))).toBe(true)
+      const back = f16FromBits(bitsOf(decoded))
+      if (Number.isNaN(decoded)) expect(Number.isNaN(f16ToNumber(back))).toBe(true)
+      else expect(back).toBe(half)
+    }
+  })
+
+  test('binary16 rounds to the nearest, ties to even: any float32, and the middles between all neighbours', () => {
+    const agrees = (word: number) => {
+      const number = setBits(word)
+      return Number.isNaN(number) || Object.is(f16ToNumber(f16FromBits(word)), f16round(number))
+    }
+    fc.assert(fc.property(fc.nat(0xffffffff), agrees), { numRuns: 5000 })
+    for (let half = 0; half < 0x7bff; half++) {
+      const middle = bitsOf((f16ToNumber(half) + f16ToNumber(half + 1)) / 2)
+      expect([middle - 1, middle, middle + 1].every(agrees)).toBe(true)
+    }
+    expect(agrees(bitsOf(65519.99)) && agrees(bitsOf(65520))).toBe(true)
+  })
+
+  test('all 65,536 bfloat16 patterns come back; rounding takes the nearer neighbour, ties to even', () => {
+    for (let half = 0; half < 65536; half++) {
+      const number = setBits((half << 16) >>> 0)
+      if (Number.isNaN(number)) expect(Number.isNaN(setBits((bf16FromBits((half << 16) >>> 0) << 16) >>> 0))).toBe(true)
+      else expect(bf16FromBits((half << 16) >>> 0)).toBe(half)
+    }
+    fc.assert(
+      fc.property(fc.nat(0x7f7f), fc.nat(0xffff), (high, low) => {
+        const up = low > 0x8000 || (low === 0x8000 && (high & 1) === 1)
+        return bf16FromBits(high * 65536 + low) === high + (up ? 1 : 0)
+      }),
+    )
+  })
+})
+
+/** Values of one r8 group, read by the layout's own formula. */
+const r8Value: Record<FormatName, (at: DataView, row: number, k: number) => number> = {
+  f32: (at, row, k) => at.getFloat32((k * 8 + row) * 4, true),
+  f16: (at, row, k) => f16ToNumber(word(at, k * 16 + 4 * (row % 4), row > 3)),
+  bf16: (at, row, k) => setBits((word(at, k * 16 + 4 * (row % 4), row > 3) << 16) >>> 0),
+  q8_0: (at, row, k) => {
+    const block = Math.floor(k / 32) * 272
+    const [j, i] = [Math.floor((k % 32) / 4), k % 4]
+    const q = at.getInt8(block + 16 + (2 * j + Math.floor(row / 4)) * 16 + 4 * (row % 4) + i)
+    return q * f16ToNumber(word(at, block + 4 * (row % 4), row > 3))
+  },
+  q4_0: (at, row, k) => {
+    const block = Math.floor(k / 32) * 144
+    return (nibble(at, block + 16, row, k % 32) - 8) * f16ToNumber(word(at, block + 4 * (row % 4), row > 3))
+  },
+  q4_1: (at, row, k) => {
+    const block = Math.floor(k / 32) * 160
+    const [d, m] = [f16ToNumber(word(at, block + 4 * row, false)), f16ToNumber(word(at, block + 4 * row, true))]
+    return Math.fround(nibble(at, block + 32, row, k % 32) * d + m)
+  },
+}
+const word = (at: DataView, offset: number, high: boolean): number => (at.getUint32(offset, true) >>> (high ? 16 : 0)) & 0xffff
+function nibble(at: DataView, start: number, row: number, k: number): number {
+  const [j, i] = [Math.floor((k % 16) / 4), k % 4]
+  const byte = at.getUint8(start + (2 * j + Math.floor(row / 4)) * 16 + 4 * (row % 4) + i)
+  return k < 16 ? byte & 15 : byte >> 4
+}
+
+describe.each(formatNames)('%s', (name) => {
+  const format = formats[name]
+  const blocks = fc.integer({ min: 1, max: 3 })
+  const groups = blocks.chain((count) => {
+    const K = count * Math.max(format.values, 4)
+    return fc.record({ K: fc.constant(K), values: fc.array(fc.float({ min: -8, max: 8, noNaN: true }), { minLength: 8 * K, maxLength: 8 * K }) })
+  })
+
+  test('the r8 layout holds each value where its formula says, and unpacks to the plain bytes', () => {
+    fc.assert(
+      fc.property(groups, fc.nat(3), ({ K, values }, shift) => {
+        const plain = new Uint8Array(layoutBytes(name, 'plain', 8, K) + shift).subarray(shift)
+        format.encode(Float32Array.from(values), plain)
+        const decoded = new Float32Array(8 * K)
+        format.decode(plain, decoded)
+        const packed = new Uint8Array(layoutBytes(name, 'r8', 8, K) + shift).subarray(shift)
+        format.packGroup(plain, K, packed)
+        const at = new DataView(packed.buffer, packed.byteOffset)
+        for (let row = 0; row < 8; row++) {
+          for (let k = 0; k < K; k++) if (r8Value[name](at, row, k) !== decoded[row * K + k]) return false
+        }
+        const back = new Uint8Array(plain.length + 1).subarray(1)
+        format.unpackGroup(packed, K, back)
+        return Buffer.compare(back, plain) === 0
+      }),
+      { numRuns: 40 },
+    )
+  })
+
+  test('packed random bytes come back bit for bit', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ minLength: format.bytes * 8, maxLength: format.bytes * 8 }), (plain) => {
+        const packed = new Uint8Array(layoutBytes(name, 'r8', 8, format.values))
+        const back = new Uint8Array(plain.length)
+        format.packGroup(plain, format.values, packed)
+        format.unpackGroup(packed, format.values, back)
+        return Buffer.compare(back, plain) === 0
+      }),
+    )
+  })
+})
+
+describe('quantisation', () => {
+  /** The largest error of one value, in units of the block's step: half a step, and the clipped end of q4_0's odd range. */
+  const worst: Partial<Record<FormatName, (block: Float32Array) => number>> = {
+    q8_0: (block) => (Math.max(...block.map(Math.abs)) / 127) * 0.5,
+    q4_0: (block) => Math.max(...block.map(Math.abs)) / 8,
+    q4_1: (block) => ((Math.max(...block) - Math.min(...block)) / 15) * 0.5,
+  }
+
+  test.each(Object.keys(worst) as FormatName[])('%s stays within its step, also with the scale rounded to f16', (name) => {
+    const { encode, decode, bytes } = formats[name]
+    fc.assert(
+      fc.property(fc.array(fc.float({ min: -100, max: 100, noNaN: true }), { minLength: 32, maxLength: 32 }), (list) => {
+        const block = Float32Array.from(list)
+        const packed = new Uint8Array(bytes)
+        const back = new Float32Array(32)
+        encode(block, packed)
+        decode(packed, back)
+        const largest = Math.max(...block.map(Math.abs))
+        const bound = worst[name]!(block) * 1.001 + largest * 2 ** -9 + 2e-5
+        return back.every((x, i) => Math.abs(x - block[i]!) <= bound)
+      }),
+    )
+  })
+
+  test.each(Object.keys(worst) as FormatName[])("%s passes ggml's own error test", (name) => {
+    // tests/test-quantize-fns.cpp: 0.1 + 2 cos(i), error sqrt(sum of squares) / n at most 0.002.
+    const count = 32 * 128
+    const values = Float32Array.from({ length: count }, (_, i) => 0.1 + 2 * Math.cos(i))
+    const packed = new Uint8Array(layoutBytes(name, 'plain', 1, count))
+    const back = new Float32Array(count)
+    formats[name].encode(values, packed)
+    formats[name].decode(packed, back)
+    const squares = values.reduce((sum, x, i) => sum + (x - back[i]!) ** 2, 0)
+    expect(Math.sqrt(squares) / count).toBeLessThan(0.002)
+  })
+
+  test("known blocks, worked out from ggml's reference by hand", () => {
+    const ramp = Float32Array.from({ length: 32 }, (_, i) => i - 16)
+    const q4 = new Uint8Array(18)
+    formats.q4_0.encode(ramp, q4)
+    // d = -16 / -8 = 2: nibble of i - 16 is trunc((i - 16) / 2 + 8.5) = trunc(i / 2 + 0.5).
+    expect([...q4]).toEqual([0x00, 0x40, ...Array.from({ length: 16 }, (_, i) => Math.floor(i / 2 + 0.5) | (Math.min(15, Math.floor((i + 16) / 2 + 0.5)) << 4))])
+    const q8 = new Uint8Array(34)
+    formats.q8_0.encode(ramp.map((x) => x * 127 / 16), q8)
+    expect([...new Int8Array(q8.buffer, 2)]).toEqual(Array.from(ramp, (x) => Math.sign(x) * Math.round(Math.abs(x) * 127 / 16)))
+  })
+
+  test('whole blocks are needed', () => {
+    expect(fits('q4_0', 'r8', 48)).toBe(false)
+    expect(fits('f16', 'r8', 3)).toBe(true)
+    expect(layoutBytes('q4_1', 'r8', 9, 64)).toBe(2 * 2 * 160)
+  })
+})
