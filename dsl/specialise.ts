@@ -58,7 +58,7 @@ export function specialise(model: FlatBlock, flat: Flat, numbers: Numbers): Retu
     name: model.name,
     module: module.name,
     ...(numbers.preset === undefined ? {} : { preset: numbers.preset }),
-    config, weights, states,
+    config, weights, states, real,
     entries: entries.map((e) => e.info),
     parameters,
     checkpoint: (format, arch): CheckpointAnswer => checkpointTable(model, root, home, weights, format, arch),
