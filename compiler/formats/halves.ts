@@ -36,7 +36,7 @@ export function f16FromBits(bits: number): number {
   const kept = significand >>> shift
   const rest = significand & ((1 << shift) - 1)
   const middle = 1 << (shift - 1)
-  return sign | (kept + (rest > middle || (rest === middle && (kept & 1)) ? 1 : 0))
+  return sign | (kept + (rest > middle || (rest === middle && kept & 1) ? 1 : 0))
 }
 
 /** The binary16 pattern nearest to a float32 value. */

@@ -35,7 +35,10 @@ type Tensors = ReadonlyMap<string, StoredTensor>
 
 /** Binds every weight that has storage (tied ones have none). */
 export function bindWeights(
-  weights: readonly WeightInfo[], table: CheckpointTable, checkpoint: { readonly tensors: Tensors }, options: BindOptions = {},
+  weights: readonly WeightInfo[],
+  table: CheckpointTable,
+  checkpoint: { readonly tensors: Tensors },
+  options: BindOptions = {},
 ): Bound {
   const { tensors } = checkpoint
   const byPath = new Map(weights.map((weight) => [weight.path, weight]))
@@ -71,16 +74,23 @@ export function bindWeights(
 export function hasTensorFor(table: CheckpointTable, checkpoint: { readonly tensors: Tensors }): (weightPath: string) => boolean {
   return (path) =>
     table.bindings.some(
-      ({ targets, sources }) => targets.includes(path) && sources.every(({ alternatives }) => findName(alternatives, checkpoint.tensors) !== undefined),
+      ({ targets, sources }) =>
+        targets.includes(path) && sources.every(({ alternatives }) => findName(alternatives, checkpoint.tensors) !== undefined),
     )
 }
 
-const findName = (alternatives: readonly string[], tensors: Tensors): string | undefined => alternatives.find((name) => tensors.has(name))
+const findName = (alternatives: readonly string[], tensors: Tensors): string | undefined =>
+  alternatives.find((name) => tensors.has(name))
 
 const joinedNames = ({ steps }: WeightBinding): string[] => steps.flatMap((step) => (step.op === 'join' ? step.names : []))
 
 function bindOne(
-  weight: WeightInfo, target: number, binding: WeightBinding, byPath: ReadonlyMap<string, WeightInfo>, tensors: Tensors, unused: readonly string[],
+  weight: WeightInfo,
+  target: number,
+  binding: WeightBinding,
+  byPath: ReadonlyMap<string, WeightInfo>,
+  tensors: Tensors,
+  unused: readonly string[],
 ): BoundWeight | Diagnostic {
   const parts: PlainTensor[] = []
   const files: string[] = []
@@ -116,7 +126,13 @@ function usable(name: string, tensors: Tensors): PlainTensor | Unfit {
   return { format, dims, read: () => tensor.bytes() }
 }
 
-function diagnostic(code: string, message: string, weight: WeightInfo | undefined, notes: readonly string[], help?: string): Diagnostic {
+function diagnostic(
+  code: string,
+  message: string,
+  weight: WeightInfo | undefined,
+  notes: readonly string[],
+  help?: string,
+): Diagnostic {
   const labels = weight ? [{ span: weight.span, text: `[${weight.labels.join(', ')}]` }] : []
   return { code, severity: 'error', message, labels, notes, help }
 }
@@ -144,7 +160,12 @@ function unfit(weight: WeightInfo, name: string, stored: StoredTensor, problem: 
   return diagnostic('L511', `${weight.path} cannot be made from ${name}: ${problem.why}`, weight, notes)
 }
 
-function sizesDiffer(weight: WeightInfo, { sources, steps }: WeightBinding, whole: PlainTensor, files: readonly string[]): Diagnostic {
+function sizesDiffer(
+  weight: WeightInfo,
+  { sources, steps }: WeightBinding,
+  whole: PlainTensor,
+  files: readonly string[],
+): Diagnostic {
   const reasons = explanations(whole.dims, weight)
   const notes = [
     ...files.slice(0, 3).map((file) => `the file has ${file}`),

@@ -8,8 +8,26 @@ import { elementCount, storageTypes, storedBytes, type StoredTensor } from './st
 
 /** Names by ggml's type number (those that files still hold). */
 const tensorTypes: Readonly<Record<number, string>> = {
-  0: 'f32', 1: 'f16', 2: 'q4_0', 3: 'q4_1', 6: 'q5_0', 7: 'q5_1', 8: 'q8_0', 9: 'q8_1', 10: 'q2_k', 11: 'q3_k', 12: 'q4_k',
-  13: 'q5_k', 14: 'q6_k', 15: 'q8_k', 24: 'i8', 25: 'i16', 26: 'i32', 27: 'i64', 28: 'f64', 30: 'bf16',
+  0: 'f32',
+  1: 'f16',
+  2: 'q4_0',
+  3: 'q4_1',
+  6: 'q5_0',
+  7: 'q5_1',
+  8: 'q8_0',
+  9: 'q8_1',
+  10: 'q2_k',
+  11: 'q3_k',
+  12: 'q4_k',
+  13: 'q5_k',
+  14: 'q6_k',
+  15: 'q8_k',
+  24: 'i8',
+  25: 'i16',
+  26: 'i32',
+  27: 'i64',
+  28: 'f64',
+  30: 'bf16',
 }
 const mostAxes = 4
 const leastInfoBytes = 24
@@ -37,9 +55,11 @@ export const ggufMagic = 0x46554747
 /** Reads header, metadata and tensor infos; tensors' bytes stay in the source. Errors: E_GGUF_*. */
 export function readGguf(source: ByteSource): GgufFile {
   const cursor = new GgufCursor(source)
-  if (cursor.take(4, 'the magic').getUint32(0, true) !== ggufMagic) throw cursor.refuse('MAGIC', 'the file does not begin with GGUF', 0)
+  if (cursor.take(4, 'the magic').getUint32(0, true) !== ggufMagic)
+    throw cursor.refuse('MAGIC', 'the file does not begin with GGUF', 0)
   const version = cursor.u32('the version')
-  if (version !== 2 && version !== 3) throw cursor.refuse('VERSION', `version ${version} is not read here, only 2 and 3 (little-endian)`, 4)
+  if (version !== 2 && version !== 3)
+    throw cursor.refuse('VERSION', `version ${version} is not read here, only 2 and 3 (little-endian)`, 4)
   const tensorCount = cursor.count('the number of tensors')
   const pairCount = cursor.count('the number of metadata pairs')
   if (tensorCount > cursor.left / leastInfoBytes) {
@@ -77,7 +97,11 @@ function readInfo(cursor: GgufCursor, i: number, alignment: number): Info {
   const count = elementCount(inner)
   const bytes = count === undefined ? undefined : storedBytes(block, count)
   if (bytes === undefined || (inner[0] ?? 1) % block.values !== 0) {
-    throw cursor.refuse('DIMS', `${name}: [${inner.join(', ')}] values of ${type} are not whole rows of ${block.values}-value blocks, or too many`, at)
+    throw cursor.refuse(
+      'DIMS',
+      `${name}: [${inner.join(', ')}] values of ${type} are not whole rows of ${block.values}-value blocks, or too many`,
+      at,
+    )
   }
   if (offset % alignment !== 0) throw cursor.refuse('OFFSET', `${name} begins at ${offset}, not a multiple of ${alignment}`, at)
   return { name, type, dims: inner.toReversed(), bytes, offset, at }

@@ -116,7 +116,13 @@ function placeTensors(source: ByteSource, order: readonly Slot[], shape: Shape, 
     for (let i = 0; i < copies(slot); i++, at += bytes) {
       if (slot.name === undefined) continue
       const [name, offset] = [slot.name.replace('{i}', String(i)), at]
-      tensors.set(name, { name, format: 'f32', dims: slot.dims(shape), file: source.name, bytes: () => source.read(offset, bytes) })
+      tensors.set(name, {
+        name,
+        format: 'f32',
+        dims: slot.dims(shape),
+        file: source.name,
+        bytes: () => source.read(offset, bytes),
+      })
     }
   }
   return tensors
@@ -127,7 +133,9 @@ function isPlausible({ tie, ...sizes }: Shape): boolean {
   return (
     typeof tie === 'boolean' &&
     Object.values(sizes).every((size) => size > 0 && size <= largestField) &&
-    embed % heads === 0 && (embed / heads) % 2 === 0 && heads % kvHeads === 0
+    embed % heads === 0 &&
+    (embed / heads) % 2 === 0 &&
+    heads % kvHeads === 0
   )
 }
 
@@ -139,7 +147,14 @@ function view(source: ByteSource, offset: number, length: number): DataView {
 function llama2cInts(data: DataView, at: number, tie: (vocab: number) => boolean): Shape {
   const [embed, ffn, depth, heads, kvHeads, vocab, ctx] = Array.from({ length: 7 }, (_, i) => data.getInt32(at + 4 * i, true))
   return {
-    embed: embed!, ffn: ffn!, depth: depth!, heads: heads!, kvHeads: kvHeads!, vocab: Math.abs(vocab!), ctx: ctx!, tie: tie(vocab!),
+    embed: embed!,
+    ffn: ffn!,
+    depth: depth!,
+    heads: heads!,
+    kvHeads: kvHeads!,
+    vocab: Math.abs(vocab!),
+    ctx: ctx!,
+    tie: tie(vocab!),
   }
 }
 
@@ -149,7 +164,12 @@ function v1Shape(source: ByteSource): Shape {
   const data = view(source, 0, header)
   const version = data.getInt32(4, true)
   if (version !== 1) {
-    throw refusal('E_LLAMA2C_VERSION', source.name, `version ${version} is not read here, only 0 and 1 (2 is llama2.c's own int8 export)`, 4)
+    throw refusal(
+      'E_LLAMA2C_VERSION',
+      source.name,
+      `version ${version} is not read here, only 0 and 1 (2 is llama2.c's own int8 export)`,
+      4,
+    )
   }
   return llama2cInts(data, 8, () => readFlag(source, data, 36))
 }
@@ -158,7 +178,14 @@ function llama2tsShape(source: ByteSource): Shape {
   const data = view(source, 0, header)
   const [embed, ffn, ctx, vocab, depth, heads, kvHeads] = Array.from({ length: 7 }, (_, i) => data.getInt32(10 + 4 * i, true))
   return {
-    embed: embed!, ffn: ffn!, depth: depth!, heads: heads!, kvHeads: kvHeads!, vocab: vocab!, ctx: ctx!, tie: readFlag(source, data, 38),
+    embed: embed!,
+    ffn: ffn!,
+    depth: depth!,
+    heads: heads!,
+    kvHeads: kvHeads!,
+    vocab: vocab!,
+    ctx: ctx!,
+    tie: readFlag(source, data, 38),
   }
 }
 

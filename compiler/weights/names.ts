@@ -46,7 +46,9 @@ const longestCompared = 100
 
 /** The `count` names nearest to `name`, best first. */
 export function nearestNames(name: string, names: Iterable<string>, count: number): string[] {
-  const compared = [...names].slice(0, mostCompared).map((other) => [editDistance(name.slice(0, longestCompared), other.slice(0, longestCompared)), other] as const)
+  const compared = [...names]
+    .slice(0, mostCompared)
+    .map((other) => [editDistance(name.slice(0, longestCompared), other.slice(0, longestCompared)), other] as const)
   compared.sort(([a, x], [b, y]) => a - b || (x < y ? -1 : 1))
   return compared.slice(0, count).map(([, other]) => other)
 }

@@ -28,7 +28,10 @@ export function factorisation({ labels, dims }: WeightInfo, stored: readonly num
 }
 
 /** Single sizes that would explain the stored shape: `kv_heads = 8, because 1024 = 8 x 128`. */
-export function explanations(stored: readonly number[], { labels, dims }: WeightInfo): { readonly field: string; readonly value: number; readonly text: string }[] {
+export function explanations(
+  stored: readonly number[],
+  { labels, dims }: WeightInfo,
+): { readonly field: string; readonly value: number; readonly text: string }[] {
   const total = product(stored)
   const found: { field: string; value: number; text: string }[] = []
   for (const [axis, label] of labels.entries()) {
@@ -37,7 +40,11 @@ export function explanations(stored: readonly number[], { labels, dims }: Weight
     if (!Number.isInteger(value) || value === dims[axis] || value === 0) continue
     const changed = dims.with(axis, value)
     if (!linesUp(stored, changed)) continue
-    found.push({ field: label, value, text: `[${stored.join(', ')}] is what ${label} = ${value} would give: [${changed.join(', ')}]` })
+    found.push({
+      field: label,
+      value,
+      text: `[${stored.join(', ')}] is what ${label} = ${value} would give: [${changed.join(', ')}]`,
+    })
   }
   return found
 }

@@ -11,8 +11,23 @@ const largestHeader = 100_000_000
 const largestCount = 2n ** 64n - 1n
 
 const dtypes: Readonly<Record<string, string>> = {
-  BOOL: 'bool', U8: 'u8', I8: 'i8', F8_E5M2: 'f8_e5m2', F8_E4M3: 'f8_e4m3', F8_E8M0: 'f8_e8m0', I16: 'i16', U16: 'u16',
-  F16: 'f16', BF16: 'bf16', I32: 'i32', U32: 'u32', F32: 'f32', C64: 'c64', F64: 'f64', I64: 'i64', U64: 'u64',
+  BOOL: 'bool',
+  U8: 'u8',
+  I8: 'i8',
+  F8_E5M2: 'f8_e5m2',
+  F8_E4M3: 'f8_e4m3',
+  F8_E8M0: 'f8_e8m0',
+  I16: 'i16',
+  U16: 'u16',
+  F16: 'f16',
+  BF16: 'bf16',
+  I32: 'i32',
+  U32: 'u32',
+  F32: 'f32',
+  C64: 'c64',
+  F64: 'f64',
+  I64: 'i64',
+  U64: 'u64',
 }
 
 export interface SafetensorsFile {
@@ -34,10 +49,12 @@ export function readSafetensors(source: ByteSource): SafetensorsFile {
   if (source.size < 8) throw refuse('HEADER_TOO_SMALL', `${source.size} bytes cannot hold a header`, 0)
   const prefix = source.read(0, 8)
   const declared = new DataView(prefix.buffer, prefix.byteOffset, 8).getBigUint64(0, true)
-  if (declared > BigInt(largestHeader)) throw refuse('HEADER_TOO_LARGE', `the header claims ${declared} bytes, at most ${largestHeader} are allowed`, 0)
+  if (declared > BigInt(largestHeader))
+    throw refuse('HEADER_TOO_LARGE', `the header claims ${declared} bytes, at most ${largestHeader} are allowed`, 0)
   const headerBytes = Number(declared)
   const base = 8 + headerBytes
-  if (base > source.size) throw refuse('HEADER_LENGTH', `the header claims ${headerBytes} bytes, the file has ${source.size - 8} more`, 0)
+  if (base > source.size)
+    throw refuse('HEADER_LENGTH', `the header claims ${headerBytes} bytes, the file has ${source.size - 8} more`, 0)
 
   const header = parseStrictJson(decodeHeader(source, headerBytes), 'E_SAFETENSORS_HEADER_JSON', `${source.name}: header`)
   if (!isObject(header)) throw refuse('HEADER_JSON', 'the header is not an object', 8)
@@ -106,13 +123,20 @@ function checkSize({ name, dtype, shape, from, to }: Entry, file: string, base: 
   }
   bytes *= values
   if (values > largestCount || bytes > largestCount) {
-    throw refusal('E_SAFETENSORS_OVERFLOW', file, `${JSON.stringify(name)} has the shape [${shape.join(', ')}], which no memory holds`, base + Number(from))
+    throw refusal(
+      'E_SAFETENSORS_OVERFLOW',
+      file,
+      `${JSON.stringify(name)} has the shape [${shape.join(', ')}], which no memory holds`,
+      base + Number(from),
+    )
   }
   const whole = storedBytes(type, Number(values)) !== undefined || values === 0n
   if (bytes !== to - from || !whole || shape.some((dim) => dim > BigInt(Number.MAX_SAFE_INTEGER))) {
     throw refusal(
-      'E_SAFETENSORS_SHAPE', file,
-      `${JSON.stringify(name)}: ${dtype} [${shape.join(', ')}] takes ${bytes} bytes, its data_offsets give ${to - from}`, base + Number(from),
+      'E_SAFETENSORS_SHAPE',
+      file,
+      `${JSON.stringify(name)}: ${dtype} [${shape.join(', ')}] takes ${bytes} bytes, its data_offsets give ${to - from}`,
+      base + Number(from),
     )
   }
 }

@@ -3,9 +3,7 @@
 // other targets: each takes as many rows as its own weight needs.
 
 import type { BindingStep } from '../../dsl/model.ts'
-import {
-  chunk, joinTensors, mapValues, product, ropeRows, toF32, transpose, Unfit, type PlainTensor,
-} from './plain-tensor.ts'
+import { chunk, joinTensors, mapValues, product, ropeRows, toF32, transpose, Unfit, type PlainTensor } from './plain-tensor.ts'
 
 export interface StepContext {
   /** Elements that each target of the binding wants, per source; the one that is made is `target`. */
@@ -17,9 +15,13 @@ export interface StepContext {
 
 type Apply = (tensor: PlainTensor, step: never, context: StepContext) => PlainTensor | Unfit
 
-const steps: { readonly [K in BindingStep['op']]: (
-  tensor: PlainTensor, step: Extract<BindingStep, { op: K }>, context: StepContext,
-) => PlainTensor | Unfit } = {
+const steps: {
+  readonly [K in BindingStep['op']]: (
+    tensor: PlainTensor,
+    step: Extract<BindingStep, { op: K }>,
+    context: StepContext,
+  ) => PlainTensor | Unfit
+} = {
   transpose: (tensor) => transpose(tensor),
   rope_rows: (tensor, { heads, from, to }) => ropeRows(tensor, heads, from, to),
   add: (tensor, { value }) => mapValues(tensor, (x) => x + value),
@@ -38,7 +40,9 @@ const steps: { readonly [K in BindingStep['op']]: (
 }
 
 function applyChunk(
-  tensor: PlainTensor, step: Extract<BindingStep, { op: 'chunk' }>, { elements, target }: StepContext,
+  tensor: PlainTensor,
+  step: Extract<BindingStep, { op: 'chunk' }>,
+  { elements, target }: StepContext,
 ): PlainTensor | Unfit {
   if (step.count !== undefined && step.count !== elements.length) {
     return new Unfit(`chunk(${step.count}) stands before ${elements.length} weights`)
@@ -46,7 +50,9 @@ function applyChunk(
   const width = product(tensor.dims.slice(1))
   const rows = elements.map((count) => count / width)
   if (rows.some((count) => !Number.isInteger(count)) || rows.reduce((sum, count) => sum + count, 0) !== tensor.dims[0]) {
-    return new Unfit(`${tensor.dims[0]} rows of ${width} cannot be cut into ${elements.map((count) => `${count / width}`).join(' + ')} rows`)
+    return new Unfit(
+      `${tensor.dims[0]} rows of ${width} cannot be cut into ${elements.map((count) => `${count / width}`).join(' + ')} rows`,
+    )
   }
   const before = rows.slice(0, target).reduce((sum, count) => sum + count, 0)
   return chunk(tensor, before, rows[target]!, step.groups ?? 1)

@@ -18,10 +18,18 @@ import { dataPath } from './data.ts'
 
 const span = { source: { path: 'test.dsl', text: '' }, start: 0, end: 0 }
 const weight = (path: string, dims: number[], more: Partial<WeightInfo> = {}): WeightInfo => ({
-  path, dims, labels: dims.map((_, i) => ['rows', 'part', 'columns'][i]!), quant: true, span, ...more,
+  path,
+  dims,
+  labels: dims.map((_, i) => ['rows', 'part', 'columns'][i]!),
+  quant: true,
+  span,
+  ...more,
 })
 const rule = (targets: string[], names: string[], steps: BindingStep[] = [], stacked = false): WeightBinding => ({
-  targets, sources: names.map((name) => ({ alternatives: name.split('|') })), steps, stacked,
+  targets,
+  sources: names.map((name) => ({ alternatives: name.split('|') })),
+  steps,
+  stacked,
 })
 const table = (bindings: WeightBinding[], ignored: string[] = []): CheckpointTable => ({ format: 'hf', bindings, ignored })
 
@@ -47,7 +55,9 @@ function bindAll(shapes: Record<string, number[]>, weights: WeightInfo[], bindin
 describe('steps', () => {
   test('transpose and chunk: fused q, k, v of unlike heads, stored [in, out]', () => {
     const weights = [weight('q', [4, 3]), weight('k', [2, 3]), weight('v', [2, 3])]
-    const { values, diagnostics } = bindAll({ fused: [3, 8] }, weights, [rule(['q', 'k', 'v'], ['fused'], [{ op: 'transpose' }, { op: 'chunk' }])])
+    const { values, diagnostics } = bindAll({ fused: [3, 8] }, weights, [
+      rule(['q', 'k', 'v'], ['fused'], [{ op: 'transpose' }, { op: 'chunk' }]),
+    ])
     expect(diagnostics).toEqual([])
     const column = (j: number) => [j, 8 + j, 16 + j]
     expect(values).toEqual({ q: [0, 1, 2, 3].flatMap(column), k: [4, 5].flatMap(column), v: [6, 7].flatMap(column) })
@@ -65,7 +75,15 @@ describe('steps', () => {
       [weight('experts', [2, 3, 2]), weight('joined', [3])],
       [
         rule(['experts'], ['e.0', 'e.1'], [{ op: 'transpose' }], true),
-        rule(['joined'], ['a'], [{ op: 'join', names: ['b'] }, { op: 'scale', value: 2 }, { op: 'add', value: -1 }]),
+        rule(
+          ['joined'],
+          ['a'],
+          [
+            { op: 'join', names: ['b'] },
+            { op: 'scale', value: 2 },
+            { op: 'add', value: -1 },
+          ],
+        ),
       ],
     )
     expect(diagnostics).toEqual([])
@@ -73,12 +91,21 @@ describe('steps', () => {
   })
 
   test('rope_rows puts row 2j to j and 2j+1 to j + d/2 in each head', () => {
-    const { values } = bindAll({ w: [8, 1] }, [weight('w', [2, 4, 1])], [rule(['w'], ['w'], [{ op: 'rope_rows', heads: 2, from: 'adjacent', to: 'half' }])])
+    const { values } = bindAll(
+      { w: [8, 1] },
+      [weight('w', [2, 4, 1])],
+      [rule(['w'], ['w'], [{ op: 'rope_rows', heads: 2, from: 'adjacent', to: 'half' }])],
+    )
     expect(values['w']).toEqual([0, 2, 1, 3, 4, 6, 5, 7])
   })
 
   test('rope_rows is undone by its inverse and moves packed rows as they are, in every format', () => {
-    const cases = fc.record({ name: fc.constantFrom(...formatNames), heads: fc.integer({ min: 1, max: 3 }), half: fc.integer({ min: 1, max: 4 }), seed: fc.nat() })
+    const cases = fc.record({
+      name: fc.constantFrom(...formatNames),
+      heads: fc.integer({ min: 1, max: 3 }),
+      half: fc.integer({ min: 1, max: 4 }),
+      seed: fc.nat(),
+    })
     fc.assert(
       fc.property(cases, ({ name, heads, half, seed }) => {
         const dims = [heads * half * 2, 32]
@@ -100,7 +127,12 @@ describe('what does not fit', () => {
     const { diagnostics } = bindWeights([wk], table([rule([wk.path], ['k'])]), { tensors })
     expect(diagnostics.map(({ code, severity }) => [code, severity])).toEqual([['L510', 'error']])
     const said = [diagnostics[0]!.message, ...diagnostics[0]!.notes, diagnostics[0]!.help].join('\n')
-    for (const part of ['[1024, 4096]', '[kv_heads, head_dim, embed] = [32, 128, 4096] = [4096, 4096]', 'kv_heads = 8', '--set kv_heads=8']) {
+    for (const part of [
+      '[1024, 4096]',
+      '[kv_heads, head_dim, embed] = [32, 128, 4096] = [4096, 4096]',
+      'kv_heads = 8',
+      '--set kv_heads=8',
+    ]) {
       expect(said).toContain(part)
     }
   })
@@ -111,7 +143,11 @@ describe('what does not fit', () => {
   })
 
   test('L501 for missing tensors (nearest names) and weights without a rule (names of fitting size); L520 for the rest', () => {
-    const { diagnostics } = bindAll({ 'model.norm.weight': [4], other: [6] }, [weight('gain', [4]), weight('w', [2, 3])], [rule(['gain'], ['model.nrm.weight|norm'])])
+    const { diagnostics } = bindAll(
+      { 'model.norm.weight': [4], other: [6] },
+      [weight('gain', [4]), weight('w', [2, 3])],
+      [rule(['gain'], ['model.nrm.weight|norm'])],
+    )
     expect(diagnostics.map(({ code }) => code)).toEqual(['L501', 'L501', 'L520'])
     expect(diagnostics[0]!.help).toContain('model.norm.weight')
     expect(diagnostics[1]!.help).toContain('w <- "other"')
@@ -123,7 +159,9 @@ describe('what does not fit', () => {
     const weights = [weight('table', [2, 2]), weight('head', [2, 2], { tied: 'table' })]
     const bindings = [rule(['table'], ['table']), rule(['head'], ['head'])]
     expect(bindWeights(weights, table(bindings, ['a.*.b']), file).diagnostics).toEqual([])
-    expect(bindWeights(weights, table(bindings), file, { loose: true }).diagnostics).toMatchObject([{ code: 'L520', severity: 'warning' }])
+    expect(bindWeights(weights, table(bindings), file, { loose: true }).diagnostics).toMatchObject([
+      { code: 'L520', severity: 'warning' },
+    ])
     expect([...bindWeights(weights, table(bindings), file).sources.keys()]).toEqual(['table'])
     expect(hasTensorFor(table(bindings), file)('head')).toBe(true)
     expect(hasTensorFor(table(bindings), counting({ table: [2, 2] }))('head')).toBe(false)
@@ -159,14 +197,21 @@ describe('what does not fit', () => {
 })
 
 describe('preparation', () => {
-  const shapes = fc.record({ rows: fc.integer({ min: 1, max: 20 }), blocks: fc.integer({ min: 1, max: 2 }), name: fc.constantFrom(...formatNames) })
+  const shapes = fc.record({
+    rows: fc.integer({ min: 1, max: 20 }),
+    blocks: fc.integer({ min: 1, max: 2 }),
+    name: fc.constantFrom(...formatNames),
+  })
 
   test('r8 of any row count unpacks to the plain rows and zeros', () => {
     fc.assert(
       fc.property(shapes, ({ rows, blocks, name }) => {
         const k = blocks * 32
         const plain = new Uint8Array(layoutBytes(name, 'plain', rows, k)).map((_, i) => (i * 7 + 1) & 255)
-        const packed = prepareTensor({ path: 'w', dims: [rows, k], format: name, read: () => plain }, { format: name, layout: 'r8', rows, k })
+        const packed = prepareTensor(
+          { path: 'w', dims: [rows, k], format: name, read: () => plain },
+          { format: name, layout: 'r8', rows, k },
+        )
         if (packed.length !== layoutBytes(name, 'r8', rows, k)) return false
         const group = layoutBytes(name, 'r8', 8, k)
         const back = new Uint8Array(layoutBytes(name, 'plain', Math.ceil(rows / 8) * 8, k))
@@ -174,7 +219,9 @@ describe('preparation', () => {
           const target = back.subarray(g * layoutBytes(name, 'plain', 8, k), (g + 1) * layoutBytes(name, 'plain', 8, k))
           formats[name].unpackGroup(packed.subarray(g * group, (g + 1) * group), k, target)
         }
-        return Buffer.compare(back.subarray(0, plain.length), plain) === 0 && back.subarray(plain.length).every((byte) => byte === 0)
+        return (
+          Buffer.compare(back.subarray(0, plain.length), plain) === 0 && back.subarray(plain.length).every((byte) => byte === 0)
+        )
       }),
     )
   })
@@ -190,7 +237,10 @@ describe('preparation', () => {
         const wanted = new Uint8Array(layoutBytes(to, 'plain', rows, k))
         if (to === name) wanted.set(stored)
         else formats[to].encode(values, wanted)
-        const got = prepareTensor({ path: 'w', dims: [rows, k], format: name, read: () => stored }, { format: to, layout: 'plain', rows, k })
+        const got = prepareTensor(
+          { path: 'w', dims: [rows, k], format: name, read: () => stored },
+          { format: to, layout: 'plain', rows, k },
+        )
         return Buffer.compare(got, wanted) === 0
       }),
     )
@@ -198,7 +248,12 @@ describe('preparation', () => {
 })
 
 test('seeded weights depend on seed and path only, and have the wanted spread', () => {
-  const weights = [weight('a.w', [300, 64]), weight('n.gain', [4096]), weight('n.bias', [4096]), weight('t', [300, 64], { tied: 'a.w' })]
+  const weights = [
+    weight('a.w', [300, 64]),
+    weight('n.gain', [4096]),
+    weight('n.bias', [4096]),
+    weight('t', [300, 64], { tied: 'a.w' }),
+  ]
   const all = seededWeights(weights, 7)
   expect([...all.keys()]).toEqual(['a.w', 'n.gain', 'n.bias'])
   const alone = seededWeights([weights[2]!], 7)
@@ -209,7 +264,11 @@ test('seeded weights depend on seed and path only, and have the wanted spread', 
     const mean = values.reduce((a, b) => a + b, 0) / values.length
     return [mean, Math.sqrt(values.reduce((a, b) => a + (b - mean) ** 2, 0) / values.length)]
   }
-  for (const [path, mean, deviation] of [['a.w', 0, 0.125], ['n.gain', 1, 0.1], ['n.bias', 0, 0.1]] as const) {
+  for (const [path, mean, deviation] of [
+    ['a.w', 0, 0.125],
+    ['n.gain', 1, 0.1],
+    ['n.bias', 0, 0.1],
+  ] as const) {
     expect(Math.abs(moments(path)[0]! - mean)).toBeLessThan(deviation * 0.06)
     expect(Math.abs(moments(path)[1]! / deviation - 1)).toBeLessThan(0.06)
   }

@@ -28,9 +28,15 @@ function codeOf(run: () => unknown): string | undefined {
 
 describe('safetensors', () => {
   const codes: Record<string, string> = {
-    HeaderTooSmall: 'HEADER_TOO_SMALL', HeaderTooLarge: 'HEADER_TOO_LARGE', InvalidHeaderLength: 'HEADER_LENGTH',
-    InvalidHeader: 'HEADER_UTF8', InvalidHeaderDeserialization: 'HEADER_JSON', InvalidOffset: 'OFFSET',
-    TensorInvalidInfo: 'SHAPE', ValidationOverflow: 'OVERFLOW', MetadataIncompleteBuffer: 'INCOMPLETE',
+    HeaderTooSmall: 'HEADER_TOO_SMALL',
+    HeaderTooLarge: 'HEADER_TOO_LARGE',
+    InvalidHeaderLength: 'HEADER_LENGTH',
+    InvalidHeader: 'HEADER_UTF8',
+    InvalidHeaderDeserialization: 'HEADER_JSON',
+    InvalidOffset: 'OFFSET',
+    TensorInvalidInfo: 'SHAPE',
+    ValidationOverflow: 'OVERFLOW',
+    MetadataIncompleteBuffer: 'INCOMPLETE',
   }
   const { cases } = JSON.parse(dataText('safetensors/expected.json')) as { cases: { file: string; expect: string }[] }
 
@@ -51,7 +57,9 @@ describe('safetensors', () => {
 
   test('duplicate names and rounded integers, which JSON.parse hides, are refused', () => {
     const entry = '{"dtype":"F32","shape":[1],"data_offsets":[0,4]}'
-    expect(codeOf(() => readSafetensors(fromBytes(withHeader(`{"a":${entry},"a":${entry}}`, 4))))).toBe('E_SAFETENSORS_HEADER_JSON')
+    expect(codeOf(() => readSafetensors(fromBytes(withHeader(`{"a":${entry},"a":${entry}}`, 4))))).toBe(
+      'E_SAFETENSORS_HEADER_JSON',
+    )
     const rounded = '{"a":{"dtype":"U8","shape":[0,9007199254740993],"data_offsets":[0,0]}}'
     expect(codeOf(() => readSafetensors(fromBytes(withHeader(rounded))))).toBe('E_SAFETENSORS_SHAPE')
     expect(codeOf(() => readSafetensors(fromBytes(withHeader(`${'['.repeat(5000)}`))))).toBe('E_SAFETENSORS_HEADER_JSON')
@@ -84,7 +92,11 @@ describe('safetensors', () => {
     const { tensors } = openCheckpoint('m/i.json', inMemory({ ...files, 'm/i.json': index(map) }))
     expect([...tensors.keys()].sort()).toEqual([...names].sort())
     for (const [name, tensor] of tensors) expect(Buffer.compare(tensor.bytes(), whole.get(name)!.bytes())).toBe(0)
-    for (const bad of [{ ...map, [names[0]!]: '../a.safetensors' }, { ...map, [names[0]!]: 'b.safetensors' }, { ...map, more: 'a.safetensors' }]) {
+    for (const bad of [
+      { ...map, [names[0]!]: '../a.safetensors' },
+      { ...map, [names[0]!]: 'b.safetensors' },
+      { ...map, more: 'a.safetensors' },
+    ]) {
       expect(codeOf(() => openCheckpoint('m/i.json', inMemory({ ...files, 'm/i.json': index(bad) })))).toBe('E_SAFETENSORS_INDEX')
     }
   })
@@ -99,7 +111,16 @@ describe('stories260K', () => {
     expect(legacy!.table).toEqual({ format: 'meta' })
     expect(legacy!.tensors.size).toBe(2 + 5 * 9)
     expect(legacy!.config!.values).toEqual({
-      vocab: 512, embed: 64, depth: 5, heads: 8, kv_heads: 4, ffn: 172, ctx: 512, norm_eps: 1e-5, theta: 10000, tie: true,
+      vocab: 512,
+      embed: 64,
+      depth: 5,
+      heads: 8,
+      kv_heads: 4,
+      ffn: 172,
+      ctx: 512,
+      norm_eps: 1e-5,
+      theta: 10000,
+      tie: true,
     })
     for (const other of others) {
       expect(other.config!.values).toEqual(legacy!.config!.values)
@@ -149,7 +170,11 @@ describe('GGUF', () => {
 })
 
 describe('damaged files give a typed error or a valid checkpoint', () => {
-  const small = (bytes: Uint8Array, name: string, headerBytes: number) => ({ bytes, name, headerBytes: Math.min(headerBytes, bytes.length) })
+  const small = (bytes: Uint8Array, name: string, headerBytes: number) => ({
+    bytes,
+    name,
+    headerBytes: Math.min(headerBytes, bytes.length),
+  })
   const files = [
     small(dataBytes('checkpoints/stories260K.legacy.bin'), 'x.bin', 28),
     small(dataBytes('checkpoints/stories260K.v1.bin'), 'x.bin', 64),
@@ -206,7 +231,18 @@ describe('damaged files give a typed error or a valid checkpoint', () => {
     const f32 = (name: string, dims: bigint[], offset: bigint) => ({ name, dims, type: 0, offset })
     expect(at(makeGguf([], [f32('a', [8n], 0n), f32('b', [8n], 32n)], 64))).toBeUndefined()
     expect(at(makeGguf([], [f32('a', [8n], 0n), f32('a', [8n], 32n)], 64))).toBe('E_GGUF_DUPLICATE')
-    expect(at(makeGguf([['k', 1], ['k', 2]], [], 0))).toBe('E_GGUF_DUPLICATE')
+    expect(
+      at(
+        makeGguf(
+          [
+            ['k', 1],
+            ['k', 2],
+          ],
+          [],
+          0,
+        ),
+      ),
+    ).toBe('E_GGUF_DUPLICATE')
     expect(at(makeGguf([], [f32('a', [9n], 0n), f32('b', [8n], 32n)], 64))).toBe('E_GGUF_OVERLAP')
     expect(at(makeGguf([], [f32('a', [8n], 64n)], 64))).toBe('E_GGUF_OFFSET')
     expect(at(makeGguf([], [f32('a', [8n], 4n)], 64))).toBe('E_GGUF_OFFSET')
@@ -255,12 +291,37 @@ function makeGguf(pairs: readonly (readonly [string, number])[], infos: readonly
 }
 
 function tinyGguf(): Uint8Array {
-  const infos = Array.from({ length: 6 }, (_, i) => ({ name: `blk.${i}.weight`, dims: [32n, 2n], type: [0, 1, 2, 3, 8, 30][i]!, offset: BigInt(i * 256) }))
-  return makeGguf([['general.alignment', 32], ['llama.block_count', 6]], infos, 5 * 256 + 128)
+  const infos = Array.from({ length: 6 }, (_, i) => ({
+    name: `blk.${i}.weight`,
+    dims: [32n, 2n],
+    type: [0, 1, 2, 3, 8, 30][i]!,
+    offset: BigInt(i * 256),
+  }))
+  return makeGguf(
+    [
+      ['general.alignment', 32],
+      ['llama.block_count', 6],
+    ],
+    infos,
+    5 * 256 + 128,
+  )
 }
 
 test('golden folders open with config and tensors', () => {
-  for (const name of ['llama', 'llama-gqa', 'llama3-rope', 'gpt2', 'openai-gpt', 'mistral', 'mixtral', 'qwen2', 'gemma', 'gpt-neo', 'bert', 'marian']) {
+  for (const name of [
+    'llama',
+    'llama-gqa',
+    'llama3-rope',
+    'gpt2',
+    'openai-gpt',
+    'mistral',
+    'mixtral',
+    'qwen2',
+    'gemma',
+    'gpt-neo',
+    'bert',
+    'marian',
+  ]) {
     const folder = dataPath(`hf-golden/${name}`)
     const { tensors, config, table } = openCheckpoint(folder, nodeFiles)
     expect(table.format).toBe('hf')

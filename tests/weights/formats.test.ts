@@ -92,7 +92,10 @@ describe.each(formatNames)('%s', (name) => {
   const blocks = fc.integer({ min: 1, max: 3 })
   const groups = blocks.chain((count) => {
     const K = count * Math.max(format.values, 4)
-    return fc.record({ K: fc.constant(K), values: fc.array(fc.float({ min: -8, max: 8, noNaN: true }), { minLength: 8 * K, maxLength: 8 * K }) })
+    return fc.record({
+      K: fc.constant(K),
+      values: fc.array(fc.float({ min: -8, max: 8, noNaN: true }), { minLength: 8 * K, maxLength: 8 * K }),
+    })
   })
 
   test('the r8 layout holds each value where its formula says, and unpacks to the plain bytes', () => {
@@ -170,10 +173,17 @@ describe('quantisation', () => {
     const q4 = new Uint8Array(18)
     formats.q4_0.encode(ramp, q4)
     // d = -16 / -8 = 2: nibble of i - 16 is trunc((i - 16) / 2 + 8.5) = trunc(i / 2 + 0.5).
-    expect([...q4]).toEqual([0x00, 0x40, ...Array.from({ length: 16 }, (_, i) => Math.floor(i / 2 + 0.5) | (Math.min(15, Math.floor((i + 16) / 2 + 0.5)) << 4))])
+    expect([...q4]).toEqual([
+      0x00,
+      0x40,
+      ...Array.from({ length: 16 }, (_, i) => Math.floor(i / 2 + 0.5) | (Math.min(15, Math.floor((i + 16) / 2 + 0.5)) << 4)),
+    ])
     const q8 = new Uint8Array(34)
-    formats.q8_0.encode(ramp.map((x) => x * 127 / 16), q8)
-    expect([...new Int8Array(q8.buffer, 2)]).toEqual(Array.from(ramp, (x) => Math.sign(x) * Math.round(Math.abs(x) * 127 / 16)))
+    formats.q8_0.encode(
+      ramp.map((x) => (x * 127) / 16),
+      q8,
+    )
+    expect([...new Int8Array(q8.buffer, 2)]).toEqual(Array.from(ramp, (x) => Math.sign(x) * Math.round((Math.abs(x) * 127) / 16)))
   })
 
   test('whole blocks are needed', () => {

@@ -38,15 +38,30 @@ function bindModel(name: string, checkpoint: Checkpoint): Bound & { parameters: 
 }
 
 const golden = {
-  llama: 'llama', 'llama-gqa': 'llama', 'llama3-rope': 'llama3', gpt2: 'gpt2', 'openai-gpt': 'openai_gpt', mistral: 'mistral',
-  mixtral: 'mixtral', qwen2: 'qwen2', gemma: 'gemma', 'gpt-neo': 'gpt_neo', bert: 'bert', marian: 'marian',
+  llama: 'llama',
+  'llama-gqa': 'llama',
+  'llama3-rope': 'llama3',
+  gpt2: 'gpt2',
+  'openai-gpt': 'openai_gpt',
+  mistral: 'mistral',
+  mixtral: 'mixtral',
+  qwen2: 'qwen2',
+  gemma: 'gemma',
+  'gpt-neo': 'gpt_neo',
+  bert: 'bert',
+  marian: 'marian',
 }
 const others = {
-  'checkpoints/stories260K.legacy.bin': 'llama', 'checkpoints/stories260K.v1.bin': 'llama',
-  'checkpoints/llama2ts.tinystories_260k_v1.bin': 'llama', 'gguf-model/llama-2-tiny-random.gguf': 'llama',
+  'checkpoints/stories260K.legacy.bin': 'llama',
+  'checkpoints/stories260K.v1.bin': 'llama',
+  'checkpoints/llama2ts.tinystories_260k_v1.bin': 'llama',
+  'gguf-model/llama-2-tiny-random.gguf': 'llama',
   'smollm2/SmolLM2-135M-Instruct.Q4_1.gguf': 'llama',
 }
-const cases = [...Object.entries(golden).map(([folder, model]) => [`hf-golden/${folder}`, model] as const), ...Object.entries(others)]
+const cases = [
+  ...Object.entries(golden).map(([folder, model]) => [`hf-golden/${folder}`, model] as const),
+  ...Object.entries(others),
+]
 
 test.each(cases)('%s binds to %s.dsl', (path, name) => {
   const { sources, diagnostics, parameters } = bindModel(name, openCheckpoint(dataPath(path), nodeFiles))

@@ -40,7 +40,11 @@ describe("llama.cpp's goldens", () => {
     const lines = dataText(`gguf-vocab/ggml-vocab-${name}.gguf.out`).split('\n')
     expect(texts.length).toBeGreaterThanOrEqual(46)
     texts.slice(0, 46).forEach((text, i) => {
-      expect(tokenizer.encode(text, { bos: false })).toEqual(lines[i]!.split(' ').filter((id) => id !== '').map(Number))
+      expect(tokenizer.encode(text, { bos: false })).toEqual(
+        lines[i]!.split(' ')
+          .filter((id) => id !== '')
+          .map(Number),
+      )
     })
   })
 })
@@ -68,10 +72,25 @@ describe('tokenizer.json', () => {
       })
     const json = JSON.stringify({
       added_tokens: ['<unk>', '<s>', '</s>'].map((content, id) => ({ id, content, special: true })),
-      normalizer: { type: 'Sequence', normalizers: [{ type: 'Prepend', prepend: '▁' }, { type: 'Replace', pattern: { String: ' ' }, content: '▁' }] },
+      normalizer: {
+        type: 'Sequence',
+        normalizers: [
+          { type: 'Prepend', prepend: '▁' },
+          { type: 'Replace', pattern: { String: ' ' }, content: '▁' },
+        ],
+      },
       pre_tokenizer: null,
-      post_processor: { type: 'TemplateProcessing', single: [{ SpecialToken: { id: '<s>', type_id: 0 } }, { Sequence: { id: 'A', type_id: 0 } }] },
-      model: { type: 'BPE', unk_token: '<unk>', byte_fallback: true, vocab: Object.fromEntries(pieces.map((piece, id) => [piece, id])), merges },
+      post_processor: {
+        type: 'TemplateProcessing',
+        single: [{ SpecialToken: { id: '<s>', type_id: 0 } }, { Sequence: { id: 'A', type_id: 0 } }],
+      },
+      model: {
+        type: 'BPE',
+        unk_token: '<unk>',
+        byte_fallback: true,
+        vocab: Object.fromEntries(pieces.map((piece, id) => [piece, id])),
+        merges,
+      },
     })
     const compact = readHfTokenizer(json, 'tokenizer.json', { bos_token: '<s>', eos_token: '</s>' })
     expect(compact).toMatchObject({ kind: 'spm', bos: 1, eos: 2, unknown: 0, addBos: true, addPrefixSpace: true })
@@ -82,7 +101,13 @@ describe('tokenizer.json', () => {
   })
 
   test('a splitting rule that is not known is refused', () => {
-    const pre = { type: 'Sequence', pretokenizers: [{ type: 'Split', pattern: { Regex: '\\w+' } }, { type: 'ByteLevel', use_regex: false }] }
+    const pre = {
+      type: 'Sequence',
+      pretokenizers: [
+        { type: 'Split', pattern: { Regex: '\\w+' } },
+        { type: 'ByteLevel', use_regex: false },
+      ],
+    }
     const json = JSON.stringify({ pre_tokenizer: pre, model: { type: 'BPE', vocab: { a: 0 }, merges: [] } })
     expect(() => readHfTokenizer(json, 'tokenizer.json')).toThrow(LlamacError)
   })

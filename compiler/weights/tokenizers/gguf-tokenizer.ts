@@ -19,7 +19,11 @@ export function readGgufTokenizer(metadata: ReadonlyMap<string, GgufValue>, file
   const model = value('model')
   if (model === undefined) return undefined
   if (model !== 'llama' && model !== 'gpt2') {
-    throw refusal('E_TOKENIZER_KIND', file, `the tokenizer model ${JSON.stringify(String(model))} is not supported, only "llama" and "gpt2"`)
+    throw refusal(
+      'E_TOKENIZER_KIND',
+      file,
+      `the tokenizer model ${JSON.stringify(String(model))} is not supported, only "llama" and "gpt2"`,
+    )
   }
 
   const texts = (name: string): string[] => {
@@ -31,7 +35,8 @@ export function readGgufTokenizer(metadata: ReadonlyMap<string, GgufValue>, file
   const numbers = (name: string): number[] | undefined => {
     const list = value(name)
     if (list === undefined) return undefined
-    if (!ArrayBuffer.isView(list) || list.length !== pieces.length) throw refuse(name, `is not a list of ${pieces.length} numbers`)
+    if (!ArrayBuffer.isView(list) || list.length !== pieces.length)
+      throw refuse(name, `is not a list of ${pieces.length} numbers`)
     return Array.from(list)
   }
   const id = (name: string): number | undefined => {
@@ -53,7 +58,9 @@ export function readGgufTokenizer(metadata: ReadonlyMap<string, GgufValue>, file
   const types = numbers('token_type')
   const bos = id('bos_token_id')
   const eos = id('eos_token_id')
-  const hidden = types ? types.flatMap((type, token) => (hiddenTypes.has(type) ? [token] : [])) : [bos, eos].filter((token) => token !== undefined)
+  const hidden = types
+    ? types.flatMap((type, token) => (hiddenTypes.has(type) ? [token] : []))
+    : [bos, eos].filter((token) => token !== undefined)
   const common = {
     version: 1 as const,
     pieces,

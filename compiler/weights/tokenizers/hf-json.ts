@@ -38,7 +38,8 @@ export function readHfTokenizer(json: string, file: string, config?: JsonValue):
   if (!isObject(root) || !isObject(model)) throw refuse('there is no model')
   const vocabulary = model['vocab']
   const kind = text(model['type']) ?? 'BPE'
-  if (kind !== 'BPE' || !isObject(vocabulary)) throw refusal('E_TOKENIZER_KIND', file, `the model ${kind} is not supported, only BPE`)
+  if (kind !== 'BPE' || !isObject(vocabulary))
+    throw refusal('E_TOKENIZER_KIND', file, `the model ${kind} is not supported, only BPE`)
   const added = list(root['added_tokens']).map((item) => readAdded(item, refuse))
   const pieces = readPieces(vocabulary, added, refuse)
   const merges = list(model['merges']).map((item) => readMerge(item, refuse))
@@ -60,14 +61,22 @@ export function readHfTokenizer(json: string, file: string, config?: JsonValue):
   }
   const split = byteLevelSplit(root, refuse)
   const unknown = text(model['unk_token'])
-  if (split !== undefined) return { ...common, kind: 'bpe', merges, split, bytes: [], unknown: ids.get(unknown ?? ''), addPrefixSpace: false }
+  if (split !== undefined)
+    return { ...common, kind: 'bpe', merges, split, bytes: [], unknown: ids.get(unknown ?? ''), addPrefixSpace: false }
   if (model['byte_fallback'] !== true) throw refuse('this BPE model is neither byte-level nor SentencePiece-like')
   const scores: number[] = new Array(pieces.length).fill(-merges.length)
   for (const [rank, merge] of merges.entries()) {
     const id = ids.get(merge.replace(' ', ''))
     if (id !== undefined) scores[id] = Math.max(scores[id]!, -rank)
   }
-  return { ...common, kind: 'spm', scores, bytes: byteTokens(pieces), unknown: ids.get(unknown ?? '<unk>'), addPrefixSpace: putsSpaceFirst(root) }
+  return {
+    ...common,
+    kind: 'spm',
+    scores,
+    bytes: byteTokens(pieces),
+    unknown: ids.get(unknown ?? '<unk>'),
+    addPrefixSpace: putsSpaceFirst(root),
+  }
 }
 
 function readAdded(item: JsonValue, refuse: (what: string) => Error): Added {
@@ -82,7 +91,8 @@ function readPieces(vocabulary: JsonObject, added: readonly Added[], refuse: (wh
   const pieces: string[] = []
   const most = 4 * (pairs.length + added.length) + 2 ** 17
   for (const [piece, id] of [...pairs, ...added.map(({ content, id }) => [content, id] as const)]) {
-    if (typeof id !== 'number' || !Number.isInteger(id) || id < 0 || id >= most) throw refuse(`${JSON.stringify(piece)} has no usable id`)
+    if (typeof id !== 'number' || !Number.isInteger(id) || id < 0 || id >= most)
+      throw refuse(`${JSON.stringify(piece)} has no usable id`)
     if (pieces[id] !== undefined && pieces[id] !== piece) throw refuse(`the id ${id} is given twice`)
     pieces[id] = piece
   }
@@ -91,7 +101,8 @@ function readPieces(vocabulary: JsonObject, added: readonly Added[], refuse: (wh
 
 function readMerge(item: JsonValue, refuse: (what: string) => Error): string {
   const merge = Array.isArray(item) && item.length === 2 ? `${String(item[0])} ${String(item[1])}` : item
-  if (typeof merge !== 'string' || merge.split(' ').length !== 2) throw refuse(`a merge is not a pair: ${JSON.stringify(String(item))}`)
+  if (typeof merge !== 'string' || merge.split(' ').length !== 2)
+    throw refuse(`a merge is not a pair: ${JSON.stringify(String(item))}`)
   return merge
 }
 
@@ -105,10 +116,14 @@ function byteLevelSplit(root: JsonObject, refuse: (what: string) => Error): stri
   const first = before[0]
   const usesRegex = field(byteLevel, 'use_regex') !== false
   if (before.length === 0 && usesRegex) return 'gpt2'
-  if (before.length === 1 && usesRegex && text(field(first, 'type')) === 'Digits' && field(first, 'individual_digits') === true) return 'smollm'
+  if (before.length === 1 && usesRegex && text(field(first, 'type')) === 'Digits' && field(first, 'individual_digits') === true)
+    return 'smollm'
   const pattern = text(field(field(first, 'pattern'), 'Regex'))
   const known = before.length === 1 && !usesRegex && pattern !== undefined ? splits.get(pattern) : undefined
-  if (known === undefined) throw refuse(`the pre-tokenizer's rule is not known here: ${pattern ?? JSON.stringify(before.map((part) => field(part, 'type')))}`)
+  if (known === undefined)
+    throw refuse(
+      `the pre-tokenizer's rule is not known here: ${pattern ?? JSON.stringify(before.map((part) => field(part, 'type')))}`,
+    )
   return known
 }
 

@@ -15,7 +15,11 @@ export function readVocabulary(vocabJson: string, mergesText: string, file: stri
   for (const piece of names) {
     const id = vocabulary[piece]
     if (typeof id !== 'number' || !Number.isInteger(id) || id < 0 || id >= names.length || pieces[id] !== undefined) {
-      throw refusal('E_TOKENIZER_JSON', file, `${JSON.stringify(piece)} has the id ${String(id)}, expected each of 0 to ${names.length - 1} once`)
+      throw refusal(
+        'E_TOKENIZER_JSON',
+        file,
+        `${JSON.stringify(piece)} has the id ${String(id)}, expected each of 0 to ${names.length - 1} once`,
+      )
     }
     pieces[id] = piece
   }
@@ -25,5 +29,17 @@ export function readVocabulary(vocabJson: string, mergesText: string, file: stri
   if (wrong !== undefined) throw refusal('E_TOKENIZER_MERGES', file, `a merge is not a pair: ${JSON.stringify(wrong)}`)
   const end = pieces.indexOf(endOfText)
   const special = end < 0 ? [] : [end]
-  return { version: 1, kind: 'bpe', pieces, merges, split, special, bytes: [], bos: special[0], eos: special[0], addBos: false, addPrefixSpace: false }
+  return {
+    version: 1,
+    kind: 'bpe',
+    pieces,
+    merges,
+    split,
+    special,
+    bytes: [],
+    bos: special[0],
+    eos: special[0],
+    addBos: false,
+    addPrefixSpace: false,
+  }
 }
