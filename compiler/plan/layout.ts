@@ -1,0 +1,85 @@
+// The lists that all targets share: every stored tensor (weights by concrete path, compile-time tables by hash) and every state,
+// in artifact order, with the way from a source in a kernel to its row.
+
+import type { StateInfo, WeightInfo } from '../../dsl/sink.ts'
+import type { StateManifest } from '../../runtime/artifact/manifest.ts'
+import type { Constant } from '../graph/types.ts'
+import { patternOf, type WeightPlan } from './weights.ts'
+
+export interface TensorEntry {
+  readonly path: string
+  readonly dims: readonly number[]
+  readonly format: string
+  readonly layout: string
+  readonly bytes: number
+  /** Rows that the first dim counts: a row segment of the tensor is cut between these. */
+  readonly rows: number
+}
+
+export interface Layout {
+  readonly tensors: readonly TensorEntry[]
+  /** Index in `tensors` of a weight's path (ties resolved) or `table:<id>`. */
+  tensor(path: string): number
+  readonly states: readonly StateManifest[]
+  state(path: string): number
+  readonly stateBytes: number
+}
+
+const stateAlignment = 256
+
+/** Path of the weight that stores what `path` reads. Patterns with `[*]` pass through. */
+export function canonicalPaths(weights: readonly WeightInfo[]): (path: string) => string {
+  const ties = new Map(weights.flatMap((weight) => (weight.tied === undefined ? [] : [[weight.path, weight.tied] as const])))
+  const canonical = (path: string): string => {
+    const target = ties.get(path)
+    return target === undefined ? path : canonical(target)
+  }
+  return canonical
+}
+
+export function planLayout(
+  weights: readonly WeightInfo[],
+  plans: ReadonlyMap<string, WeightPlan>,
+  constants: Iterable<Constant>,
+  states: readonly StateInfo[],
+): Layout {
+  const canonical = canonicalPaths(weights)
+  const tensors: TensorEntry[] = []
+  const numbers = new Map<string, number>()
+  const add = (entry: TensorEntry): void => {
+    numbers.set(entry.path, tensors.length)
+    tensors.push(entry)
+  }
+  for (const weight of weights) {
+    if (weight.tied !== undefined) continue
+    const { format, layout, bytes, rows } = plans.get(patternOf(weight.path))!
+    add({ path: weight.path, dims: weight.dims, format, layout, bytes, rows })
+  }
+  for (const { id, dtype, dims } of constants) {
+    if (numbers.has(`table:${id}`)) continue
+    const elements = dims.reduce((product, dim) => product * dim, 1)
+    const format = dtype === 'f32' || dtype === 'f16' || dtype === 'bf16' ? 'f32' : 'i32'
+    add({ path: `table:${id}`, dims, format, layout: 'plain', bytes: elements * 4, rows: 1 })
+  }
+  const stateList: StateManifest[] = []
+  const stateNumbers = new Map<string, number>()
+  let offset = 0
+  for (const { path, dtype, dims } of states) {
+    const bytes = dims.reduce((product, dim) => product * dim, 1) * 4
+    stateNumbers.set(path, stateList.length)
+    stateList.push({ path, dtype, dims, offset, bytes })
+    offset += Math.ceil(bytes / stateAlignment) * stateAlignment
+  }
+  const find = (map: ReadonlyMap<string, number>, path: string): number => {
+    const number = map.get(path)
+    if (number === undefined) throw new Error(`internal: nothing is stored for ${path}`)
+    return number
+  }
+  return {
+    tensors,
+    tensor: (path) => find(numbers, canonical(path)),
+    states: stateList,
+    state: (path) => find(stateNumbers, path),
+    stateBytes: offset,
+  }
+}

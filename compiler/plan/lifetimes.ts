@@ -1,0 +1,77 @@
+// Live ranges of an entry's values: steps are numbered in order, a loop's body once. A value that is used outside a loop too, or
+// is carried from instance to instance, lives for the whole loop; one that is used inside only, between its own steps.
+// Arguments live from before the first step, results until after the last.
+
+import type { Bounds } from '../../dsl/affine.ts'
+import { range } from '../../dsl/affine.ts'
+import type { Kernel, OperandSource } from '../kernel/types.ts'
+import type { KernelProgram, KernelStep, ValueInfo } from '../kernel/steps.ts'
+import { a8 } from '../schedule/packed.ts'
+import type { Buffer } from './arena.ts'
+
+/** Bytes of a value at the symbols' upper bounds. */
+export function valueBytes(value: Pick<ValueInfo, 'dims' | 'format'>, bounds: Bounds): number {
+  const elements = value.dims.reduce((product, dim) => product * range(dim, bounds).max, 1)
+  return value.format === 'a8' ? (elements / a8.k) * a8.words * 4 : elements * 4
+}
+
+/** Key of a buffer in the arena: a value, an argument, or one scratch operand of a kernel. */
+export const valueKey = (id: string): string => `value:${id}`
+export const argumentKey = (name: string): string => `argument:${name}`
+export const scratchKey = (kernel: string, index: number): string => `scratch:${kernel}:${index}`
+
+/** What is known of a kernel's scratch memory: words of each operand after the kernel's own. */
+export type ScratchOf = (kernel: Kernel) => readonly number[]
+
+export function lifetimes(
+  program: KernelProgram,
+  args: readonly { readonly name: string; readonly bytes: number }[],
+  scratchOf: ScratchOf,
+): Buffer[] {
+  const ranges = new Map<string, { from: number; to: number }>()
+  const bytes = new Map<string, number>()
+  let now = 0
+  const touch = (key: string, from: number, to: number): void => {
+    const known = ranges.get(key)
+    ranges.set(key, known ? { from: Math.min(known.from, from), to: Math.max(known.to, to) } : { from, to })
+  }
+  const note = (source: OperandSource, at: number): void => {
+    if (source.kind !== 'value') return
+    bytes.set(valueKey(source.id), valueBytes(program.values.get(source.id)!, program.symbols))
+    touch(valueKey(source.id), at, at)
+  }
+  const kernel = (each: Kernel): void => {
+    for (const operand of each.operands) note(operand.source, now)
+    for (const [i, words] of scratchOf(each).entries()) {
+      bytes.set(scratchKey(each.name, i), words * 4)
+      touch(scratchKey(each.name, i), now, now)
+    }
+  }
+  const visit = (steps: readonly KernelStep[]): void => {
+    for (const step of steps) {
+      if (step.kind === 'kernel') kernel(step.kernel)
+      else if (step.kind === 'launch') step.kernels.forEach(kernel)
+      else {
+        const before = new Map(ranges)
+        const start = now
+        for (const group of step.groups) {
+          visit(group)
+          now++
+        }
+        const outside = new Set([...before.keys(), ...step.carried.map(valueKey)])
+        for (const source of [...step.reads, ...step.writes]) {
+          if (source.kind === 'value' && outside.has(valueKey(source.id))) touch(valueKey(source.id), start, now)
+        }
+        for (const id of step.carried) note({ kind: 'value', id }, start)
+        for (const id of step.carried) touch(valueKey(id), start, now)
+      }
+      now++
+    }
+  }
+  visit(program.steps)
+  for (const source of program.results) {
+    note(source, now)
+  }
+  const buffers = [...ranges].map(([id, { from, to }]): Buffer => ({ id, bytes: bytes.get(id)!, from, to }))
+  return [...args.map(({ name, bytes: size }): Buffer => ({ id: argumentKey(name), bytes: size, from: -1, to: now })), ...buffers]
+}

@@ -1,0 +1,133 @@
+// A plan as a WASM program: memory is [loop tables][arena][tensors][session states …], every kernel operand becomes an address,
+// and a loop over instances reads the addresses of its weights and states from a table.
+
+import type { OperandSource } from '../../kernel/types.ts'
+import type { KernelStep } from '../../kernel/steps.ts'
+import { argumentKey, scratchKey, valueKey } from '../../plan/lifetimes.ts'
+import type { EntryPlan, Plan } from '../../plan/plan.ts'
+import type { VariantContents } from '../../artifact/write.ts'
+import type { Address, Step, WasmProgram } from './program.ts'
+
+type WasmContents = Extract<VariantContents, { target: 'wasm' }>
+
+export interface LoweredWasm {
+  readonly program: WasmProgram
+  readonly memory: WasmContents['memory']
+  readonly entries: WasmContents['entries']
+}
+
+const alignment = 64
+const align = (bytes: number): number => Math.ceil(bytes / alignment) * alignment
+
+/** Address 0 stays free: a negative index may reach below an operand's start, never below the memory's. */
+const firstAddress = 1024
+
+interface Table {
+  readonly address: number
+  readonly rows: readonly (readonly number[])[]
+}
+
+export function lowerWasm(plan: Plan): LoweredWasm {
+  const tables: Table[] = []
+  const tableBytes = plan.entries.reduce((sum, { program }) => sum + program.steps.reduce((bytes, step) => bytes + (step.kind === 'loop' ? align(slotsOf(step).length * step.order.length * 4) : 0), 0), 0)
+  let next = firstAddress
+  const arenaBase = align(firstAddress + tableBytes)
+  const tensors: number[] = []
+  let address = align(arenaBase + plan.arenaBytes)
+  for (const { bytes } of plan.layout.tensors) {
+    tensors.push(address)
+    address = align(address + bytes)
+  }
+  const statesBase = address
+
+  const fixed = (entry: EntryPlan, source: OperandSource): Address => {
+    switch (source.kind) {
+      case 'value': return { base: 'absolute', offset: arenaBase + offsetIn(entry, valueKey(source.id)) }
+      case 'argument': return { base: 'absolute', offset: arenaBase + offsetIn(entry, argumentKey(source.name)) }
+      case 'weight': return { base: 'absolute', offset: tensors[plan.layout.tensor(source.path)]! }
+      case 'constant': return { base: 'absolute', offset: tensors[plan.layout.tensor(`table:${source.id}`)]! }
+      case 'state': return { base: 'states', offset: plan.layout.states[plan.layout.state(source.path)]!.offset }
+    }
+  }
+
+  const lowerSteps = (entry: EntryPlan, steps: readonly KernelStep[], slots: readonly string[]): Step[] =>
+    steps.flatMap((step): Step[] => {
+      if (step.kind === 'loop') return [lowerLoop(entry, step)]
+      const kernels = step.kind === 'kernel' ? [step.kernel] : step.kernels
+      return kernels.map((kernel): Step => {
+        const fn = plan.functions.get(kernel.name)!
+        let scratch = 0
+        const operands = fn.operands.map((operand): Address => {
+          if (operand.memory.kind === 'scratch') return { base: 'absolute', offset: arenaBase + offsetIn(entry, scratchKey(kernel.name, scratch++)) }
+          const { source } = kernel.operands[operand.memory.operand]!
+          if ((source.kind === 'weight' || source.kind === 'state') && source.path.includes('[*]')) {
+            return { base: source.kind === 'state' ? 'states' : 'absolute', slot: slots.indexOf(slotKey(source)) }
+          }
+          return fixed(entry, source)
+        })
+        return { kind: 'call', kernel: kernel.name, operands }
+      })
+    })
+
+  const lowerLoop = (entry: EntryPlan, step: Extract<KernelStep, { kind: 'loop' }>): Step => {
+    const slots = slotsOf(step)
+    const here = step.groups.map((group) => new Set(slotsOf({ ...step, groups: [group] })))
+    const rows = step.order.map((group, i) =>
+      slots.map((slot) => {
+        if (!here[group]!.has(slot)) return 0
+        const [kind, path] = [slot[0], slot.slice(1).replace('[*]', `[${i}]`)]
+        return kind === 's' ? plan.layout.states[plan.layout.state(path)]!.offset : tensors[plan.layout.tensor(path)]!
+      }))
+    const table = next
+    next = align(next + slots.length * rows.length * 4)
+    tables.push({ address: table, rows })
+    return { kind: 'loop', order: step.order, groups: step.groups.map((group) => lowerSteps(entry, group, slots)), table, slots: slots.length }
+  }
+
+  const entries: Record<string, WasmContents['entries'][string]> = {}
+  const programs = plan.entries.map((entry) => {
+    const { info, program } = entry
+    const symbols = info.symbols.map(({ name }) => name)
+    entries[info.name] = {
+      export: info.name,
+      symbols,
+      arguments: Object.fromEntries(info.arguments.flatMap((argument) => (argument.kind === 'tensor' ? [[argument.name, arenaBase + offsetIn(entry, argumentKey(argument.name))]] : []))),
+      results: program.results.map((source) => {
+        const place = fixed(entry, source)
+        if (!('offset' in place) || place.base !== 'absolute') throw new Error('internal: a result that is not in the arena')
+        return place.offset
+      }),
+    }
+    return { export: info.name, symbols, steps: lowerSteps(entry, program.steps, []) }
+  })
+  const data = tables.map(({ address, rows }) => ({ address, bytes: new Uint8Array(Int32Array.from(rows.flat()).buffer) }))
+  return {
+    program: { kernels: [...plan.functions.values()], entries: programs, data, memoryBytes: statesBase },
+    memory: { tensors, stateBytes: plan.layout.stateBytes, statesBase, arenaBase, arenaBytes: plan.arenaBytes, dataBytes: tableBytes },
+    entries,
+  }
+}
+
+function offsetIn(entry: EntryPlan, key: string): number {
+  const offset = entry.arena.offsets.get(key)
+  if (offset === undefined) throw new Error(`internal: ${entry.info.name} has no place for ${key}`)
+  return offset
+}
+
+const slotKey = (source: Extract<OperandSource, { kind: 'weight' | 'state' }>): string => `${source.kind === 'state' ? 's' : 'w'}${source.path}`
+
+/** Weights and states of the instances that a loop reads or writes, as `w<path>` and `s<path>`. */
+function slotsOf(step: Extract<KernelStep, { kind: 'loop' }>): string[] {
+  const found = new Set<string>()
+  const visit = (steps: readonly KernelStep[]): void => {
+    for (const each of steps) {
+      if (each.kind === 'loop') throw new Error('internal: a loop inside a loop over instances')
+      const kernels = each.kind === 'kernel' ? [each.kernel] : each.kernels
+      for (const { operands } of kernels) {
+        for (const { source } of operands) if ((source.kind === 'weight' || source.kind === 'state') && source.path.includes('[*]')) found.add(slotKey(source))
+      }
+    }
+  }
+  for (const group of step.groups) visit(group)
+  return [...found].sort()
+}
