@@ -37,7 +37,7 @@ export const indexSymbol = (name: string): Index => ({ kind: 'symbol', name })
 
 /** An affine size or position as an index. */
 export function indexOfAffine(a: Affine): Index {
-  return a.terms.reduce<Index>((sum, [name, by]) => rawAdd(sum, rawMul(indexSymbol(name), by)), indexConst(a.const))
+  return rawAdd(a.terms.reduce<Index>((sum, [name, by]) => rawAdd(sum, rawMul(indexSymbol(name), by)), indexConst(0)), indexConst(a.const))
 }
 
 const rawAdd = (a: Index, b: Index): Index =>

@@ -217,7 +217,7 @@ class RegionSteps {
       for (const each of together) done.add(each)
       items.push(this.#kernelItem(together))
     }
-    for (const [version, place] of this.#copied) items.push(this.#copyItem(version, place, version.id, [version]))
+    for (const [version, place] of [...this.#copied]) items.push(this.#copyItem(version, place, version.id, [version]))
     items.push(...this.#resultItems())
     return items
   }
@@ -245,7 +245,7 @@ class RegionSteps {
   }
 
   #kernelItem(nodes: readonly Node[]): Item {
-    const roots = nodes.map((node): Root => ({ node, target: this.#placeOf(node)! }))
+    const roots = nodes.map((node): Root => ({ node, target: this.#plainPlace(node) }))
     const first = nodes[0]!
     const overwrites = roots.flatMap(({ target }) => (target.source.kind === 'value' && this.#isParam(target.source.id) ? [target.source.id] : []))
     const name = this.#builder.kernelName(first.op)
@@ -312,6 +312,7 @@ class RegionSteps {
   /** Copies into the carried buffers, and into values of their own for results that are not computed here. */
   #resultItems(): Item[] {
     const items: Item[] = []
+    this.#results.clear()
     const last = (this.#nodes.at(-1)?.id ?? 0) + 1
     this.#owner.results.forEach((node, i) => {
       if (i >= this.#carried) {

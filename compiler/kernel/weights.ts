@@ -1,0 +1,103 @@
+// How each weight is used over all entries, and what follows for its layout: the interleaved rows `r8` where every use either
+// contracts exactly the trailing dims or takes whole rows by the leading ones; `plain` else. Kernels are built with plain
+// weights first (fusion does not depend on layouts); `withWeights` then writes layouts and formats into their operands.
+
+import type { Affine } from '../graph/types.ts'
+import { walkExpr } from './expression.ts'
+import { axesOfIndex } from './index-map.ts'
+import type { KernelProgram, KernelStep } from './steps.ts'
+import type { AxisId, Expr, Index, Kernel, Operand } from './types.ts'
+
+export interface WeightLayout {
+  readonly layout: 'plain' | 'r8'
+  /** For r8: the dims flattened to rows × k. */
+  readonly rows: number
+  readonly k: number
+}
+
+/** All kernels of some steps, those in loops and launches included. */
+export function kernelsOf(steps: readonly KernelStep[]): Kernel[] {
+  return steps.flatMap((step) => (step.kind === 'kernel' ? [step.kernel] : step.kind === 'launch' ? step.kernels : step.groups.flatMap(kernelsOf)))
+}
+
+/** The same steps with every kernel replaced. */
+export function mapKernels(steps: readonly KernelStep[], change: (kernel: Kernel) => Kernel): KernelStep[] {
+  return steps.map((step) =>
+    step.kind === 'kernel' ? { ...step, kernel: change(step.kernel) }
+      : step.kind === 'launch' ? { ...step, kernels: step.kernels.map(change) }
+        : { ...step, groups: step.groups.map((group) => mapKernels(group, change)) })
+}
+
+/** Uses of one weight: where contracted dims begin, and the first dim from which on other uses take whole rows. */
+interface Uses {
+  readonly dims: readonly Affine[]
+  readonly contracted: Set<number | 'other'>
+  rowsFrom: number
+}
+
+/** Layout of every weight that some kernel reads, by path (`layers[*].attn.wq`). */
+export function analyseWeights(programs: readonly KernelProgram[]): Map<string, WeightLayout> {
+  const uses = new Map<string, Uses>()
+  for (const program of programs) for (const kernel of kernelsOf(program.steps)) collect(kernel, uses)
+  return new Map([...uses].map(([path, use]) => [path, layoutOf(use)] as const))
+}
+
+function layoutOf({ dims, contracted, rowsFrom }: Uses): WeightLayout {
+  const sizes = dims.map((dim) => dim.const)
+  const product = (list: readonly number[]): number => list.reduce((a, b) => a * b, 1)
+  const [at] = contracted
+  const split = at === undefined ? (rowsFrom > 0 && rowsFrom < dims.length ? rowsFrom : 'other') : at
+  if (contracted.size > 1 || split === 'other' || rowsFrom > split) return { layout: 'plain', rows: 1, k: product(sizes) }
+  return { layout: 'r8', rows: product(sizes.slice(0, split)), k: product(sizes.slice(split)) }
+}
+
+function collect(kernel: Kernel, uses: Map<string, Uses>): void {
+  const extent = new Map(kernel.axes.map((axis) => [axis.id, axis.extent]))
+  /** The first dim from which on every index is a whole axis that `allowed` accepts. */
+  const wholeFrom = (index: readonly Index[], dims: readonly Affine[], allowed: (axis: AxisId) => boolean): number => {
+    const seen = new Set<AxisId>()
+    let from = index.length
+    for (; from > 0; from--) {
+      const at = index[from - 1]!
+      const dim = dims[from - 1]!.const
+      if (at.kind === 'const' && dim === 1) continue
+      if (at.kind !== 'axis' || seen.has(at.axis) || !allowed(at.axis)) break
+      const whole = extent.get(at.axis)!
+      if (whole.terms.length > 0 || whole.const !== dim) break
+      seen.add(at.axis)
+    }
+    return from
+  }
+  const visit = (e: Expr, over: readonly AxisId[]): void =>
+    walkExpr(e, (part) => {
+      if (part.kind !== 'load') return
+      const { source, dims } = kernel.operands[part.operand]!
+      if (source.kind !== 'weight') return
+      const use = uses.get(source.path) ?? { dims, contracted: new Set(), rowsFrom: 0 }
+      uses.set(source.path, use)
+      const inside = part.index.some((index) => [...axesOfIndex(index)].some((axis) => over.includes(axis)))
+      if (!inside) {
+        use.rowsFrom = Math.max(use.rowsFrom, wholeFrom(part.index, dims, () => true))
+        return
+      }
+      const from = wholeFrom(part.index, dims, (axis) => over.includes(axis))
+      const clean = part.index.slice(0, from).every((index) => ![...axesOfIndex(index)].some((axis) => over.includes(axis)))
+      use.contracted.add(clean && from < dims.length ? from : 'other')
+    })
+  for (const { body, over } of kernel.definitions) visit(body, over)
+  for (const output of kernel.outputs) {
+    visit(output.value, [])
+    for (const index of output.index) visit({ kind: 'index', index }, [])
+  }
+  if (kernel.select) visit(kernel.select.value, [])
+}
+
+/** Writes layouts and storage formats into the weight operands of a program. */
+export function withWeights(program: KernelProgram, layouts: ReadonlyMap<string, WeightLayout>, formatOf: (path: string) => string): KernelProgram {
+  const change = (operand: Operand): Operand => {
+    if (operand.source.kind !== 'weight') return operand
+    const { layout, rows, k } = layouts.get(operand.source.path)!
+    return { ...operand, format: formatOf(operand.source.path), layout, ...(layout === 'r8' && { matrix: { rows, k } }) }
+  }
+  return { ...program, steps: mapKernels(program.steps, (kernel) => ({ ...kernel, operands: kernel.operands.map(change) })) }
+}
