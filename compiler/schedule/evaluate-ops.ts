@@ -45,6 +45,14 @@ const division = (f: (a: number, b: number) => number): Lane => (a, b) => {
 
 const saturate = (x: number): number => (Number.isNaN(x) ? 0 : Math.max(-(2 ** 31), Math.min(2 ** 31 - 1, Math.trunc(x)))) | 0
 
+/** Value of the IEEE half in the low 16 bits. */
+const halfValue: Lane = (word) => {
+  const [exponent, mantissa] = [(word >> 10) & 31, word & 1023]
+  const size = exponent === 31 ? (mantissa ? NaN : Infinity) : exponent === 0 ? mantissa * 2 ** -24 : (1024 + mantissa) * 2 ** (exponent - 25)
+  return word & 0x8000 ? -size : size
+}
+const upperHalf: Lane = (word) => halfValue(word >>> 16, 0, 0)
+
 const dot4: Lane = (a, b, acc) => {
   let sum = acc
   for (let shift = 0; shift < 32; shift += 8) {
@@ -96,6 +104,7 @@ const lanes: Partial<Record<LoopOp, Readonly<Record<string, Lane>>>> = {
   madd: { f32: (a, b, c) => round(round(a * b) + c) },
   fmod: { f32: (a, b) => round(a - round(b * Math.floor(round(a / b)))) },
   dot4: { i32: dot4 },
+  half_lo_f32: { i32: halfValue }, half_hi_f32: { i32: upperHalf }, half_lo_f32x4: { i32: halfValue }, half_hi_f32x4: { i32: upperHalf },
   to_f32: { i32: round, bool: keep }, to_f32x4: { i32: round, bool: keep },
   to_i32: { f32: saturate, bool: keep }, to_i32x4: { f32: saturate, bool: keep },
   bits_f32: { i32: bitsToFloat }, bits_f32x4: { i32: bitsToFloat },

@@ -4,7 +4,7 @@
 // NaN wins is left open); booleans are i32 0/1, boolx4 lanes are all ones or all zeros.
 
 import binaryen from 'binaryen'
-import { isVector } from '../../schedule/build-loops.ts'
+import { constant, isVector, ops } from '../../schedule/build-loops.ts'
 import type { LoopExpr, LoopOp, LoopType } from '../../schedule/loops.ts'
 import { isMathOp, type MathOp } from '../../schedule/math-loops.ts'
 
@@ -141,6 +141,15 @@ const fmod: Sequence = (c, e) => {
   return bind(c, e.args, e.type, (a, b) => f.sub(a!(), f.mul(b!(), f.floor(f.div(a!(), b!())))))
 }
 
+/** An IEEE half shifted into an f32 is 2^-112 of its value, denormals included; infinities are not kept. */
+const half = (high: boolean): Sequence => (c, e) => {
+  const word = e.args[0]!
+  const mask = constant(word.type, 0x8fffe000)
+  const bits = ops.and(ops.shr_s(high ? word : ops.shl(word, 16), 3), mask)
+  const small = isVector(word.type) ? ops.bits_f32x4(bits) : ops.bits_f32(bits)
+  return c.expr(ops.mul(small, 2 ** 112))
+}
+
 const unary = (write: (m: binaryen.Module, value: Ref, from: LoopType, c: Context) => Ref): Sequence => (c, e) =>
   write(c.module, c.expr(e.args[0]!), e.args[0]!.type, c)
 
@@ -149,6 +158,7 @@ const sequences: Partial<Record<LoopOp, Sequence>> = {
   splat_f32: splat('f32x4'), splat_i32: splat('i32x4'), pack_f32: pack('f32x4'), pack_i32: pack('i32x4'),
   splat_bool: unary((m, v) => m.i32x4.splat(m.i32.sub(m.i32.const(0), v))),
   lane_f32: lane('f32x4'), lane_i32: lane('i32x4'),
+  half_lo_f32: half(false), half_hi_f32: half(true), half_lo_f32x4: half(false), half_hi_f32x4: half(true),
   dot4, madd, rsqrt, fmod,
   not: unary((m, v, from) => (from === 'bool' ? m.i32.eqz(v) : m.v128.not(v))),
   select: (c, e) => {
