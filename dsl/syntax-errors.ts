@@ -1,0 +1,124 @@
+// Errors of lexer and parser → diagnostics, few and near the mistake.
+// Recovery lets the parser go on after an error, but the first misunderstanding of a member often causes more in it. So only the
+// first error of each member (or declaration, or stretch between reserved words that begin one) is shown.
+
+import { EOF } from 'chevrotain'
+import type { ILexingError, IRecognitionException, IToken } from 'chevrotain'
+import { diagnose } from './codes.ts'
+import type { Diagnostic, Label } from './diagnostics.ts'
+import type { Source } from './source.ts'
+import { suggest } from './suggest.ts'
+import { reservedWords } from './tokens.ts'
+
+const declarationWords = ['module', 'import', 'config', 'op', 'block', 'model']
+const memberWords = ['weight', 'state', 'part', 'fn', 'entry', 'override', 'replace', 'checkpoint', 'runtime']
+const statementWords = ['let', 'return', 'store', 'for']
+const reserved = new Set<string>(reservedWords)
+const sectionStarts = new Set([...declarationWords, ...memberWords])
+
+/** What may be meant by a misspelt word at the beginning of something, by grammar rule. */
+const openings: Record<string, readonly string[]> = {
+  file: declarationWords,
+  block: [...memberWords, 'preset', 'drop', 'require'],
+  member: memberWords,
+  body: statementWords,
+  config: ['require'],
+}
+
+/** What a name names, by grammar rule; for "cannot name a …". */
+const nameables: Record<string, string> = {
+  config: 'a config', field: 'a config field', op: 'an op', param: 'a parameter', block: 'a block', weight: 'a weight', state: 'a state',
+  part: 'a part', fn: 'a function', entry: 'an entry', bind: 'a value', preset: 'a config field', stmt: 'a variable', type: 'a type', import_: 'an import',
+}
+
+export function lexicalErrors(source: Source, errors: readonly ILexingError[]): Diagnostic[] {
+  return errors.map(({ offset, length }) => {
+    const text = source.text.slice(offset, offset + length)
+    if (text.startsWith('"')) {
+      const stop = source.text.slice(offset).search(/[\r\n]|$/)
+      const span = { source, start: offset, end: offset + stop }
+      return diagnose('L103', { message: 'this string is not closed', labels: [{ span }], help: 'add `"` at its end' })
+    }
+    if (/^[0-9]/.test(text)) {
+      const all = /^[0-9A-Za-z_.]+/.exec(source.text.slice(offset))?.[0] ?? text
+      return diagnose('L106', { message: `\`${all}\` is no number`, labels: [{ span: { source, start: offset, end: offset + all.length } }] })
+    }
+    const point = text.codePointAt(0) ?? 0
+    const shown = point < 33 || point === 127 ? `U+${point.toString(16).toUpperCase().padStart(4, '0')}` : String.fromCodePoint(point)
+    const end = offset + String.fromCodePoint(point).length
+    return diagnose('L102', { message: `the character \`${shown}\` has no meaning here`, labels: [{ span: { source, start: offset, end } }] })
+  })
+}
+
+/** `tokens` are those that were parsed; each error names one of them or the end of the file. */
+export function grammarErrors(source: Source, errors: readonly IRecognitionException[], tokens: readonly IToken[]): Diagnostic[] {
+  const place = new Map(tokens.map((token, i) => [token, i]))
+  const sections: number[] = []
+  tokens.forEach((token, i) => sections.push((sections[i - 1] ?? 0) + (sectionStarts.has(token.image) ? 1 : 0)))
+  const seen = new Set<number>()
+  const shown: Diagnostic[] = []
+  for (const error of errors) {
+    const at = place.get(error.token) ?? tokens.length
+    // A closing error is noticed at the first word of the next section, but belongs to the one before.
+    const section = sections[sectionStarts.has(error.token.image) ? at - 1 : at] ?? sections.at(-1) ?? 0
+    if (seen.has(section) || seen.has(sections[at] ?? section)) continue
+    seen.add(section).add(sections[at] ?? section)
+    shown.push(grammarError(source, error, tokens, at))
+  }
+  return shown
+}
+
+function grammarError(source: Source, error: IRecognitionException, tokens: readonly IToken[], at: number): Diagnostic {
+  const { token, message: wanted, context } = error
+  const rule = context.ruleStack.at(-1) ?? 'file'
+  const isEnd = token.tokenType === EOF
+  const before = tokens[at - 1]
+  const next = tokens[at + 1]
+  // The end of the file has no extent: its place is just behind the last token.
+  const start = isEnd ? (before ? before.startOffset + before.image.length : 0) : token.startOffset
+  const label: Label = { span: { source, start, end: isEnd ? start : start + token.image.length } }
+  const thing = namesWhat(rule, wanted, next)
+  if (reserved.has(token.image) && thing !== undefined) {
+    const help = `choose another name, such as  ${token.image}_  or  my_${token.image}`
+    return diagnose('L104', { message: `\`${token.image}\` is a reserved word and cannot name ${thing}`, labels: [label], help })
+  }
+  const found = isEnd ? 'the file ends' : `found \`${token.image}\``
+  const open = isEnd || sectionStarts.has(token.image) ? innermostOpen(tokens.slice(0, at)) : undefined
+  const labels = open && wanted.includes(closers[open.image] as string) ? [label, { span: spanOf(source, open), text: 'opened here' }] : [label]
+  const help = hint(token, rule, next)
+  return diagnose('L101', { message: `expected ${wanted}, ${isEnd ? 'but' : ''} ${found}`.replace('  ', ' '), labels, ...(help && { help }) })
+}
+
+const spanOf = (source: Source, token: IToken) => ({ source, start: token.startOffset, end: token.startOffset + token.image.length })
+
+/** A reserved word stands for a name if a name was wanted, or if what follows would follow a name. */
+function namesWhat(rule: string, wanted: string, next: IToken | undefined): string | undefined {
+  if (wanted === 'a name') return nameables[rule] ?? 'anything'
+  const follows = next?.image
+  if (rule === 'config' && (follows === ':' || follows === '=')) return nameables.field
+  if (rule === 'preset' && follows === '=') return nameables.preset
+  if (rule === 'params' && follows === ':') return nameables.param
+  if (rule === 'body' && follows === '=') return nameables.stmt
+  if (/an expression|an argument|an axis/.test(wanted) && follows !== undefined && /^(?:[)\],:=*/+.]|\.\.\+?|->)$/.test(follows)) return 'a value'
+  return undefined
+}
+
+const closers: Record<string, string> = { '(': '`)`', '[': '`]`', '{': '`}`' }
+
+function innermostOpen(tokens: readonly IToken[]): IToken | undefined {
+  const open: IToken[] = []
+  for (const token of tokens) {
+    if (closers[token.image]) open.push(token)
+    else if (')]}'.includes(token.image)) open.pop()
+  }
+  return open.at(-1)
+}
+
+function hint(token: IToken, rule: string, next: IToken | undefined): string | undefined {
+  const meant = suggest(token.image, openings[rule] ?? [])
+  if (meant) return `did you mean  ${meant}  ?`
+  if (token.image === '<-') return 'write  < -  for a comparison with a negative number'
+  if (token.image === '=' && next?.image === '=') return 'write  ==  to compare'
+  if (token.image === '..=') return 'a range in an index is  from .. to  (without to) or  from ..+ count'
+  return undefined
+}
