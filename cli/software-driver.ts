@@ -2,7 +2,7 @@
 // carries SwiftShader as a brotli-packed tar; it is unpacked once into node_modules/.cache/llamac and shared by all processes
 // (written to a private folder, then renamed: whoever comes second throws its copy away). Linux on x64 only.
 
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -70,6 +70,7 @@ export const driverFolder = async (part: DriverPart): Promise<string> => {
   const scratch = mkdtempSync(join(cache, `${part}-`))
   try {
     await unpack(join(owner, 'bin', `${part}.tar.br`), scratch)
+    chmodSync(scratch, 0o755)
     renameSync(scratch, target)
   } catch (error) {
     rmSync(scratch, { recursive: true, force: true })

@@ -1,0 +1,130 @@
+// How the operands of one loop function reach WGSL: which share a binding, the type of each binding's array, and where operands
+// start in it. The arena is bound once per dispatch, at offset 0 (a buffer may not be bound `read` and `read_write` in the same
+// dispatch), so operands inside it have constant word bases; tensors and states are bindings of their own and start at 0, which
+// is why the instances of a layer share one module. Limits are WebGPU's guaranteed minimum; nothing more is ever requested.
+
+import type { LoopExpr, LoopFunction, LoopStmt } from '../../schedule/loops.ts'
+import type { GridFold } from './grid.ts'
+
+export const guaranteed = { storageBuffers: 8, storageBytes: 128 * 2 ** 20, workgroupBytes: 16384, invocations: 256, workgroups: 65535, offset: 256 } as const
+
+/** Arrays of `vec4<u32>` are read only: a store to one lane may write all four. */
+export type BindingElement = 'f32' | 'i32' | 'vec4<u32>'
+
+export interface Binding {
+  readonly kind: 'tensor' | 'state' | 'arena' | 'uniform'
+  /** Ignored for 'uniform'. */
+  readonly element: BindingElement
+}
+
+export interface BindingPlan {
+  /** Binding i of group 0. */
+  readonly bindings: readonly Binding[]
+  /** For each operand of the loop function: its binding and first word there; undefined for scratch. */
+  readonly operands: readonly ({ readonly binding: number; readonly base: number } | undefined)[]
+  /** Fields of the uniform, i32 each: all symbols of the entry, in its order. */
+  readonly symbols: readonly string[]
+  /** Set when a grid dimension had to be spread over two (grid.ts). */
+  readonly fold?: GridFold
+}
+
+/** Where a kernel operand lies: an index into WebgpuProgram.buffers and a byte range of that buffer. */
+export interface OperandPlace {
+  readonly kind: 'tensor' | 'state' | 'arena'
+  readonly buffer: number
+  readonly offset: number
+  readonly bytes: number
+}
+
+export interface BoundRange {
+  readonly buffer: number
+  readonly offset: number
+  readonly bytes: number
+}
+
+interface Slot {
+  readonly kind: 'tensor' | 'state' | 'arena'
+  readonly range: BoundRange
+  readonly operands: { readonly index: number; readonly base: number }[]
+}
+
+/**
+ * The plan and the byte range of each binding. `places[k]` is kernel operand k; `arenaBytes` and `stateBytes(buffer)` give the
+ * whole sizes, since arena and states are bound whole. `uniform` is bound first, where `needsUniform`.
+ */
+export function planBindings(
+  fn: LoopFunction,
+  places: readonly OperandPlace[],
+  buffers: readonly { readonly kind: string; readonly bytes: number }[],
+  entry: { readonly symbols: readonly string[]; readonly uniform: number; readonly needsUniform: boolean },
+): { readonly plan: BindingPlan; readonly ranges: readonly BoundRange[] } {
+  const slots: Slot[] = []
+  fn.operands.forEach((operand, index) => {
+    if (operand.memory.kind === 'scratch') return
+    const place = places[operand.memory.operand]
+    if (!place) throw new Error(`internal: ${fn.name}: no place for operand ${operand.name}`)
+    const range = rangeOf(place, buffers[place.buffer]!.bytes)
+    const base = (place.offset - range.offset) / 4
+    if (!Number.isInteger(base)) throw new Error(`internal: ${fn.name}: operand ${operand.name} does not start at a word`)
+    const slot = slots.find((s) => s.kind === place.kind && s.range.buffer === range.buffer && s.range.offset === range.offset && s.range.bytes === range.bytes)
+    if (slot) slot.operands.push({ index, base })
+    else slots.push({ kind: place.kind, range, operands: [{ index, base }] })
+  })
+  if (slots.length > guaranteed.storageBuffers) throw new Error(`internal: ${fn.name}: ${slots.length} storage buffers, at most ${guaranteed.storageBuffers}`)
+  const first = entry.needsUniform ? 1 : 0
+  const operands: ({ binding: number; base: number } | undefined)[] = fn.operands.map(() => undefined)
+  slots.forEach((slot, i) => {
+    for (const { index, base } of slot.operands) operands[index] = { binding: first + i, base }
+  })
+  const words = elementsUsed(fn)
+  const bindings: Binding[] = slots.map((slot) => ({ kind: slot.kind, element: elementOf(fn, slot, words) }))
+  const uniform: Binding = { kind: 'uniform', element: 'i32' }
+  return {
+    plan: { bindings: first ? [uniform, ...bindings] : bindings, operands, symbols: first ? entry.symbols : [] },
+    ranges: [...(first ? [{ buffer: entry.uniform, offset: 0, bytes: buffers[entry.uniform]!.bytes }] : []), ...slots.map((slot) => slot.range)],
+  }
+}
+
+/** Arena and states whole; a tensor from the last multiple of the binding alignment before it. */
+function rangeOf(place: OperandPlace, bufferBytes: number): BoundRange {
+  if (place.kind !== 'tensor') return { buffer: place.buffer, offset: 0, bytes: bufferBytes }
+  const offset = place.offset - (place.offset % guaranteed.offset)
+  return { buffer: place.buffer, offset, bytes: place.offset + place.bytes - offset }
+}
+
+function elementOf(fn: LoopFunction, slot: Slot, words: readonly ReadonlySet<string>[]): BindingElement {
+  const vectors = slot.operands.every(({ index, base }) => fn.operands[index]!.vector === true && base % 4 === 0)
+  if (slot.kind === 'tensor' && vectors && slot.range.bytes % 16 === 0) return 'vec4<u32>'
+  // Integers kept in an f32 array would be denormals, which a GPU may flush: any i32 access makes the array i32.
+  return slot.operands.every(({ index }) => !words[index]!.has('i32')) ? 'f32' : 'i32'
+}
+
+/** The word types ('i32', 'f32') that each operand is accessed with. */
+export function elementsUsed(fn: LoopFunction): readonly ReadonlySet<'i32' | 'f32'>[] {
+  const used = fn.operands.map(() => new Set<'i32' | 'f32'>())
+  const note = (operand: number, type: string): void => void used[operand]!.add(type.startsWith('f32') ? 'f32' : 'i32')
+  const expr = (e: LoopExpr): void => {
+    if (e.kind === 'load') {
+      note(e.operand, e.type)
+      expr(e.at)
+    } else if (e.kind === 'op') e.args.forEach(expr)
+  }
+  const statement = (s: LoopStmt): void => {
+    if (s.kind === 'let' || s.kind === 'set') expr(s.value)
+    else if (s.kind === 'store') {
+      note(s.operand, s.value.type)
+      expr(s.at)
+      expr(s.value)
+    } else if (s.kind === 'loop') {
+      expr(s.from)
+      expr(s.to)
+      s.body.forEach(statement)
+    } else if (s.kind === 'if') {
+      expr(s.condition)
+      s.yes.forEach(statement)
+      s.no?.forEach(statement)
+    }
+  }
+  fn.body.forEach(statement)
+  return used
+}

@@ -1,0 +1,261 @@
+// Loop IR → WGSL: one compute shader `main` per loop function. Locals that are never set again become `let`; loops keep their
+// bounds in a `let`, so that WGSL sees uniform bounds as uniform and barriers inside are accepted. Constant folding by the WGSL
+// compiler is prevented where it could end in an error (see literals.ts). The text depends on nothing but the function's
+// statements and the plan, so the instances of a layer give one module. Bindings and grids are planned in bindings.ts, grid.ts.
+
+import type { Affine } from '../../../dsl/affine.ts'
+import type { LoopExpr, LoopFunction, LoopStmt, LoopType } from '../../schedule/loops.ts'
+import { type BindingElement, type BindingPlan, elementsUsed, guaranteed } from './bindings.ts'
+import type { GridFactor } from './grid.ts'
+import { type LibraryName, libraryText } from './library.ts'
+import { intLiteral, literal, wgslTypes } from './literals.ts'
+import { plus, printOps } from './print-ops.ts'
+
+export interface EmitOptions {
+  /** Use dot4I8Packed: needs `packed_4x8_integer_dot_product` in navigator.gpu.wgslLanguageFeatures. */
+  readonly packedDot?: boolean
+}
+
+/** An array in WGSL that operands lie in. */
+interface Memory {
+  readonly name: string
+  readonly element: BindingElement
+  readonly base: number
+}
+
+const isVector = (type: LoopType): boolean => type.endsWith('x4')
+const scalarOf: Readonly<Record<BindingElement, string>> = { f32: 'f32', i32: 'i32', 'vec4<u32>': 'u32' }
+const sumOf = (a: LoopExpr, add: number, print: (e: LoopExpr) => string): string =>
+  a.kind === 'const' ? intLiteral(a.value + add) : plus(print(a), add)
+
+class Writer {
+  readonly library = new Set<LibraryName>()
+  /** Arrays that are read or written four words at a time, word by word. */
+  readonly quads = new Map<string, { element: BindingElement; reads: boolean; writes: boolean }>()
+  readonly builtins = new Set<string>()
+  readonly fn: LoopFunction
+  readonly memories: readonly Memory[]
+  private readonly assigned = new Set<string>()
+  private readonly packedDot: boolean
+
+  constructor(fn: LoopFunction, memories: readonly Memory[], packedDot: boolean) {
+    this.fn = fn
+    this.memories = memories
+    this.packedDot = packedDot
+    collectAssigned(fn.body, this.assigned)
+  }
+
+  readonly expr = (e: LoopExpr): string => {
+    switch (e.kind) {
+      case 'const':
+        return literal(e.type, e.value)
+      case 'local':
+        return `v_${e.name}`
+      case 'symbol':
+        return `symbols.s_${e.name}`
+      case 'builtin':
+        if (e.name === 'from' || e.name === 'to') throw new Error(`internal: ${this.fn.name}: row blocks have no meaning in WGSL`)
+        this.builtins.add(e.name)
+        return e.name
+      case 'load':
+        return this.load(e)
+      case 'op':
+        return this.op(e)
+    }
+  }
+
+  private op(node: LoopExpr & { kind: 'op' }): string {
+    const args = node.args.map(this.expr)
+    const first = node.args[0]!
+    if (node.args.every((a) => a.kind === 'const') && !node.op.startsWith('lane_')) {
+      args[0] = this.call(`keep_${first.type.replace('x4', '') as 'f32' | 'i32' | 'bool'}_${isVector(first.type) ? 4 : 1}`, args[0]!)
+    }
+    // A constant zero divisor is an error in WGSL even where the dividend is unknown.
+    const second = node.args[1]
+    if (node.op === 'div' && second?.kind === 'const' && second.value === 0) {
+      args[1] = this.call(`keep_${second.type.replace('x4', '') as 'f32' | 'i32'}_${isVector(second.type) ? 4 : 1}`, args[1]!)
+    }
+    return printOps[node.op]({ args, node, width: isVector(first.type) || node.op === 'select' && isVector(node.type) ? '_4' : '_1', packedDot: this.packedDot, call: this.call })
+  }
+
+  private readonly call = (name: LibraryName, ...args: readonly string[]): string => {
+    this.library.add(name)
+    return `${name}(${args.join(', ')})`
+  }
+
+  private quad(memory: Memory, use: 'reads' | 'writes'): string {
+    const entry = this.quads.get(memory.name) ?? { element: memory.element, reads: false, writes: false }
+    entry[use] = true
+    this.quads.set(memory.name, entry)
+    return `${use === 'reads' ? 'read' : 'write'}4_${memory.name}`
+  }
+
+  private load(e: LoopExpr & { kind: 'load' }): string {
+    const memory = this.memories[e.operand]!
+    const at = sumOf(e.at, e.offset + memory.base, this.expr)
+    const type = wgslTypes[e.type]
+    const cast = (text: string, from: string) => (from === type ? text : `bitcast<${type}>(${text})`)
+    if (!isVector(e.type)) return cast(wordText(memory, at), scalarOf[memory.element])
+    const operand = this.fn.operands[e.operand]!
+    if (memory.element === 'vec4<u32>' && (e.aligned || operand.vector)) return cast(`${memory.name}[${at} >> 2u]`, 'vec4<u32>')
+    return cast(`${this.quad(memory, 'reads')}(${at})`, `vec4<${scalarOf[memory.element]}>`)
+  }
+
+  private store(s: LoopStmt & { kind: 'store' }): string {
+    const memory = this.memories[s.operand]!
+    if (memory.element === 'vec4<u32>') throw new Error(`internal: ${this.fn.name}: store to the read-only operand ${this.fn.operands[s.operand]!.name}`)
+    const at = sumOf(s.at, s.offset + memory.base, this.expr)
+    const type = isVector(s.value.type) ? `vec4<${memory.element}>` : memory.element
+    const text = this.expr(s.value)
+    const value = wgslTypes[s.value.type] === type ? text : `bitcast<${type}>(${text})`
+    return isVector(s.value.type) ? `${this.quad(memory, 'writes')}(${at}, ${value});` : `${memory.name}[${at}] = ${value};`
+  }
+
+  *statements(body: readonly LoopStmt[], indent: string): Generator<string> {
+    for (const s of body) {
+      switch (s.kind) {
+        case 'let':
+          yield this.assigned.has(s.name)
+            ? `${indent}var v_${s.name}: ${wgslTypes[s.type]} = ${this.expr(s.value)};`
+            : `${indent}let v_${s.name} = ${this.expr(s.value)};`
+          break
+        case 'set':
+          yield `${indent}v_${s.name} = ${this.expr(s.value)};`
+          break
+        case 'store':
+          yield indent + this.store(s)
+          break
+        case 'loop': {
+          const v = `v_${s.variable}`
+          let to = this.expr(s.to)
+          if (s.to.kind !== 'const') {
+            yield `${indent}let to_${s.variable} = ${to};`
+            to = `to_${s.variable}`
+          }
+          yield `${indent}for (var ${v} = ${this.expr(s.from)}; ${v} < ${to}; ${v} += ${s.step}i) {`
+          yield* this.statements(s.body, `${indent}  `)
+          yield `${indent}}`
+          break
+        }
+        case 'if':
+          yield `${indent}if (${this.expr(s.condition)}) {`
+          yield* this.statements(s.yes, `${indent}  `)
+          if (s.no && s.no.length > 0) {
+            yield `${indent}} else {`
+            yield* this.statements(s.no, `${indent}  `)
+          }
+          yield `${indent}}`
+          break
+        case 'barrier':
+          yield `${indent}workgroupBarrier();`
+          yield `${indent}storageBarrier();`
+      }
+    }
+  }
+}
+
+const wordText = (memory: { name: string; element: BindingElement }, at: string): string =>
+  memory.element === 'vec4<u32>' ? `${memory.name}[(${at}) >> 2u][(${at}) & 3i]` : `${memory.name}[${at}]`
+
+function collectAssigned(body: readonly LoopStmt[], into: Set<string>): void {
+  for (const s of body) {
+    if (s.kind === 'set') into.add(s.name)
+    else if (s.kind === 'loop') collectAssigned(s.body, into)
+    else if (s.kind === 'if') {
+      collectAssigned(s.yes, into)
+      collectAssigned(s.no ?? [], into)
+    }
+  }
+}
+
+/** Functions that read or write four consecutive words of one array. */
+function quadText(name: string, { element, reads, writes }: { element: BindingElement; reads: boolean; writes: boolean }): string[] {
+  const word = scalarOf[element]
+  const lanes = [0, 1, 2, 3].map((i) => wordText({ name, element }, plus('at', i)))
+  return [
+    ...(reads ? [`fn read4_${name}(at: i32) -> vec4<${word}> {\n  return vec4<${word}>(${lanes.join(', ')});\n}`] : []),
+    ...(writes ? [`fn write4_${name}(at: i32, v: vec4<${word}>) {\n${lanes.map((lane, i) => `  ${lane} = v[${i}];`).join('\n')}\n}`] : []),
+  ]
+}
+
+const affineText = (value: Affine): string =>
+  [...value.terms.map(([name, factor]) => `symbols.s_${name} * ${intLiteral(factor)}`), intLiteral(value.const)].join(' + ')
+
+const countText = (factors: readonly GridFactor[]): string =>
+  factors.map((f) => `((${affineText(f.size)} + ${f.divisor - 1}i) / ${f.divisor}i)`).join(' * ') || '1i'
+
+const dimensions = ['x', 'y', 'z'] as const
+
+/** The lines of `main` that name what the body reads, and the folded group number with its end. */
+function prologue(builtins: ReadonlySet<string>, plan: BindingPlan): string[] {
+  const lines: string[] = []
+  if (builtins.has('invocation')) lines.push('let invocation = i32(local_index);')
+  dimensions.forEach((d, i) => {
+    const { fold } = plan
+    if (fold?.dimension === i) {
+      const spare = dimensions[fold.spare]
+      lines.push(`let group_${d} = i32(workgroup_id.${d} + workgroup_id.${spare} * num_workgroups.${d});`)
+      lines.push(`if (group_${d} >= ${countText(fold.total)}) {`, '  return;', '}')
+    } else if (builtins.has(`group_${d}`)) {
+      lines.push(`let group_${d} = i32(workgroup_id.${d});`)
+    }
+  })
+  return lines.map((line) => `  ${line}`)
+}
+
+function scratchMemories(fn: LoopFunction): { memories: Memory[]; declarations: string[]; bytes: number } {
+  const words = elementsUsed(fn)
+  const memories: Memory[] = []
+  const declarations: string[] = []
+  let bytes = 0
+  fn.operands.forEach((operand, i) => {
+    if (operand.memory.kind !== 'scratch') return
+    const element = words[i]!.has('i32') ? 'i32' : 'f32'
+    memories[i] = { name: `scratch${i}`, element, base: 0 }
+    declarations.push(`var<workgroup> scratch${i}: array<${element}, ${operand.memory.words}>;`)
+    bytes += Math.ceil(operand.memory.words / 4) * 16
+  })
+  return { memories, declarations, bytes }
+}
+
+/**
+ * The WGSL module of one loop function; entry point `main`, group 0 as the plan says. Throws `internal:` when the function
+ * needs more than WebGPU guarantees (16 KiB of scratch, 256 invocations, 8 storage buffers).
+ */
+export function emitKernel(fn: LoopFunction, plan: BindingPlan, options: EmitOptions = {}): { readonly wgsl: string } {
+  const { memories, declarations, bytes } = scratchMemories(fn)
+  const storage = plan.bindings.filter((b) => b.kind !== 'uniform').length
+  if (bytes > guaranteed.workgroupBytes) throw new Error(`internal: ${fn.name}: ${bytes} bytes of workgroup memory`)
+  if (fn.workgroup > guaranteed.invocations) throw new Error(`internal: ${fn.name}: ${fn.workgroup} invocations per workgroup`)
+  if (storage > guaranteed.storageBuffers) throw new Error(`internal: ${fn.name}: ${storage} storage buffers`)
+  plan.operands.forEach((place, i) => {
+    if (place) memories[i] = { name: `b${place.binding}`, element: plan.bindings[place.binding]!.element, base: place.base }
+  })
+
+  const writer = new Writer(fn, memories, options.packedDot ?? false)
+  const body = [...writer.statements(fn.body, '  ')]
+  const parameters = [
+    '@builtin(workgroup_id) workgroup_id: vec3<u32>',
+    '@builtin(local_invocation_index) local_index: u32',
+    ...(plan.fold ? ['@builtin(num_workgroups) num_workgroups: vec3<u32>'] : []),
+  ]
+  const bindings = plan.bindings.map((b, i) => {
+    if (b.kind === 'uniform') return `@group(0) @binding(${i}) var<uniform> symbols: Symbols;`
+    return `@group(0) @binding(${i}) var<storage, ${b.kind === 'tensor' ? 'read' : 'read_write'}> b${i}: array<${b.element}>;`
+  })
+  const usesDot = [...writer.library].some((name) => name.startsWith('dot4_packed'))
+  const lines = [
+    ...(usesDot ? ['requires packed_4x8_integer_dot_product;'] : []),
+    ...(plan.bindings.some((b) => b.kind === 'uniform') ? [`struct Symbols { ${plan.symbols.map((name) => `s_${name}: i32`).join(', ')} }`] : []),
+    ...bindings,
+    ...declarations,
+    ...libraryText(writer.library),
+    ...[...writer.quads].flatMap(([name, use]) => quadText(name, use)),
+    `@compute @workgroup_size(${fn.workgroup})`,
+    `fn main(${parameters.join(', ')}) {`,
+    ...prologue(writer.builtins, plan),
+    ...body,
+    '}',
+  ]
+  return { wgsl: `${lines.join('\n')}\n` }
+}

@@ -1,0 +1,140 @@
+// WGSL functions that kernels call, for scalars and for four lanes, written out only where used. WGSL's own erf does not exist,
+// its tanh is inexact near 0, its sin and cos are good between −π and π only, its pow takes no negative base, and unpacking
+// halves may flush their denormals; the rest are conveniences that evaluate an argument once.
+
+/** Type names of one width; F, I, U also convert and splat. */
+interface Width {
+  readonly F: string
+  readonly I: string
+  readonly U: string
+  readonly suffix: '_1' | '_4'
+}
+
+const widths = {
+  scalar: { F: 'f32', I: 'i32', U: 'u32', suffix: '_1' },
+  vector: { F: 'vec4<f32>', I: 'vec4<i32>', U: 'vec4<u32>', suffix: '_4' },
+} as const satisfies Record<string, Width>
+
+const lanewise = {
+  // Below −104 exp rounds to 0; clamped, since what a driver makes of a huge argument is not defined.
+  exp_safe: ({ F }) => `(x: ${F}) -> ${F} {
+  return exp(clamp(x, ${F}(-104.0), ${F}(88.0)));
+}`,
+  // |x| < 0.625: odd polynomial (Cephes tanhf); else 1 − 2 / (e^2|x| + 1).
+  tanh_safe: ({ F }) => `(x: ${F}) -> ${F} {
+  let a = min(abs(x), ${F}(10.0));
+  let s = a * a;
+  let near = ((((-5.70498872745e-3 * s + 2.06390887954e-2) * s - 5.37397155531e-2) * s + 1.33314422036e-1) * s - 3.33332819422e-1) * s * a + a;
+  let far = 1.0 - 2.0 / (exp(2.0 * a) + 1.0);
+  return select(far, near, a < ${F}(0.625)) * sign(x);
+}`,
+  // Abramowitz and Stegun 7.1.26, |error| ≤ 1.5e-7 before rounding.
+  erf: ({ F }) => `(x: ${F}) -> ${F} {
+  let a = min(abs(x), ${F}(6.0));
+  let t = 1.0 / (1.0 + 0.3275911 * a);
+  let p = ((((1.061405429 * t - 1.453152027) * t + 1.421413741) * t - 0.284496736) * t + 0.254829592) * t;
+  return (1.0 - p * exp(-a * a)) * sign(x);
+}`,
+  // x − 2πk with 2π in three parts; the products of the first two are exact for |k| < 2^15, so nothing depends on fused adds.
+  turn: ({ F }) => `(x: ${F}) -> ${F} {
+  let k = round(x * 0.15915494309189535);
+  return ((x - k * 6.28125) - k * 1.93500518798828125e-3) - k * 3.0199159819567e-7;
+}`,
+  // The division may be off by some ULP, and so the floor by one: put the remainder back between 0 and y.
+  fmod: ({ F }) => `(x: ${F}, y: ${F}) -> ${F} {
+  let r = x - y * floor(x / y);
+  let up = select(r, r + y, r * sign(y) < ${F}(0.0));
+  return select(up, up - y, abs(up) >= abs(y));
+}`,
+  // Bit shift and rebias for normal halves; m·2^-24 for denormal ones. `h` holds the half in its low 16 bits, above them anything.
+  half: ({ F, U }) => `(h: ${U}) -> ${F} {
+  let normal = bitcast<${F}>(((h & ${U}(0x7fffu)) << ${U}(13u)) + ${U}(0x38000000u));
+  let small = ${F}(h & ${U}(0x3ffu)) * 5.9604644775390625e-8;
+  let magnitude = select(normal, small, (h & ${U}(0x7c00u)) == ${U}(0u));
+  return select(magnitude, -magnitude, (h & ${U}(0x8000u)) != ${U}(0u));
+}`,
+  // acc + Σ signed byte of a · unsigned byte of b.
+  dot4_bytes: ({ I, U }) => `(a: ${I}, b: ${I}, acc: ${I}) -> ${I} {
+  let b0 = b & ${I}(255);
+  let b1 = (b >> ${U}(8u)) & ${I}(255);
+  let b2 = (b >> ${U}(16u)) & ${I}(255);
+  let b3 = (b >> ${U}(24u)) & ${I}(255);
+  return acc + ((a << ${U}(24u)) >> ${U}(24u)) * b0 + ((a << ${U}(16u)) >> ${U}(24u)) * b1 + ((a << ${U}(8u)) >> ${U}(24u)) * b2 + (a >> ${U}(24u)) * b3;
+}`,
+  keep_f32: ({ F }) => `(x: ${F}) -> ${F} {
+  return x;
+}`,
+  keep_i32: ({ I }) => `(x: ${I}) -> ${I} {
+  return x;
+}`,
+} satisfies Record<string, (width: Width) => string>
+
+const single = {
+  // Small whole exponents by squaring (any sign of x, a few ULP); else through exp2 and log2, for x ≥ 0.
+  pow_1: `(x: f32, y: f32) -> f32 {
+  if (y == round(y) && abs(y) <= 64.0) {
+    var n = u32(abs(y));
+    var factor = x;
+    var result = 1.0;
+    while (n != 0u) {
+      if ((n & 1u) != 0u) {
+        result *= factor;
+      }
+      n >>= 1u;
+      if (n != 0u) {
+        factor *= factor;
+      }
+    }
+    return select(result, 1.0 / result, y < 0.0);
+  }
+  let whole = y == round(y);
+  let odd = y - 2.0 * floor(y * 0.5) == 1.0;
+  if (x == 0.0) {
+    return 0.0;
+  }
+  let magnitude = exp2(clamp(y * log2(abs(x)), -149.0, 127.99999));
+  return select(magnitude, -magnitude, x < 0.0 && whole && odd);
+}`,
+  pow_4: `(x: vec4<f32>, y: vec4<f32>) -> vec4<f32> {
+  return vec4<f32>(pow_1(x.x, y.x), pow_1(x.y, y.y), pow_1(x.z, y.z), pow_1(x.w, y.w));
+}`,
+  hsum: `(v: vec4<f32>) -> f32 {
+  return (v.x + v.z) + (v.y + v.w);
+}`,
+  hmax: `(v: vec4<f32>) -> f32 {
+  return max(max(v.x, v.z), max(v.y, v.w));
+}`,
+  hmin: `(v: vec4<f32>) -> f32 {
+  return min(min(v.x, v.z), min(v.y, v.w));
+}`,
+  pack_bytes: `(v: vec4<i32>) -> i32 {
+  let b = v & vec4<i32>(255);
+  return b.x | (b.y << 8u) | (b.z << 16u) | (b.w << 24u);
+}`,
+  keep_bool_1: `(x: bool) -> bool {
+  return x;
+}`,
+  keep_bool_4: `(x: vec4<bool>) -> vec4<bool> {
+  return x;
+}`,
+  // For devices with packed dot products; the module then needs `requires packed_4x8_integer_dot_product;`.
+  dot4_packed_1: `(a: i32, b: i32, acc: i32) -> i32 {
+  return acc + dot4I8Packed(bitcast<u32>(a), bitcast<u32>(b));
+}`,
+  dot4_packed_4: `(a: vec4<i32>, b: vec4<i32>, acc: vec4<i32>) -> vec4<i32> {
+  return vec4<i32>(dot4_packed_1(a.x, b.x, acc.x), dot4_packed_1(a.y, b.y, acc.y), dot4_packed_1(a.z, b.z, acc.z), dot4_packed_1(a.w, b.w, acc.w));
+}`,
+} as const
+
+const needs: Readonly<Record<string, readonly string[]>> = { pow_4: ['pow_1'], dot4_packed_4: ['dot4_packed_1'] }
+
+export type LibraryName = `${keyof typeof lanewise}${'_1' | '_4'}` | keyof typeof single
+
+const texts = new Map<string, string>(Object.entries(single))
+for (const [name, text] of Object.entries(lanewise)) for (const width of Object.values(widths)) texts.set(name + width.suffix, text(width))
+
+/** Source of the functions named, each once, after those that it calls. */
+export function libraryText(names: Iterable<LibraryName>): string[] {
+  const wanted = [...names].flatMap((name) => [...(needs[name] ?? []), name])
+  return [...new Set(wanted)].sort().map((name) => `fn ${name}${texts.get(name)}`)
+}
