@@ -25,7 +25,11 @@ afterAll(() => rm(folder, { recursive: true, force: true }))
 /** Bytes that tell their tensor and place. */
 const filled = (path: string, bytes: number, seed: number): ArtifactTensor => ({
   path, dims: [bytes], format: 'i8', layout: 'plain', bytes,
-  produce: () => Uint8Array.from({ length: bytes }, (_, i) => i * 31 + (i >> 8) * 17 + seed),
+  produce() {
+    const values = new Uint8Array(bytes)
+    for (let i = 0; i < bytes; i++) values[i] = i * 31 + (i >> 8) * 17 + seed
+    return values
+  },
 })
 
 const withTensors = (tensors: readonly ArtifactTensor[]): ArtifactContents => ({ ...fake.contents, tensors })
