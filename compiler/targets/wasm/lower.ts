@@ -16,7 +16,7 @@ export interface LoweredWasm {
   readonly entries: WasmContents['entries']
 }
 
-const alignment = 64
+const alignment = 256
 const align = (bytes: number): number => Math.ceil(bytes / alignment) * alignment
 
 /** Address 0 stays free: a negative index may reach below an operand's start, never below the memory's. */

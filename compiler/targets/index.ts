@@ -1,0 +1,46 @@
+// The targets: siblings with the same file names in their folders. A new target is a folder and a row.
+
+import type { VariantContents } from '../artifact/write.ts'
+import type { Plan } from '../plan/plan.ts'
+import { type Machine, wasmMachine, webgpuMachine } from '../schedule/machine.ts'
+import { lowerWasm } from './wasm/lower.ts'
+import { buildModule } from './wasm/module.ts'
+import { lowerWebgpu } from './webgpu/lower.ts'
+
+export interface Target {
+  /** Absent: evaluates graphs and needs no loops. */
+  readonly machine?: Machine
+  /** Multiplies 8-bit activations with quantised weights under --math fast. */
+  readonly quantisedActivations: boolean
+  readonly lower?: (plan: Plan, math: 'fast' | 'strict') => { readonly variants: readonly VariantContents[]; readonly texts: ReadonlyMap<string, string> }
+}
+
+export type TargetName = 'wasm' | 'webgpu' | 'reference'
+
+export const targets: Readonly<Record<TargetName, Target>> = {
+  wasm: {
+    machine: wasmMachine,
+    quantisedActivations: true,
+    lower(plan, math) {
+      const { program, memory, entries } = lowerWasm(plan)
+      const texts = new Map<string, string>()
+      // The runtime takes the first variant whose needs are met: relaxed SIMD passes a numeric self-test, or plain SIMD runs.
+      const variants = (math === 'fast' ? [true, false] : [false]).map((relaxed): VariantContents => {
+        const { binary, text } = buildModule(program, { relaxed, text: texts.size === 0 })
+        if (text) texts.set('wat', text)
+        return { target: 'wasm', requires: relaxed ? ['relaxed-simd'] : [], program: binary, memory, entries }
+      })
+      return { variants, texts }
+    },
+  },
+  webgpu: {
+    machine: webgpuMachine,
+    quantisedActivations: false,
+    lower(plan) {
+      const program = lowerWebgpu(plan)
+      const texts = new Map([['wgsl', program.modules.map(({ name, wgsl }) => `// ${name}\n${wgsl}`).join('\n')]])
+      return { variants: [{ target: 'webgpu', requires: [], program }], texts }
+    },
+  },
+  reference: { quantisedActivations: false },
+}
