@@ -54,7 +54,16 @@ const gguf: readonly (readonly [string, Neutral])[] = [
   ['attention.max_alibi_bias', off],
   ['attention.clamp_kqv', off],
   ['use_parallel_residual', off],
+  // Part of each head turned: neutral when it is the whole head.
+  ['rope.dimension_count', (value, all) => Number(value) === headSize(all)],
+  ['attention.value_length', (value, all) => Number(value) === headSize(all)],
 ]
+
+function headSize(values: Values): number {
+  const read = (key: string): number => Number(values[`${String(values['general.architecture'])}.${key}`])
+  const length = read('attention.key_length')
+  return Number.isNaN(length) ? read('embedding_length') / read('attention.head_count') : length
+}
 
 /** Reports (L505) every key whose value the model ignores. `place` is the model's name. */
 export function checkConfigKeys(home: Home, table: FlatTable | undefined, given: Numbers['config'], place: Span, report: Report): void {

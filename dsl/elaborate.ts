@@ -159,7 +159,7 @@ function boundSymbols(
     if (max === Infinity) {
       max = kind === 'size' ? unboundedSize : unboundedIndex
       context.report.add('L250', `nothing bounds \`${name}\` in \`${entry.name}\`; ${max} is taken`, [{ span: entry.tree.name.span }],
-        { severity: 'warning', about: name, help: `write  runtime ${name}: ${own.min} ..= …  in the model` })
+        { about: name, help: `write  runtime ${name}: ${own.min} ..= …  in the model` })
     }
     if (max < own.min) {
       context.report.add('L236', `\`${entry.name}\` can never run: \`${name}\` must be at least ${own.min} and at most ${max}`, [{ span: entry.tree.name.span }])

@@ -9,7 +9,8 @@ import { type Instance, instanceFrame, slotOf } from './check/instances.ts'
 import { dtypeOf } from './check/frames.ts'
 import { join, storageType } from './check/lookup.ts'
 import { rootInstance } from './check/program.ts'
-import { nearest, Report } from './check/report.ts'
+import { Report } from './check/report.ts'
+import { suggest } from './suggest.ts'
 import { type Described, describeEntry, elaborateEntry } from './elaborate.ts'
 import type { Annotation } from './ast.ts'
 import type { CheckedModel, Numbers, SpecialisedModel } from './model.ts'
@@ -28,7 +29,7 @@ export function specialise(model: FlatBlock, flat: Flat, numbers: Numbers): Retu
   const preset = numbers.preset === undefined ? undefined : model.presets.get(numbers.preset)
   const name = model.declared.tree.name
   if (numbers.preset !== undefined && !preset) {
-    const near = nearest(numbers.preset, model.presets.keys())
+    const near = suggest(numbers.preset, model.presets.keys())
     const list = [...model.presets.keys()].map((p) => `"${p}"`).join(', ') || 'none'
     report.add('L404', `preset "${numbers.preset}" is not defined; there are ${list}`, [{ span: name.span }], near ? { help: `did you mean "${near}"?` } : {})
     return { diagnostics: report.diagnostics }

@@ -4,7 +4,7 @@
 
 import type { Arg, Body, Expr, Param, Require, TypeExpr } from '../ast.ts'
 import type { FlatEntry, FlatFn } from '../resolve/blocks.ts'
-import type { Declared, Module } from '../resolve/modules.ts'
+import type { Declared } from '../resolve/modules.ts'
 import type { Attribute } from '../sink.ts'
 import { known, sameSize, showSize } from '../sizes.ts'
 import type { Span } from '../source.ts'
@@ -102,7 +102,7 @@ function callFunction(expr: CallExpr, frame: Frame, instance: Instance, path: st
   if (!callable) return fail(frame, 'L207', `\`${member.name}\` is a specialised entry and cannot be called`, [{ span: expr.callee.span }])
   const base = instanceFrame(instance, path, member.module, frame.walk)
   const callee: Frame = { ...base, ...(member.inherited ? { inherited: member.inherited } : {}), assumed: isGeneric(frame) ? frame.assumed : [] }
-  const bound = bind(callable, expr, frame, callee, [], frame.module)
+  const bound = bind(callable, expr, frame, callee, [])
   if (!bound) return failedResult(callable)
   if (isGeneric(frame)) return declaredResult(bound, callable, expr)
   const value = guarded(frame, expr.span, () => runBody(callable.body, callee))
@@ -115,7 +115,7 @@ function callOp(expr: CallExpr, frame: Frame, found: Declared): Value {
   if (tree.kind !== 'op') return fail(frame, 'L207', `\`${found.tree.name.text}\` is replaced by something that is no op`, [{ span: expr.callee.span }])
   const callable: Callable = { name: tree.name.text, params: tree.params, result: tree.result, requires: tree.requires, body: tree.body, span: tree.name.span }
   const callee: Frame = { walk: frame.walk, module, locals: new Map(), rows: new Map(), assumed: [], facts: [] }
-  const bound = bind(callable, expr, frame, callee, replacements, frame.module)
+  const bound = bind(callable, expr, frame, callee, replacements)
   if (!bound) return failedResult(callable)
   const { sink } = frame.walk
   if (!sink) return declaredResult(bound, callable, expr)
@@ -138,10 +138,12 @@ let depth = 0
 function guarded(frame: Frame, span: Span, run: () => Value): Value {
   if (depth > 100) return fail(frame, 'L203', 'this call never ends: functions may not call themselves', [{ span }])
   depth++
+  frame.walk.report.calls.push(span)
   try {
     return run()
   } finally {
     depth--
+    frame.walk.report.calls.pop()
   }
 }
 
@@ -200,9 +202,7 @@ function pair(callable: Callable, expr: CallExpr, caller: Frame, replacements: r
 
 const textOfParam = (param: Param): string => param.span.source.text.slice(param.span.start, param.span.end).replace(/\s+/g, ' ')
 
-function bind(
-  callable: Callable, expr: CallExpr, caller: Frame, callee: Frame, replacements: readonly Replacement[], _from: Module,
-): Bound | undefined {
+function bind(callable: Callable, expr: CallExpr, caller: Frame, callee: Frame, replacements: readonly Replacement[]): Bound | undefined {
   const given = pair(callable, expr, caller, replacements)
   if (!given) return undefined
   const binder: Binder = { callee, name: callable.name, labels: new Map(), sources: new Map(), deferred: [] }

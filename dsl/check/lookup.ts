@@ -4,6 +4,7 @@
 import { type Value, type Tensor, type Axis, elementTypes, type Elem, unknown } from './values.ts'
 import type { FlatMember } from '../resolve/blocks.ts'
 import type { Axis as AxisTree, TypeExpr } from '../ast.ts'
+import { type FlatConfig, flattenConfig } from '../resolve/configs.ts'
 import type { Span } from '../source.ts'
 import { evaluate, truth } from './expressions.ts'
 import { affineOf, type Frame, holder, isGeneric, textOf } from './frames.ts'
@@ -148,10 +149,10 @@ export function unknownName(frame: Frame, name: string, span: Span, functions = 
   const { report } = frame.walk
   const config = frame.config
   const known = didYouMean(name, visibleNames(frame, functions))
-  const wider = frame.home?.config
-  if (!known && config && wider && wider !== config && wider.fields.has(name)) {
+  const wider = config && !known ? widerConfig(frame, config, name) : undefined
+  if (config && wider) {
     const block = frame.block?.name ?? 'this block'
-    report.add('L201', `\`${block}\` uses ${config.name}, which has no \`${name}\``, [{ span }], { help: `write \`uses ${wider.name}\`` })
+    report.add('L201', `\`${block}\` uses ${config.name}, which has no \`${name}\``, [{ span }], { help: `write \`uses ${wider}\`` })
     return unknown
   }
   const declared = frame.module.names.get(name)
@@ -161,4 +162,13 @@ export function unknownName(frame: Frame, name: string, span: Span, functions = 
   }
   report.add('L201', `unknown name \`${name}\``, [{ span }], known ? { help: known } : {})
   return unknown
+}
+
+// A config of the file that extends the block's and has the field: the block forgot to say so.
+function widerConfig(frame: Frame, config: FlatConfig, name: string): string | undefined {
+  for (const declared of frame.module.names.values()) {
+    const wider = declared.tree.kind === 'config' ? flattenConfig(declared, frame.walk.report) : undefined
+    if (wider?.chain.includes(config.declared) && wider.fields.has(name)) return wider.name
+  }
+  return undefined
 }

@@ -6,7 +6,7 @@ import type { Span } from '../source.ts'
 import { evaluate } from './expressions.ts'
 import { type Frame, isGeneric } from './frames.ts'
 import { axesOf, duplicateLabel, elementOf } from './lookup.ts'
-import { didYouMean, nearest } from './report.ts'
+import { suggest } from '../suggest.ts'
 import { type Axis, describe, isOptional, none, unknown, type Value } from './values.ts'
 
 const compileTypes = ['dim', 'int', 'float', 'bool', 'text', 'axis', 'index']
@@ -115,9 +115,9 @@ function nameSizes(frame: Frame, type: TypeExpr): void {
     if (name === undefined || frame.locals.has(name)) continue
     frame.locals.set(name, { kind: 'size', size: atom(name) })
     const fields = [...(frame.config?.fields.keys() ?? [])]
-    const near = name.length >= 4 ? nearest(name, fields) : undefined
+    const near = name.length >= 4 ? suggest(name, fields) : undefined
     if (near && isGeneric(frame)) {
-      frame.walk.report.add('L212', `new size \`${name}\` looks like the config field \`${near}\``, [{ span: tree.span }], { severity: 'warning', help: didYouMean(name, fields) ?? 'rename' })
+      frame.walk.report.add('L212', `new size \`${name}\` looks like the config field \`${near}\``, [{ span: tree.span }], { help: `did you mean \`${near}\`?` })
     }
   }
 }

@@ -150,21 +150,20 @@ function checkStorage(instance: Instance, member: Extract<FlatMember, { kind: 'w
   }
 }
 
+// An overridden version is reached by `super` only; it is checked with its own block.
 function checkFunction(instance: Instance, member: FlatFn | FlatEntry, home: Home): void {
-  for (let version: FlatFn | FlatEntry | undefined = member; version; version = version.inherited) {
-    // Inherited versions are reached by `super` only; they are checked with their own block.
-    if (version !== member) break
-    const callable = callableOf(version)
-    if (!callable) {
-      checkSpecialised(instance, version as FlatEntry, home)
-      continue
-    }
-    const base = instanceFrame(instance, '', version.module, home.walk)
-    const frame: Frame = version.inherited ? { ...base, inherited: version.inherited } : base
-    for (const { tree, module } of instance.block.requires) collectFacts(tree.condition, instanceFrame(instance, '', module, home.walk), frame.facts)
-    bindStandIns(frame, callable.params)
-    checkResult(callable, runBody(callable.body, frame), frame)
+  // `override` without anything to override has been reported; its `super` means nothing.
+  if (member.tree.override && !member.inherited) return
+  const callable = callableOf(member)
+  if (!callable) {
+    checkSpecialised(instance, member as FlatEntry, home)
+    return
   }
+  const base = instanceFrame(instance, '', member.module, home.walk)
+  const frame: Frame = member.inherited ? { ...base, inherited: member.inherited } : base
+  for (const { tree, module } of instance.block.requires) collectFacts(tree.condition, instanceFrame(instance, '', module, home.walk), frame.facts)
+  bindStandIns(frame, callable.params)
+  checkResult(callable, runBody(callable.body, frame), frame)
 }
 
 function checkSpecialised(instance: Instance, entry: FlatEntry, home: Home): void {

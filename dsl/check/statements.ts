@@ -35,7 +35,7 @@ function run(stmt: Stmt, frame: Frame): void {
     case 'do': {
       const value = evaluate(stmt.value, frame)
       if (value.kind !== 'nothing' && value.kind !== 'unknown') {
-        frame.walk.report.add('L108', 'a value is not used', [{ span: stmt.span, text: describe(value) }], { severity: 'warning' })
+        frame.walk.report.add('L108', 'a value is not used', [{ span: stmt.span, text: describe(value) }])
       }
       return
     }

@@ -27,7 +27,6 @@ export interface FlatConfig {
 }
 
 const compileTypes = ['dim', 'int', 'float', 'bool', 'text']
-const reserved = ['tied', 'when', 'with', 'in', 'ignore', 'inherit', 'preset', 'drop', 'expect', 'super']
 
 /** Flattens a config declaration; undefined (with a message) if it is not one or its parents are in a circle. */
 export function flattenConfig(declared: Declared, report: Report, below: readonly Declared[] = []): FlatConfig | undefined {
@@ -44,9 +43,6 @@ export function flattenConfig(declared: Declared, report: Report, below: readonl
     if (own && own !== field) {
       report.add('L204', `\`${name}\` is set twice`, [{ span: field.name.span, text: 'here again' }, { span: own.name.span, text: 'first here' }])
       continue
-    }
-    if (reserved.includes(name)) {
-      report.add('L104', `\`${name}\` is a reserved word and cannot name a config field`, [{ span: field.name.span }], { help: 'rename the field' })
     }
     const type = field.type ?? old?.type
     if (!type) {

@@ -1,10 +1,11 @@
 // Lining operands up: constants take the other side's element type, then the axes of one side must be a subsequence, by label
 // and in order, of the axes of the other; missing axes are repeated, and the listener is told so by an explicit broadcast.
 
+import type { Code } from '../../codes.ts'
 import type { Span } from '../../source.ts'
-import { atomsOf, known, sameSize, showSize } from '../../sizes.ts'
+import { known, sameSize, type Size, showSize } from '../../sizes.ts'
 import { affineOf, dimsOf, dtypeOf, fail, type Frame, isGeneric } from '../frames.ts'
-import { type Axis, describe, type Elem, isFloat, isInteger, showAxes, type Tensor, unknown, type Value } from '../values.ts'
+import { type Axis, describe, type Elem, isFloat, isInteger, showAxes, type Tensor, type Value } from '../values.ts'
 
 /** A constant of a known element type as a tensor without axes. */
 export function scalar(frame: Frame, value: number | undefined, elem: Elem, span: Span): Tensor {
@@ -37,13 +38,13 @@ export function toTensor(frame: Frame, value: Value, elem: Elem, span: Span): Te
   if (value.kind !== 'unknown') refuse('L210', `a tensor is wanted here, not ${describe(value)}`)
   return undefined
 
-  function refuse(code: string, message: string, help?: string): undefined {
+  function refuse(code: Code, message: string, help?: string): undefined {
     frame.walk.report.add(code, message, [{ span }], help ? { help: `write  ${help}` } : {})
   }
 }
 
 /** A size as a scalar of integers, with its range. */
-export function sizeTensor(frame: Frame, size: import('../../sizes.ts').Size, elem: Elem, span: Span): Tensor | undefined {
+export function sizeTensor(frame: Frame, size: Size, elem: Elem, span: Span): Tensor | undefined {
   const number = known(size)
   const range = { min: size, max: size }
   if (number !== undefined) return { ...scalar(frame, number, elem, span), range }
@@ -76,8 +77,9 @@ export function places(small: readonly Axis[], big: readonly Axis[]): number[] |
 
 /** The axes all tensors line up to, after checking labels, order and sizes; undefined after a message. */
 export function commonAxes(frame: Frame, tensors: readonly Tensor[], span: Span): readonly Axis[] | undefined {
-  let widest = tensors[0] as Tensor
-  for (const t of tensors) if (t.axes.length > widest.axes.length || t.axes.length === widest.axes.length && t.axes.some((a) => a.label.includes('∖')) === false && widest.axes.some((a) => a.label.includes('∖'))) widest = t
+  // Among equally long lists one without a `row∖axis` stand-in contains the others.
+  const rank = (t: Tensor): number => 2 * t.axes.length + (t.axes.some((a) => a.label.includes('∖')) ? 0 : 1)
+  const widest = tensors.reduce((best, t) => (rank(t) > rank(best) ? t : best))
   for (const tensor of tensors) {
     const at = places(tensor.axes, widest.axes)
     if (!at) {
@@ -136,8 +138,3 @@ export function lineUp(frame: Frame, values: readonly Value[], spans: readonly S
   const even = tensors.map((t) => broadcastTo(frame, t, axes, span))
   return even.every((t) => t !== undefined) ? (even as Tensor[]) : undefined
 }
-
-/** True if a size depends on the call (an entry's symbol) rather than on the config. */
-export const isRuntime = (frame: Frame, size: import('../../sizes.ts').Size): boolean => !isGeneric(frame) && atomsOf(size).length > 0
-
-export { unknown }

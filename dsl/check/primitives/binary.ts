@@ -3,11 +3,11 @@
 
 import type { BinaryOp } from '../../ast.ts'
 import type { BinaryOpName } from '../../sink.ts'
-import { divide, known, minus, plus, type Size, sameSize, showSize, times, toAffine, whole } from '../../sizes.ts'
+import { divide, known, minus, plus, type Size, sameSize, showSize, times, whole } from '../../sizes.ts'
 import type { Span } from '../../source.ts'
 import { fail, type Frame, isGeneric } from '../frames.ts'
 import { describe, type Elem, isFloat, type Tensor, unknown, type Value } from '../values.ts'
-import { lineUp, mixed, sizeTensor } from './align.ts'
+import { lineUp, sizeTensor } from './align.ts'
 
 export type BinaryName = Exclude<BinaryOp, 'in'> | 'min' | 'max' | 'pow'
 
@@ -93,23 +93,20 @@ function sizes(frame: Frame, name: BinaryName, a: Size, b: Size, span: Span): Va
     return Number.isSafeInteger(folded) ? { kind: 'size', size: whole(folded) } : { kind: 'float', value: folded }
   }
   if (rows[name].class === 'logic') return fail(frame, 'L227', `\`${name}\` wants bools`, [{ span }])
-  if (rows[name].class === 'compare') return { kind: 'bool', value: compared(frame, name, a, b) }
-  if (name === 'min' || name === 'max') {
-    const least = toAffine(minus(a, b))
-    if (least && sameSize(a, b)) return { kind: 'size', size: a }
-  }
+  if (rows[name].class === 'compare') return { kind: 'bool', value: compared(name, a, b) }
+  if ((name === 'min' || name === 'max') && sameSize(a, b)) return { kind: 'size', size: a }
   if (name === '%' && divide(a, b)?.exact) return { kind: 'size', size: whole(0) }
-  if (isGeneric(frame)) return name === '%' ? { kind: 'float', value: undefined } : { kind: 'float', value: undefined }
+  // A stand-in: what a remainder or a power of unknown sizes is good for is decided when they are known.
+  if (isGeneric(frame)) return { kind: 'float', value: undefined }
   const left = sizeTensor(frame, a, 'i32', span)
   const right = sizeTensor(frame, b, 'i32', span)
   return left && right ? tensors(frame, name, left, right, span) : unknown
 }
 
 // a == b is decided by normal forms; an order only where the difference is a number.
-function compared(frame: Frame, name: BinaryName, a: Size, b: Size): boolean | undefined {
+function compared(name: BinaryName, a: Size, b: Size): boolean | undefined {
   const difference = known(minus(a, b))
   if (difference !== undefined) return rows[name].fold(difference, 0) as boolean
-  void frame
   return undefined
 }
 
@@ -154,5 +151,3 @@ function numberOf(value: Value): { isNumber: boolean; value?: number } {
   const number = known(value.size)
   return number === undefined ? { isNumber: true } : { isNumber: true, value: number }
 }
-
-export { mixed }

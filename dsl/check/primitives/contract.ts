@@ -23,9 +23,8 @@ export function dot(call: Call): Value {
   for (const { label } of labels) {
     const i = a.axes.findIndex((x) => x.label === label)
     const j = b.axes.findIndex((x) => x.label === label)
-    const places = { ...call }
-    if (i < 0) return sided(places, a, b, label, 'left')
-    if (j < 0) return sided(places, b, a, label, 'right')
+    if (i < 0) return noSuchAxis(call, a, label, call.at, 'the left side')
+    if (j < 0) return noSuchAxis(call, b, label, call.at, 'the right side')
     contract.push([i, j])
   }
   for (const [i, axis] of a.axes.entries()) {
@@ -45,10 +44,4 @@ export function dot(call: Call): Value {
   ]
   const node = frame.walk.sink?.dot(a.node, b.node, contract, batch, call.span)
   return { kind: 'tensor', elem: a.elem, axes, node, span: call.span }
-
-  function sided(c: Call, lacking: typeof a & object, other: typeof a & object, label: string, side: string): Value {
-    const value = noSuchAxis(c, lacking, label, c.at, `the ${side} side`)
-    void other
-    return value
-  }
 }
