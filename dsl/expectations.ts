@@ -13,15 +13,15 @@ const kinds = new Map<string, string>([
 /** `'weight'` and the like are named so that only the quotes change. */
 const inWords = (type: TokenType): string => kinds.get(type.name) ?? `\`${type.name.slice(1, -1)}\``
 
-/** Rules at whose beginning anything of a kind may come. */
-const ruleWords: Record<string, string> = {
-  unary: 'an expression', postfix: 'an expression', prim: 'an expression', neg: 'an expression', expr: 'an expression',
-  axis: 'an axis or an expression', arg: 'an argument', index: 'an index',
-  member: 'a member (`weight`, `state`, `part`, `fn`, `entry`, `replace`, `checkpoint`, `preset`, `drop`, `require` or `runtime`)',
-  stmt: 'a statement', make: 'a block with its arguments, or `if`',
-  rule: 'a weight path, `ignore`, `inherit` or `expect`', source: 'the name of a tensor, or `stack(…)`',
-  import_: 'a module path or a string', file: 'a declaration (`config`, `op`, `block` or `model`)',
+/** `rule first-alternative`: choices in which anything of a kind may come. */
+const choices: Record<string, string> = {
+  "unary '-'": 'an expression', 'prim Num': 'an expression', "neg 'not'": 'an expression', "axis '..'": 'an axis or an expression',
+  'arg Id': 'an argument', "stmt 'let'": 'a statement', 'make Id': 'a block with its arguments, or `if`',
+  "member 'override'": 'a member (`weight`, `state`, `part`, `fn`, `entry`, `replace`, `checkpoint`, `preset`, `drop`, `require` or `runtime`)',
+  "rule 'ignore'": 'a weight path, `ignore`, `inherit` or `expect`', 'source Str': 'the name of a tensor, or `stack(…)`',
+  'import_ Id': 'a module path or a string',
 }
+const declaration = 'a declaration (`config`, `op`, `block` or `model`)'
 
 /** `rule token`: what else could have come where a loop or an option of the rule ended. */
 const closings: Record<string, string> = {
@@ -30,17 +30,20 @@ const closings: Record<string, string> = {
   "preset '}'": '`name = value` or `}`', "checkpoint '}'": 'a rule or `}`', "checkpoint '{'": '`(` or `{`', "import_ '}'": '`,` or `}`',
   "import_ '{'": '`.` or `{`', "args ')'": '`,`, an operator or `)`', "params ')'": '`,` or `)`', "axes ']'": '`,`, an operator or `]`',
   "group ')'": '`,`, an operator or `)`', "suffix ']'": '`,`, an operator, `..`, `..+` or `]`', "choice '{'": 'an operator or `{`',
-  "choice '}'": 'an operator or `}`', "stmt ')'": '`,` or `)`', "part ':'": '`[` or `:`', "file EOF": 'a declaration (`config`, `op`, `block` or `model`)',
+  "choice '}'": 'an operator or `}`', "stmt ')'": '`,` or `)`', "part ':'": '`[` or `:`', "file EOF": declaration,
   "op '{'": '`require` or `{`',
 }
 
 export const expected: IParserErrorMessageProvider = {
   buildMismatchTokenMessage: ({ expected: type, ruleName }) => closings[`${ruleName} ${type.name}`] ?? inWords(type),
-  buildNotAllInputParsedMessage: () => ruleWords.file as string,
-  buildNoViableAltMessage: ({ expectedPathsPerAlt, ruleName }) =>
-    ruleWords[ruleName] ?? listed(expectedPathsPerAlt.flatMap((paths) => paths.flatMap((path) => path[0] ?? []))),
-  buildEarlyExitMessage: ({ expectedIterationPaths, ruleName }) =>
-    ruleWords[ruleName] ?? listed(expectedIterationPaths.flatMap((path) => path[0] ?? [])),
+  buildNotAllInputParsedMessage: () => declaration,
+  buildNoViableAltMessage: ({ expectedPathsPerAlt, ruleName }) => oneOf(ruleName, expectedPathsPerAlt.flat()),
+  buildEarlyExitMessage: ({ expectedIterationPaths, ruleName }) => oneOf(ruleName, expectedIterationPaths),
+}
+
+function oneOf(ruleName: string, paths: readonly TokenType[][]): string {
+  const types = paths.flatMap((path) => path[0] ?? [])
+  return choices[`${ruleName} ${types[0]?.name}`] ?? listed(types)
 }
 
 function listed(types: readonly TokenType[]): string {

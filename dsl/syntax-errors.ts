@@ -31,6 +31,10 @@ const nameables: Record<string, string> = {
   part: 'a part', fn: 'a function', entry: 'an entry', bind: 'a value', preset: 'a config field', stmt: 'a variable', type: 'a type', import_: 'an import',
 }
 
+/** A reserved word in the middle of something (`let weight = 3`) is a mistake for a name and begins nothing. */
+const beginsSection = (token: IToken, before: IToken | undefined): boolean =>
+  sectionStarts.has(token.image) && (before === undefined || !/^(?:[-+*/%,:=<>(.[@]|==|!=|<=|>=|->|\.\..?|\|>|let|return|for|store|in|not|and|or)$/.test(before.image))
+
 export function lexicalErrors(source: Source, errors: readonly ILexingError[]): Diagnostic[] {
   return errors.map(({ offset, length }) => {
     const text = source.text.slice(offset, offset + length)
@@ -54,13 +58,13 @@ export function lexicalErrors(source: Source, errors: readonly ILexingError[]): 
 export function grammarErrors(source: Source, errors: readonly IRecognitionException[], tokens: readonly IToken[]): Diagnostic[] {
   const place = new Map(tokens.map((token, i) => [token, i]))
   const sections: number[] = []
-  tokens.forEach((token, i) => sections.push((sections[i - 1] ?? 0) + (sectionStarts.has(token.image) ? 1 : 0)))
+  tokens.forEach((token, i) => sections.push((sections[i - 1] ?? 0) + (beginsSection(token, tokens[i - 1]) ? 1 : 0)))
   const seen = new Set<number>()
   const shown: Diagnostic[] = []
   for (const error of errors) {
     const at = place.get(error.token) ?? tokens.length
     // A closing error is noticed at the first word of the next section, but belongs to the one before.
-    const section = sections[sectionStarts.has(error.token.image) ? at - 1 : at] ?? sections.at(-1) ?? 0
+    const section = sections[beginsSection(error.token, tokens[at - 1]) ? at - 1 : at] ?? sections.at(-1) ?? 0
     if (seen.has(section) || seen.has(sections[at] ?? section)) continue
     seen.add(section).add(sections[at] ?? section)
     shown.push(grammarError(source, error, tokens, at))
@@ -82,18 +86,18 @@ function grammarError(source: Source, error: IRecognitionException, tokens: read
     const help = `choose another name, such as  ${token.image}_  or  my_${token.image}`
     return diagnose('L104', { message: `\`${token.image}\` is a reserved word and cannot name ${thing}`, labels: [label], help })
   }
-  const found = isEnd ? 'the file ends' : `found \`${token.image}\``
+  const found = isEnd ? 'but the file ends' : `found \`${token.image}\``
   const open = isEnd || sectionStarts.has(token.image) ? innermostOpen(tokens.slice(0, at)) : undefined
   const labels = open && wanted.includes(closers[open.image] as string) ? [label, { span: spanOf(source, open), text: 'opened here' }] : [label]
-  const help = hint(token, rule, next)
-  return diagnose('L101', { message: `expected ${wanted}, ${isEnd ? 'but' : ''} ${found}`.replace('  ', ' '), labels, ...(help && { help }) })
+  const help = hint(token, rule, wanted)
+  return diagnose('L101', { message: `expected ${wanted}, ${found}`, labels, ...(help && { help }) })
 }
 
 const spanOf = (source: Source, token: IToken) => ({ source, start: token.startOffset, end: token.startOffset + token.image.length })
 
 /** A reserved word stands for a name if a name was wanted, or if what follows would follow a name. */
 function namesWhat(rule: string, wanted: string, next: IToken | undefined): string | undefined {
-  if (wanted === 'a name') return nameables[rule] ?? 'anything'
+  if (wanted.startsWith('a name')) return nameables[rule] ?? 'anything'
   const follows = next?.image
   if (rule === 'config' && (follows === ':' || follows === '=')) return nameables.field
   if (rule === 'preset' && follows === '=') return nameables.preset
@@ -114,11 +118,13 @@ function innermostOpen(tokens: readonly IToken[]): IToken | undefined {
   return open.at(-1)
 }
 
-function hint(token: IToken, rule: string, next: IToken | undefined): string | undefined {
-  const meant = suggest(token.image, openings[rule] ?? [])
+function hint(token: IToken, rule: string, wanted: string): string | undefined {
+  const words = [...wanted.matchAll(/`(\w+)`/g)].map(([, word]) => word as string)
+  const meant = suggest(token.image, words) ?? suggest(token.image, openings[rule] ?? [])
   if (meant) return `did you mean  ${meant}  ?`
   if (token.image === '<-') return 'write  < -  for a comparison with a negative number'
-  if (token.image === '=' && next?.image === '=') return 'write  ==  to compare'
+  if (token.image === '==' && rule !== 'cmp') return 'write  =  to give a value'
+  if (token.image === '=' && rule === 'choice') return 'write  ==  to compare'
   if (token.image === '..=') return 'a range in an index is  from .. to  (without to) or  from ..+ count'
   return undefined
 }
