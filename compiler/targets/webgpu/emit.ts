@@ -9,6 +9,7 @@ import { type BindingElement, type BindingPlan, elementsUsed, guaranteed } from 
 import type { GridFactor } from './grid.ts'
 import { type LibraryName, libraryText } from './library.ts'
 import { intLiteral, literal, wgslTypes } from './literals.ts'
+import { type MathOp, mathFunction } from '../../schedule/math-loops.ts'
 import { plus, printOps } from './print-ops.ts'
 
 export interface EmitOptions {
@@ -33,6 +34,8 @@ class Writer {
   /** Arrays that are read or written four words at a time, word by word. */
   readonly quads = new Map<string, { element: BindingElement; reads: boolean; writes: boolean }>()
   readonly builtins = new Set<string>()
+  /** Mathematical functions by name. */
+  readonly maths = new Map<string, string>()
   readonly fn: LoopFunction
   readonly memories: readonly Memory[]
   private readonly assigned = new Set<string>()
@@ -72,15 +75,28 @@ class Writer {
     }
     // A constant zero divisor is an error in WGSL even where the dividend is unknown.
     const second = node.args[1]
-    if (node.op === 'div' && second?.kind === 'const' && second.value === 0) {
+    if ((node.op === 'div' || node.op === 'rem') && second?.kind === 'const' && second.value === 0) {
       args[1] = this.call(`keep_${second.type.replace('x4', '') as 'f32' | 'i32'}_${isVector(second.type) ? 4 : 1}`, args[1]!)
     }
-    return printOps[node.op]({ args, node, width: isVector(first.type) || node.op === 'select' && isVector(node.type) ? '_4' : '_1', packedDot: this.packedDot, call: this.call })
+    const width = isVector(first.type) ? '_4' : '_1'
+    const math = (op: MathOp) => `${this.math(op, first.type, width)}(${args.join(', ')})`
+    return printOps[node.op]({ args, node, width, packedDot: this.packedDot, call: this.call, math })
   }
 
   private readonly call = (name: LibraryName, ...args: readonly string[]): string => {
     this.library.add(name)
     return `${name}(${args.join(', ')})`
+  }
+
+  private math(op: MathOp, type: LoopType, width: string): string {
+    const name = `math_${op}${width}`
+    if (!this.maths.has(name)) {
+      const { params, body, result } = mathFunction(op, type)
+      const T = wgslTypes[type]
+      const signature = `fn ${name}(${params.map((p) => `v_${p}: ${T}`).join(', ')}) -> ${T}`
+      this.maths.set(name, [`${signature} {`, ...this.statements(body, '  '), `  return ${this.expr(result)};`, '}'].join('\n'))
+    }
+    return name
   }
 
   private quad(memory: Memory, use: 'reads' | 'writes'): string {
@@ -250,6 +266,7 @@ export function emitKernel(fn: LoopFunction, plan: BindingPlan, options: EmitOpt
     ...bindings,
     ...declarations,
     ...libraryText(writer.library),
+    ...writer.maths.values(),
     ...[...writer.quads].flatMap(([name, use]) => quadText(name, use)),
     `@compute @workgroup_size(${fn.workgroup})`,
     `fn main(${parameters.join(', ')}) {`,

@@ -1,6 +1,7 @@
-// WGSL functions that kernels call, for scalars and for four lanes, written out only where used. WGSL's own erf does not exist,
-// its tanh is inexact near 0, its sin and cos are good between −π and π only, its pow takes no negative base, and unpacking
-// halves may flush their denormals; the rest are conveniences that evaluate an argument once.
+// WGSL functions that kernels call, for scalars and for four lanes, written out only where used. Unpacking halves by WGSL's own
+// function may flush their denormals, exp of huge arguments may be anything; the others evaluate an argument once. Other
+// mathematical functions come from schedule/math-loops.ts: WGSL has no erf, its tanh is inexact near 0, its sin and cos are good
+// between −π and π only, its pow takes no negative base.
 
 /** Type names of one width; F, I, U also convert and splat. */
 interface Width {
@@ -19,26 +20,6 @@ const lanewise = {
   // Below −104 exp rounds to 0; clamped, since what a driver makes of a huge argument is not defined.
   exp_safe: ({ F }) => `(x: ${F}) -> ${F} {
   return exp(clamp(x, ${F}(-104.0), ${F}(88.0)));
-}`,
-  // |x| < 0.625: odd polynomial (Cephes tanhf); else 1 − 2 / (e^2|x| + 1).
-  tanh_safe: ({ F }) => `(x: ${F}) -> ${F} {
-  let a = min(abs(x), ${F}(10.0));
-  let s = a * a;
-  let near = ((((-5.70498872745e-3 * s + 2.06390887954e-2) * s - 5.37397155531e-2) * s + 1.33314422036e-1) * s - 3.33332819422e-1) * s * a + a;
-  let far = 1.0 - 2.0 / (exp(2.0 * a) + 1.0);
-  return select(far, near, a < ${F}(0.625)) * sign(x);
-}`,
-  // Abramowitz and Stegun 7.1.26, |error| ≤ 1.5e-7 before rounding.
-  erf: ({ F }) => `(x: ${F}) -> ${F} {
-  let a = min(abs(x), ${F}(6.0));
-  let t = 1.0 / (1.0 + 0.3275911 * a);
-  let p = ((((1.061405429 * t - 1.453152027) * t + 1.421413741) * t - 0.284496736) * t + 0.254829592) * t;
-  return (1.0 - p * exp(-a * a)) * sign(x);
-}`,
-  // x − 2πk with 2π in three parts; the products of the first two are exact for |k| < 2^15, so nothing depends on fused adds.
-  turn: ({ F }) => `(x: ${F}) -> ${F} {
-  let k = round(x * 0.15915494309189535);
-  return ((x - k * 6.28125) - k * 1.93500518798828125e-3) - k * 3.0199159819567e-7;
 }`,
   // The division may be off by some ULP, and so the floor by one: put the remainder back between 0 and y.
   fmod: ({ F }) => `(x: ${F}, y: ${F}) -> ${F} {
@@ -70,34 +51,6 @@ const lanewise = {
 } satisfies Record<string, (width: Width) => string>
 
 const single = {
-  // Small whole exponents by squaring (any sign of x, a few ULP); else through exp2 and log2, for x ≥ 0.
-  pow_1: `(x: f32, y: f32) -> f32 {
-  if (y == round(y) && abs(y) <= 64.0) {
-    var n = u32(abs(y));
-    var factor = x;
-    var result = 1.0;
-    while (n != 0u) {
-      if ((n & 1u) != 0u) {
-        result *= factor;
-      }
-      n >>= 1u;
-      if (n != 0u) {
-        factor *= factor;
-      }
-    }
-    return select(result, 1.0 / result, y < 0.0);
-  }
-  let whole = y == round(y);
-  let odd = y - 2.0 * floor(y * 0.5) == 1.0;
-  if (x == 0.0) {
-    return 0.0;
-  }
-  let magnitude = exp2(clamp(y * log2(abs(x)), -149.0, 127.99999));
-  return select(magnitude, -magnitude, x < 0.0 && whole && odd);
-}`,
-  pow_4: `(x: vec4<f32>, y: vec4<f32>) -> vec4<f32> {
-  return vec4<f32>(pow_1(x.x, y.x), pow_1(x.y, y.y), pow_1(x.z, y.z), pow_1(x.w, y.w));
-}`,
   hsum: `(v: vec4<f32>) -> f32 {
   return (v.x + v.z) + (v.y + v.w);
 }`,
@@ -126,7 +79,7 @@ const single = {
 }`,
 } as const
 
-const needs: Readonly<Record<string, readonly string[]>> = { pow_4: ['pow_1'], dot4_packed_4: ['dot4_packed_1'] }
+const needs: Readonly<Record<string, readonly string[]>> = { dot4_packed_4: ['dot4_packed_1'] }
 
 export type LibraryName = `${keyof typeof lanewise}${'_1' | '_4'}` | keyof typeof single
 

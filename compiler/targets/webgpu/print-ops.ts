@@ -2,6 +2,7 @@
 // operators are always in parentheses, since WGSL refuses to mix some of them without.
 
 import type { LoopExpr, LoopOp } from '../../schedule/loops.ts'
+import type { MathOp } from '../../schedule/math-loops.ts'
 import type { LibraryName } from './library.ts'
 import { intLiteral, wgslTypes } from './literals.ts'
 
@@ -13,6 +14,8 @@ export interface OpText {
   readonly width: '_1' | '_4'
   readonly packedDot: boolean
   call(name: LibraryName, ...args: readonly string[]): string
+  /** A call of the op as math-loops.ts defines it. */
+  math(op: MathOp): string
 }
 
 type Row = (op: OpText) => string
@@ -41,8 +44,7 @@ const half = (high: boolean): Row => ({ args, width, call }) => {
   return call(`half${width}`, high ? `(${word} >> ${U}(16u))` : word)
 }
 
-/** Exponents that need no general power. */
-const powers: Readonly<Record<number, (x: string) => string>> = { 1: (x) => x, 0.5: (x) => `sqrt(${x})`, [-0.5]: (x) => `inverseSqrt(${x})` }
+const math = (op: MathOp): Row => (text) => text.math(op)
 
 export const printOps: Readonly<Record<LoopOp, Row>> = {
   add: infix('+'), sub: infix('-'), mul: infix('*'), div: infix('/'), rem: infix('%'),
@@ -54,14 +56,7 @@ export const printOps: Readonly<Record<LoopOp, Row>> = {
   eq: infix('=='), ne: infix('!='), lt: infix('<'), le: infix('<='), gt: infix('>'), ge: infix('>='),
   neg: ({ args: [a] }) => `(-${a})`, abs: builtin('abs'), sqrt: builtin('sqrt'), rsqrt: builtin('inverseSqrt'), floor: builtin('floor'),
   nearest: builtin('round'),
-  exp: library('exp_safe'), log: builtin('log'), tanh: library('tanh_safe'), erf: library('erf'),
-  sin: ({ args, width, call }) => `sin(${call(`turn${width}`, args[0]!)})`,
-  cos: ({ args, width, call }) => `cos(${call(`turn${width}`, args[0]!)})`,
-  pow: ({ args, node, width, call }) => {
-    const by = node.args[1]!
-    const short = by.kind === 'const' ? powers[by.value] : undefined
-    return short ? short(args[0]!) : call(`pow${width}`, ...args)
-  },
+  exp: library('exp_safe'), log: math('log'), tanh: math('tanh'), erf: math('erf'), sin: math('sin'), cos: math('cos'), pow: math('pow'),
   madd: builtin('fma'),
   fmod: library('fmod'),
   select: ({ args: [condition, yes, no] }) => `select(${no}, ${yes}, ${condition})`,
