@@ -5,7 +5,7 @@
 // the next store is copied first.
 
 import type { Bounds } from '../../dsl/affine.ts'
-import { activationOf, fuse, isLeaf, isVersion, statePathOf, valueOperands, type Fusion } from '../passes/fuse.ts'
+import { fuse, isByteBlocks, isLeaf, isVersion, statePathOf, valueOperands, type Fusion } from '../passes/fuse.ts'
 import { type Owner, usersOf } from '../passes/post-dominators.ts'
 import { is, type Affine, type Dtype, type Graph, type Node } from '../graph/types.ts'
 import { reachable, rootsOf } from '../graph/nodes.ts'
@@ -170,16 +170,7 @@ class RegionSteps {
   #placeRoot(node: Node): void {
     if (isVersion(node)) return
     if (is(node, 'loop')) return this.#placeLoop(node)
-    this.#places.set(node, this.#builder.value(node, this.#isByteBlocks(node) ? 'a8' : undefined))
-  }
-
-  /** Quantised activations keep their blocks when everything that reads them is a dot with a weight over their last axis. */
-  #isByteBlocks(node: Node): boolean {
-    if (!is(node, 'quantise') || this.#owner.results.includes(node)) return false
-    const last = node.type.dims.length - 1
-    const length = node.type.dims[last]!
-    return length.terms.length === 0 && length.const % 32 === 0 && this.#users.get(node)!.every((user) =>
-      is(user, 'dot') && activationOf(user) === node && user.attributes.contract.some((pair) => pair[user.operands[0] === node ? 0 : 1] === last))
+    this.#places.set(node, this.#builder.value(node, isByteBlocks(node, this.#users, this.#owner) ? 'a8' : undefined))
   }
 
   /** A carried value begins in the buffer of its first operand, if that is a value nobody else reads. */

@@ -2,9 +2,10 @@
 // contracts exactly the trailing dims or takes whole rows by the leading ones; `plain` else. Kernels are built with plain
 // weights first (fusion does not depend on layouts); `withWeights` then writes layouts and formats into their operands.
 
+import type { Bounds } from '../../dsl/affine.ts'
 import type { Affine } from '../graph/types.ts'
 import { walkExpr } from './expression.ts'
-import { axesOfIndex } from './index-map.ts'
+import { axesOfIndex, indexRange, linearParts, type IndexScope } from './index-map.ts'
 import type { KernelProgram, KernelStep } from './steps.ts'
 import type { AxisId, Expr, Index, Kernel, Operand } from './types.ts'
 
@@ -38,7 +39,7 @@ interface Uses {
 /** Layout of every weight that some kernel reads, by path (`layers[*].attn.wq`). */
 export function analyseWeights(programs: readonly KernelProgram[]): Map<string, WeightLayout> {
   const uses = new Map<string, Uses>()
-  for (const program of programs) for (const kernel of kernelsOf(program.steps)) collect(kernel, uses)
+  for (const program of programs) for (const kernel of kernelsOf(program.steps)) collect(kernel, program.symbols, uses)
   return new Map([...uses].map(([path, use]) => [path, layoutOf(use)] as const))
 }
 
@@ -51,20 +52,29 @@ function layoutOf({ dims, contracted, rowsFrom }: Uses): WeightLayout {
   return { layout: 'r8', rows: product(sizes.slice(0, split)), k: product(sizes.slice(split)) }
 }
 
-function collect(kernel: Kernel, uses: Map<string, Uses>): void {
-  const extent = new Map(kernel.axes.map((axis) => [axis.id, axis.extent]))
-  /** The first dim from which on every index is a whole axis that `allowed` accepts. */
-  const wholeFrom = (index: readonly Index[], dims: readonly Affine[], allowed: (axis: AxisId) => boolean): number => {
+function collect(kernel: Kernel, symbols: Bounds, uses: Map<string, Uses>): void {
+  const scope: IndexScope = { extents: new Map(kernel.axes.map((axis) => [axis.id, axis.extent])), symbols }
+  /** Whether the index takes every position of the dim once, by axes that are not in `seen`: an axis, or axes that split it. */
+  const isWhole = (index: Index, dim: number, seen: Set<AxisId>): boolean => {
+    const { const: offset, terms } = linearParts(index, scope)
+    let points = 1
+    for (const { atom } of terms) {
+      if (atom.kind !== 'axis' || seen.has(atom.axis)) return false
+      const extent = scope.extents.get(atom.axis)!
+      if (extent.terms.length > 0) return false
+      points *= extent.const
+      seen.add(atom.axis)
+    }
+    return offset === 0 && points === dim && indexRange(index, scope).max === dim - 1
+  }
+  /** The first dim from which on every index is a whole axis; with `over`, one of the reduced axes as it stands. */
+  const wholeFrom = (index: readonly Index[], dims: readonly Affine[], over?: readonly AxisId[]): number => {
     const seen = new Set<AxisId>()
     let from = index.length
     for (; from > 0; from--) {
       const at = index[from - 1]!
-      const dim = dims[from - 1]!.const
-      if (at.kind === 'const' && dim === 1) continue
-      if (at.kind !== 'axis' || seen.has(at.axis) || !allowed(at.axis)) break
-      const whole = extent.get(at.axis)!
-      if (whole.terms.length > 0 || whole.const !== dim) break
-      seen.add(at.axis)
+      if (over && at.kind !== 'const' && (at.kind !== 'axis' || !over.includes(at.axis))) break
+      if (!isWhole(at, dims[from - 1]!.const, seen)) break
     }
     return from
   }
@@ -77,10 +87,10 @@ function collect(kernel: Kernel, uses: Map<string, Uses>): void {
       uses.set(source.path, use)
       const inside = part.index.some((index) => [...axesOfIndex(index)].some((axis) => over.includes(axis)))
       if (!inside) {
-        use.rowsFrom = Math.max(use.rowsFrom, wholeFrom(part.index, dims, () => true))
+        use.rowsFrom = Math.max(use.rowsFrom, wholeFrom(part.index, dims))
         return
       }
-      const from = wholeFrom(part.index, dims, (axis) => over.includes(axis))
+      const from = wholeFrom(part.index, dims, over)
       const clean = part.index.slice(0, from).every((index) => ![...axesOfIndex(index)].some((axis) => over.includes(axis)))
       use.contracted.add(clean && from < dims.length ? from : 'other')
     })

@@ -10,6 +10,7 @@ import type { ScalarFn } from '../kernel/types.ts'
 import { range, type Bounds } from '../../dsl/affine.ts'
 import { reachable, rootsOf } from '../graph/nodes.ts'
 import { is, type Node, type OpName } from '../graph/types.ts'
+import { blockSize } from '../ops/quantise.ts'
 import { type Owner, postDominators, type Users, usersOf } from './post-dominators.ts'
 
 export interface Fusion {
@@ -212,7 +213,8 @@ class Fuser {
     for (const root of [...this.roots]) {
       if (root.op === 'loop' || root.op === 'topk' || !this.computedBy(root).some(isReduction)) continue
       const place = (node: Node): Place => ({ source: { kind: 'value', id: `n${node.id}` }, dims: node.type.dims, dtype: node.type.dtype, format: 'f32' })
-      const draft = draftKernel([{ node: root, target: { ...place(root), source: { kind: 'value', id: 'root' } } }], {
+      const format = isByteBlocks(root, this.users, this.owner) ? 'a8' : 'f32'
+      const draft = draftKernel([{ node: root, target: { ...place(root), source: { kind: 'value', id: 'root' }, format } }], {
         symbols: this.symbols,
         placeOf: (node) => (this.roots.has(node) || isLeaf(node) ? place(node) : undefined),
       })
@@ -262,6 +264,15 @@ export function activationOf(dot: Node<'dot'>): Node | undefined {
   if (dot.attributes.contract.length === 0) return undefined
   const [a, b] = dot.operands as [Node, Node]
   return isWeightView(b) ? a : isWeightView(a) ? b : undefined
+}
+
+/** Quantised activations keep their blocks when everything that reads them is a dot with a weight over their last axis. */
+export function isByteBlocks(node: Node, users: Users, owner: Owner): boolean {
+  if (!is(node, 'quantise') || owner.results.includes(node)) return false
+  const last = node.type.dims.length - 1
+  const length = node.type.dims[last]!
+  return length.terms.length === 0 && length.const % blockSize === 0 && users.get(node)!.every((user) =>
+    is(user, 'dot') && activationOf(user) === node && user.attributes.contract.some((pair) => pair[user.operands[0] === node ? 0 : 1] === last))
 }
 
 /** Chooses the roots of a graph or a loop body. */

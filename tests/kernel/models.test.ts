@@ -14,7 +14,7 @@ import { createReference } from '../../compiler/targets/reference/evaluate.ts'
 import { evaluate } from '../../dsl/affine.ts'
 import type { SpecialisedModel } from '../../dsl/model.ts'
 import { load, numbered, readJson } from '../dsl/read-models.ts'
-import { flatGraphs } from './flat-graphs.ts'
+import { flatGraphs, RoundingBuilder } from './flat-graphs.ts'
 
 const golden: Readonly<Record<string, string>> = {
   llama: 'llama', 'llama-gqa': 'llama', 'llama3-rope': 'llama3', gpt2: 'gpt2', 'openai-gpt': 'openai_gpt', mistral: 'mistral',
@@ -90,6 +90,17 @@ describe('kernels of whole models', () => {
 })
 
 const layerOf = (steps: readonly KernelStep[]): readonly KernelStep[] => steps.flatMap((step) => (step.kind === 'loop' ? step.groups[0]! : []))
+
+describe('quantised activations', () => {
+  const model = numbered(load('llama'), { preset: 'tiny', set: { ffn: '128', embed: '128' }, maximum: { seq: 16 } })
+
+  it('lie in blocks, made by the kernel before where that is a norm or attention', () => {
+    const steps = layerOf(mergeSiblings(buildKernels(flatGraphs(model, RoundingBuilder)[0]!)).steps)
+    const blocks = steps.flatMap((step) => (step.kind === 'kernel' && step.kernel.operands.some((operand) => operand.access === 'write' && operand.format === 'a8') ? [classify(step.kernel)] : []))
+    expect(blocks).toEqual(['row', 'attend', 'row', 'map'])
+  })
+  it('mean what the graph means', () => agree(model, flatGraphs(model, RoundingBuilder), 2))
+})
 
 describe('the tiny llama', () => {
   const graphs = flatGraphs(numbered(load('llama'), { preset: 'tiny', maximum: { seq: 16 } }))
