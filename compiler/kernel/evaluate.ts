@@ -9,7 +9,7 @@ import { quantise } from '../ops/quantise.ts'
 import { elements, rounding, strides } from '../ops/tensor.ts'
 import { evaluateIndex } from './index-map.ts'
 import { applyScalar } from './scalar.ts'
-import type { KernelProgram, KernelStep } from './steps.ts'
+import type { KernelProgram, KernelStep } from './program.ts'
 import type { AxisId, Definition, Expr, Index, Kernel, OperandSource } from './types.ts'
 
 type Thunk = () => number

@@ -4,7 +4,7 @@ import { show } from '../../dsl/affine.ts'
 import { showExpr } from './expression.ts'
 import { showIndex } from './index-map.ts'
 import { classify } from './shape.ts'
-import type { KernelProgram, KernelStep } from './steps.ts'
+import type { KernelProgram, KernelStep } from './program.ts'
 import type { Index, Kernel, OperandSource } from './types.ts'
 
 export const showSource = (source: OperandSource): string => `${source.kind} ${'id' in source ? source.id : 'path' in source ? source.path : source.name}`

@@ -7,46 +7,15 @@
 import type { Bounds } from '../../dsl/affine.ts'
 import { fuse, isByteBlocks, isLeaf, isVersion, statePathOf, valueOperands, type Fusion } from '../passes/fuse.ts'
 import { type Owner, usersOf } from '../passes/post-dominators.ts'
-import { is, type Affine, type Dtype, type Graph, type Node } from '../graph/types.ts'
+import { is, type Graph, type Node } from '../graph/types.ts'
 import { reachable, rootsOf } from '../graph/nodes.ts'
 import { buildKernel, type KernelContext, type Place, type Root } from './build.ts'
-import { showIndex } from './index-map.ts'
 import { orderItems } from './order.ts'
-import type { Expr, Kernel, OperandSource } from './types.ts'
+import { distinct, type KernelProgram, type KernelStep, sourceKey, type ValueInfo } from './program.ts'
+import { copyKernel, isPointwiseUpdate, kernelStep, plainFormat } from './small-kernels.ts'
 
-/** A buffer between kernels. */
-export interface ValueInfo {
-  readonly id: string
-  readonly dims: readonly Affine[]
-  readonly dtype: Dtype
-  readonly format: string
-}
-
-interface StepBase {
-  /** What the step reads and writes, each source once. A loop's states have paths with `[*]`. */
-  readonly reads: readonly OperandSource[]
-  readonly writes: readonly OperandSource[]
-  /** Earlier steps of the same list that must have finished. */
-  readonly dependsOn: readonly number[]
-}
-
-export type KernelStep =
-  | (StepBase & { readonly kind: 'kernel'; readonly kernel: Kernel })
-  /** Kernels that do not depend on each other: one launch, no barrier between. */
-  | (StepBase & { readonly kind: 'launch'; readonly kernels: readonly Kernel[] })
-  /** Instance i runs groups[order[i]]; `carried` are the ids of the values that go from instance to instance. */
-  | (StepBase & { readonly kind: 'loop'; readonly array: string; readonly order: readonly number[]; readonly groups: readonly (readonly KernelStep[])[]; readonly carried: readonly string[] })
-
-export interface KernelProgram {
-  readonly entry: string
-  readonly symbols: Bounds
-  readonly steps: readonly KernelStep[]
-  readonly values: ReadonlyMap<string, ValueInfo>
-  /** Where each result of the entry is at the end. */
-  readonly results: readonly OperandSource[]
-}
-
-export const sourceKey = (source: OperandSource): string => `${source.kind}:${'id' in source ? source.id : 'path' in source ? source.path : source.name}`
+export { distinct, sourceKey } from './program.ts'
+export type { KernelProgram, KernelStep, ValueInfo } from './program.ts'
 
 /** Bounds of an entry's symbols. */
 export const boundsOf = (symbols: Graph['symbols']): Bounds => new Map(symbols.map(({ name, min, max }) => [name, { min, max }]))
@@ -96,8 +65,6 @@ class StepBuilder {
     throw new Error('internal: the steps of a region depend on each other in a circle')
   }
 }
-
-export const plainFormat = (dtype: Dtype): string => (dtype === 'f16' || dtype === 'bf16' || dtype === 'f32' ? 'f32' : 'i32')
 
 class RegionSteps {
   readonly #builder: StepBuilder
@@ -372,34 +339,6 @@ class RegionSteps {
     }
     return undefined
   }
-}
-
-export function distinct(sources: readonly OperandSource[]): OperandSource[] {
-  return [...new Map(sources.map((source) => [sourceKey(source), source])).values()]
-}
-
-export function kernelStep(kernel: Kernel): Omit<Extract<KernelStep, { kind: 'kernel' }>, 'dependsOn'> {
-  const of = (access: string): OperandSource[] => distinct(kernel.operands.flatMap((operand) => (operand.access === access || operand.access === 'readwrite' ? [operand.source] : [])))
-  return { kind: 'kernel', kernel, reads: of('read'), writes: of('write') }
-}
-
-function copyKernel(name: string, from: Place, to: Place, symbols: Bounds): Kernel {
-  const node = { id: -1, op: 'param', operands: [], attributes: { index: 0, region: -1 }, type: { dtype: from.dtype, dims: from.dims } } as const satisfies Node<'param'>
-  const root = { id: -2, op: 'cast', operands: [node], attributes: {}, type: node.type } as const satisfies Node<'cast'>
-  return buildKernel(name, [{ node: root, target: to }], { symbols, placeOf: (each) => (each === node ? from : undefined) })
-}
-
-/** Whether a kernel that writes over an operand reads it only at the element that it is about to write. */
-export function isPointwiseUpdate(kernel: Kernel): boolean {
-  return kernel.operands.every((operand, n) => {
-    if (operand.access !== 'readwrite' || operand.source.kind !== 'value') return true
-    const reads = (e: Expr, at: string | undefined): boolean => {
-      if (e.kind === 'load') return e.operand !== n || e.index.map(showIndex).join() === at
-      return e.kind !== 'call' || e.args.every((arg) => reads(arg, at))
-    }
-    return kernel.definitions.every((definition) => reads(definition.body, undefined)) &&
-      kernel.outputs.every((output) => reads(output.value, output.operand === n ? output.index.map(showIndex).join() : undefined))
-  })
 }
 
 /** Orders an entry's work into kernels and loops. The graph must have no composites. */

@@ -12,7 +12,7 @@
 import type { AxisId, Expr, Index, Kernel } from './types.ts'
 import { axesOfExpr, walkExpr } from './expression.ts'
 import { axesOfIndex, showIndex, simplifyIndex, walkIndex } from './index-map.ts'
-import { sourceKey, type KernelProgram, type KernelStep } from './steps.ts'
+import { sourceKey, type KernelProgram, type KernelStep } from './program.ts'
 import type { Bounds } from '../../dsl/affine.ts'
 
 /** Broken invariants of a kernel, in words. Empty: sound. */

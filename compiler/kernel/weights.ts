@@ -6,7 +6,7 @@ import type { Bounds } from '../../dsl/affine.ts'
 import type { Affine } from '../graph/types.ts'
 import { walkExpr } from './expression.ts'
 import { axesOfIndex, indexRange, linearParts, type IndexScope } from './index-map.ts'
-import type { KernelProgram, KernelStep } from './steps.ts'
+import type { KernelProgram, KernelStep } from './program.ts'
 import type { AxisId, Expr, Index, Kernel, Operand } from './types.ts'
 
 export interface WeightLayout {

@@ -4,7 +4,7 @@
 
 import { show } from '../../dsl/affine.ts'
 import { classify } from '../kernel/shape.ts'
-import { distinct, sourceKey, type KernelProgram, type KernelStep } from '../kernel/steps.ts'
+import { distinct, sourceKey, type KernelProgram, type KernelStep } from '../kernel/program.ts'
 import type { Kernel } from '../kernel/types.ts'
 
 /** Kernels with equal keys may share a launch. */
