@@ -1,0 +1,175 @@
+// Maps a graph into a new interned graph through a node function, regions included. Demand-driven from results and stored
+// states, so values that nobody needs are gone afterwards; so are a loop's invariants that no body reads, invariants given twice,
+// and invariants that are free of context (a literal, `start + iota(seq)`), which the bodies then hold themselves. A rule sees
+// an old node before its operands are mapped and may answer with new nodes; without an answer the node is copied.
+
+import { nodeFactory, reachable, resultsOf, rootsOf, type NodeFactory } from './nodes.ts'
+import { is, type Graph, type Node, type Region } from './types.ts'
+
+/** What a rule may do. Nodes that it makes belong to the new graph. */
+export interface Rewrite {
+  readonly factory: NodeFactory
+  /** The graph that is being mapped. */
+  readonly graph: Graph
+  /** The new value of an old one, in the region that is being mapped. */
+  map(node: Node): Node
+  /** Copies the region's body here, with these new values for its parameters. */
+  inline(region: Region, params: readonly Node[]): readonly Node[]
+  /** The node with mapped operands: what happens without a rule. */
+  copy(node: Node): Node
+}
+
+/**
+ * New value for an old node; a list for a composite or loop with several results; undefined to copy it.
+ * Rules must keep types.
+ */
+export type Rule = (node: Node, rewrite: Rewrite) => Node | readonly Node[] | undefined
+
+/** Integers and truth values made from sizes and positions alone: cheaper to make again than to hand into a loop. */
+function isFreeIndex(node: Node): boolean {
+  if (node.op === 'literal') return true
+  if (node.type.dtype !== 'i32' && node.type.dtype !== 'bool') return false
+  if (node.op === 'size' || node.op === 'iota') return true
+  if (!['unary', 'binary', 'where', 'cast', 'broadcast'].includes(node.op)) return false
+  return node.operands.every(isFreeIndex)
+}
+
+/** Parameters that a region's results and states need. */
+function usedParams(region: Region): ReadonlySet<number> {
+  return new Set(reachable(rootsOf(region)).flatMap((node) => (is(node, 'param') ? [node.attributes.index] : [])))
+}
+
+class Mapper implements Rewrite {
+  readonly factory: NodeFactory
+  readonly graph: Graph
+  readonly #rule: Rule
+  readonly #spans = new Map<number, NonNullable<ReturnType<Graph['spans']['get']>>>()
+  /** New loop calls: a stored state of a loop is the call itself, not one of its results. */
+  readonly #loops = new Map<Node, Node>()
+  #memo = new Map<Node, readonly Node[]>()
+
+  constructor(graph: Graph, rule: Rule) {
+    this.graph = graph
+    this.#rule = rule
+    this.factory = nodeFactory(graph.constants.values())
+  }
+
+  run(): Graph {
+    const { graph } = this
+    const results = graph.results.map((node) => this.map(node))
+    const states = this.#states(graph)
+    const live = new Set<string>()
+    const collect = (owner: Pick<Region, 'results' | 'states'>): void => {
+      for (const node of reachable(rootsOf(owner))) {
+        if (is(node, 'constant')) live.add(node.attributes.id)
+        if (is(node, 'composite')) collect(node.attributes.region)
+        if (is(node, 'loop')) node.attributes.groups.forEach(collect)
+      }
+    }
+    collect({ results, states })
+    const constants = new Map([...this.factory.constants].filter(([id]) => live.has(id)))
+    return { ...graph, results, states, constants, spans: this.#spans }
+  }
+
+  map(node: Node): Node {
+    return this.#values(node)[0]!
+  }
+
+  copy(node: Node): Node {
+    return this.#copy(node)[0]!
+  }
+
+  inline(region: Region, params: readonly Node[]): readonly Node[] {
+    return this.#inside(() => {
+      region.params.forEach((param, i) => this.#memo.set(param, [params[i]!]))
+      return region.results.map((node) => this.map(node))
+    })
+  }
+
+  #values(node: Node): readonly Node[] {
+    const known = this.#memo.get(node)
+    if (known) return known
+    const answer = this.#rule(node, this)
+    const values = answer === undefined ? this.#copy(node) : 'op' in answer ? [answer] : answer
+    const span = this.graph.spans.get(node.id)
+    if (span) for (const value of values) if (!this.#spans.has(value.id)) this.#spans.set(value.id, span)
+    this.#memo.set(node, values)
+    return values
+  }
+
+  #copy(node: Node): readonly Node[] {
+    if (is(node, 'result')) {
+      const values = this.#values(node.operands[0]!)
+      return [values[node.attributes.index]!]
+    }
+    if (is(node, 'composite')) {
+      const region = this.#region(node.attributes.region, (region, param) => this.factory.param(region, param.attributes.index, param.type))
+      const call = this.factory.make('composite', node.operands.map((operand) => this.map(operand)), { ...node.attributes, region })
+      return resultsOf(this.factory, call)
+    }
+    if (is(node, 'loop')) return this.#loop(node)
+    return [this.factory.make(node.op, node.operands.map((operand) => this.map(operand)), node.attributes, node.type)]
+  }
+
+  #loop(node: Node<'loop'>): readonly Node[] {
+    const { carried, groups } = node.attributes
+    const used = new Set(groups.flatMap((region) => [...usedParams(region)]))
+    // Old parameter index → place in the new operand list, or the free value that stands for it.
+    const places = new Map<number, number | Node>()
+    const operands = node.operands.slice(0, carried).map((operand) => this.map(operand))
+    node.operands.forEach((operand, index) => {
+      if (index < carried) places.set(index, index)
+      else if (used.has(index)) {
+        const value = this.map(operand)
+        const same = operands.indexOf(value, carried)
+        if (isFreeIndex(value)) places.set(index, value)
+        else if (same >= 0) places.set(index, same)
+        else places.set(index, operands.push(value) - 1)
+      }
+    })
+    const regions = groups.map((group): Region => {
+      const region = this.#region(group, (id, param) => {
+        const place = places.get(param.attributes.index)
+        return typeof place === 'number' ? this.factory.param(id, place, param.type) : (place ?? this.factory.param(id, -1, param.type))
+      })
+      return { ...region, params: operands.map((operand, index) => this.factory.param(region.id, index, operand.type)) }
+    })
+    const call = this.factory.make('loop', operands, { ...node.attributes, groups: regions })
+    this.#loops.set(node, call)
+    return resultsOf(this.factory, call)
+  }
+
+  #region(old: Region, param: (region: number, param: Node<'param'>) => Node): Region {
+    const id = this.factory.region()
+    return this.#inside(() => {
+      const params = old.params.map((each) => param(id, each))
+      old.params.forEach((each, i) => this.#memo.set(each, [params[i]!]))
+      const results = old.results.map((node) => this.map(node))
+      return { id, params: params as Node<'param'>[], results, states: this.#states(old) }
+    })
+  }
+
+  #states(owner: Pick<Region, 'states'>): ReadonlyMap<string, Node> {
+    return new Map([...owner.states].map(([path, node]) => {
+      const value = this.map(node)
+      return [path, this.#loops.get(node) ?? value]
+    }))
+  }
+
+  // Nodes of a region are mapped apart from those outside: one without context may be shared, and is interned again.
+  #inside<T>(work: () => T): T {
+    const outer = this.#memo
+    this.#memo = new Map()
+    try {
+      return work()
+    } finally {
+      this.#memo = outer
+    }
+  }
+}
+
+/** Maps a graph through a rule. */
+export const rewriteGraph = (graph: Graph, rule: Rule): Graph => new Mapper(graph, rule).run()
+
+/** Only the values that results and states need, interned afresh. */
+export const dropDeadValues = (graph: Graph): Graph => rewriteGraph(graph, () => undefined)

@@ -1,0 +1,119 @@
+// Puts what depends only on constants and positions, and holds a transcendental function, into tables computed in f64:
+// RoPE's cos and sin become [ctx, r] and a slice at `start`. No trigonometry is left in kernels. Chosen are the largest such
+// values that do not repeat smaller ones (a broadcast stays behind the table). Tables above the limit are left as they are.
+
+import { add, constant, evaluate, isConstant, range, subtract, type Affine, type Binding, type Bounds } from '../../dsl/affine.ts'
+import { rewriteGraph, type Rewrite } from '../graph/rewrite.ts'
+import { is, type Graph, type Node } from '../graph/types.ts'
+import { sameType } from '../ops/shape.ts'
+import { elements } from '../ops/tensor.ts'
+import { createReference } from '../targets/reference/evaluate.ts'
+import { dependenceFinder, isArrangement, type Dependence, type Position } from './position-dependence.ts'
+
+/** Bytes of f32. */
+const largestTable = 64 * 2 ** 20
+
+/** The largest value of an affine under bounds and the entry's limits. */
+function upper(value: Affine, bounds: Bounds, graph: Graph): number {
+  const limits = (graph.limits ?? []).flatMap(({ left, right }) => {
+    const rest = subtract(value, left)
+    return isConstant(rest) ? [right + rest.const] : []
+  })
+  return Math.min(range(value, bounds).max, ...limits)
+}
+
+/** Repeats smaller values: no operand, seen through broadcasts, is as large as the result. */
+function isRepetition(node: Node): boolean {
+  if (isArrangement(node)) return true
+  if (node.op === 'dot') return false
+  const size = (each: Node): string => each.type.dims.map((dim) => (isConstant(dim) ? dim.const : '?')).join()
+  const bare = (each: Node): Node => (each.op === 'broadcast' ? bare(each.operands[0]!) : each)
+  return node.operands.length > 1 && node.operands.every((operand) => size(bare(operand)) !== size(node))
+}
+
+interface Rows {
+  /** Smallest v, and how many. */
+  readonly from: number
+  readonly count: number
+  /** Axis of v in the value; undefined if it has none. */
+  readonly axis: number | undefined
+}
+
+function evaluator(node: Node, graph: Graph): (binding: Binding) => Float64Array {
+  const reference = createReference([{ ...graph, results: [node], states: new Map() }], {
+    weight: () => { throw new Error('internal: tabulate: a table needs a weight') },
+  })
+  return (binding) => reference.run(graph.entry, binding, {}).results[0]!.data
+}
+
+/** Values of `node` for v = from ..+ count, with v's axis in place (or in front). */
+function rowsOf(node: Node, position: Position, rows: Rows, graph: Graph, bounds: Bounds): Float64Array | undefined {
+  const run = evaluator(node, graph)
+  const lowest: Record<string, number> = Object.fromEntries([...bounds].map(([name, { min }]) => [name, min]))
+  const size = position.axis === undefined ? constant(1) : node.type.dims[position.axis]!
+  if (!isConstant(size)) {
+    // One run in which the axis is as long as the table.
+    for (const [name, factor] of size.terms) {
+      if (factor !== 1) continue
+      const binding = { ...lowest, [name]: lowest[name]! + rows.count - evaluate(size, lowest) }
+      if (evaluate(position.start, binding) === rows.from) return run(binding)
+    }
+    return undefined
+  }
+  // The axis has a fixed length: one run per row, v moved by one symbol.
+  const mover = position.start.terms.find(([, factor]) => Math.abs(factor) === 1)
+  if (!mover || size.const !== 1) return undefined
+  const [name, factor] = mover
+  const base = evaluate(position.start, { ...lowest, [name]: 0 })
+  const dims = node.type.dims.map((dim) => dim.const)
+  const inner = rows.axis === undefined ? elements(dims) : elements(dims.slice(rows.axis + 1))
+  const outer = rows.axis === undefined ? 1 : elements(dims.slice(0, rows.axis))
+  const table = new Float64Array(outer * rows.count * inner)
+  for (let row = 0; row < rows.count; row++) {
+    const data = run({ ...lowest, [name]: (rows.from + row - base) * factor })
+    for (let o = 0; o < outer; o++) table.set(data.subarray(o * inner, (o + 1) * inner), (o * rows.count + row) * inner)
+  }
+  return table
+}
+
+function replacement(node: Node, found: Dependence, rewrite: Rewrite, bounds: Bounds): Node | undefined {
+  const { graph, factory } = rewrite
+  const { dtype } = node.type
+  if (!found.on) {
+    const dims = node.type.dims.map((dim) => dim.const)
+    return elements(dims) * 4 > largestTable ? undefined : factory.constant(dtype, dims, evaluator(node, graph)({}))
+  }
+  const { start } = found.on
+  // Without an axis of its own, v takes an axis of length 1, so that one token and many read the same table.
+  const single = node.type.dims.findIndex((dim) => isConstant(dim) && dim.const === 1)
+  const axis = found.on.axis ?? (single < 0 ? undefined : single)
+  const size = axis === undefined ? constant(1) : node.type.dims[axis]!
+  const from = range(start, bounds).min
+  const count = upper(add(start, size), bounds, graph) - from
+  const dims = node.type.dims.map((dim, i) => (i === axis ? count : dim.const))
+  if (axis === undefined) dims.unshift(count)
+  if (count < 1 || elements(dims) * 4 > largestTable) return undefined
+  const data = rowsOf(node, { start, axis }, { from, count, axis }, graph, bounds)
+  if (!data) return undefined
+  const table = factory.constant(dtype, dims, data)
+  const offset = subtract(start, constant(from))
+  return axis === undefined ? factory.make('pick', [table], { axis: 0, at: offset }) : factory.make('slice', [table], { axis, start: offset, size })
+}
+
+/** The graph with tables. */
+export function tabulate(graph: Graph): Graph {
+  const find = dependenceFinder()
+  const bounds: Bounds = new Map(graph.symbols.map(({ name, min, max }) => [name, { min, max }]))
+  const fits = (node: Node, found: Dependence): boolean =>
+    node.type.dims.every((dim, axis) => isConstant(dim) || axis === found.on?.axis)
+  return rewriteGraph(graph, (node, rewrite) => {
+    if (is(node, 'literal') || is(node, 'constant')) return undefined
+    const found = find(node)
+    if (!found?.heavy || !fits(node, found) || isRepetition(node)) return undefined
+    const made = replacement(node, found, rewrite, bounds)
+    if (made && !sameType(made.type, node.type)) {
+      throw new Error('internal: tabulate: the table has another shape than the value')
+    }
+    return made
+  })
+}
