@@ -8,26 +8,27 @@ import type { Diagnostic } from '../../dsl/diagnostics.ts'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 
-const fromDisk: ReadSource = (path) => {
+/** Reads a file of the project as the command line does. */
+export const readProject: ReadSource = (path) => {
   const file = path.startsWith('std/') ? `${root}dsl/${path}` : root + path
   return existsSync(file) ? readFileSync(file, 'utf8') : undefined
 }
 
 /** A model of `models/`; throws with its messages if it has any. */
 export function load(name: string): CheckedModel {
-  const { model, diagnostics } = loadModel(`models/${name}.dsl`, fromDisk)
+  const { model, diagnostics } = loadModel(`models/${name}.dsl`, readProject)
   if (!model || diagnostics.length > 0) throw new Error(`${name}: ${summary(diagnostics).join('; ')}`)
   return model
 }
 
 /** The messages for a program given as text; the models of the project can be imported. */
 export function check(text: string): readonly Diagnostic[] {
-  return loadModel('test.dsl', (path) => (path === 'test.dsl' ? text : fromDisk(path))).diagnostics
+  return loadModel('test.dsl', (path) => (path === 'test.dsl' ? text : readProject(path))).diagnostics
 }
 
 /** A program given as text that must check without messages. */
 export function program(text: string): CheckedModel {
-  const { model, diagnostics } = loadModel('test.dsl', (path) => (path === 'test.dsl' ? text : fromDisk(path)))
+  const { model, diagnostics } = loadModel('test.dsl', (path) => (path === 'test.dsl' ? text : readProject(path)))
   if (!model || diagnostics.length > 0) throw new Error(summary(diagnostics).join('; '))
   return model
 }
