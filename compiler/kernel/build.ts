@@ -12,6 +12,7 @@ import { childrenOf, constExpr, indexExpr, mapExpr, positionOf, rebuildIndex } f
 import { addIndex, axesOfIndex, divIndex, indexAxis, indexOfAffine, scaleIndex, walkIndex } from './index-map.ts'
 import { blockSize } from '../ops/quantise.ts'
 import { type Draft, Lowering, quotient } from './lower.ts'
+import { regroupOperands } from './regroup.ts'
 import { nameSharedValues } from './share.ts'
 import type { AxisId, Definition, Expr, Index, Kernel, Operand, OperandSource, Output, ScalarFn } from './types.ts'
 
@@ -240,7 +241,7 @@ export function buildKernel(name: string, roots: readonly Root[], context: Kerne
   const d = draftKernel(roots, context)
   const reduces = reachableDrafts(d.lowering.drafts, valuesOf(d)).length > 0
   const shared = d.select || !reduces ? { drafts: d.lowering.drafts, outputs: d.outputs } : nameSharedValues(d)
-  return number(name, { ...d, outputs: shared.outputs }, shared.drafts)
+  return regroupOperands(number(name, { ...d, outputs: shared.outputs }, shared.drafts), context.symbols)
 }
 
 /** Gives definitions, operands and axes their final numbers and order. */

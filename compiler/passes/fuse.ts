@@ -4,8 +4,9 @@
 // same size); shared work that costs something; reductions that nest deeper than attention does. Names of library ops play
 // no part: a renamed attention fuses the same.
 
-import { draftKernel, reachableDrafts, type Place } from '../kernel/build.ts'
+import { draftKernel, reachableDrafts, type DraftKernel, type Place } from '../kernel/build.ts'
 import { expensive } from '../kernel/expression.ts'
+import { linearParts } from '../kernel/index-map.ts'
 import type { ScalarFn } from '../kernel/types.ts'
 import { range, type Bounds } from '../../dsl/affine.ts'
 import { reachable, rootsOf } from '../graph/nodes.ts'
@@ -62,6 +63,7 @@ class Fuser {
       this.cutSideReductions()
       this.materialiseShared()
       this.cutDeepNests()
+      this.cutShortBlocks()
     }
     return { roots: this.roots, anchors: this.anchors }
   }
@@ -208,16 +210,32 @@ class Fuser {
     }
   }
 
+  /** The kernel of a root as it would be now. */
+  draftOf(root: Node, format: string): DraftKernel {
+    const place = (node: Node): Place => ({ source: { kind: 'value', id: `n${node.id}` }, dims: node.type.dims, dtype: node.type.dtype, format: 'f32' })
+    return draftKernel([{ node: root, target: { ...place(root), source: { kind: 'value', id: 'root' }, format } }], {
+      symbols: this.symbols,
+      placeOf: (node) => (this.roots.has(node) || isLeaf(node) ? place(node) : undefined),
+    })
+  }
+
+  /** A kernel writes whole blocks of 8-bit activations: its innermost axis must run through them, else the row is made first. */
+  cutShortBlocks(): void {
+    for (const root of [...this.roots]) {
+      if (!isByteBlocks(root, this.users, this.owner) || this.roots.has(root.operands[0]!)) continue
+      const { outputs, lowering } = this.draftOf(root, 'a8')
+      const row = linearParts(outputs[0]!.index.at(-1)!, lowering.scope).terms
+      const inner = row.find(({ factor }) => factor === 1)?.atom
+      const whole = inner?.kind === 'axis' && lowering.extents.get(inner.axis)!.const % blockSize === 0 && outputs.length === 1
+      if (!whole) this.add(root.operands[0]!)
+    }
+  }
+
   /** Attention reduces over positions what was reduced over features; anything deeper, or a dot done twice, gets memory. */
   cutDeepNests(): void {
     for (const root of [...this.roots]) {
       if (root.op === 'loop' || root.op === 'topk' || !this.computedBy(root).some(isReduction)) continue
-      const place = (node: Node): Place => ({ source: { kind: 'value', id: `n${node.id}` }, dims: node.type.dims, dtype: node.type.dtype, format: 'f32' })
-      const format = isByteBlocks(root, this.users, this.owner) ? 'a8' : 'f32'
-      const draft = draftKernel([{ node: root, target: { ...place(root), source: { kind: 'value', id: 'root' }, format } }], {
-        symbols: this.symbols,
-        placeOf: (node) => (this.roots.has(node) || isLeaf(node) ? place(node) : undefined),
-      })
+      const draft = this.draftOf(root, isByteBlocks(root, this.users, this.owner) ? 'a8' : 'f32')
       const { drafts } = draft.lowering
       const order = reachableDrafts(drafts, draft.outputs.map((output) => output.value))
       const depth = new Map<number, number>()
@@ -271,8 +289,14 @@ export function isByteBlocks(node: Node, users: Users, owner: Owner): boolean {
   if (!is(node, 'quantise') || owner.results.includes(node)) return false
   const last = node.type.dims.length - 1
   const length = node.type.dims[last]!
-  return length.terms.length === 0 && length.const % blockSize === 0 && users.get(node)!.every((user) =>
-    is(user, 'dot') && activationOf(user) === node && user.attributes.contract.some((pair) => pair[user.operands[0] === node ? 0 : 1] === last))
+  /** Dots over the axes of `view` from `from` on, which are the quantised row. */
+  const contracted = (view: Node, from: number): boolean => users.get(view)!.every((user) => {
+    if (is(user, 'split') && view === node && user.attributes.axis === last) return contracted(user, last)
+    if (!is(user, 'dot') || activationOf(user) !== view) return false
+    const axes = user.attributes.contract.map((pair) => pair[user.operands[0] === view ? 0 : 1])
+    return view.type.dims.every((_, axis) => axis < from || axes.includes(axis))
+  })
+  return length.terms.length === 0 && length.const % blockSize === 0 && contracted(node, last)
 }
 
 /** Chooses the roots of a graph or a loop body. */
