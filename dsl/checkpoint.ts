@@ -17,17 +17,27 @@ import { known, whole } from './sizes.ts'
 export type CheckpointAnswer = ReturnType<SpecialisedModel['checkpoint']>
 type BindRule = Extract<Rule, { kind: 'bind' }>
 
-interface Bound { readonly binding: WeightBinding; readonly rule: FlatRule }
+interface Bound {
+  readonly binding: WeightBinding
+  readonly rule: FlatRule
+}
 
 /** The table of a format, or what is wrong with it. */
 export function checkpointTable(
-  model: FlatBlock, root: Instance, home: Home, weights: readonly WeightInfo[], format: string, arch?: string,
+  model: FlatBlock,
+  root: Instance,
+  home: Home,
+  weights: readonly WeightInfo[],
+  format: string,
+  arch?: string,
 ): CheckpointAnswer {
   const report = new Report()
   const table = model.tables.get(formatKey(format, arch))
   if (!table) {
     const there = [...model.tables.keys()].join(', ') || 'none'
-    report.add('L504', `${model.name} has no table for ${formatKey(format, arch)}`, [{ span: model.declared.tree.name.span }], { help: `there is ${there}` })
+    report.add('L504', `${model.name} has no table for ${formatKey(format, arch)}`, [{ span: model.declared.tree.name.span }], {
+      help: `there is ${there}`,
+    })
     return { diagnostics: report.diagnostics }
   }
   const byPath = new Map(weights.map((w) => [w.path, w]))
@@ -54,7 +64,7 @@ export function checkpointTable(
       }
       for (const path of targets) owner.set(path, { binding, rule })
     }
-    if (!matched && rule.own && !isConditional(rule.tree, model)) {
+    if (!matched && rule.own && !rule.tree.when && !rule.tree.targets.every((target) => isDeclared(target, root))) {
       const help = suggestPath(rule.tree.targets[0], byPath)
       report.add('L503', 'this rule fits no weight of the model', [{ span: rule.tree.span }], help ? { help } : {})
     }
@@ -62,35 +72,37 @@ export function checkpointTable(
   const missing = weights.filter((w) => w.tied === undefined && !owner.has(w.path))
   for (const weight of missing.slice(0, 3)) {
     const more = missing.length > 3 ? { notes: [`${missing.length} weights have no rule`] } : {}
-    report.add('L501', `\`${weight.path}\` has no rule in ${formatKey(format, arch)}`, [{ span: weight.span }],
-      { ...more, help: `${weight.path.replace(/\[\d+\]/g, '[i]')} <- "…"` })
+    report.add('L501', `\`${weight.path}\` has no rule in ${formatKey(format, arch)}`, [{ span: weight.span }], {
+      ...more,
+      help: `${weight.path.replace(/\[\d+\]/g, '[i]')} <- "…"`,
+    })
   }
   const bindings = [...new Set([...owner.values()].map((o) => o.binding))]
   // A rule that shares one stored tensor among several weights cannot lose only some of them to a later rule.
   for (const { binding, rule } of owner.values()) {
     const lost = binding.targets.find((path) => owner.get(path)?.binding !== binding)
-    if (lost !== undefined) report.add('L506', `\`${lost}\` has another rule, but the others of this one do not`, [{ span: rule.tree.span }])
+    if (lost !== undefined)
+      report.add('L506', `\`${lost}\` has another rule, but the others of this one do not`, [{ span: rule.tree.span }])
   }
   if (report.hasErrors) return { diagnostics: report.diagnostics }
   return { table: { format, ...(arch === undefined ? {} : { arch }), bindings, ignored }, diagnostics: report.diagnostics }
 }
 
-// A rule for `weight … when c` or a tied weight may find nothing to do.
-function isConditional(rule: BindRule, model: FlatBlock): boolean {
-  if (rule.when) return true
-  return rule.targets.some((target) => {
-    const steps = target.steps.map((s) => s.name.text)
-    const member = steps.length === 1 ? model.members.get(steps[0] as string) : undefined
-    return (member?.kind === 'weight' && member.tree.when !== undefined) || steps.length > 1
-  }) && couldExist(rule.targets, model)
-}
-
-// Whether the path exists when every `when` holds: a mistyped name does not.
-function couldExist(targets: readonly WeightPath[], model: FlatBlock): boolean {
-  const [target] = targets
-  const first = target?.steps[0]?.name.text
-  const member = first === undefined ? undefined : model.members.get(first)
-  return member?.kind === 'weight' ? member.tree.when !== undefined : false
+// Whether the path is declared, though a `when` may leave it out of this model: then its rule may find nothing to do.
+function isDeclared({ steps }: WeightPath, root: Instance): boolean {
+  let open = [root]
+  for (const [i, { name }] of steps.entries()) {
+    const members = open.map((instance) => instance.block.members.get(name.text))
+    if (i === steps.length - 1) return members.some((m) => m?.kind === 'weight')
+    if (!members.some((m) => m?.kind === 'part')) return false
+    open = open.flatMap((instance) => {
+      const slot = slotOf(instance, name.text)
+      return slot?.kind === 'many' ? slot.instances : slot ? [slot.instance] : []
+    })
+    // An absent part may have held it.
+    if (open.length === 0) return true
+  }
+  return false
 }
 
 /** All values of the index variables of a rule: `layers[i]` runs over the parts there are. */
@@ -137,7 +149,13 @@ export function alternatives(pattern: string): string[] {
 const fill = (pattern: string, indices: ReadonlyMap<string, number>): string =>
   pattern.replace(/\{(\w+)\}/g, (hole, name: string) => (indices.has(name) ? String(indices.get(name)) : hole))
 
-function bindingOf(rule: BindRule, targets: readonly string[], indices: ReadonlyMap<string, number>, frame: Frame, report: Report): WeightBinding | undefined {
+function bindingOf(
+  rule: BindRule,
+  targets: readonly string[],
+  indices: ReadonlyMap<string, number>,
+  frame: Frame,
+  report: Report,
+): WeightBinding | undefined {
   const { source } = rule
   const steps: BindingStep[] = []
   for (const tree of rule.steps) {
@@ -145,7 +163,9 @@ function bindingOf(rule: BindRule, targets: readonly string[], indices: Readonly
     if (!step) return undefined
     steps.push(step)
   }
-  const named = (pattern: string, at: ReadonlyMap<string, number>): { alternatives: string[] } => ({ alternatives: alternatives(fill(pattern, at)) })
+  const named = (pattern: string, at: ReadonlyMap<string, number>): { alternatives: string[] } => ({
+    alternatives: alternatives(fill(pattern, at)),
+  })
   if (source.kind === 'name') return { targets, sources: [named(source.pattern, indices)], stacked: false, steps }
   const count = evaluate(source.count, frame)
   const number = count.kind === 'size' ? known(count.size) : undefined
@@ -160,20 +180,32 @@ function bindingOf(rule: BindRule, targets: readonly string[], indices: Readonly
 const layouts = ['adjacent', 'half'] as const
 type Layout = (typeof layouts)[number]
 
-function stepOf(tree: RuleStep, targets: number, indices: ReadonlyMap<string, number>, frame: Frame, report: Report): BindingStep | undefined {
+function stepOf(
+  tree: RuleStep,
+  targets: number,
+  indices: ReadonlyMap<string, number>,
+  frame: Frame,
+  report: Report,
+): BindingStep | undefined {
   const positional = tree.args.filter((a) => a.kind === 'positional').map((a) => constantOf(evaluate(a.value, frame)))
-  const named = new Map(tree.args.flatMap((a) => (a.kind === 'named' ? [[a.name.text, constantOf(evaluate(a.value, frame))] as const] : [])))
+  const named = new Map(
+    tree.args.flatMap((a) => (a.kind === 'named' ? [[a.name.text, constantOf(evaluate(a.value, frame))] as const] : [])),
+  )
   const wrong = (message: string): undefined => report.add('L507', message, [{ span: tree.span }]) as undefined
   const [first] = positional
   switch (tree.name.text) {
-    case 'transpose': return { op: 'transpose' }
-    case 'cast': return { op: 'cast' }
-    case 'add': case 'scale':
+    case 'transpose':
+      return { op: 'transpose' }
+    case 'cast':
+      return { op: 'cast' }
+    case 'add':
+    case 'scale':
       return typeof first === 'number' ? { op: tree.name.text, value: first } : wrong(`\`${tree.name.text}\` wants a number`)
     case 'rope_rows': {
       const from = named.get('from') as Layout
       const to = named.get('to') as Layout
-      if (typeof first !== 'number' || !layouts.includes(from) || !layouts.includes(to)) return wrong('write  rope_rows(heads, from: "adjacent", to: "half")')
+      if (typeof first !== 'number' || !layouts.includes(from) || !layouts.includes(to))
+        return wrong('write  rope_rows(heads, from: "adjacent", to: "half")')
       return { op: 'rope_rows', heads: first, from, to }
     }
     case 'chunk': {
@@ -181,7 +213,8 @@ function stepOf(tree: RuleStep, targets: number, indices: ReadonlyMap<string, nu
       if (first !== undefined && first !== targets) return wrong(`${targets} weights stand on the left, but the tensor is cut in ${first}`)
       return { op: 'chunk', ...(typeof first === 'number' ? { count: first } : {}), ...(typeof groups === 'number' ? { groups } : {}) }
     }
-    case 'join': return { op: 'join', names: positional.filter((p) => typeof p === 'string').map((p) => fill(p, indices)) }
+    case 'join':
+      return { op: 'join', names: positional.filter((p) => typeof p === 'string').map((p) => fill(p, indices)) }
     default: {
       const help = didYouMean(tree.name.text, ['transpose', 'join', 'rope_rows', 'add', 'scale', 'cast', 'chunk'])
       report.add('L507', `there is no step \`${tree.name.text}\``, [{ span: tree.name.span }], help ? { help } : {})

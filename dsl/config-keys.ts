@@ -14,22 +14,60 @@ type Values = Readonly<Record<string, unknown>>
 type Neutral = (value: unknown, all: Values) => boolean
 
 const never: Neutral = () => false
-const is = (...neutral: unknown[]): Neutral => (value) => neutral.includes(typeof value === 'bigint' ? Number(value) : value)
+const is =
+  (...neutral: unknown[]): Neutral =>
+  (value) =>
+    neutral.includes(typeof value === 'bigint' ? Number(value) : value)
 const off = is(false, 0)
 const one = is(1)
-const all = (word: string): Neutral => (value) => Array.isArray(value) && value.every((item) => item === word)
+const all =
+  (word: string): Neutral =>
+  (value) =>
+    Array.isArray(value) && value.every((item) => item === word)
 
 // `scale_attn_weights` and `tie_word_embeddings` are neutral when true: a model without the field always does it.
 const hf: readonly (readonly [string, Neutral])[] = [
   ...['hidden_act', 'hidden_activation', 'activation_function', 'activation', 'afn'].map((key) => [key, never] as const),
-  ...['attention_bias', 'mlp_bias', 'qkv_bias', 'use_bias', 'bias', 'lm_head_bias', 'use_qk_norm', 'qk_norm', 'qk_layernorm', 'alibi',
-    'multi_query', 'parallel_attn', 'new_decoder_architecture', 'scale_attn_by_inverse_layer_idx', 'add_cross_attention', 'is_decoder',
-    'normalize_before', 'normalize_embedding', 'add_final_layer_norm', 'use_bidirectional_attention', 'use_sliding_window',
-    'attn_logit_softcapping', 'final_logit_softcapping', 'kv_lora_rank', 'q_lora_rank'].map((key) => [key, off] as const),
-  ...['embedding_multiplier', 'residual_multiplier', 'logits_scaling', 'logit_scale', 'partial_rotary_factor', 'rotary_pct',
-    'rope_parameters.partial_rotary_factor'].map((key) => [key, one] as const),
+  ...[
+    'attention_bias',
+    'mlp_bias',
+    'qkv_bias',
+    'use_bias',
+    'bias',
+    'lm_head_bias',
+    'use_qk_norm',
+    'qk_norm',
+    'qk_layernorm',
+    'alibi',
+    'multi_query',
+    'parallel_attn',
+    'new_decoder_architecture',
+    'scale_attn_by_inverse_layer_idx',
+    'add_cross_attention',
+    'is_decoder',
+    'normalize_before',
+    'normalize_embedding',
+    'add_final_layer_norm',
+    'use_bidirectional_attention',
+    'use_sliding_window',
+    'attn_logit_softcapping',
+    'final_logit_softcapping',
+    'kv_lora_rank',
+    'q_lora_rank',
+  ].map((key) => [key, off] as const),
+  ...[
+    'embedding_multiplier',
+    'residual_multiplier',
+    'logits_scaling',
+    'logit_scale',
+    'partial_rotary_factor',
+    'rotary_pct',
+    'rope_parameters.partial_rotary_factor',
+  ].map((key) => [key, one] as const),
   ...['num_local_experts', 'num_experts', 'n_routed_experts'].map((key) => [key, is(0, 1)] as const),
-  ...['scale_attn_weights', 'tie_word_embeddings', 'share_encoder_decoder_embeddings', 'static_position_embeddings'].map((key) => [key, is(true)] as const),
+  ...['scale_attn_weights', 'tie_word_embeddings', 'share_encoder_decoder_embeddings', 'static_position_embeddings'].map(
+    (key) => [key, is(true)] as const,
+  ),
   ...['attention_multiplier', 'query_pre_attn_scalar', 'clip_qkv', 'quantization_config'].map((key) => [key, never] as const),
   ['sliding_window', (value, values) => value === 0 || values.use_sliding_window === false],
   ['layer_types', all('full_attention')],
@@ -94,8 +132,10 @@ export function checkConfigKeys(home: Home, table: FlatTable | undefined, given:
 
   function ignored(key: string, value: unknown, places: { span: Span; text?: string }[]): void {
     const shown = JSON.stringify(value, (_, v) => (typeof v === 'bigint' ? Number(v) : v))
-    report.add('L505', `${given?.file} says \`${key}: ${shown}\`, which this model ignores`, places,
-      { help: `read it with  @${given?.kind}("${key}")  or write  expect "${key}" = ${shown}`, about: key })
+    report.add('L505', `${given?.file} says \`${key}: ${shown}\`, which this model ignores`, places, {
+      help: `read it with  @${given?.kind}("${key}")  or write  expect "${key}" = ${shown}`,
+      about: key,
+    })
   }
 }
 

@@ -41,7 +41,11 @@ export interface ConfigSources {
 
 /** The config with numbers. Mistakes are reported as fields are asked for; `readAll` asks for every one and checks requirements. */
 export function numberedHome(
-  config: FlatConfig | undefined, sources: ConfigSources, flat: Flat, replacements: readonly Replacement[], report: Report,
+  config: FlatConfig | undefined,
+  sources: ConfigSources,
+  flat: Flat,
+  replacements: readonly Replacement[],
+  report: Report,
 ): Home & { readAll(): Record<string, ConfigValue> } {
   const values = new Map<string, Value>()
   const open: string[] = []
@@ -67,10 +71,17 @@ export function numberedHome(
     const given = givenValue(field, sources, report)
     if (given) return given
     const binding = sources.preset?.tree.bindings.find((b) => b.name.text === field.name)
-    const text = binding && sources.preset ? { expr: binding.value, module: sources.preset.module } : field.default ? { expr: field.default, module: field.module } : undefined
+    const text =
+      binding && sources.preset
+        ? { expr: binding.value, module: sources.preset.module }
+        : field.default
+          ? { expr: field.default, module: field.module }
+          : undefined
     if (!text) {
       if (field.type.optional) return none
-      report.add('L405', `\`${field.name}\` has no value`, [{ span: field.span }], { help: `give it by a preset, --config or --set ${field.name}=…` })
+      report.add('L405', `\`${field.name}\` has no value`, [{ span: field.span }], {
+        help: `give it by a preset, --config or --set ${field.name}=…`,
+      })
       return unknown
     }
     const raw = evaluate(text.expr, configFrame(home, text.module))
@@ -81,7 +92,11 @@ export function numberedHome(
       return unknown
     }
     const fitted = fit(field.type, raw)
-    if (!fitted) report.add('L402', `\`${field.name}\` is \`${showType(field.type)}\`, not ${describe(raw)}`, [{ span: text.expr.span }, { span: field.span, text: 'declared here' }])
+    if (!fitted)
+      report.add('L402', `\`${field.name}\` is \`${showType(field.type)}\`, not ${describe(raw)}`, [
+        { span: text.expr.span },
+        { span: field.span, text: 'declared here' },
+      ])
     return fitted ? checkedLength(field, fitted) : unknown
   }
   const checkedLength = (field: FlatField, list: Value): Value => {
@@ -114,12 +129,21 @@ function checkNames(config: FlatConfig | undefined, sources: ConfigSources, repo
   for (const binding of sources.preset?.tree.bindings ?? []) {
     if (names.includes(binding.name.text)) continue
     const help = didYouMean(binding.name.text, names)
-    report.add('L201', `${config?.name ?? 'the model'} has no field \`${binding.name.text}\``, [{ span: binding.name.span }], help ? { help } : {})
+    report.add(
+      'L201',
+      `${config?.name ?? 'the model'} has no field \`${binding.name.text}\``,
+      [{ span: binding.name.span }],
+      help ? { help } : {},
+    )
   }
   for (const name of Object.keys(sources.numbers.set ?? {})) {
     if (names.includes(name)) continue
-    report.add('L406', `--set ${name}: ${config?.name ?? 'the model'} has no such field`, config ? [{ span: config.declared.tree.name.span }] : [],
-      { help: didYouMean(name, names) ?? `it has ${names.join(', ')}` })
+    report.add(
+      'L406',
+      `--set ${name}: ${config?.name ?? 'the model'} has no such field`,
+      config ? [{ span: config.declared.tree.name.span }] : [],
+      { help: didYouMean(name, names) ?? `it has ${names.join(', ')}` },
+    )
   }
 }
 
@@ -136,7 +160,12 @@ function givenValue(field: FlatField, sources: ConfigSources, report: Report): V
         if (field.type.optional) return none
         continue
       }
-      return typed(field, raw, `${config.file} says ${key} = ${JSON.stringify(raw, (_, v) => (typeof v === 'bigint' ? Number(v) : v))}`, report)
+      return typed(
+        field,
+        raw,
+        `${config.file} says ${key} = ${JSON.stringify(raw, (_, v) => (typeof v === 'bigint' ? Number(v) : v))}`,
+        report,
+      )
     }
   }
   const path = sources.tied.get(field.name)
@@ -197,7 +226,11 @@ function typed(field: FlatField, raw: unknown, said: string, report: Report): Va
 
 /** A JSON or GGUF value as a value of the type; undefined if it does not fit. */
 function fromPlain(type: TypeExpr, raw: unknown): Value | undefined {
-  const list = Array.isArray(raw) ? raw : ArrayBuffer.isView(raw) && !(raw instanceof DataView) ? [...(raw as unknown as Iterable<unknown>)] : undefined
+  const list = Array.isArray(raw)
+    ? raw
+    : ArrayBuffer.isView(raw) && !(raw instanceof DataView)
+      ? [...(raw as unknown as Iterable<unknown>)]
+      : undefined
   if (type.axes) {
     const { axes: _, ...element } = type
     const items = list?.map((item) => fromPlain(element, item))
@@ -217,9 +250,15 @@ export const showType = (type: TypeExpr): string => type.span.source.text.slice(
 /** A compile-time value as plain data. */
 export function plain(value: Value): ConfigValue {
   switch (value.kind) {
-    case 'size': return known(value.size) ?? null
-    case 'float': case 'bool': case 'text': return value.value ?? null
-    case 'list': return value.items?.map(plain) ?? null
-    default: return null
+    case 'size':
+      return known(value.size) ?? null
+    case 'float':
+    case 'bool':
+    case 'text':
+      return value.value ?? null
+    case 'list':
+      return value.items?.map(plain) ?? null
+    default:
+      return null
   }
 }

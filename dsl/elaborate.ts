@@ -31,15 +31,38 @@ export interface Described {
   readonly fixed: ReadonlyMap<string, Size>
 }
 
-interface Open { readonly name: string; readonly kind: 'size' | 'index' }
+interface Open {
+  readonly name: string
+  readonly kind: 'size' | 'index'
+}
 
 /** What a listener is when nobody listens: bodies still run, so that they are checked. */
 export const silentSink: Sink<unknown> = {
   type: () => ({ dtype: 'f32', dims: [] }),
-  literal: nil, size: nil, iota: nil, unary: nil, binary: nil, where: nil, cast: nil, broadcast: nil, reduce: nil, dot: nil, split: nil,
-  merge: nil, transpose: nil, slice: nil, pick: nil, concat: nil, pad: nil, gather: nil, argument: nil, weight: nil, readState: nil,
+  literal: nil,
+  size: nil,
+  iota: nil,
+  unary: nil,
+  binary: nil,
+  where: nil,
+  cast: nil,
+  broadcast: nil,
+  reduce: nil,
+  dot: nil,
+  split: nil,
+  merge: nil,
+  transpose: nil,
+  slice: nil,
+  pick: nil,
+  concat: nil,
+  pad: nil,
+  gather: nil,
+  argument: nil,
+  weight: nil,
+  readState: nil,
   topk: () => ({ values: undefined, indices: undefined }),
-  storeState: nil, scatterState: nil,
+  storeState: nil,
+  scatterState: nil,
   composite: (_name, _attributes, operands, body) => body(operands),
   loop: (spec) => {
     let carried = spec.carried
@@ -75,7 +98,11 @@ export function describeEntry(entry: FlatEntry, context: Context): Described | u
 }
 
 /** Walks a described entry and tells `sink` every primitive. */
-export function elaborateEntry<V>(entry: Described, context: Context, sink: Sink<V>): { results: readonly V[]; diagnostics: readonly Diagnostic[] } {
+export function elaborateEntry<V>(
+  entry: Described,
+  context: Context,
+  sink: Sink<V>,
+): { results: readonly V[]; diagnostics: readonly Diagnostic[] } {
   const bounds = new Map(entry.info.symbols.map(({ name, min, max }) => [name, { min, max }]))
   const walk: Walk = { report: context.report, sink: sink as Sink<unknown>, real: context.real, bounds, limits: new Map() }
   const walked = walkEntry(entry.body, entry.fixed, context, walk)
@@ -119,7 +146,10 @@ function openSymbols(body: FlatEntry, fixed: ReadonlyMap<string, Size>, context:
     }
   }
   for (const name of fixed.keys()) {
-    if (!open.delete(name)) context.report.add('L201', `\`${body.name}\` has no free size or index \`${name}\``, [{ span: body.tree.name.span }], { help: `it has ${[...open.keys()].join(', ')}` })
+    if (!open.delete(name))
+      context.report.add('L201', `\`${body.name}\` has no free size or index \`${name}\``, [{ span: body.tree.name.span }], {
+        help: `it has ${[...open.keys()].join(', ')}`,
+      })
   }
   return [...open.values()]
 }
@@ -130,7 +160,9 @@ function declaredRanges(open: readonly Open[], context: Context): Map<string, { 
   const ranges = new Map<string, { min: number; max: number }>()
   for (const { name, kind } of open) {
     const declared = block.ranges.get(name)
-    const [from, to] = declared ? [declared.tree.from, declared.tree.to].map((e) => numberOf(evaluate(e, configFrame(home, declared.module)))) : []
+    const [from, to] = declared
+      ? [declared.tree.from, declared.tree.to].map((e) => numberOf(evaluate(e, configFrame(home, declared.module))))
+      : []
     const most = Math.min(to ?? Infinity, context.maximum[name] ?? Infinity)
     ranges.set(name, { min: from ?? (kind === 'size' ? 1 : 0), max: most })
   }
@@ -144,7 +176,11 @@ const unboundedSize = 4096
 const unboundedIndex = 2 ** 30
 
 function boundSymbols(
-  open: readonly Open[], bounds: ReadonlyMap<string, { min: number; max: number }>, limits: readonly Limit[], context: Context, entry: FlatEntry,
+  open: readonly Open[],
+  bounds: ReadonlyMap<string, { min: number; max: number }>,
+  limits: readonly Limit[],
+  context: Context,
+  entry: FlatEntry,
 ): EntrySymbol[] {
   return open.map(({ name, kind }) => {
     const own = bounds.get(name) as { min: number; max: number }
@@ -158,11 +194,15 @@ function boundSymbols(
     }
     if (max === Infinity) {
       max = kind === 'size' ? unboundedSize : unboundedIndex
-      context.report.add('L250', `nothing bounds \`${name}\` in \`${entry.name}\`; ${max} is taken`, [{ span: entry.tree.name.span }],
-        { about: name, help: `write  runtime ${name}: ${own.min} ..= …  in the model` })
+      context.report.add('L250', `nothing bounds \`${name}\` in \`${entry.name}\`; ${max} is taken`, [{ span: entry.tree.name.span }], {
+        about: name,
+        help: `write  runtime ${name}: ${own.min} ..= …  in the model`,
+      })
     }
     if (max < own.min) {
-      context.report.add('L236', `\`${entry.name}\` can never run: \`${name}\` must be at least ${own.min} and at most ${max}`, [{ span: entry.tree.name.span }])
+      context.report.add('L236', `\`${entry.name}\` can never run: \`${name}\` must be at least ${own.min} and at most ${max}`, [
+        { span: entry.tree.name.span },
+      ])
     }
     return { name, kind, min: own.min, max }
   })
@@ -170,7 +210,11 @@ function boundSymbols(
 
 interface Walked {
   readonly arguments: EntryInfo['arguments']
-  readonly results: readonly { readonly type: EntryInfo['results'][number]['type']; readonly labels: readonly string[]; readonly node: unknown }[]
+  readonly results: readonly {
+    readonly type: EntryInfo['results'][number]['type']
+    readonly labels: readonly string[]
+    readonly node: unknown
+  }[]
 }
 
 function walkEntry(body: FlatEntry, fixed: ReadonlyMap<string, Size>, context: Context, walk: Walk): Walked | undefined {

@@ -37,7 +37,9 @@ export function loadModel(entryPath: string, read: ReadSource, options: { readon
   if (!chosen) {
     const names = models.map((d) => d.tree.name.text)
     if (options.model !== undefined) {
-      report.add('L201', `${entryPath} has no model \`${options.model}\``, [], { help: didYouMean(options.model, names) ?? `it has ${names.join(', ') || 'none'}` })
+      report.add('L201', `${entryPath} has no model \`${options.model}\``, [], {
+        help: didYouMean(options.model, names) ?? `it has ${names.join(', ') || 'none'}`,
+      })
     }
     return { diagnostics: diagnostics() }
   }

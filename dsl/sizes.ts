@@ -5,12 +5,20 @@
 
 import type { Affine } from './affine.ts'
 
-interface Rational { readonly num: number; readonly den: number }
+interface Rational {
+  readonly num: number
+  readonly den: number
+}
 
-interface Term { readonly atoms: readonly string[]; readonly by: Rational }
+interface Term {
+  readonly atoms: readonly string[]
+  readonly by: Rational
+}
 
 /** Σ by·Πatoms, sorted by key; the key of the constant term is ''. */
-export interface Size { readonly terms: readonly Term[] }
+export interface Size {
+  readonly terms: readonly Term[]
+}
 
 const gcd = (a: number, b: number): number => (b === 0 ? Math.abs(a) : gcd(b, a % b))
 
@@ -55,7 +63,10 @@ function multiplyTerms(x: Term, y: Term): Term {
 
 // (a÷b)·b → a, inside each monomial when b is one monomial, else only when a factor is exactly the quotient.
 function cancel(product: Size, left: Size, right: Size): Size {
-  for (const [q, other] of [[left, right], [right, left]] as const) {
+  for (const [q, other] of [
+    [left, right],
+    [right, left],
+  ] as const) {
     const only = q.terms.length === 1 ? q.terms[0] : undefined
     const known = only?.atoms.length === 1 ? quotients.get(only.atoms[0] as string) : undefined
     if (only && known && known.by.terms.length > 1 && sameSize(known.by, other)) {

@@ -31,7 +31,12 @@ export function specialise(model: FlatBlock, flat: Flat, numbers: Numbers): Retu
   if (numbers.preset !== undefined && !preset) {
     const near = suggest(numbers.preset, model.presets.keys())
     const list = [...model.presets.keys()].map((p) => `"${p}"`).join(', ') || 'none'
-    report.add('L404', `preset "${numbers.preset}" is not defined; there are ${list}`, [{ span: name.span }], near ? { help: `did you mean "${near}"?` } : {})
+    report.add(
+      'L404',
+      `preset "${numbers.preset}" is not defined; there are ${list}`,
+      [{ span: name.span }],
+      near ? { help: `did you mean "${near}"?` } : {},
+    )
     return { diagnostics: report.diagnostics }
   }
   const { module } = model.declared
@@ -59,7 +64,10 @@ export function specialise(model: FlatBlock, flat: Flat, numbers: Numbers): Retu
     name: model.name,
     module: module.name,
     ...(numbers.preset === undefined ? {} : { preset: numbers.preset }),
-    config, weights, states, real,
+    config,
+    weights,
+    states,
+    real,
     entries: entries.map((e) => e.info),
     parameters,
     checkpoint: (format, arch): CheckpointAnswer => checkpointTable(model, root, home, weights, format, arch),
@@ -110,7 +118,9 @@ function storage(root: Instance, real: Dtype): { weights: WeightInfo[]; states: 
       const dims = axes.map((axis) => {
         const size = known(axis.size)
         if (size === undefined || !Number.isInteger(size) || size < 0) {
-          walk.report.add('L206', `the size of \`${axis.label}\` in \`${member.name}\` must be a whole number known at compile time`, [{ span: member.tree.span }])
+          walk.report.add('L206', `the size of \`${axis.label}\` in \`${member.name}\` must be a whole number known at compile time`, [
+            { span: member.tree.span },
+          ])
         }
         return size ?? 0
       })

@@ -17,23 +17,37 @@ import { describe, isOptional, none, present, type Tensor, unknown, type Value }
 export function evaluate(expr: Expr, frame: Frame): Value {
   switch (expr.kind) {
     case 'number':
-      return expr.isInteger && Number.isSafeInteger(expr.value) ? { kind: 'size', size: whole(expr.value) } : { kind: 'float', value: expr.value }
-    case 'string': return { kind: 'text', value: expr.value }
-    case 'bool': return { kind: 'bool', value: expr.value }
-    case 'none': return none
-    case 'inf': return { kind: 'float', value: Infinity }
-    case 'name': return spanned(lookup(frame, expr.name, expr.span) ?? unknownName(frame, expr.name, expr.span), expr.span)
-    case 'unary': return expr.op === '-' ? negate(frame, usable(frame, expr.value), expr.span) : not(frame, usable(frame, expr.value), expr.span)
-    case 'binary': return binaryExpr(expr, frame)
-    case 'member': return member(expr, frame)
-    case 'call': return call(expr, frame)
-    case 'index': return indexInto(expr, frame)
-    case 'group': return fail(frame, 'L209', 'a group of axes can only stand in `split`, `merge` and `rename`', [{ span: expr.span }])
+      return expr.isInteger && Number.isSafeInteger(expr.value)
+        ? { kind: 'size', size: whole(expr.value) }
+        : { kind: 'float', value: expr.value }
+    case 'string':
+      return { kind: 'text', value: expr.value }
+    case 'bool':
+      return { kind: 'bool', value: expr.value }
+    case 'none':
+      return none
+    case 'inf':
+      return { kind: 'float', value: Infinity }
+    case 'name':
+      return spanned(lookup(frame, expr.name, expr.span) ?? unknownName(frame, expr.name, expr.span), expr.span)
+    case 'unary':
+      return expr.op === '-' ? negate(frame, usable(frame, expr.value), expr.span) : not(frame, usable(frame, expr.value), expr.span)
+    case 'binary':
+      return binaryExpr(expr, frame)
+    case 'member':
+      return member(expr, frame)
+    case 'call':
+      return call(expr, frame)
+    case 'index':
+      return indexInto(expr, frame)
+    case 'group':
+      return fail(frame, 'L209', 'a group of axes can only stand in `split`, `merge` and `rename`', [{ span: expr.span }])
     case 'list': {
       const items = expr.axes.map((axis) => (axis.kind === 'axis' ? evaluate(axis.size, frame) : unknown))
       return { kind: 'list', items }
     }
-    case 'if': return choose(expr, frame)
+    case 'if':
+      return choose(expr, frame)
   }
 }
 
@@ -67,7 +81,10 @@ function binaryExpr(expr: Extract<Expr, { kind: 'binary' }>, frame: Frame): Valu
   if (op === 'in') {
     const item = usable(frame, left)
     const list = usable(frame, right)
-    if (list.kind !== 'list') return list.kind === 'unknown' ? unknown : fail(frame, 'L206', '`in` wants a list on its right', [{ span: right.span, text: describe(list) }])
+    if (list.kind !== 'list')
+      return list.kind === 'unknown'
+        ? unknown
+        : fail(frame, 'L206', '`in` wants a list on its right', [{ span: right.span, text: describe(list) }])
     const same = list.items?.map((other) => sameConstant(item, other))
     return { kind: 'bool', value: same?.includes(true) ? true : same && !same.includes(undefined) ? false : undefined }
   }
@@ -96,9 +113,11 @@ export function truth(expr: Expr, frame: Frame): boolean | undefined {
   const value = usable(frame, expr)
   if (value.kind === 'bool') return value.value
   if (value.kind === 'tensor') {
-    fail(frame, 'L240', 'the condition depends on a tensor; `if` is compile-time', [{ span: expr.span, text: describe(value) }],
-      { help: 'write  where(condition, a, b)' })
-  } else if (value.kind !== 'unknown') fail(frame, 'L206', 'a condition must be true or false', [{ span: expr.span, text: describe(value) }])
+    fail(frame, 'L240', 'the condition depends on a tensor; `if` is compile-time', [{ span: expr.span, text: describe(value) }], {
+      help: 'write  where(condition, a, b)',
+    })
+  } else if (value.kind !== 'unknown')
+    fail(frame, 'L206', 'a condition must be true or false', [{ span: expr.span, text: describe(value) }])
   return undefined
 }
 
@@ -111,14 +130,15 @@ export function assuming(frame: Frame, condition: Expr, holds: boolean): Frame {
 
 function refine(condition: Expr, holds: boolean, frame: Frame, scope: Frame): void {
   if (condition.kind === 'unary' && condition.op === 'not') {
-    ;(scope.assumed as string[]).push(holds ? `not ${textOf(condition.value)}` : textOf(condition.value))
-    return refine(condition.value, !holds, frame, scope)
+    scope.assumed.push(holds ? `not ${textOf(condition.value)}` : textOf(condition.value))
+    refine(condition.value, !holds, frame, scope)
+    return
   }
   if (condition.kind !== 'binary') return
   const { op, left, right } = condition
   if ((op === 'and' && holds) || (op === 'or' && !holds)) {
     for (const side of [left, right]) {
-      ;(scope.assumed as string[]).push(holds ? textOf(side) : `not ${textOf(side)}`)
+      scope.assumed.push(holds ? textOf(side) : `not ${textOf(side)}`)
       refine(side, holds, frame, scope)
     }
     return
@@ -135,8 +155,9 @@ function choose(expr: Extract<Expr, { kind: 'if' }>, frame: Frame): Value {
   if (value !== undefined) return evaluate(value ? expr.yes : expr.no, assuming(frame, expr.condition, value))
   if (!isGeneric(frame)) {
     if (condition.kind !== 'bool') return unknown
-    return fail(frame, 'L241', 'the condition depends on a value of the call; `if` is compile-time', [{ span: expr.condition.span }],
-      { help: 'write  where(condition, a, b)' })
+    return fail(frame, 'L241', 'the condition depends on a value of the call; `if` is compile-time', [{ span: expr.condition.span }], {
+      help: 'write  where(condition, a, b)',
+    })
   }
   const yes = evaluate(expr.yes, assuming(frame, expr.condition, true))
   const no = evaluate(expr.no, assuming(frame, expr.condition, false))
@@ -162,7 +183,10 @@ function agree(yes: Value, no: Value, expr: Extract<Expr, { kind: 'if' }>, frame
     return yes
   }
   if (yes.kind === 'tensor' && no.kind === 'tensor' && sameType(yes, no)) return yes
-  return fail(frame, 'L242', 'the two sides of `if` differ', [{ span: expr.yes.span, text: describe(yes) }, { span: expr.no.span, text: describe(no) }])
+  return fail(frame, 'L242', 'the two sides of `if` differ', [
+    { span: expr.yes.span, text: describe(yes) },
+    { span: expr.no.span, text: describe(no) },
+  ])
 }
 
 export function sameType(a: Tensor, b: Tensor): boolean {
@@ -190,7 +214,14 @@ function member(expr: Extract<Expr, { kind: 'member' }>, frame: Frame): Value {
   return unknownMember(frame, of.instance.block, name, span)
 }
 
-export function unknownMember(frame: Frame, block: { name: string; members: ReadonlyMap<string, unknown> }, name: string, span: Span): Value {
+export function unknownMember(
+  frame: Frame,
+  block: { name: string; members: ReadonlyMap<string, unknown> },
+  name: string,
+  span: Span,
+): Value {
   const near = [...block.members.keys()].join(', ')
-  return fail(frame, 'L201', `\`${block.name}\` has nothing called \`${name}\``, [{ span }], { help: near ? `it has ${near}` : 'it has no members' })
+  return fail(frame, 'L201', `\`${block.name}\` has nothing called \`${name}\``, [{ span }], {
+    help: near ? `it has ${near}` : 'it has no members',
+  })
 }

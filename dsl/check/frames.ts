@@ -14,7 +14,11 @@ import type { Home, Instance } from './instances.ts'
 import type { Report } from './report.ts'
 import { type Axis, type Elem, type Value, unknown } from './values.ts'
 
-export interface Limit { readonly left: Affine; readonly right: number; readonly why: string }
+export interface Limit {
+  readonly left: Affine
+  readonly right: number
+  readonly why: string
+}
 
 export interface Walk {
   readonly report: Report
@@ -28,7 +32,10 @@ export interface Walk {
 }
 
 /** `a % b == 0` */
-export interface Fact { readonly of: Size; readonly by: Size }
+export interface Fact {
+  readonly of: Size
+  readonly by: Size
+}
 
 export interface Frame {
   readonly walk: Walk
@@ -45,7 +52,7 @@ export interface Frame {
   readonly block?: FlatBlock
   readonly inherited?: FlatFn | FlatEntry
   /** Conditions that hold here, as normalised text. */
-  readonly assumed: readonly string[]
+  readonly assumed: string[]
   readonly facts: Fact[]
 }
 

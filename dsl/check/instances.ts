@@ -3,6 +3,7 @@
 // and the specialised walk (arguments are numbers).
 
 import type { Arg, Expr, Make, Name } from '../ast.ts'
+import { parse } from '../parse.ts'
 import type { FlatBlock, FlatMember } from '../resolve/blocks.ts'
 import type { FlatConfig } from '../resolve/configs.ts'
 import type { Declared, Module } from '../resolve/modules.ts'
@@ -11,7 +12,7 @@ import type { Span } from '../source.ts'
 import { evaluate, truth } from './expressions.ts'
 import type { Frame, Walk } from './frames.ts'
 import { coerceParameter } from './parameters.ts'
-import { didYouMean } from './report.ts'
+import { didYouMean, Report } from './report.ts'
 import { type Value, none, unknown } from './values.ts'
 
 export interface Replacement {
@@ -51,7 +52,11 @@ export type Slot =
   | { readonly kind: 'many'; readonly instances: readonly Instance[]; readonly known: boolean }
 
 /** What `declared` means in the body of `context` once the model's replacements have run, root to leaf, each once. */
-export function replaced(home: Home | undefined, declared: Declared, context: FlatBlock | undefined): { declared: Declared; bound: Replacement[] } {
+export function replaced(
+  home: Home | undefined,
+  declared: Declared,
+  context: FlatBlock | undefined,
+): { declared: Declared; bound: Replacement[] } {
   let current = declared
   const bound: Replacement[] = []
   if (!home || !context) return { declared, bound }
@@ -71,8 +76,16 @@ export function instanceFrame(instance: Instance, path: string, module: Module, 
   const { block, home } = instance
   const config = block.config
   return {
-    walk, module, home, block, locals: new Map(), rows: new Map(), assumed: [], facts: configFacts(home),
-    self: { instance, path }, ...(config ? { config } : {}),
+    walk,
+    module,
+    home,
+    block,
+    locals: new Map(),
+    rows: new Map(),
+    assumed: [],
+    facts: configFacts(home),
+    self: { instance, path },
+    ...(config ? { config } : {}),
   }
 }
 
@@ -170,7 +183,7 @@ function makeOne(tree: Extract<Make, { kind: 'make' }>, frame: Frame, within: In
   const { report } = frame.walk
   const { text, span } = tree.block
   const found = frame.module.names.get(text)
-  if (!found || found.tree.kind !== 'block') {
+  if (found?.tree.kind !== 'block') {
     const blocks = [...frame.module.names].filter(([, d]) => d.tree.kind === 'block').map(([n]) => n)
     const help = didYouMean(text, blocks)
     report.add('L201', found ? `\`${text}\` is not a block` : `there is no block called \`${text}\``, [{ span }], help ? { help } : {})
@@ -180,8 +193,11 @@ function makeOne(tree: Extract<Make, { kind: 'make' }>, frame: Frame, within: In
   const { declared, bound } = replaced(home, found, within.block)
   const block = home.flat(declared)
   if (!block) return undefined
-  const related = !block.config || !home.config || home.config.chain.includes(block.config.declared)
-    || (home.alone === true && block.config.chain.includes(home.config.declared))
+  const related =
+    !block.config ||
+    !home.config ||
+    home.config.chain.includes(block.config.declared) ||
+    (home.alone === true && block.config.chain.includes(home.config.declared))
   if (!related && block.config && home.config) {
     const message = `\`${block.name}\` uses ${block.config.name}, but here the config is ${home.config.name}, which does not extend it`
     report.add('L420', message, [{ span }, { span: block.declared.tree.name.span, text: 'declared here' }])
@@ -192,7 +208,13 @@ function makeOne(tree: Extract<Make, { kind: 'make' }>, frame: Frame, within: In
 
 /** Binds a block's parameters; arguments are evaluated where the part stands, bound values over the model's config. */
 export function instantiate(
-  block: FlatBlock, args: readonly Arg[], caller: Frame, home: Home, bound: readonly Replacement[], span: Span, depth: number,
+  block: FlatBlock,
+  args: readonly Arg[],
+  caller: Frame,
+  home: Home,
+  bound: readonly Replacement[],
+  span: Span,
+  depth: number,
 ): Instance | undefined {
   const { report } = caller.walk
   const given = new Map<string, Value>()
@@ -204,7 +226,12 @@ export function instantiate(
     if (name === undefined || !block.params.some((p) => p.tree.name.text === name)) {
       const names = block.params.map((p) => p.tree.name.text)
       const help = (name && didYouMean(name, names)) ?? `\`${block.name}\` takes (${names.join(', ')})`
-      report.add('L321', name === undefined ? `\`${block.name}\` takes ${names.length} arguments` : `\`${block.name}\` has no parameter \`${name}\``, [{ span: arg.span }], { help })
+      report.add(
+        'L321',
+        name === undefined ? `\`${block.name}\` takes ${names.length} arguments` : `\`${block.name}\` has no parameter \`${name}\``,
+        [{ span: arg.span }],
+        { help },
+      )
       continue
     }
     given.set(name, evaluate(value, caller))
@@ -212,7 +239,10 @@ export function instantiate(
   for (const item of bound) {
     for (const { name, value } of item.args) {
       if (given.has(name.text) && args.length > 0) {
-        report.add('L416', `\`${name.text}\` is bound by \`replace\` and passed here too`, [{ span }, { span: item.span, text: 'bound here' }])
+        report.add('L416', `\`${name.text}\` is bound by \`replace\` and passed here too`, [
+          { span },
+          { span: item.span, text: 'bound here' },
+        ])
       }
       given.set(name.text, evaluate(value, configFrame(home, item.module)))
     }
@@ -227,7 +257,10 @@ export function instantiate(
       else if (tree.type.optional) value = none
       else {
         const signature = `${block.name}(${block.params.map((p) => p.tree.name.text).join(', ')})`
-        report.add('L320', `argument \`${name}\` is missing`, [{ span, text: signature }, { span: tree.span, text: 'wanted here' }])
+        report.add('L320', `argument \`${name}\` is missing`, [
+          { span, text: signature },
+          { span: tree.span, text: 'wanted here' },
+        ])
         value = unknown
       }
     }
@@ -245,16 +278,26 @@ export function checkRequire(tree: { condition: Expr; text?: string; span: Span 
   return false
 }
 
-/** `{heads}` and `{a.b}` holes with the values of the names in them. */
+/** `{heads}` holes, expressions too, with their values; what has none stays as written. */
 export function fillHoles(text: string, frame: Frame): string {
-  return text.replace(/\{([A-Za-z_]\w*)\}/g, (hole, name: string) => {
-    const span = { source: frame.module.source, start: 0, end: 0 }
-    const value = evaluate({ kind: 'name', name, span }, frame)
+  return text.replace(/\{([^{}]+)\}/g, (hole, inside: string) => {
+    const { tree } = parse({ path: 'hole', text: `module hole config Hole { value = ${inside} }` })
+    const declaration = tree?.declarations[0]
+    const expr = declaration?.kind === 'config' ? declaration.fields[0]?.default : undefined
+    if (!expr) return hole
+    const report = new Report()
+    const value = evaluate(expr, { ...frame, walk: { ...frame.walk, report } })
     switch (value.kind) {
-      case 'size': return showSize(value.size)
-      case 'float': case 'bool': case 'text': return value.value === undefined ? name : String(value.value)
-      case 'none': return 'none'
-      default: return hole
+      case 'size':
+        return showSize(value.size)
+      case 'float':
+      case 'bool':
+      case 'text':
+        return value.value === undefined ? inside : String(value.value)
+      case 'none':
+        return 'none'
+      default:
+        return hole
     }
   })
 }
@@ -268,10 +311,16 @@ export function instanceKey(instance: Instance): string {
 
 function valueKey(value: Value): string {
   switch (value.kind) {
-    case 'size': return showSize(value.size)
-    case 'float': case 'bool': return String(value.value)
-    case 'text': return JSON.stringify(value.value)
-    case 'list': return `[${value.items?.map(valueKey).join(',') ?? '?'}]`
-    default: return value.kind
+    case 'size':
+      return showSize(value.size)
+    case 'float':
+    case 'bool':
+      return String(value.value)
+    case 'text':
+      return JSON.stringify(value.value)
+    case 'list':
+      return `[${value.items?.map(valueKey).join(',') ?? '?'}]`
+    default:
+      return value.kind
   }
 }

@@ -62,8 +62,9 @@ function readMember(frame: Frame, block: string, member: FlatMember, path: strin
 
   function absent(f: Frame, where: string, name: string, when: string, declared: Span, at: Span): void {
     if (isGeneric(f) && f.assumed.includes(when)) return
-    report.add('L208', `\`${name}\` exists in \`${where}\` only when ${when}`, [{ span: at }, { span: declared, text: 'declared here' }],
-      { help: `use it under  if ${when} { … }` })
+    report.add('L208', `\`${name}\` exists in \`${where}\` only when ${when}`, [{ span: at }, { span: declared, text: 'declared here' }], {
+      help: `use it under  if ${when} { … }`,
+    })
   }
 }
 
@@ -129,8 +130,9 @@ export function duplicateLabel(frame: Frame, axes: readonly Axis[], span: Span, 
   const twice = axes.find((axis, i) => axes.findIndex((other) => other.label === axis.label) !== i)
   if (!twice) return false
   const places = [{ span }, ...(from ? [{ span: from.span, text: 'one of them comes from here' }] : [])]
-  frame.walk.report.add('L228', `the result would have two axes called \`${twice.label}\``, places,
-    { help: `rename one first: rename(x, ${twice.label} -> other)` })
+  frame.walk.report.add('L228', `the result would have two axes called \`${twice.label}\``, places, {
+    help: `rename one first: rename(x, ${twice.label} -> other)`,
+  })
   return true
 }
 
@@ -139,7 +141,11 @@ export function visibleNames(frame: Frame, functions: boolean): string[] {
   const names: string[] = []
   for (let f: Frame | undefined = frame; f; f = f.outer) names.push(...f.locals.keys())
   const block = frame.self?.instance.block
-  names.push(...(block?.params.map((p) => p.tree.name.text) ?? []), ...(block?.members.keys() ?? []), ...(frame.config?.fields.keys() ?? []))
+  names.push(
+    ...(block?.params.map((p) => p.tree.name.text) ?? []),
+    ...(block?.members.keys() ?? []),
+    ...(frame.config?.fields.keys() ?? []),
+  )
   if (functions) names.push(...[...frame.module.names].filter(([, d]) => d.tree.kind === 'op').map(([n]) => n), ...primitiveNames)
   return names
 }

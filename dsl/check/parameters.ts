@@ -1,6 +1,6 @@
 // Parameters that are no tensors: what values each compile-time type takes, and the stand-ins a body is checked with alone.
 
-import type { Param, TypeExpr } from '../ast.ts'
+import type { Axis as AxisTree, Param, TypeExpr } from '../ast.ts'
 import { atom, known, whole } from '../sizes.ts'
 import type { Span } from '../source.ts'
 import { evaluate } from './expressions.ts'
@@ -20,14 +20,17 @@ export function coerceParameter(frame: Frame, param: Param, value: Value, span: 
   if (value.kind === 'unknown') return unknown
   const type = param.type
   if (value.kind === 'none' || isOptional(value)) {
-    if (type.optional) return value.kind === 'none' ? none : fit(type, value) ?? wrong()
+    if (type.optional) return value.kind === 'none' ? none : (fit(type, value) ?? wrong())
     frame.walk.report.add('L211', `\`${param.name.text}\` cannot be none`, [{ span }, { span: param.span, text: 'declared here' }])
     return unknown
   }
   return fit(type, value) ?? wrong()
 
   function wrong(): Value {
-    frame.walk.report.add('L206', `\`${param.name.text}\` wants \`${type.name.text}\`, not ${describe(value)}`, [{ span }, { span: param.span, text: 'declared here' }])
+    frame.walk.report.add('L206', `\`${param.name.text}\` wants \`${type.name.text}\`, not ${describe(value)}`, [
+      { span },
+      { span: param.span, text: 'declared here' },
+    ])
     return unknown
   }
 }
@@ -43,21 +46,28 @@ export function fit(type: TypeExpr, value: Value): Value | undefined {
   }
   const optional = isOptional(value) ? { optional: true } : {}
   switch (type.name.text) {
-    case 'dim': case 'index': case 'int': {
+    case 'dim':
+    case 'index':
+    case 'int': {
       if (value.kind === 'size') {
         const number = known(value.size)
         return number !== undefined && number < 0 && type.name.text !== 'int' ? undefined : value
       }
-      if (value.kind === 'float' && value.value === undefined) return { kind: 'size', size: atom(type.span.source.path + type.span.start), ...optional }
+      if (value.kind === 'float' && value.value === undefined)
+        return { kind: 'size', size: atom(type.span.source.path + type.span.start), ...optional }
       return value.kind === 'float' && Number.isSafeInteger(value.value) ? { kind: 'size', size: whole(value.value as number) } : undefined
     }
     case 'float':
       if (value.kind === 'float') return value
       return value.kind === 'size' ? { kind: 'float', value: known(value.size), ...optional } : undefined
-    case 'bool': return value.kind === 'bool' ? value : undefined
-    case 'text': return value.kind === 'text' ? value : undefined
-    case 'axis': return value.kind === 'label' ? value : undefined
-    default: return undefined
+    case 'bool':
+      return value.kind === 'bool' ? value : undefined
+    case 'text':
+      return value.kind === 'text' ? value : undefined
+    case 'axis':
+      return value.kind === 'label' ? value : undefined
+    default:
+      return undefined
   }
 }
 
@@ -69,12 +79,20 @@ export function standIn(type: TypeExpr, name: string): Value {
     return { kind: 'list', items: undefined, element: standIn({ ...element, optional: false }, `${name}[i]`), ...optional }
   }
   switch (type.name.text) {
-    case 'dim': case 'int': case 'index': return { kind: 'size', size: atom(name), ...optional }
-    case 'float': return { kind: 'float', value: undefined, ...optional }
-    case 'bool': return { kind: 'bool', value: undefined, ...optional }
-    case 'text': return { kind: 'text', value: undefined, ...optional }
-    case 'axis': return { kind: 'label', label: name }
-    default: return unknown
+    case 'dim':
+    case 'int':
+    case 'index':
+      return { kind: 'size', size: atom(name), ...optional }
+    case 'float':
+      return { kind: 'float', value: undefined, ...optional }
+    case 'bool':
+      return { kind: 'bool', value: undefined, ...optional }
+    case 'text':
+      return { kind: 'text', value: undefined, ...optional }
+    case 'axis':
+      return { kind: 'label', label: name }
+    default:
+      return unknown
   }
 }
 
@@ -91,9 +109,18 @@ export function bindStandIns(frame: Frame, params: readonly Param[]): void {
     if (!isTensorType(param.type)) continue
     const elem = elementOf(frame, param.type)
     const axes = axesOf(frame, param.type.axes ?? [])
-    const value: Value = axes && !duplicateLabel(frame, axes, param.type.span)
-      ? { kind: 'tensor', elem, axes, node: undefined, span: param.name.span, origin: { name: param.name.text, span: param.span }, ...(param.type.optional ? { optional: true } : {}) }
-      : unknown
+    const value: Value =
+      axes && !duplicateLabel(frame, axes, param.type.span)
+        ? {
+            kind: 'tensor',
+            elem,
+            axes,
+            node: undefined,
+            span: param.name.span,
+            origin: { name: param.name.text, span: param.span },
+            ...(param.type.optional ? { optional: true } : {}),
+          }
+        : unknown
     frame.locals.set(param.name.text, value)
   }
   for (const param of params) {
@@ -117,13 +144,15 @@ function nameSizes(frame: Frame, type: TypeExpr): void {
     const fields = [...(frame.config?.fields.keys() ?? [])]
     const near = name.length >= 4 ? suggest(name, fields) : undefined
     if (near && isGeneric(frame)) {
-      frame.walk.report.add('L212', `new size \`${name}\` looks like the config field \`${near}\``, [{ span: tree.span }], { help: `did you mean \`${near}\`?` })
+      frame.walk.report.add('L212', `new size \`${name}\` looks like the config field \`${near}\``, [{ span: tree.span }], {
+        help: `did you mean \`${near}\`?`,
+      })
     }
   }
 }
 
 /** The name of a size parameter, if this axis introduces one: bare, and neither a config field nor a block parameter. */
-export function newSize(frame: Frame, tree: Extract<import('../ast.ts').Axis, { kind: 'axis' }>): string | undefined {
+export function newSize(frame: Frame, tree: Extract<AxisTree, { kind: 'axis' }>): string | undefined {
   const name = tree.label?.text
   if (name === undefined || tree.size.kind !== 'name' || tree.size.name !== name) return undefined
   if (frame.self?.instance.params.has(name) || frame.config?.fields.has(name)) return undefined

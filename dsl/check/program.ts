@@ -10,7 +10,17 @@ import { replacementsOf } from '../resolve/replacements.ts'
 import { callableOf, matchResult } from './calls.ts'
 import { evaluate, truth } from './expressions.ts'
 import type { Frame } from './frames.ts'
-import { collectFacts, configFrame, type Home, type Instance, instanceFrame, instanceKey, instantiate, makeChoices, slotOf } from './instances.ts'
+import {
+  collectFacts,
+  configFrame,
+  type Home,
+  type Instance,
+  instanceFrame,
+  instanceKey,
+  instantiate,
+  makeChoices,
+  slotOf,
+} from './instances.ts'
 import { axesOf, elementOf, storageType } from './lookup.ts'
 import { bindStandIns, fit, standIn } from './parameters.ts'
 import { sameAxes } from './primitives/arguments.ts'
@@ -58,7 +68,9 @@ function checkResult(callable: Parameters<typeof matchResult>[1], value: Value, 
   const { result } = callable
   if (!result) {
     if (value.kind !== 'nothing' && value.kind !== 'unknown') {
-      frame.walk.report.add('L313', `\`${callable.name}\` promises no result but returns ${describe(value)}`, [{ span: callable.span }], { help: 'write  -> type' })
+      frame.walk.report.add('L313', `\`${callable.name}\` promises no result but returns ${describe(value)}`, [{ span: callable.span }], {
+        help: 'write  -> type',
+      })
     }
     return
   }
@@ -75,7 +87,10 @@ function checkConfig(declared: Declared, flat: (d: Declared) => FlatBlock | unde
     const value = evaluate(field.default, configFrame(home, field.module))
     if (value.kind === 'unknown' || (value.kind === 'none' && field.type.optional)) continue
     if (value.kind === 'none' || !fit(field.type, value)) {
-      report.add('L402', `\`${field.name}\` is \`${field.type.name.text}\`, not ${describe(value)}`, [{ span: field.default.span }, { span: field.span }])
+      report.add('L402', `\`${field.name}\` is \`${field.type.name.text}\`, not ${describe(value)}`, [
+        { span: field.default.span },
+        { span: field.span },
+      ])
     }
   }
   for (const { tree, module } of config.requires) truth(tree.condition, configFrame(home, module))
@@ -112,7 +127,11 @@ function checkInstance(instance: Instance, home: Home, seen: Set<string>): void 
 function checkAlternatives(instance: Instance, member: Extract<FlatMember, { kind: 'part' }>, home: Home): void {
   if (member.tree.make.kind !== 'choose') return
   const frame = instanceFrame(instance, '', member.module, home.walk)
-  if (member.tree.range) frame.locals.set(member.tree.range.index.text, standIn({ name: { text: 'dim', span: member.tree.span }, optional: false, span: member.tree.span }, member.tree.range.index.text))
+  if (member.tree.range)
+    frame.locals.set(
+      member.tree.range.index.text,
+      standIn({ name: { text: 'dim', span: member.tree.span }, optional: false, span: member.tree.span }, member.tree.range.index.text),
+    )
   const choices = makeChoices(member.tree.make, frame)
   const forwards = choices.map((choice) => {
     const declared = member.module.names.get(choice.block.text)
@@ -123,13 +142,17 @@ function checkAlternatives(instance: Instance, member: Extract<FlatMember, { kin
   const [first, ...rest] = forwards
   const odd = first && rest.find((other) => other.text !== first.text)
   if (!first || !odd || first.text === undefined || odd.text === undefined) return
-  home.walk.report.add('L417', `the two blocks of \`${member.name}\` have different \`forward\`s`,
-    [{ span: first.choice.span, text: first.text }, { span: odd.choice.span, text: odd.text }])
+  home.walk.report.add('L417', `the two blocks of \`${member.name}\` have different \`forward\`s`, [
+    { span: first.choice.span, text: first.text },
+    { span: odd.choice.span, text: odd.text },
+  ])
 }
 
-const spanText = (span: { source: { text: string }; start: number; end: number }): string => span.source.text.slice(span.start, span.end).replace(/\s+/g, ' ')
+const spanText = (span: { source: { text: string }; start: number; end: number }): string =>
+  span.source.text.slice(span.start, span.end).replace(/\s+/g, ' ')
 
-const signatureText = (fn: FlatFn): string => `(${fn.tree.params.map((p) => spanText(p.type.span)).join(', ')}) -> ${fn.tree.result ? spanText(fn.tree.result.span) : 'nothing'}`
+const signatureText = (fn: FlatFn): string =>
+  `(${fn.tree.params.map((p) => spanText(p.type.span)).join(', ')}) -> ${fn.tree.result ? spanText(fn.tree.result.span) : 'nothing'}`
 
 function checkStorage(instance: Instance, member: Extract<FlatMember, { kind: 'weight' | 'state' }>, home: Home): void {
   const frame = instanceFrame(instance, '', member.module, home.walk)
@@ -139,14 +162,19 @@ function checkStorage(instance: Instance, member: Extract<FlatMember, { kind: 'w
   const { text, span } = member.tree.tied
   const other = instance.block.members.get(text)
   if (other?.kind !== 'weight') {
-    const help = didYouMean(text, [...instance.block.members].filter(([, m]) => m.kind === 'weight').map(([n]) => n))
+    const help = didYouMean(
+      text,
+      [...instance.block.members].filter(([, m]) => m.kind === 'weight').map(([n]) => n),
+    )
     home.walk.report.add('L201', `there is no weight \`${text}\` to tie to`, [{ span }], help ? { help } : {})
     return
   }
   const target = storageType(frame, other).axes
   if (axes && target && !sameAxes(axes, target)) {
-    home.walk.report.add('L418', `\`${member.name}\` and \`${text}\` differ in their axes, so they cannot be tied`,
-      [{ span: member.tree.name.span }, { span: other.tree.name.span, text: 'declared here' }])
+    home.walk.report.add('L418', `\`${member.name}\` and \`${text}\` differ in their axes, so they cannot be tied`, [
+      { span: member.tree.name.span },
+      { span: other.tree.name.span, text: 'declared here' },
+    ])
   }
 }
 
@@ -161,7 +189,8 @@ function checkFunction(instance: Instance, member: FlatFn | FlatEntry, home: Hom
   }
   const base = instanceFrame(instance, '', member.module, home.walk)
   const frame: Frame = member.inherited ? { ...base, inherited: member.inherited } : base
-  for (const { tree, module } of instance.block.requires) collectFacts(tree.condition, instanceFrame(instance, '', module, home.walk), frame.facts)
+  for (const { tree, module } of instance.block.requires)
+    collectFacts(tree.condition, instanceFrame(instance, '', module, home.walk), frame.facts)
   bindStandIns(frame, callable.params)
   checkResult(callable, runBody(callable.body, frame), frame)
 }
@@ -183,12 +212,21 @@ function checkModelTexts(model: FlatBlock, home: Home, report: Report): void {
       const field = model.config?.fields.get(binding.name.text)
       if (!field) {
         const help = didYouMean(binding.name.text, model.config?.fields.keys() ?? [])
-        report.add('L201', `${model.config?.name ?? 'the model'} has no field \`${binding.name.text}\``, [{ span: binding.name.span }], help ? { help } : {})
+        report.add(
+          'L201',
+          `${model.config?.name ?? 'the model'} has no field \`${binding.name.text}\``,
+          [{ span: binding.name.span }],
+          help ? { help } : {},
+        )
         continue
       }
       const value = evaluate(binding.value, configFrame(home, model.declared.module))
       const fits = value.kind === 'unknown' || (value.kind === 'none' ? field.type.optional : fit(field.type, value) !== undefined)
-      if (!fits) report.add('L402', `\`${field.name}\` is \`${field.type.name.text}\`, not ${describe(value)}`, [{ span: binding.span }, { span: field.span, text: 'declared here' }])
+      if (!fits)
+        report.add('L402', `\`${field.name}\` is \`${field.type.name.text}\`, not ${describe(value)}`, [
+          { span: binding.span },
+          { span: field.span, text: 'declared here' },
+        ])
     }
   }
 }

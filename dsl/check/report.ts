@@ -14,7 +14,10 @@ export interface More {
 }
 
 /** Something that stands somewhere in a source, with what to write beside it. */
-export interface Place { readonly span: Span; readonly text?: string }
+export interface Place {
+  readonly span: Span
+  readonly text?: string
+}
 
 export class Report {
   readonly diagnostics: Diagnostic[] = []

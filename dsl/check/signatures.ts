@@ -41,7 +41,10 @@ export function bindTensor(binder: Binder, param: Param, value: Value, span: Spa
   const fixed = row < 0 ? tensor.axes : [...tensor.axes.slice(0, row), ...tensor.axes.slice(count - (trees.length - 1 - row))]
   if (count < least || (row < 0 && count > least) || fixed.some((a) => a.row)) {
     const type = param.type.span.source.text.slice(param.type.span.start, param.type.span.end)
-    report.add('L222', `\`${name}\` wants \`${param.name.text}: ${type}\``, [{ span, text: describe(tensor) }, { span: param.span, text: 'declared here' }])
+    report.add('L222', `\`${name}\` wants \`${param.name.text}: ${type}\``, [
+      { span, text: describe(tensor) },
+      { span: param.span, text: 'declared here' },
+    ])
     return undefined
   }
   const axes: Axis[] = []
@@ -65,7 +68,9 @@ function bindRow(binder: Binder, name: string, members: readonly Axis[], span: S
   const old = binder.callee.rows.get(name)
   if (old && !sameAxes(old, inside)) {
     const [a, b] = [old, inside].map((axes) => showAxes(axes.map((x) => ({ ...x, label: showLabel(x.label) }))))
-    binder.callee.walk.report.add('L224', `\`${binder.name}\` was told two different lists of axes for \`..${name}\``, [{ span, text: `${a} and ${b}` }])
+    binder.callee.walk.report.add('L224', `\`${binder.name}\` was told two different lists of axes for \`..${name}\``, [
+      { span, text: `${a} and ${b}` },
+    ])
     return undefined
   }
   binder.callee.rows.set(name, inside)
@@ -84,14 +89,25 @@ function bindAxis(binder: Binder, tree: Extract<AxisTree, { kind: 'axis' }>, own
   const bare = tree.size.kind === 'name' && tree.size.name === label
   const isField = bare && callee.config?.fields.has(label) && !callee.self?.instance.params.has(label)
   if (isField && own.label !== label) {
-    report.add('L223', `\`${name}\` wants the axis \`${label}\` here, but was given \`${showLabel(own.label)}\``,
-      [{ span, text: describe(tensor) }, { span: tree.span, text: 'a config field names its axis' }], { help: `rename(x, ${own.label} -> ${label})` })
+    report.add(
+      'L223',
+      `\`${name}\` wants the axis \`${label}\` here, but was given \`${showLabel(own.label)}\``,
+      [
+        { span, text: describe(tensor) },
+        { span: tree.span, text: 'a config field names its axis' },
+      ],
+      { help: `rename(x, ${own.label} -> ${label})` },
+    )
     return undefined
   }
   const outer = binder.labels.get(label)
   if (outer !== undefined && outer !== own.label) {
-    report.add('L225', `\`${name}\` was told two different axes for \`${label}\`: \`${showLabel(outer)}\` and \`${showLabel(own.label)}\``,
-      [{ span, text: describe(tensor) }, ...sourceOf(binder, label)], { help: `rename(x, ${own.label} -> ${outer})` })
+    report.add(
+      'L225',
+      `\`${name}\` was told two different axes for \`${label}\`: \`${showLabel(outer)}\` and \`${showLabel(own.label)}\``,
+      [{ span, text: describe(tensor) }, ...sourceOf(binder, label)],
+      { help: `rename(x, ${own.label} -> ${outer})` },
+    )
     return undefined
   }
   binder.labels.set(label, own.label)
@@ -141,4 +157,5 @@ export function resultType(binder: Binder, type: TypeExpr): { elem: Elem; axes: 
 }
 
 /** The caller's labels instead of the callee's. */
-export const relabel = (binder: Binder, axes: readonly Axis[]): Axis[] => axes.map((axis) => ({ ...axis, label: binder.labels.get(axis.label) ?? axis.label }))
+export const relabel = (binder: Binder, axes: readonly Axis[]): Axis[] =>
+  axes.map((axis) => ({ ...axis, label: binder.labels.get(axis.label) ?? axis.label }))

@@ -27,21 +27,15 @@ export function runBody(body: Body, frame: Frame): Value {
 }
 
 function run(stmt: Stmt, frame: Frame): void {
-  switch (stmt.kind) {
-    case 'let': return bindNames(stmt, frame)
-    case 'assign': return assign(stmt, frame)
-    case 'store': return store(stmt, frame)
-    case 'for': return loop(stmt, frame)
-    case 'do': {
-      const value = evaluate(stmt.value, frame)
-      if (value.kind !== 'nothing' && value.kind !== 'unknown') {
-        frame.walk.report.add('L108', 'a value is not used', [{ span: stmt.span, text: describe(value) }])
-      }
-      return
-    }
-    case 'return': {
-      fail(frame, 'L314', '`return` cannot stand in a loop', [{ span: stmt.span }])
-    }
+  if (stmt.kind === 'let') bindNames(stmt, frame)
+  else if (stmt.kind === 'assign') assign(stmt, frame)
+  else if (stmt.kind === 'store') store(stmt, frame)
+  else if (stmt.kind === 'for') loop(stmt, frame)
+  else if (stmt.kind === 'return') fail(frame, 'L314', '`return` cannot stand in a loop', [{ span: stmt.span }])
+  else {
+    const value = evaluate(stmt.value, frame)
+    if (value.kind !== 'nothing' && value.kind !== 'unknown')
+      fail(frame, 'L108', 'a value is not used', [{ span: stmt.span, text: describe(value) }])
   }
 }
 
@@ -49,7 +43,8 @@ function bindNames(stmt: Extract<Stmt, { kind: 'let' }>, frame: Frame): void {
   const value = evaluate(stmt.value, frame)
   const [only] = stmt.names
   if (stmt.names.length === 1 && only) {
-    if (value.kind === 'tuple') fail(frame, 'L218', `this gives ${value.items.length} values`, [{ span: stmt.value.span }], { help: 'let (a, b) = …' })
+    if (value.kind === 'tuple')
+      fail(frame, 'L218', `this gives ${value.items.length} values`, [{ span: stmt.value.span }], { help: 'let (a, b) = …' })
     if (value.kind === 'nothing') fail(frame, 'L218', 'this gives nothing', [{ span: stmt.value.span }])
     const bad = value.kind === 'tuple' || value.kind === 'nothing'
     const named: Value = value.kind === 'tensor' ? { ...value, origin: { name: only.text, span: stmt.span } } : value
@@ -58,7 +53,9 @@ function bindNames(stmt: Extract<Stmt, { kind: 'let' }>, frame: Frame): void {
   }
   const items = value.kind === 'tuple' && value.items.length === stmt.names.length ? value.items : undefined
   if (!items && value.kind !== 'unknown') {
-    fail(frame, 'L218', `${stmt.names.length} names, but ${value.kind === 'tuple' ? value.items.length : 'one'} value`, [{ span: stmt.span }])
+    fail(frame, 'L218', `${stmt.names.length} names, but ${value.kind === 'tuple' ? value.items.length : 'one'} value`, [
+      { span: stmt.span },
+    ])
   }
   for (const [i, name] of stmt.names.entries()) frame.locals.set(name.text, items?.[i] ?? unknown)
 }
@@ -93,19 +90,30 @@ function store(stmt: Extract<Stmt, { kind: 'store' }>, frame: Frame): void {
   const value = usable(frame, stmt.value)
   const state = place.kind === 'index' && place.of.kind === 'name' ? place.of.name : place.kind === 'name' ? place.name : undefined
   const member = state === undefined ? undefined : frame.self?.instance.block.members.get(state)
-  if (!member || member.kind !== 'state' || !frame.self) {
-    fail(frame, 'L315', 'only a state of this block can be stored to', [{ span: place.span }], { help: 'store name[axis: start ..+ n] = value' })
+  if (member?.kind !== 'state' || !frame.self) {
+    fail(frame, 'L315', 'only a state of this block can be stored to', [{ span: place.span }], {
+      help: 'store name[axis: start ..+ n] = value',
+    })
     return
   }
   const index = place.kind === 'index' ? place.indices[0] : undefined
   if (place.kind !== 'index' || !index || place.indices.length !== 1) {
-    fail(frame, 'L315', 'a store names one axis and where on it', [{ span: place.span }], { help: `store ${state}[axis: start ..+ n] = value` })
+    fail(frame, 'L315', 'a store names one axis and where on it', [{ span: place.span }], {
+      help: `store ${state}[axis: start ..+ n] = value`,
+    })
     return
   }
   // The place is looked up like a read, so that conditional and unknown states are reported alike, but nothing is told to the sink.
   const { elem, axes } = storageType(frame, member)
   if (!axes) return
-  const target: Tensor = { kind: 'tensor', elem, axes, node: undefined, span: place.span, origin: { name: member.name, span: member.tree.name.span } }
+  const target: Tensor = {
+    kind: 'tensor',
+    elem,
+    axes,
+    node: undefined,
+    span: place.span,
+    origin: { name: member.name, span: member.tree.name.span },
+  }
   const at = placeOf(frame, target, index)
   if (at === undefined) return
   const path = frame.self.path === '' ? member.name : `${frame.self.path}.${member.name}`
@@ -141,12 +149,21 @@ function fits(frame: Frame, stmt: Extract<Stmt, { kind: 'store' }>, wanted: Tens
   }
   const tensor = toTensor(frame, value, wanted.elem, stmt.value.span)
   if (!tensor) return undefined
-  const same = tensor.axes.length === wanted.axes.length && tensor.axes.every((axis, i) => sameSize(axis.size, (wanted.axes[i] as Axis).size))
+  const same =
+    tensor.axes.length === wanted.axes.length && tensor.axes.every((axis, i) => sameSize(axis.size, (wanted.axes[i] as Axis).size))
   if (same) return tensor
   const differ = wanted.axes.findIndex((axis, i) => !tensor.axes[i] || !sameSize(axis.size, tensor.axes[i].size))
-  const note = tensor.axes.length === wanted.axes.length
-    ? [`axis ${differ + 1}: ${showSize((wanted.axes[differ] as Axis).size)} against ${showSize((tensor.axes[differ] as Axis).size)}`] : []
-  fail(frame, 'L310', '`store`: place and value differ', [{ span: stmt.span }, { span: stmt.place.span, text: describe(wanted) }, { span: stmt.value.span, text: describe(tensor) }], { notes: note })
+  const note =
+    tensor.axes.length === wanted.axes.length
+      ? [`axis ${differ + 1}: ${showSize((wanted.axes[differ] as Axis).size)} against ${showSize((tensor.axes[differ] as Axis).size)}`]
+      : []
+  fail(
+    frame,
+    'L310',
+    '`store`: place and value differ',
+    [{ span: stmt.span }, { span: stmt.place.span, text: describe(wanted) }, { span: stmt.value.span, text: describe(tensor) }],
+    { notes: note },
+  )
   return undefined
 }
 
@@ -229,7 +246,9 @@ function loopOver(stmt: Extract<Stmt, { kind: 'for' }>, frame: Frame): Extract<V
   const value = evaluate(name, frame)
   if (value.kind === 'parts') return value
   if (value.kind !== 'unknown') {
-    fail(frame, 'L219', `\`for\` runs over parts; \`${stmt.over.text}\` is ${describe(value)}`, [{ span: stmt.over.span }], { help: `part ${stmt.over.text}[i < n]: Block()` })
+    fail(frame, 'L219', `\`for\` runs over parts; \`${stmt.over.text}\` is ${describe(value)}`, [{ span: stmt.over.span }], {
+      help: `part ${stmt.over.text}[i < n]: Block()`,
+    })
   }
   return undefined
 }

@@ -17,7 +17,10 @@ export interface Axis {
 }
 
 /** Where a named value was declared, for the second label of a message. */
-export interface Origin { readonly name: string; readonly span: Span }
+export interface Origin {
+  readonly name: string
+  readonly span: Span
+}
 
 export interface Tensor {
   readonly kind: 'tensor'
@@ -32,10 +35,26 @@ export interface Tensor {
   readonly range?: { readonly min: Size; readonly max: Size }
 }
 
-export interface SizeValue { readonly kind: 'size'; readonly size: Size; readonly optional?: boolean }
-export interface FloatValue { readonly kind: 'float'; readonly value: number | undefined; readonly optional?: boolean }
-export interface BoolValue { readonly kind: 'bool'; readonly value: boolean | undefined; readonly optional?: boolean }
-export interface TextValue { readonly kind: 'text'; readonly value: string | undefined; readonly optional?: boolean }
+export interface SizeValue {
+  readonly kind: 'size'
+  readonly size: Size
+  readonly optional?: boolean
+}
+export interface FloatValue {
+  readonly kind: 'float'
+  readonly value: number | undefined
+  readonly optional?: boolean
+}
+export interface BoolValue {
+  readonly kind: 'bool'
+  readonly value: boolean | undefined
+  readonly optional?: boolean
+}
+export interface TextValue {
+  readonly kind: 'text'
+  readonly value: string | undefined
+  readonly optional?: boolean
+}
 export interface ListValue {
   readonly kind: 'list'
   /** undefined: not known yet; then `element` tells what an element is. */
@@ -43,14 +62,41 @@ export interface ListValue {
   readonly element?: Value
   readonly optional?: boolean
 }
-export interface LabelValue { readonly kind: 'label'; readonly label: string }
-export interface AxesValue { readonly kind: 'axes'; readonly axes: readonly Axis[] }
-export interface TupleValue { readonly kind: 'tuple'; readonly items: readonly Value[] }
-export interface PartValue { readonly kind: 'part'; readonly instance: Instance; readonly path: string }
-export interface PartsValue { readonly kind: 'parts'; readonly slot: Slot; readonly path: string }
+export interface LabelValue {
+  readonly kind: 'label'
+  readonly label: string
+}
+export interface AxesValue {
+  readonly kind: 'axes'
+  readonly axes: readonly Axis[]
+}
+export interface TupleValue {
+  readonly kind: 'tuple'
+  readonly items: readonly Value[]
+}
+export interface PartValue {
+  readonly kind: 'part'
+  readonly instance: Instance
+  readonly path: string
+}
+export interface PartsValue {
+  readonly kind: 'parts'
+  readonly slot: Slot
+  readonly path: string
+}
 
 export type Value =
-  | Tensor | SizeValue | FloatValue | BoolValue | TextValue | ListValue | LabelValue | AxesValue | TupleValue | PartValue | PartsValue
+  | Tensor
+  | SizeValue
+  | FloatValue
+  | BoolValue
+  | TextValue
+  | ListValue
+  | LabelValue
+  | AxesValue
+  | TupleValue
+  | PartValue
+  | PartsValue
   | { readonly kind: 'none' }
   | { readonly kind: 'nothing' }
   | { readonly kind: 'unknown' }
@@ -78,20 +124,34 @@ export const showAxes = (axes: readonly Axis[]): string => `[${axes.map(showAxis
 /** How messages name a value's type. */
 export function describe(value: Value): string {
   switch (value.kind) {
-    case 'tensor': return `${value.elem}${showAxes(value.axes)}`
-    case 'size': return `the number ${showSize(value.size)}`
-    case 'float': return value.value === undefined ? 'a float' : `the float ${value.value}`
-    case 'bool': return 'a compile-time bool'
-    case 'text': return 'a text'
-    case 'list': return 'a list'
-    case 'label': return `the axis ${showLabel(value.label)}`
-    case 'axes': return showAxes(value.axes)
-    case 'tuple': return `${value.items.length} values`
-    case 'part': return `the part ${value.path || value.instance.block.name}`
-    case 'parts': return `the parts ${value.path}`
-    case 'none': return 'none'
-    case 'nothing': return 'nothing'
-    case 'unknown': return 'unknown'
+    case 'tensor':
+      return `${value.elem}${showAxes(value.axes)}`
+    case 'size':
+      return `the number ${showSize(value.size)}`
+    case 'float':
+      return value.value === undefined ? 'a float' : `the float ${value.value}`
+    case 'bool':
+      return 'a compile-time bool'
+    case 'text':
+      return 'a text'
+    case 'list':
+      return 'a list'
+    case 'label':
+      return `the axis ${showLabel(value.label)}`
+    case 'axes':
+      return showAxes(value.axes)
+    case 'tuple':
+      return `${value.items.length} values`
+    case 'part':
+      return `the part ${value.path || value.instance.block.name}`
+    case 'parts':
+      return `the parts ${value.path}`
+    case 'none':
+      return 'none'
+    case 'nothing':
+      return 'nothing'
+    case 'unknown':
+      return 'unknown'
   }
 }
 

@@ -15,8 +15,16 @@ interface Common {
   readonly owner: Declared
 }
 
-export interface FlatFn extends Common { readonly kind: 'fn'; readonly tree: Fn; readonly inherited?: FlatFn }
-export interface FlatEntry extends Common { readonly kind: 'entry'; readonly tree: Entry; readonly inherited?: FlatEntry }
+export interface FlatFn extends Common {
+  readonly kind: 'fn'
+  readonly tree: Fn
+  readonly inherited?: FlatFn
+}
+export interface FlatEntry extends Common {
+  readonly kind: 'entry'
+  readonly tree: Entry
+  readonly inherited?: FlatEntry
+}
 export type FlatMember =
   | FlatFn
   | FlatEntry
@@ -91,7 +99,7 @@ function parentOf(declared: Declared, tree: BlockDecl, report: Report, below: re
 function usedConfig(declared: Declared, tree: BlockDecl, parent: FlatBlock | undefined, report: Report): FlatConfig | undefined {
   if (!tree.uses) return parent?.config
   const found = declared.module.names.get(tree.uses.text)
-  if (!found || found.tree.kind !== 'config') {
+  if (found?.tree.kind !== 'config') {
     const configs = [...declared.module.names].filter(([, d]) => d.tree.kind === 'config').map(([n]) => n)
     const help = didYouMean(tree.uses.text, configs)
     report.add('L201', `there is no config called \`${tree.uses.text}\``, [{ span: tree.uses.span }], help ? { help } : {})
@@ -137,14 +145,21 @@ function addMember(members: Map<string, FlatMember>, member: Member, owner: Decl
     const where = tree.extends?.text ?? tree.name.text
     report.add('L410', `nothing called \`${name}\` to override in \`${where}\``, [{ span }], help ? { help } : {})
   } else if (old && !item.override) {
-    const places = [{ span, text: 'here again' }, { span: old.tree.name.span, text: `\`${name}\` is declared here` }]
-    if (old.owner === owner) report.add('L204', `\`${name}\` is declared twice in \`${tree.name.text}\``, places, { help: 'rename one of them' })
+    const places = [
+      { span, text: 'here again' },
+      { span: old.tree.name.span, text: `\`${name}\` is declared here` },
+    ]
+    if (old.owner === owner)
+      report.add('L204', `\`${name}\` is declared twice in \`${tree.name.text}\``, places, { help: 'rename one of them' })
     else {
       const message = `\`${name}\` exists in \`${old.owner.tree.name.text}\`; write \`override\``
       report.add('L411', message, places, { help: `override ${item.kind} ${name}` })
     }
   } else if (old && old.kind !== item.kind) {
-    const places = [{ span, text: `a ${item.kind}` }, { span: old.tree.name.span, text: `a ${old.kind}` }]
+    const places = [
+      { span, text: `a ${item.kind}` },
+      { span: old.tree.name.span, text: `a ${old.kind}` },
+    ]
     report.add('L413', `\`${name}\` is a ${old.kind} and cannot be overridden by a ${item.kind}`, places)
   }
   const common = { name, module, owner }

@@ -41,7 +41,10 @@ export function flattenConfig(declared: Declared, report: Report, below: readonl
     const old = fields.get(name)
     const own = tree.fields.find((f) => f.name.text === name)
     if (own && own !== field) {
-      report.add('L204', `\`${name}\` is set twice`, [{ span: field.name.span, text: 'here again' }, { span: own.name.span, text: 'first here' }])
+      report.add('L204', `\`${name}\` is set twice`, [
+        { span: field.name.span, text: 'here again' },
+        { span: own.name.span, text: 'first here' },
+      ])
       continue
     }
     const type = field.type ?? old?.type
@@ -51,7 +54,9 @@ export function flattenConfig(declared: Declared, report: Report, below: readonl
       continue
     }
     if (!compileTypes.includes(type.name.text)) {
-      report.add('L205', `a config field cannot be of type \`${type.name.text}\``, [{ span: type.name.span }], { help: `one of ${compileTypes.join(', ')}` })
+      report.add('L205', `a config field cannot be of type \`${type.name.text}\``, [{ span: type.name.span }], {
+        help: `one of ${compileTypes.join(', ')}`,
+      })
     }
     const annotations = new Map(old?.annotations)
     for (const annotation of field.annotations) {
@@ -69,7 +74,7 @@ function parentOf(declared: Declared, tree: ConfigDecl, report: Report, below: r
   if (!tree.extends) return undefined
   const { text, span } = tree.extends
   const found = declared.module.names.get(text)
-  if (!found || found.tree.kind !== 'config') {
+  if (found?.tree.kind !== 'config') {
     const configs = [...declared.module.names].filter(([, d]) => d.tree.kind === 'config').map(([n]) => n)
     const more = didYouMean(text, configs)
     report.add('L201', `there is no config called \`${text}\``, [{ span }], more ? { help: more } : {})

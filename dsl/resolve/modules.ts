@@ -58,7 +58,10 @@ function loadText(loader: Loader, path: string, text: string): Module | undefine
     const { text: name, span } = declaration.name
     const old = module.names.get(name)
     if (old) {
-      const places = [{ span, text: 'here again' }, { span: old.tree.name.span, text: 'first declared here' }]
+      const places = [
+        { span, text: 'here again' },
+        { span: old.tree.name.span, text: 'first declared here' },
+      ]
       loader.report.add('L204', `\`${name}\` is declared twice`, places, { help: 'rename one of them' })
     } else module.names.set(name, { tree: declaration, module })
   }

@@ -27,32 +27,66 @@ export function replacementsOf(model: FlatBlock, flat: (d: Declared) => FlatBloc
       if (arg.kind === 'named') args.push({ name: arg.name, value: arg.value })
       else report.add('L321', 'a replacement binds its values by name', [{ span: arg.span }], { help: 'name: value' })
     }
-    if (!agree(what, by, args.map((a) => a.name.text), flat, tree.span, report)) continue
+    if (
+      !agree(
+        what,
+        by,
+        args.map((a) => a.name.text),
+        flat,
+        tree.span,
+        report,
+      )
+    )
+      continue
     list.push({ what, by, args, ...(within ? { in: within } : {}), module, span: tree.span })
   }
   return list
 }
 
-interface Signature { readonly params: readonly Param[]; readonly result?: TypeExpr; readonly module: Module }
+interface Signature {
+  readonly params: readonly Param[]
+  readonly result?: TypeExpr
+  readonly module: Module
+}
 
-function agree(what: Declared, by: Declared, bound: readonly string[], flat: (d: Declared) => FlatBlock | undefined, span: Expr['span'], report: Report): boolean {
+function agree(
+  what: Declared,
+  by: Declared,
+  bound: readonly string[],
+  flat: (d: Declared) => FlatBlock | undefined,
+  span: Expr['span'],
+  report: Report,
+): boolean {
   const names = `replace ${what.tree.name.text} with ${by.tree.name.text}`
   const places = [{ span }, { span: what.tree.name.span, text: 'this' }, { span: by.tree.name.span, text: 'by this' }]
   if (what.tree.kind !== by.tree.kind) {
-    report.add('L415', `\`${names}\`: one is ${what.tree.kind === 'op' ? 'an op' : 'a block'}, the other ${by.tree.kind === 'op' ? 'an op' : 'a block'}`, places)
+    report.add(
+      'L415',
+      `\`${names}\`: one is ${what.tree.kind === 'op' ? 'an op' : 'a block'}, the other ${by.tree.kind === 'op' ? 'an op' : 'a block'}`,
+      places,
+    )
     return false
   }
   if (what.tree.kind === 'op' && by.tree.kind === 'op') {
-    const [a, b] = [{ ...what.tree, module: what.module }, { ...by.tree, module: by.module }]
+    const [a, b] = [
+      { ...what.tree, module: what.module },
+      { ...by.tree, module: by.module },
+    ]
     const problem = unlike(a, b, bound, () => false)
-    if (problem) report.add('L415', `\`${names}\`: ${problem}`, places, { notes: [show(what.tree.name.text, a), show(by.tree.name.text, b)] })
+    if (problem)
+      report.add('L415', `\`${names}\`: ${problem}`, places, { notes: [show(what.tree.name.text, a), show(by.tree.name.text, b)] })
     return !problem
   }
   const [a, b] = [flat(what), flat(by)]
   if (!a || !b) return false
-  const missing = b.params.find(({ tree }) => !tree.default && !tree.type.optional && !bound.includes(tree.name.text) && !a.params.some((p) => p.tree.name.text === tree.name.text))
+  const missing = b.params.find(
+    ({ tree }) =>
+      !tree.default && !tree.type.optional && !bound.includes(tree.name.text) && !a.params.some((p) => p.tree.name.text === tree.name.text),
+  )
   if (missing) {
-    report.add('L415', `\`${names}\`: nothing gives \`${missing.tree.name.text}\``, places, { help: `bind it: ${by.tree.name.text}(${missing.tree.name.text}: …)` })
+    report.add('L415', `\`${names}\`: nothing gives \`${missing.tree.name.text}\``, places, {
+      help: `bind it: ${by.tree.name.text}(${missing.tree.name.text}: …)`,
+    })
     return false
   }
   const [f, g] = [a.members.get('forward'), b.members.get('forward')]
@@ -62,15 +96,20 @@ function agree(what: Declared, by: Declared, bound: readonly string[], flat: (d:
     return false
   }
   const isField = (name: string): boolean => (a.config?.fields.has(name) ?? false) || (b.config?.fields.has(name) ?? false)
-  const [fs, gs] = [{ ...f.tree, module: f.module }, { ...g.tree, module: g.module }]
+  const [fs, gs] = [
+    { ...f.tree, module: f.module },
+    { ...g.tree, module: g.module },
+  ]
   const problem = unlike(fs, gs, [], isField)
-  if (problem) report.add('L415', `\`${names}\`: ${problem}`, places, { notes: [show(`${a.name}.forward`, fs), show(`${b.name}.forward`, gs)] })
+  if (problem)
+    report.add('L415', `\`${names}\`: ${problem}`, places, { notes: [show(`${a.name}.forward`, fs), show(`${b.name}.forward`, gs)] })
   return !problem
 }
 
 const text = (span: Expr['span']): string => span.source.text.slice(span.start, span.end).replace(/\s+/g, ' ')
 
-const show = (name: string, s: Signature): string => `${name}(${s.params.map((p) => text(p.span)).join(', ')})${s.result ? ` -> ${text(s.result.span)}` : ''}`
+const show = (name: string, s: Signature): string =>
+  `${name}(${s.params.map((p) => text(p.span)).join(', ')})${s.result ? ` -> ${text(s.result.span)}` : ''}`
 
 // Names of sizes do not matter, only which of them are the same: they are numbered in the order of their appearance.
 function unlike(a: Signature, b: Signature, bound: readonly string[], isField: (name: string) => boolean): string | undefined {
@@ -89,7 +128,8 @@ function unlike(a: Signature, b: Signature, bound: readonly string[], isField: (
     if (!param.default && !param.type.optional && !bound.includes(param.name.text)) return `nothing gives \`${param.name.text}\``
   }
   if (!a.result !== !b.result) return 'results differ: one gives nothing'
-  if (a.result && b.result && x.type(a.result) !== y.type(b.result)) return `results differ: \`${text(a.result.span)}\` and \`${text(b.result.span)}\``
+  if (a.result && b.result && x.type(a.result) !== y.type(b.result))
+    return `results differ: \`${text(a.result.span)}\` and \`${text(b.result.span)}\``
   return undefined
 }
 

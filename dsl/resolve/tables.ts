@@ -21,12 +21,17 @@ export interface FlatTable {
 export const formatKey = (format: string, arch?: string): string => (arch === undefined ? format : `${format}("${arch}")`)
 
 export function inheritTables(
-  parent: ReadonlyMap<string, FlatTable>, own: readonly Checkpoint[], module: Module, report: Report,
+  parent: ReadonlyMap<string, FlatTable>,
+  own: readonly Checkpoint[],
+  module: Module,
+  report: Report,
 ): ReadonlyMap<string, FlatTable> {
   const tables = new Map<string, FlatTable>()
   for (const [key, table] of parent) tables.set(key, { ...table, rules: table.rules.map((r) => ({ ...r, own: false })) })
   for (const checkpoint of own) {
-    const rules = checkpoint.rules.flatMap((rule) => (rule.kind === 'inherit' ? inherited(parent, tables, rule.format, report) : [{ tree: rule, module, own: true }]))
+    const rules = checkpoint.rules.flatMap((rule) =>
+      rule.kind === 'inherit' ? inherited(parent, tables, rule.format, report) : [{ tree: rule, module, own: true }],
+    )
     const { name: format, arch } = checkpoint.format
     tables.set(formatKey(format, arch), { format, ...(arch === undefined ? {} : { arch }), rules })
   }
@@ -34,7 +39,12 @@ export function inheritTables(
 }
 
 // `inherit` may also name a table that stands above it in the same model.
-function inherited(parent: ReadonlyMap<string, FlatTable>, above: ReadonlyMap<string, FlatTable>, format: Format, report: Report): FlatRule[] {
+function inherited(
+  parent: ReadonlyMap<string, FlatTable>,
+  above: ReadonlyMap<string, FlatTable>,
+  format: Format,
+  report: Report,
+): FlatRule[] {
   const key = formatKey(format.name, format.arch)
   const table = parent.get(key) ?? above.get(key)
   if (!table) {

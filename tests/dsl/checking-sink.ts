@@ -5,7 +5,10 @@ import { add, type Affine, constant, equals, isConstant, show, subtract } from '
 import type { Dtype, SpecialisedModel, TensorType } from '../../dsl/index.ts'
 import type { LoopSpec, Sink } from '../../dsl/sink.ts'
 
-export interface Handle { readonly type: TensorType; readonly scope: number }
+export interface Handle {
+  readonly type: TensorType
+  readonly scope: number
+}
 
 const floats: readonly Dtype[] = ['f32', 'f16', 'bf16']
 
@@ -67,7 +70,10 @@ export class CheckingSink implements Sink<Handle> {
 
   unary(op: string, x: Handle): Handle {
     this.#use(x)
-    must(op === 'not' ? x.type.dtype === 'bool' : op === 'neg' || op === 'abs' ? x.type.dtype !== 'bool' : floats.includes(x.type.dtype), `${op} of ${x.type.dtype}`)
+    must(
+      op === 'not' ? x.type.dtype === 'bool' : op === 'neg' || op === 'abs' ? x.type.dtype !== 'bool' : floats.includes(x.type.dtype),
+      `${op} of ${x.type.dtype}`,
+    )
     return this.#make(op, x.type.dtype, x.type.dims)
   }
 
@@ -75,7 +81,7 @@ export class CheckingSink implements Sink<Handle> {
     this.#use(a, b)
     must(showType(a.type) === showType(b.type), `${op} of ${showType(a.type)} and ${showType(b.type)}`)
     const compares = ['eq', 'ne', 'lt', 'le', 'gt', 'ge'].includes(op)
-    must((op === 'and' || op === 'or') ? a.type.dtype === 'bool' : a.type.dtype !== 'bool' || compares, `${op} of ${a.type.dtype}`)
+    must(op === 'and' || op === 'or' ? a.type.dtype === 'bool' : a.type.dtype !== 'bool' || compares, `${op} of ${a.type.dtype}`)
     return this.#make(op, compares ? 'bool' : a.type.dtype, a.type.dims)
   }
 
@@ -83,7 +89,10 @@ export class CheckingSink implements Sink<Handle> {
     this.#use(condition, yes, no)
     must(condition.type.dtype === 'bool', 'where wants bool')
     must(showType(yes.type) === showType(no.type), 'where sides')
-    must(condition.type.dims.length === yes.type.dims.length && condition.type.dims.every((d, i) => equals(d, yes.type.dims[i] as Affine)), 'where condition')
+    must(
+      condition.type.dims.length === yes.type.dims.length && condition.type.dims.every((d, i) => equals(d, yes.type.dims[i] as Affine)),
+      'where condition',
+    )
     return this.#make('where', yes.type.dtype, yes.type.dims)
   }
 
@@ -96,21 +105,31 @@ export class CheckingSink implements Sink<Handle> {
   broadcast(x: Handle, dims: readonly Affine[], places: readonly number[]): Handle {
     this.#use(x)
     must(places.length === x.type.dims.length, 'broadcast places')
-    must(places.every((p, i) => (i === 0 || p > (places[i - 1] as number)) && equals(dims[p] as Affine, x.type.dims[i] as Affine)), 'broadcast sizes')
+    must(
+      places.every((p, i) => (i === 0 || p > (places[i - 1] as number)) && equals(dims[p] as Affine, x.type.dims[i] as Affine)),
+      'broadcast sizes',
+    )
     return this.#make('broadcast', x.type.dtype, dims)
   }
 
   reduce(op: string, x: Handle, axes: readonly number[]): Handle {
     this.#use(x)
     must(axes.length > 0 && new Set(axes).size === axes.length && axes.every((a) => a < x.type.dims.length), 'reduce axes')
-    return this.#make(op, x.type.dtype, x.type.dims.filter((_, i) => !axes.includes(i)))
+    return this.#make(
+      op,
+      x.type.dtype,
+      x.type.dims.filter((_, i) => !axes.includes(i)),
+    )
   }
 
   dot(a: Handle, b: Handle, contract: readonly (readonly [number, number])[], batch: readonly (readonly [number, number])[]): Handle {
     this.#use(a, b)
     must(a.type.dtype === b.type.dtype, 'dot types')
     const pairs = [...contract, ...batch]
-    must(pairs.every(([i, j]) => equals(a.type.dims[i] as Affine, b.type.dims[j] as Affine)), 'dot sizes')
+    must(
+      pairs.every(([i, j]) => equals(a.type.dims[i] as Affine, b.type.dims[j] as Affine)),
+      'dot sizes',
+    )
     must(new Set(pairs.map(([i]) => i)).size === pairs.length && new Set(pairs.map(([, j]) => j)).size === pairs.length, 'dot pairs')
     const left = a.type.dims.filter((_, i) => !contract.some(([c]) => c === i))
     const right = b.type.dims.filter((_, j) => !pairs.some(([, c]) => c === j))
@@ -132,7 +151,11 @@ export class CheckingSink implements Sink<Handle> {
   transpose(x: Handle, order: readonly number[]): Handle {
     this.#use(x)
     must([...order].sort((p, q) => p - q).every((p, i) => p === i) && order.length === x.type.dims.length, 'transpose order')
-    return this.#make('transpose', x.type.dtype, order.map((i) => x.type.dims[i] as Affine))
+    return this.#make(
+      'transpose',
+      x.type.dtype,
+      order.map((i) => x.type.dims[i] as Affine),
+    )
   }
 
   slice(x: Handle, axis: number, start: Affine, size: Affine): Handle {
@@ -151,7 +174,11 @@ export class CheckingSink implements Sink<Handle> {
   concat(parts: readonly Handle[], axis: number): Handle {
     this.#use(...parts)
     const [first] = parts as [Handle]
-    for (const p of parts) must(p.type.dims.every((d, i) => i === axis || equals(d, first.type.dims[i] as Affine)) && p.type.dtype === first.type.dtype, 'concat parts')
+    for (const p of parts)
+      must(
+        p.type.dims.every((d, i) => i === axis || equals(d, first.type.dims[i] as Affine)) && p.type.dtype === first.type.dtype,
+        'concat parts',
+      )
     return this.#make('concat', first.type.dtype, first.type.dims.with(axis, parts.map((p) => p.type.dims[axis] as Affine).reduce(add)))
   }
 
@@ -163,7 +190,10 @@ export class CheckingSink implements Sink<Handle> {
   gather(x: Handle, axis: number, index: Handle, shared: readonly (readonly [number, number])[]): Handle {
     this.#use(x, index)
     must(index.type.dtype === 'i32' && axis < x.type.dims.length, 'gather index')
-    must(shared.every(([i, j]) => i !== axis && equals(x.type.dims[i] as Affine, index.type.dims[j] as Affine)), 'gather shared')
+    must(
+      shared.every(([i, j]) => i !== axis && equals(x.type.dims[i] as Affine, index.type.dims[j] as Affine)),
+      'gather shared',
+    )
     const added = index.type.dims.filter((_, j) => !shared.some(([, s]) => s === j))
     return this.#make('gather', x.type.dtype, x.type.dims.toSpliced(axis, 1, ...added))
   }
@@ -204,7 +234,10 @@ export class CheckingSink implements Sink<Handle> {
     this.#use(value)
     const { dtype, dims } = this.#state(path)
     must(dtype === value.type.dtype && dims.length === value.type.dims.length, `store ${path}`)
-    must(dims.every((d, i) => i === axis || equals(d, value.type.dims[i] as Affine)), `store ${path}`)
+    must(
+      dims.every((d, i) => i === axis || equals(d, value.type.dims[i] as Affine)),
+      `store ${path}`,
+    )
     this.stores.push(path)
   }
 
@@ -212,11 +245,19 @@ export class CheckingSink implements Sink<Handle> {
     this.#use(index, value)
     const { dtype, dims } = this.#state(path)
     must(index.type.dims.length === 1 && dtype === value.type.dtype, `scatter ${path}`)
-    must(dims.every((d, i) => equals((i === axis ? index.type.dims[0] : d) as Affine, value.type.dims[i] as Affine)), `scatter ${path}`)
+    must(
+      dims.every((d, i) => equals((i === axis ? index.type.dims[0] : d) as Affine, value.type.dims[i] as Affine)),
+      `scatter ${path}`,
+    )
     this.stores.push(path)
   }
 
-  composite(name: string, attributes: Readonly<Record<string, unknown>>, operands: readonly Handle[], body: (o: readonly Handle[]) => readonly Handle[]): readonly Handle[] {
+  composite(
+    name: string,
+    attributes: Readonly<Record<string, unknown>>,
+    operands: readonly Handle[],
+    body: (o: readonly Handle[]) => readonly Handle[],
+  ): readonly Handle[] {
     this.#use(...operands)
     this.composites.set(name, attributes)
     this.journal.push(`composite ${name}`)
@@ -233,7 +274,10 @@ export class CheckingSink implements Sink<Handle> {
 
   loop(spec: LoopSpec<Handle>): readonly Handle[] {
     this.#use(...spec.carried)
-    must(spec.order.every((g) => g < spec.groups), 'loop order')
+    must(
+      spec.order.every((g) => g < spec.groups),
+      'loop order',
+    )
     this.loops.push({ array: spec.array, order: spec.order, groups: spec.groups })
     let results: readonly Handle[] = spec.carried
     for (let group = 0; group < spec.groups; group++) {
@@ -242,7 +286,10 @@ export class CheckingSink implements Sink<Handle> {
       this.#arrays.push({ array: spec.array, representative: spec.order.indexOf(group) })
       results = spec.body(group, spec.carried)
       this.#use(...results)
-      must(results.every((r, i) => showType(r.type) === showType((spec.carried[i] as Handle).type)), 'a carried value changes type')
+      must(
+        results.every((r, i) => showType(r.type) === showType((spec.carried[i] as Handle).type)),
+        'a carried value changes type',
+      )
       this.#arrays = this.#arrays.slice(0, -1)
       this.#scopes.pop()
     }

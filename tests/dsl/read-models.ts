@@ -46,4 +46,5 @@ export const pointed = (d: Diagnostic): string[] => d.labels.map(({ span }) => s
 
 export const dataFolder = (): string => `${process.env.LLAMAC_DATA ?? `${root}../shared/data`}/`
 
-export const readJson = (path: string): Record<string, unknown> => JSON.parse(readFileSync(dataFolder() + path, 'utf8')) as Record<string, unknown>
+export const readJson = (path: string): Record<string, unknown> =>
+  JSON.parse(readFileSync(dataFolder() + path, 'utf8')) as Record<string, unknown>

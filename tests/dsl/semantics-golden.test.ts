@@ -9,7 +9,10 @@ import { bindWeights, nodeFiles, openCheckpoint } from '../../compiler/weights/i
 import { decodeAll } from '../../compiler/weights/plain-tensor.ts'
 import { dataFolder, load, numbered } from './read-models.ts'
 
-interface Encoded { readonly dims: readonly number[]; readonly base64: string }
+interface Encoded {
+  readonly dims: readonly number[]
+  readonly base64: string
+}
 interface Sequence {
   readonly input_ids: readonly number[]
   readonly token_type_ids?: readonly number[]
@@ -19,9 +22,19 @@ interface Sequence {
 
 // Model, folder, and how many positions one pass may hold.
 const cases: readonly (readonly [string, string, number])[] = [
-  ['llama', 'llama', 64], ['llama', 'llama-gqa', 64], ['llama3', 'llama3-rope', 64], ['gpt2', 'gpt2', 64], ['openai_gpt', 'openai-gpt', 64],
-  ['mistral', 'mistral', 64], ['mistral_ring', 'mistral', 8], ['mixtral', 'mixtral', 64], ['qwen2', 'qwen2', 64], ['gemma', 'gemma', 64],
-  ['gpt_neo', 'gpt-neo', 64], ['bert', 'bert', 64], ['marian', 'marian', 64],
+  ['llama', 'llama', 64],
+  ['llama', 'llama-gqa', 64],
+  ['llama3', 'llama3-rope', 64],
+  ['gpt2', 'gpt2', 64],
+  ['openai_gpt', 'openai-gpt', 64],
+  ['mistral', 'mistral', 64],
+  ['mistral_ring', 'mistral', 8],
+  ['mixtral', 'mixtral', 64],
+  ['qwen2', 'qwen2', 64],
+  ['gemma', 'gemma', 64],
+  ['gpt_neo', 'gpt-neo', 64],
+  ['bert', 'bert', 64],
+  ['marian', 'marian', 64],
 ]
 
 function decode({ base64 }: Encoded): Float64Array {
@@ -56,7 +69,8 @@ function reference(name: string, folder: string): Reference {
 function* runs(model: Reference, sequence: Sequence, name: string, atOnce: number): Generator<readonly number[]> {
   const { input_ids: ids, token_type_ids: segments, decoder_input_ids: target } = sequence
   if (segments) return void (yield [...(model.run('score', { seq: ids.length }, { tokens: ids, segments }).results[0]?.data ?? [])])
-  if (name !== 'marian' && ids.length <= atOnce) yield [...(model.run('score', { seq: ids.length, start: 0 }, { tokens: ids }).results[0]?.data ?? [])]
+  if (name !== 'marian' && ids.length <= atOnce)
+    yield [...(model.run('score', { seq: ids.length, start: 0 }, { tokens: ids }).results[0]?.data ?? [])]
   let states: StateValues = target ? model.run('encode', { src: ids.length }, { source: ids }).states : new Map()
   const logits: number[] = []
   for (const [start, id] of (target ?? ids).entries()) {

@@ -15,7 +15,19 @@ const parameters: Readonly<Record<string, Readonly<Record<string, number>>>> = {
 }
 
 const models = [
-  'bert', 'gemma', 'gpt2', 'gpt_neo', 'llama', 'llama3', 'marian', 'mistral', 'mistral_ring', 'mixtral', 'openai_gpt', 'qwen2', 'transformer2017',
+  'bert',
+  'gemma',
+  'gpt2',
+  'gpt_neo',
+  'llama',
+  'llama3',
+  'marian',
+  'mistral',
+  'mistral_ring',
+  'mixtral',
+  'openai_gpt',
+  'qwen2',
+  'transformer2017',
 ]
 
 describe.each(models)('%s', (name) => {
@@ -37,32 +49,62 @@ describe.each(models)('%s', (name) => {
 })
 
 const golden: Readonly<Record<string, string>> = {
-  llama: 'llama', 'llama-gqa': 'llama', 'llama3-rope': 'llama3', gpt2: 'gpt2', 'openai-gpt': 'openai_gpt', mistral: 'mistral',
-  mixtral: 'mixtral', qwen2: 'qwen2', gemma: 'gemma', 'gpt-neo': 'gpt_neo', bert: 'bert', marian: 'marian',
+  llama: 'llama',
+  'llama-gqa': 'llama',
+  'llama3-rope': 'llama3',
+  gpt2: 'gpt2',
+  'openai-gpt': 'openai_gpt',
+  mistral: 'mistral',
+  mixtral: 'mixtral',
+  qwen2: 'qwen2',
+  gemma: 'gemma',
+  'gpt-neo': 'gpt_neo',
+  bert: 'bert',
+  marian: 'marian',
 }
 
-test.each(Object.entries(golden))('%s: both spellings of its config give the same numbers, and a table binds every weight', (folder, name) => {
-  const model = load(name)
-  const files = ['config.json', 'config.v4.json'].filter((f) => existsSync(`${dataFolder()}hf-golden/${folder}/${f}`))
-  expect(files).toContain('config.json')
-  const made = files.map((file) => numbered(model, { config: { kind: 'hf', values: readJson(`hf-golden/${folder}/${file}`), file } }))
-  const [first, second] = made
-  if (second) expect(second.config).toEqual(first?.config)
-  const { table, diagnostics } = first?.checkpoint('hf') ?? {}
-  expect(diagnostics).toEqual([])
-  const bound = table?.bindings.flatMap((b) => b.targets) ?? []
-  const stored = first?.weights.filter((w) => w.tied === undefined).map((w) => w.path)
-  expect([...bound].sort()).toEqual([...(stored ?? [])].sort())
-})
+test.each(Object.entries(golden))(
+  '%s: both spellings of its config give the same numbers, and a table binds every weight',
+  (folder, name) => {
+    const model = load(name)
+    const files = ['config.json', 'config.v4.json'].filter((f) => existsSync(`${dataFolder()}hf-golden/${folder}/${f}`))
+    expect(files).toContain('config.json')
+    const made = files.map((file) => numbered(model, { config: { kind: 'hf', values: readJson(`hf-golden/${folder}/${file}`), file } }))
+    const [first, second] = made
+    if (second) expect(second.config).toEqual(first?.config)
+    const { table, diagnostics } = first?.checkpoint('hf') ?? {}
+    expect(diagnostics).toEqual([])
+    const bound = table?.bindings.flatMap((b) => b.targets) ?? []
+    const stored = first?.weights.filter((w) => w.tied === undefined).map((w) => w.path)
+    expect([...bound].sort()).toEqual([...(stored ?? [])].sort())
+  },
+)
 
 test('limits bound what a call may ask for, and --max-seq lowers them', () => {
   const tiny = numbered(load('llama'), { preset: 'tiny', maximum: { seq: 16 } })
   const prefill = tiny.entries.find((e) => e.name === 'prefill')
-  expect(prefill?.symbols).toEqual([{ name: 'seq', kind: 'size', min: 1, max: 16 }, { name: 'start', kind: 'index', min: 0, max: 127 }])
-  expect(prefill?.limits).toMatchObject([{ left: { const: 0, terms: [['seq', 1], ['start', 1]] }, right: 128 }])
+  expect(prefill?.symbols).toEqual([
+    { name: 'seq', kind: 'size', min: 1, max: 16 },
+    { name: 'start', kind: 'index', min: 0, max: 127 },
+  ])
+  expect(prefill?.limits).toMatchObject([
+    {
+      left: {
+        const: 0,
+        terms: [
+          ['seq', 1],
+          ['start', 1],
+        ],
+      },
+      right: 128,
+    },
+  ])
   const decode = tiny.entries.find((e) => e.name === 'decode')
   expect(decode?.symbols).toEqual([{ name: 'start', kind: 'index', min: 0, max: 127 }])
-  expect(decode?.arguments).toMatchObject([{ kind: 'tensor', type: { dims: [{ const: 1, terms: [] }] } }, { kind: 'index', name: 'start' }])
+  expect(decode?.arguments).toMatchObject([
+    { kind: 'tensor', type: { dims: [{ const: 1, terms: [] }] } },
+    { kind: 'index', name: 'start' },
+  ])
 })
 
 test('the three tables of llama name the same weights; rope rows are put back where files rotate adjacent pairs', () => {
@@ -84,6 +126,13 @@ test('tie asks the file for lm_head when the config does not say', () => {
   expect(untied.parameters - tied.parameters).toBe(256 * 64)
   const said = numbered(llama, { preset: 'tiny', set: { tie: 'true' }, hasTensorFor: () => true })
   expect(said.config.tie).toBe(true)
+})
+
+test('a rule for a weight that a switch leaves out finds nothing to do', () => {
+  const plain = numbered(load('qwen2'), { preset: '0.5B', set: { qkv_bias: 'false' } })
+  const { table, diagnostics } = plain.checkpoint('hf')
+  expect(diagnostics).toEqual([])
+  expect(table?.bindings.some((b) => b.targets.some((t) => t.endsWith('.bq')))).toBe(false)
 })
 
 test('composites keep their compile-time arguments and library names', () => {

@@ -56,12 +56,18 @@ export function sizeTensor(frame: Frame, size: Size, elem: Elem, span: Span): Te
 
 export function mixed(frame: Frame, a: Tensor, b: Tensor, span: Span): Value {
   const cast = b.elem === 'f32' || b.elem === 'real' ? b.elem : a.elem
-  return fail(frame, 'L226', `mixed element types ${a.elem} and ${b.elem}`, [{ span }, { span: a.span, text: describe(a) }, { span: b.span, text: describe(b) }],
-    { help: `cast one side: ${cast}(…)` })
+  return fail(
+    frame,
+    'L226',
+    `mixed element types ${a.elem} and ${b.elem}`,
+    [{ span }, { span: a.span, text: describe(a) }, { span: b.span, text: describe(b) }],
+    { help: `cast one side: ${cast}(…)` },
+  )
 }
 
 // In a generic check `..s∖over` is what remains of the row `..s`, so it lines up with it.
-const within = (small: Axis, big: Axis): boolean => small.label === big.label || (small.row === true && small.label.startsWith(`${big.label}∖`))
+const within = (small: Axis, big: Axis): boolean =>
+  small.label === big.label || (small.row === true && small.label.startsWith(`${big.label}∖`))
 
 /** For each axis of `small` its place in `big`, or undefined if it is no subsequence. */
 export function places(small: readonly Axis[], big: readonly Axis[]): number[] | undefined {
@@ -89,7 +95,11 @@ export function commonAxes(frame: Frame, tensors: readonly Tensor[], span: Span)
     for (const [i, axis] of tensor.axes.entries()) {
       const other = widest.axes[at[i] as number] as Axis
       if (axis.row || sameSize(axis.size, other.size)) continue
-      const places = [{ span }, { span: tensor.span, text: `here ${axis.label} = ${showSize(axis.size)}` }, { span: widest.span, text: `here ${axis.label} = ${showSize(other.size)}` }]
+      const places = [
+        { span },
+        { span: tensor.span, text: `here ${axis.label} = ${showSize(axis.size)}` },
+        { span: widest.span, text: `here ${axis.label} = ${showSize(other.size)}` },
+      ]
       frame.walk.report.add('L221', `\`${axis.label}\` has two different lengths`, places)
       return undefined
     }
@@ -100,10 +110,15 @@ export function commonAxes(frame: Frame, tensors: readonly Tensor[], span: Span)
 function notLinedUp(frame: Frame, a: Tensor, b: Tensor, span: Span): void {
   const sameLabels = a.axes.every((x) => b.axes.some((y) => y.label === x.label))
   const all = [...b.axes, ...a.axes.filter((x) => !b.axes.some((y) => y.label === x.label))]
-  const help = sameLabels ? `put the axes in one order first: order(x, [${a.axes.map((x) => x.label).join(', ')}])`
+  const help = sameLabels
+    ? `put the axes in one order first: order(x, [${a.axes.map((x) => x.label).join(', ')}])`
     : `say what should be repeated: expand(x, [${all.map((x) => x.label).join(', ')}])`
-  frame.walk.report.add('L220', 'these two cannot be lined up: neither list of axes contains the other in order',
-    [{ span }, { span: a.span, text: describe(a) }, { span: b.span, text: describe(b) }], { help })
+  frame.walk.report.add(
+    'L220',
+    'these two cannot be lined up: neither list of axes contains the other in order',
+    [{ span }, { span: a.span, text: describe(a) }, { span: b.span, text: describe(b) }],
+    { help },
+  )
 }
 
 /** `tensor` repeated to exactly `axes` (of which its own are a subsequence). */

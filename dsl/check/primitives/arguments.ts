@@ -60,7 +60,8 @@ export function missing(call: Call, what: string): undefined {
 /** The argument `name: …`; reports its absence. */
 export function namedArgument(call: Call, name: string): Expr | undefined {
   const expr = call.named.get(name)
-  if (!expr) call.frame.walk.report.add('L320', `argument \`${name}\` is missing`, [{ span: call.span, text: `${call.name}(…, ${name}: …)` }])
+  if (!expr)
+    call.frame.walk.report.add('L320', `argument \`${name}\` is missing`, [{ span: call.span, text: `${call.name}(…, ${name}: …)` }])
   return expr
 }
 
@@ -116,11 +117,16 @@ export function axisIndex(call: { name: string; at: Span; frame: Frame }, x: Ten
 export function noSuchAxis(call: { name: string; at: Span; frame: Frame }, x: Tensor, label: string, span: Span, side?: string): Value {
   const labels = x.axes.filter((a) => !a.row).map((a) => showLabel(a.label))
   const help = didYouMean(label, labels) ?? (labels.length ? `it has ${labels.join(', ')}` : 'it has no axes')
-  const places = [{ span, text: `no \`${showLabel(label)}\` there` }, { span: x.span, text: describe(x) }]
+  const places = [
+    { span, text: `no \`${showLabel(label)}\` there` },
+    { span: x.span, text: describe(x) },
+  ]
   if (x.origin) places.push({ span: x.origin.span, text: `\`${x.origin.name}\` is declared here` })
   const verb = call.name === 'dot' ? 'contract over' : call.name === 'index' ? 'index' : 'work over'
   const who = call.name === 'index' ? 'this tensor' : `\`${call.name}\``
-  return fail(call.frame, 'L301', `${who} cannot ${verb} \`${showLabel(label)}\`: ${side ?? 'its operand'} has no such axis`, places, { help })
+  return fail(call.frame, 'L301', `${who} cannot ${verb} \`${showLabel(label)}\`: ${side ?? 'its operand'} has no such axis`, places, {
+    help,
+  })
 }
 
 /** `[s, t, p = 1, ..b]` or `axes(x)` as axes with sizes. */
@@ -128,13 +134,17 @@ export function axesArgument(frame: Frame, expr: Expr): readonly Axis[] | undefi
   if (expr.kind === 'list' || expr.kind === 'group') return axesOf(frame, expr.axes)
   const value = evaluate(expr, frame)
   if (value.kind === 'axes') return value.axes
-  if (value.kind !== 'unknown') frame.walk.report.add('L214', 'a list of axes is wanted here', [{ span: expr.span, text: describe(value) }], { help: 'such as  [s, t]  or  axes(x)' })
+  if (value.kind !== 'unknown')
+    frame.walk.report.add('L214', 'a list of axes is wanted here', [{ span: expr.span, text: describe(value) }], {
+      help: 'such as  [s, t]  or  axes(x)',
+    })
   return undefined
 }
 
 /** The axes of `(g, n)` or of one bare name, as written. */
 export const groupOf = (expr: Expr): readonly AxisTree[] =>
-  expr.kind === 'group' || expr.kind === 'list' ? expr.axes
+  expr.kind === 'group' || expr.kind === 'list'
+    ? expr.axes
     : [{ kind: 'axis', ...(expr.kind === 'name' ? { label: { text: expr.name, span: expr.span } } : {}), size: expr, span: expr.span }]
 
 export const sameAxes = (a: readonly Axis[], b: readonly Axis[]): boolean =>

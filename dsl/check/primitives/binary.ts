@@ -51,10 +51,16 @@ function tensors(frame: Frame, name: BinaryName, a: Value, b: Value, span: Span)
   if (!lined) return unknown
   const [x, y] = lined as [Tensor, Tensor]
   if (row.class === 'logic' ? elem !== 'bool' : elem === 'bool' && name !== '==' && name !== '!=') {
-    return fail(frame, 'L227', `\`${name}\` does not work on ${elem}`, [{ span }, { span: x.span, text: describe(x) }, { span: y.span, text: describe(y) }])
+    return fail(frame, 'L227', `\`${name}\` does not work on ${elem}`, [
+      { span },
+      { span: x.span, text: describe(x) },
+      { span: y.span, text: describe(y) },
+    ])
   }
-  if (name === 'pow' && !isFloat(elem)) return fail(frame, 'L227', `\`pow\` wants floats, not ${elem}`, [{ span }], { help: 'write  f32(x)' })
-  if (name === '/' && !isFloat(elem)) return fail(frame, 'L227', `\`/\` on ${elem} tensors is not defined`, [{ span }], { help: 'write  floor(f32(a) / f32(b))' })
+  if (name === 'pow' && !isFloat(elem))
+    return fail(frame, 'L227', `\`pow\` wants floats, not ${elem}`, [{ span }], { help: 'write  f32(x)' })
+  if (name === '/' && !isFloat(elem))
+    return fail(frame, 'L227', `\`/\` on ${elem} tensors is not defined`, [{ span }], { help: 'write  floor(f32(a) / f32(b))' })
   const node = frame.walk.sink?.binary(row.told, x.node, y.node, span)
   const result: Elem = row.class === 'arithmetic' ? elem : 'bool'
   const range = row.class === 'arithmetic' ? rangeOf(name, x, y) : undefined
@@ -70,7 +76,10 @@ function rangeOf(name: BinaryName, x: Tensor, y: Tensor): Tensor['range'] {
   if (name === '+') return { min: plus(a.min, b.min), max: plus(a.max, b.max) }
   if (name === '-') return { min: minus(a.min, b.max), max: minus(a.max, b.min) }
   if (name !== '*') return undefined
-  for (const [one, other] of [[a, b], [b, a]] as const) {
+  for (const [one, other] of [
+    [a, b],
+    [b, a],
+  ] as const) {
     const factor = sameSize(one.min, one.max) ? known(one.min) : undefined
     if (factor === undefined) continue
     const ends = [times(other.min, whole(factor)), times(other.max, whole(factor))] as const
@@ -116,7 +125,9 @@ function quotient(frame: Frame, a: Size, b: Size, span: Span): Value {
   const bothKnown = known(a) !== undefined && known(b) !== undefined
   if (result.exact || (isGeneric(frame) && !bothKnown)) return { kind: 'size', size: result.size }
   const message = `${showSize(a)} is not a whole multiple of ${showSize(b)}`
-  return fail(frame, 'L231', message, [{ span, text: 'a size must be a whole number' }], { help: 'write a decimal point for a fraction: 2.0, or floor(a / b)' })
+  return fail(frame, 'L231', message, [{ span, text: 'a size must be a whole number' }], {
+    help: 'write a decimal point for a fraction: 2.0, or floor(a / b)',
+  })
 }
 
 function constants(frame: Frame, name: BinaryName, a: Value, b: Value, span: Span): Value {
@@ -130,7 +141,9 @@ function constants(frame: Frame, name: BinaryName, a: Value, b: Value, span: Spa
   const bools = a.kind === 'bool' && b.kind === 'bool'
   const numbers = x.isNumber && y.isNumber
   if (row.class === 'logic' ? bools : numbers || (bools && row.class === 'compare')) {
-    const [p, q] = bools ? [a.value === undefined ? undefined : Number(a.value), b.value === undefined ? undefined : Number(b.value)] : [x.value, y.value]
+    const [p, q] = bools
+      ? [a.value === undefined ? undefined : Number(a.value), b.value === undefined ? undefined : Number(b.value)]
+      : [x.value, y.value]
     if (p === undefined || q === undefined) {
       if (row.class === 'logic') {
         // One side may decide alone.

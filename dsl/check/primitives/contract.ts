@@ -36,7 +36,10 @@ export function dot(call: Call): Value {
     const y = b.axes[j] as Axis
     if (sameSize(x.size, y.size)) continue
     return fail(frame, 'L221', `\`${x.label}\` has two different lengths`, [
-      { span: call.at }, { span: a.span, text: `here ${x.label} = ${showSize(x.size)}` }, { span: b.span, text: `here ${y.label} = ${showSize(y.size)}` }])
+      { span: call.at },
+      { span: a.span, text: `here ${x.label} = ${showSize(x.size)}` },
+      { span: b.span, text: `here ${y.label} = ${showSize(y.size)}` },
+    ])
   }
   const axes = [
     ...a.axes.filter((_, i) => !contract.some(([ci]) => ci === i)),

@@ -20,7 +20,8 @@ export function iota(call: Call): Value {
   }
   const value = usable(frame, expr)
   if (value.kind === 'unknown') return unknown
-  if (value.kind !== 'size') return fail(frame, 'L206', 'the size of an axis must be a whole number', [{ span: expr.span, text: describe(value) }])
+  if (value.kind !== 'size')
+    return fail(frame, 'L206', 'the size of an axis must be a whole number', [{ span: expr.span, text: describe(value) }])
   const affine = affineOf(frame, value.size, expr.span)
   if (frame.walk.sink && !affine) return unknown
   const node = affine && frame.walk.sink?.iota(affine, call.span)
@@ -39,8 +40,13 @@ export function expand(call: Call): Value {
   if (!axes) return unknown
   const at = places(x.axes, axes)
   if (!at) {
-    return fail(frame, 'L220', 'the list must contain all axes of the operand in their order', [{ span: list.span }, { span: x.span, text: describe(x) }],
-      { help: 'rearrange first: order(x, […])' })
+    return fail(
+      frame,
+      'L220',
+      'the list must contain all axes of the operand in their order',
+      [{ span: list.span }, { span: x.span, text: describe(x) }],
+      { help: 'rearrange first: order(x, […])' },
+    )
   }
   const target: Tensor = { kind: 'tensor', elem: x.elem, axes, node: undefined, span: list.span }
   if (!commonAxes(frame, [target, x], call.span)) return unknown
@@ -55,13 +61,18 @@ export function where(call: Call): Value {
   const [, yesExpr, noExpr] = call.positional
   if (!yesExpr || !noExpr) missing(call, 'a third')
   if (!condition || !yesExpr || !noExpr || !onlyArguments(call, 3, [])) return unknown
-  if (condition.elem !== 'bool') return fail(frame, 'L227', '`where` wants bool as its first operand', [{ span: condition.span, text: describe(condition) }])
+  if (condition.elem !== 'bool')
+    return fail(frame, 'L227', '`where` wants bool as its first operand', [{ span: condition.span, text: describe(condition) }])
   const yes = usable(frame, yesExpr)
   const no = usable(frame, noExpr)
   if (yes.kind === 'unknown' || no.kind === 'unknown') return unknown
   const typed = [yes, no].find((v) => v.kind === 'tensor')
-  const elem: Elem = typed?.kind === 'tensor' ? typed.elem : [yes, no].some((v) => v.kind === 'float') ? 'f32' : yes.kind === 'bool' ? 'bool' : 'i32'
-  const pair = [[yes, yesExpr], [no, noExpr]] as const
+  const elem: Elem =
+    typed?.kind === 'tensor' ? typed.elem : [yes, no].some((v) => v.kind === 'float') ? 'f32' : yes.kind === 'bool' ? 'bool' : 'i32'
+  const pair = [
+    [yes, yesExpr],
+    [no, noExpr],
+  ] as const
   const sides = pair.map(([value, expr]) => toTensor(frame, value, elem, expr.span))
   if (sides.some((s) => s === undefined)) return unknown
   const [a, b] = sides as [Tensor, Tensor]
@@ -95,4 +106,3 @@ export function each(call: Call): Value {
   }
   return { kind: 'list', items }
 }
-

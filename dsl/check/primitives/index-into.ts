@@ -30,7 +30,10 @@ function element(frame: Frame, list: Extract<Value, { kind: 'list' }>, index: In
   const number = i.kind === 'size' ? known(i.size) : undefined
   if (i.kind !== 'size' || index.range) return fail(frame, 'L206', 'a list is read by one whole number', [{ span: index.span }])
   if (list.items && number !== undefined) {
-    return list.items[number] ?? fail(frame, 'L233', `the list has ${list.items.length} elements; there is no [${number}]`, [{ span: index.span }])
+    return (
+      list.items[number] ??
+      fail(frame, 'L233', `the list has ${list.items.length} elements; there is no [${number}]`, [{ span: index.span }])
+    )
   }
   return list.element ?? list.items?.[0] ?? unknown
 }
@@ -39,7 +42,8 @@ function part(frame: Frame, parts: Extract<Value, { kind: 'parts' }>, index: Ind
   const i = usable(frame, index.from)
   if (i.kind === 'unknown') return unknown
   const number = i.kind === 'size' ? known(i.size) : undefined
-  if (i.kind !== 'size' || (number === undefined && !isGeneric(frame))) return fail(frame, 'L206', 'a part is chosen by a compile-time number', [{ span: index.span }])
+  if (i.kind !== 'size' || (number === undefined && !isGeneric(frame)))
+    return fail(frame, 'L206', 'a part is chosen by a compile-time number', [{ span: index.span }])
   const at = parts.slot.kind === 'many' && parts.slot.known ? number : 0
   const instance = parts.slot.kind === 'many' ? parts.slot.instances[at ?? 0] : parts.slot.instance
   if (!instance) return fail(frame, 'L233', `there is no ${parts.path}[${number}]`, [{ span: index.span }])
@@ -65,7 +69,10 @@ export function rangeOf(frame: Frame, index: Index, axis: Axis, what: string): {
   const start = usable(frame, index.from)
   const to = index.range && usable(frame, index.range.to)
   if (start.kind === 'unknown' || to?.kind === 'unknown' || !to) return undefined
-  for (const [value, span] of [[start, index.from.span], [to, index.range?.to.span]] as const) {
+  for (const [value, span] of [
+    [start, index.from.span],
+    [to, index.range?.to.span],
+  ] as const) {
     if (value.kind === 'size') continue
     frame.walk.report.add('L206', 'a range wants whole numbers', [{ span: span as Span, text: describe(value) }])
     return undefined
@@ -98,7 +105,8 @@ function tensor(frame: Frame, x: Tensor, index: Index, expr: IndexExpr): Value {
   const value = evaluate(index.from, frame)
   if (value.kind === 'unknown') return unknown
   if (value.kind === 'tensor') return gather(frame, x, at, value, index, expr)
-  if (value.kind !== 'size') return fail(frame, 'L206', 'an index must be a whole number or a tensor of i32', [{ span: index.from.span, text: describe(value) }])
+  if (value.kind !== 'size')
+    return fail(frame, 'L206', 'an index must be a whole number or a tensor of i32', [{ span: index.from.span, text: describe(value) }])
   const why = `${name} has ${showSize(axis.size)} places along \`${showLabel(axis.label)}\``
   if (!requireAtMost(frame, whole(0), value.size, why, index.span)) return unknown
   if (!requireAtMost(frame, plus(value.size, whole(1)), axis.size, why, index.span)) return unknown
@@ -109,7 +117,8 @@ function tensor(frame: Frame, x: Tensor, index: Index, expr: IndexExpr): Value {
 
 // idx's axes take the place of the gathered one; an axis that both have by label is shared.
 function gather(frame: Frame, x: Tensor, at: number, idx: Tensor, index: Index, expr: IndexExpr): Value {
-  if (!isInteger(idx.elem)) return fail(frame, 'L227', `indices must be integers, not ${idx.elem}`, [{ span: index.from.span, text: describe(idx) }])
+  if (!isInteger(idx.elem))
+    return fail(frame, 'L227', `indices must be integers, not ${idx.elem}`, [{ span: index.from.span, text: describe(idx) }])
   const axis = x.axes[at] as Axis
   const shared: [number, number][] = []
   for (const [j, own] of idx.axes.entries()) {
@@ -117,8 +126,11 @@ function gather(frame: Frame, x: Tensor, at: number, idx: Tensor, index: Index, 
     if (i < 0) continue
     const size = (x.axes[i] as Axis).size
     if (showSize(size) !== showSize(own.size)) {
-      return fail(frame, 'L221', `\`${own.label}\` has two different lengths`,
-        [{ span: index.span }, { span: x.span, text: describe(x) }, { span: idx.span, text: describe(idx) }])
+      return fail(frame, 'L221', `\`${own.label}\` has two different lengths`, [
+        { span: index.span },
+        { span: x.span, text: describe(x) },
+        { span: idx.span, text: describe(idx) },
+      ])
     }
     shared.push([i, j])
   }

@@ -25,16 +25,24 @@ export function concat(call: Call): Value {
   let total = (first.axes[at] as Axis).size
   for (const part of rest) {
     if (part.elem !== first.elem) return mixed(frame, first, part, call.span)
-    const fits = part.axes.length === first.axes.length
-      && part.axes.every((axis, i) => axis.label === first.axes[i]?.label && (i === at || sameSize(axis.size, first.axes[i].size)))
+    const fits =
+      part.axes.length === first.axes.length &&
+      part.axes.every((axis, i) => axis.label === first.axes[i]?.label && (i === at || sameSize(axis.size, first.axes[i].size)))
     if (!fits) {
-      return fail(frame, 'L222', `the operands of \`concat\` must have equal axes apart from \`${label}\``,
-        [{ span: call.at }, { span: first.span, text: describe(first) }, { span: part.span, text: describe(part) }])
+      return fail(frame, 'L222', `the operands of \`concat\` must have equal axes apart from \`${label}\``, [
+        { span: call.at },
+        { span: first.span, text: describe(first) },
+        { span: part.span, text: describe(part) },
+      ])
     }
     total = plus(total, (part.axes[at] as Axis).size)
   }
   const axes = first.axes.with(at, { label, size: total })
-  const node = frame.walk.sink?.concat([first, ...rest].map((p) => p.node), at, call.span)
+  const node = frame.walk.sink?.concat(
+    [first, ...rest].map((p) => p.node),
+    at,
+    call.span,
+  )
   return { kind: 'tensor', elem: first.elem, axes, node, span: call.span }
 }
 
@@ -67,7 +75,8 @@ function sizeArgument(call: Call, expr: Expr | undefined): Size | undefined {
   if (!expr) return { terms: [] }
   const value = usable(call.frame, expr)
   if (value.kind === 'size') return value.size
-  if (value.kind !== 'unknown') call.frame.walk.report.add('L206', 'a whole number is wanted here', [{ span: expr.span, text: describe(value) }])
+  if (value.kind !== 'unknown')
+    call.frame.walk.report.add('L206', 'a whole number is wanted here', [{ span: expr.span, text: describe(value) }])
   return undefined
 }
 
@@ -77,7 +86,10 @@ export function topk(call: Call): Value {
   const x = operand(call, 0)
   const over = namedArgument(call, 'over')
   const pick = call.sized[0]
-  if (!pick) frame.walk.report.add('L320', '`topk` needs the new axis and how many to take', [{ span: call.span }], { help: 'topk(x, pick = k, over: l)' })
+  if (!pick)
+    frame.walk.report.add('L320', '`topk` needs the new axis and how many to take', [{ span: call.span }], {
+      help: 'topk(x, pick = k, over: l)',
+    })
   if (!x || !over || !pick || !onlyArguments(call, 1, ['over'])) return unknown
   if (!isFloat(x.elem)) return fail(frame, 'L227', `\`topk\` does not work on ${x.elem}`, [{ span: x.span, text: describe(x) }])
   const label = labelOf(frame, over)
@@ -87,8 +99,10 @@ export function topk(call: Call): Value {
   if (k.kind !== 'size') return fail(frame, 'L206', 'the number to take must be whole', [{ span: pick.span, text: describe(k) }])
   const number = known(k.size)
   const all = known((x.axes[at] as Axis).size)
-  if (frame.walk.sink && number === undefined) return fail(frame, 'L206', `the number to take must be known at compile time, not ${showSize(k.size)}`, [{ span: pick.span }])
-  if (number !== undefined && all !== undefined && number > all) return fail(frame, 'L233', `cannot take ${number} of ${all}`, [{ span: pick.span }])
+  if (frame.walk.sink && number === undefined)
+    return fail(frame, 'L206', `the number to take must be known at compile time, not ${showSize(k.size)}`, [{ span: pick.span }])
+  if (number !== undefined && all !== undefined && number > all)
+    return fail(frame, 'L233', `cannot take ${number} of ${all}`, [{ span: pick.span }])
   const axes = x.axes.with(at, { label: pick.label, size: k.size })
   if (duplicateLabel(frame, axes, call.span, x)) return unknown
   const told = number === undefined ? undefined : frame.walk.sink?.topk(x.node, at, number, call.span)
@@ -97,7 +111,14 @@ export function topk(call: Call): Value {
     kind: 'tuple',
     items: [
       { kind: 'tensor', elem: x.elem, axes, node: told?.values, span: call.span },
-      { kind: 'tensor', elem: 'i32', axes, node: told?.indices, span: call.span, range: { min: { terms: [] }, max: plus(size, { terms: [{ atoms: [], by: { num: -1, den: 1 } }] }) } },
+      {
+        kind: 'tensor',
+        elem: 'i32',
+        axes,
+        node: told?.indices,
+        span: call.span,
+        range: { min: { terms: [] }, max: plus(size, { terms: [{ atoms: [], by: { num: -1, den: 1 } }] }) },
+      },
     ],
   }
 }

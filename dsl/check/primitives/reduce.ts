@@ -17,7 +17,11 @@ export function reduce(call: Call, op: 'sum' | 'max' | 'min' | 'mean'): Value {
   }
   const labels = labelsOf(frame, over)
   if (!labels) return unknown
-  const row = rowWithout(call, x, labels.map((l) => l.label))
+  const row = rowWithout(
+    call,
+    x,
+    labels.map((l) => l.label),
+  )
   if (row) return { kind: 'tensor', elem: x.elem, axes: row, node: undefined, span: call.span }
   const places: number[] = []
   for (const { label, span } of labels) {
@@ -28,7 +32,14 @@ export function reduce(call: Call, op: 'sum' | 'max' | 'min' | 'mean'): Value {
   places.sort((a, b) => a - b)
   const axes = x.axes.filter((_, i) => !places.includes(i))
   const node = frame.walk.sink?.reduce(op === 'mean' ? 'sum' : op, x.node, places, call.span)
-  const reduced: Tensor = { kind: 'tensor', elem: x.elem, axes, node, span: call.span, ...(op !== 'sum' && x.range ? { range: x.range } : {}) }
+  const reduced: Tensor = {
+    kind: 'tensor',
+    elem: x.elem,
+    axes,
+    node,
+    span: call.span,
+    ...(op !== 'sum' && x.range ? { range: x.range } : {}),
+  }
   if (op !== 'mean') return reduced
   const size = places.reduce((product, at) => times(product, (x.axes[at] as Axis).size), whole(1))
   return divideBySize(call, reduced, size)
@@ -39,7 +50,8 @@ function rowWithout(call: Call, x: Tensor, labels: readonly string[]): readonly 
   const [label] = labels
   if (!isGeneric(call.frame) || labels.length !== 1 || label === undefined) return undefined
   if (x.axes.some((a) => a.label === label)) return undefined
-  const isParameter = call.frame.locals.get(label)?.kind === 'label' || [...call.frame.locals.values()].some((v) => v.kind === 'label' && v.label === label)
+  const isParameter =
+    call.frame.locals.get(label)?.kind === 'label' || [...call.frame.locals.values()].some((v) => v.kind === 'label' && v.label === label)
   const at = x.axes.findIndex((a) => a.row)
   if (!isParameter || at < 0) return undefined
   const name = `${(x.axes[at] as Axis).label}∖${label}`
@@ -53,8 +65,13 @@ function divideBySize(call: Call, sum: Tensor, size: Size): Value {
   const number = known(size)
   const affine = affineOf(frame, size, call.span)
   if (!affine) return unknown
-  const counted = number !== undefined ? scalar(frame, number, sum.elem, call.span)
-    : { ...scalar(frame, undefined, sum.elem, call.span), node: sink.cast(sink.size(affine, call.span), dtypeOf(frame, sum.elem), call.span) }
+  const counted =
+    number !== undefined
+      ? scalar(frame, number, sum.elem, call.span)
+      : {
+          ...scalar(frame, undefined, sum.elem, call.span),
+          node: sink.cast(sink.size(affine, call.span), dtypeOf(frame, sum.elem), call.span),
+        }
   const divisor = broadcastTo(frame, counted, sum.axes, call.span)
   return divisor ? { ...sum, node: sink.binary('div', sum.node, divisor.node, call.span) } : unknown
 }

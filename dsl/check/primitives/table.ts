@@ -27,11 +27,17 @@ function two(call: Call, name: BinaryName): Value {
   return binary(call.frame, name, usable(call.frame, a), usable(call.frame, b), call.span)
 }
 
-const extremum = (name: 'min' | 'max'): Check => (call) => (call.named.has('over') ? reduce(call, name) : two(call, name))
+const extremum =
+  (name: 'min' | 'max'): Check =>
+  (call) =>
+    call.named.has('over') ? reduce(call, name) : two(call, name)
 
 /** Primitive by name. */
 export const primitives: ReadonlyMap<string, Check> = new Map<string, Check>([
-  ...[...floatFunctions, 'abs', 'floor', 'log2'].map((name): [string, Check] => [name, (c) => one(c, (x) => unary(c.frame, name, x, c.span))]),
+  ...[...floatFunctions, 'abs', 'floor', 'log2'].map((name): [string, Check] => [
+    name,
+    (c) => one(c, (x) => unary(c.frame, name, x, c.span)),
+  ]),
   ...casts.map((name): [string, Check] => [name, (c) => one(c, (x) => cast(c.frame, name as Elem, x, c.span))]),
   ['neg', (c) => one(c, (x) => negate(c.frame, x, c.span))],
   ['not', (c) => one(c, (x) => not(c.frame, x, c.span))],

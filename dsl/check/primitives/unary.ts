@@ -8,8 +8,16 @@ import { describe, type Elem, isFloat, type Tensor, unknown, type Value } from '
 import { scalar, sizeTensor } from './align.ts'
 
 const folds: Readonly<Record<string, (x: number) => number>> = {
-  abs: Math.abs, exp: Math.exp, log: Math.log, log2: Math.log2, sqrt: Math.sqrt, rsqrt: (x) => 1 / Math.sqrt(x),
-  sin: Math.sin, cos: Math.cos, tanh: Math.tanh, floor: Math.floor,
+  abs: Math.abs,
+  exp: Math.exp,
+  log: Math.log,
+  log2: Math.log2,
+  sqrt: Math.sqrt,
+  rsqrt: (x) => 1 / Math.sqrt(x),
+  sin: Math.sin,
+  cos: Math.cos,
+  tanh: Math.tanh,
+  floor: Math.floor,
 }
 
 export function negate(frame: Frame, x: Value, span: Span): Value {
@@ -42,7 +50,13 @@ function onTensor(frame: Frame, name: string, x: Tensor, span: Span): Value {
   const fits = name === 'not' ? x.elem === 'bool' : name === 'neg' || name === 'abs' ? x.elem !== 'bool' : isFloat(x.elem)
   if (!fits || name === 'log2') {
     const help = name === 'log2' ? 'write  log(x) * 1.4426950408889634' : name === 'not' ? undefined : 'write  f32(x)'
-    return fail(frame, 'L227', `\`${name}\` does not work on ${x.elem}`, [{ span }, { span: x.span, text: describe(x) }], help ? { help } : {})
+    return fail(
+      frame,
+      'L227',
+      `\`${name}\` does not work on ${x.elem}`,
+      [{ span }, { span: x.span, text: describe(x) }],
+      help ? { help } : {},
+    )
   }
   const node = frame.walk.sink?.unary(name as UnaryOp, x.node, span)
   const range = name === 'neg' && x.range ? { min: times(x.range.max, whole(-1)), max: times(x.range.min, whole(-1)) } : undefined
@@ -64,7 +78,8 @@ export function cast(frame: Frame, elem: Elem, x: Value, span: Span): Value {
   if (x.kind === 'bool') return scalar(frame, x.value === undefined ? undefined : Number(x.value), elem, span)
   if (x.kind === 'size') {
     const number = known(x.size)
-    if (number !== undefined) return { ...scalar(frame, number, elem, span), ...(elem === 'i32' ? { range: { min: x.size, max: x.size } } : {}) }
+    if (number !== undefined)
+      return { ...scalar(frame, number, elem, span), ...(elem === 'i32' ? { range: { min: x.size, max: x.size } } : {}) }
     const tensor = sizeTensor(frame, x.size, 'i32', span)
     return tensor && elem !== 'i32' ? cast(frame, elem, tensor, span) : (tensor ?? unknown)
   }

@@ -51,7 +51,9 @@ function splitSizes(frame: Frame, old: Axis, to: Expr): Axis[] | undefined {
       open = i
       sizes.push(undefined)
     } else {
-      frame.walk.report.add('L215', `the size of \`${tree.label.text}\` is not known`, [{ span: tree.span }], { help: `write  ${tree.label.text} = …` })
+      frame.walk.report.add('L215', `the size of \`${tree.label.text}\` is not known`, [{ span: tree.span }], {
+        help: `write  ${tree.label.text} = …`,
+      })
       return undefined
     }
   }
@@ -61,10 +63,12 @@ function splitSizes(frame: Frame, old: Axis, to: Expr): Axis[] | undefined {
     sizes[open] = rest
   } else if (!sameSize(product, old.size)) {
     // (r, pair = 2) of a d that is not known to be even has the product 2·(d÷2) = d only by the fact.
-    frame.walk.report.add('L231', `\`${old.label}\` has ${showSize(old.size)} places, but the new axes have ${showSize(product)}`, [{ span: to.span }])
+    frame.walk.report.add('L231', `\`${old.label}\` has ${showSize(old.size)} places, but the new axes have ${showSize(product)}`, [
+      { span: to.span },
+    ])
     return undefined
   } else if (trees.length > 0) {
-    const inner = sizes.find((s) => s && s.terms.some((t) => t.by.den !== 1))
+    const inner = sizes.find((s) => s?.terms.some((t) => t.by.den !== 1))
     const by = inner && divide(old.size, inner)?.size
     if (by && !hasFact(frame, old.size, by)) {
       uneven(frame, old, by, to)
@@ -84,8 +88,12 @@ function evenShare(frame: Frame, old: Axis, by: Size, to: Expr): Size | undefine
 function uneven(frame: Frame, old: Axis, by: Size, to: Expr): void {
   const numbers = known(old.size) !== undefined && known(by) !== undefined
   const why = numbers ? 'the rest is not 0' : 'no fact known'
-  frame.walk.report.add('L231', `cannot split \`${old.label}\` evenly by ${showSize(by)} (${why})`, [{ span: to.span, text: `${old.label} = ${showSize(old.size)}` }],
-    numbers ? {} : { help: `add  require ${showSize(old.size)} % ${showSize(by)} == 0` })
+  frame.walk.report.add(
+    'L231',
+    `cannot split \`${old.label}\` evenly by ${showSize(by)} (${why})`,
+    [{ span: to.span, text: `${old.label} = ${showSize(old.size)}` }],
+    numbers ? {} : { help: `add  require ${showSize(old.size)} % ${showSize(by)} == 0` },
+  )
 }
 
 /** Whether `of % by == 0` is known here: from a `require`, also for multiples of its left and divisors of its right side. */
@@ -118,8 +126,13 @@ export function merge(call: Call): Value {
   const first = places[0] as number
   if (places.some((at, i) => at !== first + i)) {
     const order = from.map((f) => f.label).join(', ')
-    return fail(frame, 'L230', `axes to merge are not neighbours in the order ${order}`, [{ span: arrow.from.span }, { span: x.span, text: describe(x) }],
-      { help: 'rearrange first: order(x, […])' })
+    return fail(
+      frame,
+      'L230',
+      `axes to merge are not neighbours in the order ${order}`,
+      [{ span: arrow.from.span }, { span: x.span, text: describe(x) }],
+      { help: 'rearrange first: order(x, […])' },
+    )
   }
   const size = places.reduce((product, at) => times(product, (x.axes[at] as Axis).size), whole(1))
   const axes = x.axes.toSpliced(first, places.length, { label: to, size })
@@ -169,7 +182,10 @@ export function order(call: Call): Value {
 function labelsOrRows(call: Call, x: Tensor, list: Extract<Expr, { kind: 'list' }>): string[] | undefined {
   const labels: string[] = []
   for (const axis of list.axes) {
-    if (axis.kind === 'row') labels.push(...x.axes.filter((a) => a.label === `..${axis.name?.text}` || a.label.startsWith(`..${axis.name?.text}/`)).map((a) => a.label))
+    if (axis.kind === 'row')
+      labels.push(
+        ...x.axes.filter((a) => a.label === `..${axis.name?.text}` || a.label.startsWith(`..${axis.name?.text}/`)).map((a) => a.label),
+      )
     else {
       const label = labelOf(call.frame, axis.size)
       if (label === undefined) return undefined
