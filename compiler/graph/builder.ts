@@ -70,27 +70,27 @@ export class GraphBuilder implements Sink<Node> {
   }
 
   literal(value: number, dtype: Dtype, span: Span): Node {
-    return this.#make('literal', [], { value }, span, { dtype, dims: [] })
+    return this.make('literal', [], { value }, span, { dtype, dims: [] })
   }
 
   size(value: Affine, span: Span): Node {
-    return isConstant(value) ? this.literal(value.const, 'i32', span) : this.#make('size', [], { value }, span)
+    return isConstant(value) ? this.literal(value.const, 'i32', span) : this.make('size', [], { value }, span)
   }
 
   iota(n: Affine, span: Span): Node {
-    return this.#make('iota', [], { n }, span)
+    return this.make('iota', [], { n }, span)
   }
 
   unary(fn: UnaryOp, x: Node, span: Span): Node {
-    return this.#make('unary', [x], { fn }, span)
+    return this.make('unary', [x], { fn }, span)
   }
 
   binary(fn: BinaryOpName, a: Node, b: Node, span: Span): Node {
-    return this.#make('binary', [a, b], { fn }, span)
+    return this.make('binary', [a, b], { fn }, span)
   }
 
   where(condition: Node, yes: Node, no: Node, span: Span): Node {
-    return this.#make('where', [condition, yes, no], {}, span)
+    return this.make('where', [condition, yes, no], {}, span)
   }
 
   /** `f32(dot(…))` and `f32(sum(…))` of half floats take the wide accumulator: the op itself then gives f32. */
@@ -98,70 +98,70 @@ export class GraphBuilder implements Sink<Node> {
     if (x.type.dtype === dtype) return x
     const type = { dtype, dims: x.type.dims }
     const half = dtype === 'f32' && isFloat(x.type.dtype)
-    if (half && is(x, 'dot')) return this.#make('dot', x.operands, x.attributes, span, type)
-    if (half && is(x, 'reduce') && x.attributes.fn === 'sum') return this.#make('reduce', x.operands, x.attributes, span, type)
-    return this.#make('cast', [x], {}, span, type)
+    if (half && is(x, 'dot')) return this.make('dot', x.operands, x.attributes, span, type)
+    if (half && is(x, 'reduce') && x.attributes.fn === 'sum') return this.make('reduce', x.operands, x.attributes, span, type)
+    return this.make('cast', [x], {}, span, type)
   }
 
   broadcast(x: Node, dims: readonly Affine[], places: readonly number[], span: Span): Node {
     if (sameDims(dims, x.type.dims)) return x
-    return this.#make('broadcast', [x], { places }, span, { dtype: x.type.dtype, dims })
+    return this.make('broadcast', [x], { places }, span, { dtype: x.type.dtype, dims })
   }
 
   reduce(fn: ReduceOp, x: Node, axes: readonly number[], span: Span): Node {
-    return this.#make('reduce', [x], { fn, axes: [...axes].sort((a, b) => a - b) }, span)
+    return this.make('reduce', [x], { fn, axes: [...axes].sort((a, b) => a - b) }, span)
   }
 
   dot(a: Node, b: Node, contract: readonly (readonly [number, number])[], batch: readonly (readonly [number, number])[], span: Span): Node {
-    return this.#make('dot', [a, b], { contract, batch }, span)
+    return this.make('dot', [a, b], { contract, batch }, span)
   }
 
   split(x: Node, axis: number, sizes: readonly Affine[], span: Span): Node {
-    return this.#make('split', [x], { axis, sizes }, span)
+    return this.make('split', [x], { axis, sizes }, span)
   }
 
   merge(x: Node, axis: number, count: number, span: Span): Node {
-    return this.#make('merge', [x], { axis, count }, span)
+    return this.make('merge', [x], { axis, count }, span)
   }
 
   transpose(x: Node, order: readonly number[], span: Span): Node {
-    return order.every((axis, i) => axis === i) ? x : this.#make('transpose', [x], { order }, span)
+    return order.every((axis, i) => axis === i) ? x : this.make('transpose', [x], { order }, span)
   }
 
   slice(x: Node, axis: number, start: Affine, size: Affine, span: Span): Node {
-    return this.#make('slice', [x], { axis, start, size }, span)
+    return this.make('slice', [x], { axis, start, size }, span)
   }
 
   pick(x: Node, axis: number, at: Affine, span: Span): Node {
-    return this.#make('pick', [x], { axis, at }, span)
+    return this.make('pick', [x], { axis, at }, span)
   }
 
   concat(parts: readonly Node[], axis: number, span: Span): Node {
-    return parts.length === 1 ? parts[0]! : this.#make('concat', parts, { axis }, span)
+    return parts.length === 1 ? parts[0]! : this.make('concat', parts, { axis }, span)
   }
 
   pad(x: Node, axis: number, before: Affine, after: Affine, value: number, span: Span): Node {
-    return this.#make('pad', [x], { axis, before, after, value }, span)
+    return this.make('pad', [x], { axis, before, after, value }, span)
   }
 
   gather(x: Node, axis: number, index: Node, shared: readonly (readonly [number, number])[], span: Span): Node {
-    return this.#make('gather', [x, index], { axis, shared }, span)
+    return this.make('gather', [x, index], { axis, shared }, span)
   }
 
   topk(x: Node, axis: number, k: number, span: Span): { values: Node; indices: Node } {
-    const [values, indices] = (['values', 'indices'] as const).map((part) => this.#make('topk', [x], { axis, k, part }, span))
+    const [values, indices] = (['values', 'indices'] as const).map((part) => this.make('topk', [x], { axis, k, part }, span))
     return { values: values!, indices: indices! }
   }
 
   argument(name: string, type: TensorType, span: Span): Node {
     if (!this.#arguments.some((known) => known.name === name)) this.#arguments.push({ name, type })
-    const node = this.#make('argument', [], { name }, span, type)
+    const node = this.make('argument', [], { name }, span, type)
     return this.#at(node, 0)
   }
 
   weight(path: string, span: Span): Node {
     const info = this.#find(this.#weights, path)
-    if (info.tied === undefined) return this.#make('weight', [], { path }, span, dimsType(this.#real, constants(info.dims)))
+    if (info.tied === undefined) return this.make('weight', [], { path }, span, dimsType(this.#real, constants(info.dims)))
     // An alias reads the tied weight; in a loop the same instance of it, if the alias points inside the array.
     const scope = this.#scopes.findLast((each) => each.kind === 'loop' && path.startsWith(`${each.array}[*]`))
     const own = scope && this.#concrete(`${scope.array}[*]`)
@@ -173,15 +173,15 @@ export class GraphBuilder implements Sink<Node> {
     const known = this.#scopes[depth]!.versions.get(path)
     if (known) return known
     const info = this.#find(this.#states, path)
-    return this.#at(this.#make('state', [], { path }, span, dimsType(info.dtype, constants(info.dims))), depth)
+    return this.#at(this.make('state', [], { path }, span, dimsType(info.dtype, constants(info.dims))), depth)
   }
 
   storeState(path: string, axis: number, start: Affine, value: Node, span: Span): void {
-    this.#write(path, this.#make('store', [this.readState(path, span), value], { axis, start }, span), span)
+    this.#write(path, this.make('store', [this.readState(path, span), value], { axis, start }, span), span)
   }
 
   scatterState(path: string, axis: number, index: Node, value: Node, span: Span): void {
-    this.#write(path, this.#make('scatter', [this.readState(path, span), index, value], { axis }, span), span)
+    this.#write(path, this.make('scatter', [this.readState(path, span), index, value], { axis }, span), span)
   }
 
   composite(name: string, attributes: Readonly<Record<string, Attribute>>, operands: readonly Node[],
@@ -196,7 +196,7 @@ export class GraphBuilder implements Sink<Node> {
     const region: Region = {
       id: scope.region, params: [...params, ...captured.map((node, i) => this.#param(scope, outer.length + i, node.type))], results, states: new Map(),
     }
-    const call = this.#make('composite', [...outer, ...captured], { name, attributes, region }, span)
+    const call = this.make('composite', [...outer, ...captured], { name, attributes, region }, span)
     return resultsOf(this.factory, call).map((node) => this.#at(node, this.#homeOf(call)))
   }
 
@@ -220,7 +220,7 @@ export class GraphBuilder implements Sink<Node> {
       results,
       states: scope.versions,
     }))
-    const call = this.#make('loop', [...carried, ...invariants], { array: spec.array, groups, order: spec.order, carried: carried.length }, spec.span)
+    const call = this.make('loop', [...carried, ...invariants], { array: spec.array, groups, order: spec.order, carried: carried.length }, spec.span)
     this.#at(call, this.#scopes.length - 1)
     for (const path of new Set(groups.flatMap((region) => [...region.states.keys()]))) this.#write(path, call, spec.span)
     return resultsOf(this.factory, call).map((node) => this.#at(node, this.#scopes.length - 1))
@@ -228,7 +228,8 @@ export class GraphBuilder implements Sink<Node> {
 
   // ---- scopes
 
-  readonly #make: Make = (op, operands, attributes, span, declared) => {
+  /** Makes any node in the current scope, outer values captured: what every method above does. */
+  readonly make: Make = (op, operands, attributes, span, declared) => {
     const used = operands.map((node) => this.#use(node))
     const node = this.factory.make(op, used, attributes, declared)
     if (!this.#spans.has(node.id)) this.#spans.set(node.id, span)

@@ -131,10 +131,13 @@ const rules: { readonly [Op in OpName]?: Simplify<Op> } = {
     const undone = is(x, 'merge') && x.attributes.axis === node.attributes.axis && sameType(x.operands[0]!.type, node.type)
     return undone ? x.operands[0] : undefined
   },
-  merge(node) {
+  merge(node, make) {
     const x = node.operands[0]!
-    if (node.attributes.count === 1) return x
-    const undone = is(x, 'split') && x.attributes.axis === node.attributes.axis && x.attributes.sizes.length === node.attributes.count
+    const { axis, count } = node.attributes
+    if (count === 1) return x
+    const inside = is(x, 'merge') && x.attributes.axis >= axis && x.attributes.axis < axis + count
+    if (inside) return make('merge', [x.operands[0]!], { axis, count: count + x.attributes.count - 1 })
+    const undone = is(x, 'split') && x.attributes.axis === axis && x.attributes.sizes.length === count
     return undone ? x.operands[0] : undefined
   },
   transpose(node, make) {
