@@ -6,6 +6,7 @@ import { bindWeights, nodeFiles, openCheckpoint } from '../../compiler/weights/i
 import { buildGraph } from '../../compiler/graph/builder.ts'
 import { parseGraph } from '../../compiler/graph/parse.ts'
 import { printGraph } from '../../compiler/graph/print.ts'
+import type { Graph } from '../../compiler/graph/types.ts'
 import { verifyGraph } from '../../compiler/graph/verify.ts'
 import { runGraphPasses } from '../../compiler/passes/pipeline.ts'
 import { createReference, type StateValues, type WeightSource } from '../../compiler/targets/reference/evaluate.ts'
@@ -16,6 +17,8 @@ import { dataPath, dataText } from '../weights/data.ts'
 interface Golden {
   readonly sequences: readonly {
     readonly input_ids: readonly number[]
+    readonly token_type_ids?: readonly number[]
+    readonly decoder_input_ids?: readonly number[]
     readonly logits: { readonly dims: readonly number[]; readonly base64: string }
   }[]
 }
@@ -39,6 +42,28 @@ function open(dsl: string, folder: string): { model: SpecialisedModel; weight: W
   return { model, weight: (name) => values.get(name)!, golden: JSON.parse(dataText(`hf-golden/${folder}/golden.json`)) as Golden }
 }
 
+/** Built and optimised graphs of all entries, each verified and read back from its text. */
+function bothGraphs(model: SpecialisedModel): Graph[][] {
+  const graphs = model.entries.map(({ name }) => {
+    const { graph, diagnostics } = buildGraph(model, name)
+    expect(diagnostics).toEqual([])
+    return graph!
+  })
+  const optimised = graphs.map((graph) => runGraphPasses(graph, { verify: true, quantised: () => true }))
+  for (const graph of [...graphs, ...optimised]) {
+    expect(verifyGraph(graph)).toEqual([])
+    const text = printGraph(graph)
+    expect(printGraph(parseGraph(text, graph.constants))).toBe(text)
+  }
+  return [graphs, optimised]
+}
+
+function expectClose(got: ArrayLike<number>, wanted: Float64Array, from: number): void {
+  for (let i = 0; i < got.length; i++) {
+    if (!(Math.abs(got[i]! - wanted[from + i]!) < 1e-9)) expect.fail(`${i}: ${got[i]} is not ${wanted[from + i]}`)
+  }
+}
+
 const models = [
   ['llama', 'llama'], ['llama', 'llama-gqa'], ['llama3', 'llama3-rope'], ['mistral', 'mistral'], ['mistral_ring', 'mistral'], ['mixtral', 'mixtral'],
   ['qwen2', 'qwen2'], ['gemma', 'gemma'], ['gpt2', 'gpt2'], ['gpt_neo', 'gpt-neo'], ['openai_gpt', 'openai-gpt'],
@@ -47,30 +72,47 @@ const models = [
 describe('reference against Hugging Face goldens', () => {
   it.each(models)('%s.dsl on %s', (dsl, folder) => {
     const { model, weight, golden } = open(dsl, folder)
-    const graphs = model.entries.map(({ name }) => {
-      const { graph, diagnostics } = buildGraph(model, name)
-      expect(diagnostics).toEqual([])
-      return graph!
-    })
-    const optimised = graphs.map((graph) => runGraphPasses(graph, { verify: true, quantised: () => true }))
-    for (const graph of [...graphs, ...optimised]) {
-      expect(verifyGraph(graph)).toEqual([])
-      const text = printGraph(graph)
-      expect(printGraph(parseGraph(text, graph.constants))).toBe(text)
-    }
-    for (const list of [graphs, optimised]) {
+    for (const list of bothGraphs(model)) {
       const reference = createReference(list, { weight })
       for (const { input_ids: tokens, logits } of golden.sequences) {
         const wanted = decode(logits.base64)
-        const close = (got: ArrayLike<number>, from: number): void => {
-          for (let i = 0; i < got.length; i++) if (!(Math.abs(got[i]! - wanted[from + i]!) < 1e-9)) expect.fail(`${i}: ${got[i]} is not ${wanted[from + i]}`)
-        }
-        close(reference.run('score', { seq: tokens.length, start: 0 }, { tokens }).results[0]!.data, 0)
+        expectClose(reference.run('score', { seq: tokens.length, start: 0 }, { tokens }).results[0]!.data, wanted, 0)
         let states: StateValues = new Map()
         tokens.forEach((token, start) => {
           const step = reference.run('decode', { start }, { tokens: [token] }, states)
           states = step.states
-          close(step.results[0]!.data, start * logits.dims[1]!)
+          expectClose(step.results[0]!.data, wanted, start * logits.dims[1]!)
+        })
+      }
+    }
+  })
+
+  it('bert.dsl on bert', () => {
+    const { model, weight, golden } = open('bert', 'bert')
+    for (const list of bothGraphs(model)) {
+      const reference = createReference(list, { weight })
+      for (const { input_ids: tokens, token_type_ids: segments, logits } of golden.sequences) {
+        const { results } = reference.run('score', { seq: tokens.length }, { tokens, segments: segments! })
+        expectClose(results[0]!.data, decode(logits.base64), 0)
+      }
+    }
+  })
+
+  it('marian.dsl on marian: encode once, then prefill and decode', () => {
+    const { model, weight, golden } = open('marian', 'marian')
+    for (const list of bothGraphs(model)) {
+      const reference = createReference(list, { weight })
+      for (const { input_ids: source, decoder_input_ids: target, logits } of golden.sequences) {
+        const wanted = decode(logits.base64)
+        const encoded = reference.run('encode', { src: source.length }, { source }).states
+        const width = logits.dims[1]!
+        const all = reference.run('prefill', { seq: target!.length, start: 0, src_len: source.length }, { target: target! }, encoded)
+        expectClose(all.results[0]!.data, wanted, (target!.length - 1) * width)
+        let states: StateValues = encoded
+        target!.forEach((token, start) => {
+          const step = reference.run('decode', { start, src_len: source.length }, { target: [token] }, states)
+          states = step.states
+          expectClose(step.results[0]!.data, wanted, start * width)
         })
       }
     }
