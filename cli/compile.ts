@@ -1,0 +1,45 @@
+// `llamac compile`: a model's source and weights to an artifact folder. Prints the folder; with --emit and without -o the texts
+// go to stdout and nothing is written.
+
+import type { Command } from 'commander'
+import { addCompileFlags, type CompileFlags, list } from './flags.ts'
+import { interruptible, note, print, UsageError } from './report.ts'
+
+interface Flags extends CompileFlags {
+  readonly emit?: readonly string[]
+  readonly output?: string
+}
+
+export function addCompile(program: Command): void {
+  addCompileFlags(program.command('compile').argument('<file>', 'a .dsl file').description('compiles a model to an artifact folder'))
+    .option('--emit <kinds>', 'also ast, graph, kernels, loops, plan, wat, wgsl, types; into the folder, or to stdout without -o', list)
+    .option('-o, --output <folder>', 'the artifact (default: out/<model>)')
+    .action(compile)
+}
+
+async function compile(file: string, flags: Flags): Promise<void> {
+  const { compileProject } = await import('./project.ts')
+  const { emitters, emitTexts } = await import('./emit.ts')
+  const { emit = [] } = flags
+  const unknown = emit.find((kind) => !Object.hasOwn(emitters, kind))
+  if (unknown !== undefined) throw new UsageError(`--emit knows no ${unknown}; there are ${Object.keys(emitters).join(', ')}`)
+
+  const started = performance.now()
+  const { compilation } = await compileProject(file, flags, flags.target ?? ['wasm'])
+  const extras = await emitTexts(emit, compilation, file)
+  if (emit.length > 0 && flags.output === undefined) {
+    for (const [name, text] of extras) print(extras.size === 1 ? text : `// ---- ${name}\n${text}`)
+    return
+  }
+  const { contents } = compilation
+  if (!contents.withWeights) note('note: compiled without weights (--weights, --seed-weights); the artifact describes the model but cannot run')
+  else if (!contents.tokenizer) note('note: no tokenizer came with the weights (--tokenizer); the artifact takes and gives ids only')
+  const folder = flags.output ?? `out/${contents.manifest.model.toLowerCase()}`
+  const { writeArtifact } = await import('../compiler/artifact/write.ts')
+  const manifest = await interruptible((signal) => writeArtifact({ ...contents, extras }, folder, { signal }))
+  const bytes = manifest.shards.reduce((sum, shard) => sum + shard.bytes, 0)
+  const variants = manifest.variants.map(({ target, requires }) => [target, ...requires].join('+')).join(', ')
+  note(`${manifest.model}: ${manifest.parameters.toLocaleString('en-US')} parameters, ${(bytes / 2 ** 20).toFixed(1)} MiB of weights, ${variants}, ` +
+    `${((performance.now() - started) / 1000).toFixed(1)} s`)
+  print(folder)
+}

@@ -1,0 +1,39 @@
+#!/usr/bin/env node
+// The command `llamac`: one file per command; here only how they come together, and how a run ends. Commands import the
+// compiler when they need it, so that running an artifact does not load it.
+
+import { Command, CommanderError } from 'commander'
+import { addCall } from './call.ts'
+import { addCheck } from './check.ts'
+import { addCompile } from './compile.ts'
+import { addInspect } from './inspect.ts'
+import { addLogits } from './logits.ts'
+import { exitCodes, reportError } from './report.ts'
+import { addRun } from './run.ts'
+
+const commands = [addCompile, addRun, addLogits, addCall, addCheck, addInspect]
+
+async function main(argv: readonly string[]): Promise<number> {
+  const program = new Command('llamac')
+    .description('A compiler and runtime for language models described by a page of text')
+    .version('0.1.0')
+    .showSuggestionAfterError()
+    .showHelpAfterError('(--help shows the flags)')
+    .exitOverride()
+  for (const add of commands) add(program)
+  // Commands are made before they inherit settings, so each is told.
+  for (const command of program.commands) command.copyInheritedSettings(program)
+  try {
+    await program.parseAsync(argv, { from: 'user' })
+    return exitCodes.fine
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.fine : exitCodes.usage
+    return reportError(error)
+  }
+}
+
+// A reader that has seen enough (`| head`) is no failure.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? exitCodes.fine : exitCodes.failure))
+const code = await main(process.argv.slice(2))
+// GPU threads would keep the process alive; what was written must be out first.
+process.stdout.write('', () => process.exit(code))

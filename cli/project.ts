@@ -1,0 +1,172 @@
+// From flags to a compilation: finds source files, fits the config and the weights to the model, and runs the compiler. The
+// only place where commands meet the language and the compiler.
+
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { compileModel, type Compilation, type CompileOptions } from '../compiler/compile.ts'
+import { type FormatName, formats, isFormatName } from '../compiler/formats/index.ts'
+import { canonicalPaths } from '../compiler/plan/weights.ts'
+import { createReferenceDevice } from '../compiler/targets/reference/device.ts'
+import type { TargetName } from '../compiler/targets/index.ts'
+import {
+  bindWeights, type BoundWeight, type Checkpoint, type CheckpointConfig, hasTensorFor, nodeFiles, openCheckpoint, openTokenizer, prepareTensor,
+  readConfig, seededWeights,
+} from '../compiler/weights/index.ts'
+import type { Diagnostic } from '../dsl/diagnostics.ts'
+import { type CheckedModel, loadModel, type Numbers, type ReadSource, type SpecialisedModel } from '../dsl/index.ts'
+import type { Device } from '../runtime/devices/device.ts'
+import { LlamacError } from '../runtime/error.ts'
+import type { CompactTokenizer } from '../runtime/tokenizer/compact.ts'
+import type { CompileFlags } from './flags.ts'
+import { note, Rejected, showDiagnostics, UsageError } from './report.ts'
+
+const defaultMaxSeq = 128
+
+// The library lies beside this folder, in the sources and in dist; models lie at the package's root.
+const libraryFolder = fileURLToPath(new URL('../dsl/', import.meta.url))
+const packageFolders = ['../', '../../'].map((up) => fileURLToPath(new URL(up, import.meta.url)))
+
+/** `std/…` from the library, other paths from the working folder, `models/…` at last from the package. */
+export function sourceReader(entry: string): ReadSource {
+  const text = (path: string): string | undefined => (existsSync(path) ? readFileSync(path, 'utf8') : undefined)
+  return (path) => {
+    if (path !== entry && path.startsWith('std/')) return text(join(libraryFolder, path))
+    const own = text(path)
+    if (own !== undefined || !path.startsWith('models/') || path === entry) return own
+    return packageFolders.map((folder) => text(join(folder, path))).find((found) => found !== undefined)
+  }
+}
+
+/** The path as the language wants it: with slashes. */
+export const entryPath = (file: string): string => file.replaceAll('\\', '/')
+
+const hasErrors = (diagnostics: readonly Diagnostic[]): boolean => diagnostics.some(({ severity }) => severity === 'error')
+
+/** Shows warnings, throws when there are errors. */
+async function accept(diagnostics: readonly Diagnostic[]): Promise<void> {
+  if (hasErrors(diagnostics)) throw new Rejected(diagnostics)
+  await showDiagnostics(diagnostics)
+}
+
+/** The checked model of a file. Errors: Rejected. */
+export async function openModelFile(file: string): Promise<CheckedModel> {
+  const entry = entryPath(file)
+  const { model, diagnostics } = loadModel(entry, sourceReader(entry))
+  await accept(diagnostics)
+  if (!model) throw new LlamacError('E_NO_MODEL', `${file} declares no model`)
+  return model
+}
+
+interface Specialised {
+  readonly model: SpecialisedModel
+  readonly weights?: ReadonlyMap<string, BoundWeight>
+  readonly checkpoint?: Checkpoint
+}
+
+async function specialise(checked: CheckedModel, flags: CompileFlags): Promise<Specialised> {
+  const checkpoint = flags.weights === undefined ? undefined : openCheckpoint(flags.weights, nodeFiles)
+  const config = flags.config === undefined ? checkpoint?.config : configFile(flags.config)
+  const set = { ...flags.set, ...(flags.ctx === undefined ? {} : { ctx: String(flags.ctx) }) }
+  const numbers: Numbers = {
+    set,
+    maximum: { seq: flags.maxSeq ?? defaultMaxSeq },
+    ...(flags.preset === undefined ? {} : { preset: flags.preset }),
+    ...(config ? { config } : {}),
+  }
+  const withNumbers = async (all: Numbers, quietly: boolean): Promise<SpecialisedModel> => {
+    const { model, diagnostics } = checked.specialise(all)
+    if (!model || hasErrors(diagnostics)) throw new Rejected(diagnostics)
+    if (!quietly) await showDiagnostics(diagnostics)
+    return model
+  }
+  if (!checkpoint) {
+    const model = await withNumbers(numbers, false)
+    return { model, ...(flags.seedWeights === undefined ? {} : { weights: seededWeights(model.weights, flags.seedWeights) }) }
+  }
+  // Names of tensors are known only with numbers, and some fields (`tie`) ask which tensors there are: hence twice.
+  const { format, arch } = checkpoint.table
+  const first = tableOf(await withNumbers(numbers, true), format, arch)
+  const model = await withNumbers({ ...numbers, hasTensorFor: hasTensorFor(first, checkpoint) }, false)
+  const { sources, diagnostics } = bindWeights(model.weights, tableOf(model, format, arch), checkpoint, { loose: flags.loose ?? false })
+  await accept(diagnostics)
+  return { model, weights: sources, checkpoint }
+}
+
+function tableOf(model: SpecialisedModel, format: string, arch: string | undefined): NonNullable<ReturnType<SpecialisedModel['checkpoint']>['table']> {
+  const { table, diagnostics } = model.checkpoint(format, arch)
+  if (!table || hasErrors(diagnostics)) throw new Rejected(diagnostics)
+  return table
+}
+
+function configFile(path: string): CheckpointConfig {
+  const source = nodeFiles.open(path)
+  if (!source) throw new LlamacError('E_CHECKPOINT_NOT_FOUND', `${path}: there is no such file`)
+  return readConfig(source)
+}
+
+function chooseTokenizer(flags: CompileFlags, checkpoint: Checkpoint | undefined): CompactTokenizer | undefined {
+  if (flags.tokenizer !== undefined) return openTokenizer(flags.tokenizer, nodeFiles)
+  const problem = checkpoint?.tokenizerProblem
+  if (problem) note(`note: the tokenizer that came with the weights cannot be used: ${problem.message}`)
+  return checkpoint?.tokenizer
+}
+
+export interface Project {
+  readonly compilation: Compilation
+  readonly weights?: ReadonlyMap<string, BoundWeight>
+}
+
+/** Everything that `compile` does but for writing. Errors: Rejected, LlamacError, UsageError. */
+export async function compileProject(file: string, flags: CompileFlags, targets: readonly TargetName[]): Promise<Project> {
+  if (flags.ctx !== undefined && flags.set?.['ctx'] !== undefined) throw new UsageError('--ctx and --set ctx=… say the same thing twice')
+  const { model, weights, checkpoint } = await specialise(await openModelFile(file), flags)
+  const tokenizer = chooseTokenizer(flags, checkpoint)
+  const options: CompileOptions = {
+    targets,
+    math: flags.math ?? 'fast',
+    quant: flags.quant ?? 'keep',
+    disabledPasses: flags.disablePass ?? [],
+    printAfter: flags.printAfter ?? [],
+    print: (pass, graph, text) => note(`// after ${pass}: ${graph.entry}\n${text}`),
+    verify: process.env['LLAMAC_DEBUG'] === '1',
+    ...(weights ? { weights } : {}),
+    ...(tokenizer ? { tokenizer } : {}),
+  }
+  const { compilation, diagnostics } = compileModel(model, options)
+  await accept(diagnostics)
+  if (!compilation) throw new Error('internal: no compilation and no diagnostics')
+  for (const text of compilation.notes) note(`note: ${text}`)
+  return { compilation, ...(weights ? { weights } : {}) }
+}
+
+/**
+ * The reference on a compilation, in f64, with the weights as the artifact stores them: a quantised weight's values are those
+ * of its blocks, so that devices differ from it by their arithmetic alone.
+ */
+export function referenceOf({ compilation, weights }: Project): Device {
+  const { graphs, contents, model } = compilation
+  const canonical = canonicalPaths(model.weights)
+  const formatOf = new Map(contents.tensors.map(({ path, format }) => [path, format]))
+  const known = new Map<string, { dims: readonly number[]; data: Float64Array }>()
+  const weight = (path: string): { dims: readonly number[]; data: Float64Array } => {
+    const own = canonical(path)
+    const found = known.get(own)
+    if (found) return found
+    const bound = weights?.get(own)
+    const format = formatOf.get(own)
+    if (!bound || format === undefined || !isFormatName(format)) throw new Error(`internal: no values for ${path}`)
+    const value = { dims: bound.dims, data: storedValues(bound, format) }
+    known.set(own, value)
+    return value
+  }
+  return createReferenceDevice(graphs, { weight })
+}
+
+/** Blocks never cross rows in a format that was chosen, so the whole weight can be taken as one row. */
+function storedValues(bound: BoundWeight, format: FormatName): Float64Array {
+  const elements = bound.dims.reduce((product, dim) => product * dim, 1)
+  const values = new Float32Array(elements)
+  formats[format].decode(prepareTensor(bound, { format, layout: 'plain', rows: 1, k: elements }), values)
+  return Float64Array.from(values)
+}

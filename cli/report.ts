@@ -1,0 +1,81 @@
+// What the command line says besides results: notes, diagnostics and errors, all on stderr, and the exit code that goes with
+// them. 0 fine, 1 diagnostics or failure, 2 wrong usage, 130 interrupted.
+
+import type { Diagnostic } from '../dsl/diagnostics.ts'
+import { LlamacError } from '../runtime/error.ts'
+
+/** Diagnostics of a model that keep a command from going on. */
+export class Rejected extends Error {
+  readonly diagnostics: readonly Diagnostic[]
+
+  constructor(diagnostics: readonly Diagnostic[]) {
+    super(diagnostics.map(({ message }) => message).join('; '))
+    this.diagnostics = diagnostics
+  }
+}
+
+/** The command line itself is wrong. */
+export class UsageError extends Error {}
+
+export const exitCodes = { fine: 0, failure: 1, usage: 2, interrupted: 130 } as const
+
+export const note = (text: string): void => void process.stderr.write(`${text}\n`)
+
+/** Ends the result with a line break. */
+export const print = (text: string): void => void process.stdout.write(text.endsWith('\n') ? text : `${text}\n`)
+
+export const printJson = (value: unknown): void => print(JSON.stringify(value))
+
+/** FORCE_COLOR and NO_COLOR (https://no-color.org) win over the terminal. */
+function wantsColour(): boolean {
+  const { NO_COLOR, FORCE_COLOR } = process.env
+  if (FORCE_COLOR !== undefined && FORCE_COLOR !== '') return FORCE_COLOR !== '0'
+  return (NO_COLOR === undefined || NO_COLOR === '') && process.stderr.isTTY === true
+}
+
+export async function showDiagnostics(diagnostics: readonly Diagnostic[]): Promise<void> {
+  if (diagnostics.length === 0) return
+  const { renderAll } = await import('../dsl/render.ts')
+  note(renderAll(diagnostics, { colour: wantsColour() }))
+}
+
+/** Says what went wrong and gives the exit code. Stacks only with LLAMAC_DEBUG=1. */
+export async function reportError(error: unknown): Promise<number> {
+  const code = await describe(error)
+  if (process.env['LLAMAC_DEBUG'] === '1' && error instanceof Error && error.stack) note(error.stack)
+  return code
+}
+
+async function describe(error: unknown): Promise<number> {
+  if (error instanceof Rejected) {
+    await showDiagnostics(error.diagnostics)
+    return exitCodes.failure
+  }
+  if (error instanceof UsageError) {
+    note(`error: ${error.message}`)
+    return exitCodes.usage
+  }
+  if (error instanceof LlamacError) {
+    if (error.code === 'E_ABORTED') return exitCodes.interrupted
+    note(`error[${error.code}]: ${error.message}`)
+    return exitCodes.failure
+  }
+  const message = error instanceof Error ? error.message : String(error)
+  note(`error[INTERNAL]: ${message.replace(/^internal: /, '').replaceAll(/\s*\n\s*/g, ' ')}`)
+  return exitCodes.failure
+}
+
+/** A signal that the first Ctrl-C aborts, for the time of `work`; the second one ends the process. */
+export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const controller = new AbortController()
+  const stop = (): void => {
+    if (controller.signal.aborted) process.exit(exitCodes.interrupted)
+    controller.abort()
+  }
+  process.on('SIGINT', stop)
+  try {
+    return await work(controller.signal)
+  } finally {
+    process.off('SIGINT', stop)
+  }
+}

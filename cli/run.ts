@@ -1,0 +1,80 @@
+// `llamac run`: generates text (or ids, where there is no tokenizer) from a prompt.
+
+import type { Command } from 'commander'
+import { LlamacError } from '../runtime/error.ts'
+import type { GeneratedPiece, Model } from '../runtime/index.ts'
+import { addCompileFlags, addDevice, amount, ids, several, whole } from './flags.ts'
+import { type OpenFlags, openModel } from './open-model.ts'
+import { interruptible, note, printJson } from './report.ts'
+
+interface Flags extends OpenFlags {
+  readonly prompt?: string
+  readonly tokens?: readonly number[]
+  readonly count: number
+  readonly temperature: number
+  readonly topK?: number
+  readonly topP?: number
+  readonly minP?: number
+  readonly seed: number
+  readonly stop?: readonly string[]
+  readonly json?: boolean
+}
+
+export function addRun(program: Command): void {
+  const command = program.command('run').argument('<artifact|file>', 'an artifact folder, or a .dsl with --weights').description('generates text')
+    .option('-p, --prompt <text>', 'the beginning (default: BOS only)')
+    .option('--tokens <ids>', 'the beginning as ids: 1,2,3', ids)
+    .option('-n, --count <n>', 'most tokens to generate', whole(0), 256)
+    .option('--temperature <t>', '0 takes the best token', amount, 0)
+    .option('--top-k <k>', 'draw from the k best', whole(0))
+    .option('--top-p <p>', 'draw from the smallest set with this mass', amount)
+    .option('--min-p <p>', 'drop what is less probable than this part of the best', amount)
+    .option('--seed <n>', 'seed of the draws', whole(0), 0)
+    .option('--stop <text>', 'ends the text; repeatable', several)
+    .option('--json', 'one JSON document: prompt_ids, tokens, text, stop')
+  addCompileFlags(addDevice(command)).action((path: string, flags: Flags) => interruptible((signal) => run(path, flags, signal)))
+  command.options.find(({ long }) => long === '--tokens')?.conflicts('prompt')
+}
+
+async function run(path: string, flags: Flags, signal: AbortSignal): Promise<void> {
+  await using model = await openModel(path, flags, signal)
+  const prompt = promptIds(model, flags)
+  if (!model.tokenizer && !flags.json) note('note: the model has no tokenizer; these are token ids')
+  const session = model.createSession({ seed: flags.seed })
+  const options = {
+    maxTokens: flags.count,
+    temperature: flags.temperature,
+    ...(flags.topK === undefined ? {} : { topK: flags.topK }),
+    ...(flags.topP === undefined ? {} : { topP: flags.topP }),
+    ...(flags.minP === undefined ? {} : { minP: flags.minP }),
+    ...(flags.stop === undefined ? {} : { stop: flags.stop }),
+    signal,
+  }
+  const pieces: GeneratedPiece[] = []
+  const started = performance.now()
+  let first = started
+  for await (const piece of session.generate(prompt, options)) {
+    pieces.push(piece)
+    if (pieces.length === 1) first = performance.now()
+    if (!flags.json) process.stdout.write(model.tokenizer ? piece.text : `${pieces.length > 1 ? ' ' : ''}${piece.token}`)
+  }
+  const seconds = (performance.now() - first) / 1000
+  if (flags.json) {
+    const tokens = pieces.map(({ token }) => token)
+    printJson({ prompt_ids: prompt, tokens, text: pieces.map(({ text }) => text).join(''), stop: pieces.at(-1)?.stop ?? 'length' })
+    return
+  }
+  process.stdout.write('\n')
+  const rate = pieces.length > 1 && seconds > 0 ? `, ${((pieces.length - 1) / seconds).toFixed(1)} tokens/s` : ''
+  note(`${pieces.length} tokens after a prompt of ${prompt.length} (${Math.round(first - started)} ms)${rate} on ${model.device}`)
+}
+
+function promptIds({ tokenizer }: Model, { prompt, tokens }: Flags): readonly number[] {
+  if (tokens) return tokens
+  if (prompt !== undefined && prompt !== '') {
+    if (!tokenizer) throw new LlamacError('E_NO_TOKENIZER', 'the model has no tokenizer: give --tokens 1,2,3, or compile it with --tokenizer')
+    return tokenizer.encode(prompt)
+  }
+  if (tokenizer?.bos === undefined) throw new LlamacError('E_ARGUMENT', 'the model has no BOS token to begin with: give -p TEXT or --tokens 1,2,3')
+  return [tokenizer.bos]
+}
