@@ -1,0 +1,85 @@
+// Logits and greedy tokens of Hugging Face checkpoints, from compiled artifacts: the reference within rounding of f64, devices
+// within that of f32; a prompt read at once, in chunks, or id by id leads to the same scores.
+
+import { describe, expect, test } from 'vitest'
+import type { Model } from '../../runtime/index.ts'
+import { argmax } from '../../runtime/index.ts'
+import { compileForTest, type CompileRequest } from '../support/compiled.ts'
+import { type GoldenSequence, goldenSequences, normalisedError, worstDifference } from '../support/goldens.ts'
+
+const devices = [['reference', 1e-9], ['wasm', 1e-4], ['webgpu', 1e-4]] as const
+
+/** Folder, model file, whether all devices and both spellings of the config are tried. */
+const whole: readonly (readonly [string, string])[] = [['llama', 'llama'], ['llama-gqa', 'llama'], ['gemma', 'gemma']]
+const onWasm: readonly (readonly [string, string])[] = [
+  ['mistral', 'mistral'], ['mixtral', 'mixtral'], ['qwen2', 'qwen2'], ['gpt2', 'gpt2'], ['gpt-neo', 'gpt_neo'],
+  ['openai-gpt', 'openai_gpt'], ['llama3-rope', 'llama3'],
+]
+
+async function expectLogits(model: Model, sequences: readonly GoldenSequence[], tolerance: number): Promise<void> {
+  for (const { ids, logits } of sequences) {
+    const session = model.createSession()
+    const { values } = await session.score(ids)
+    expect(worstDifference(values, logits), `${ids.length} ids`).toBeLessThanOrEqual(tolerance)
+    session.dispose()
+  }
+}
+
+async function expectGreedy(model: Model, sequences: readonly GoldenSequence[]): Promise<void> {
+  for (const { ids, greedy } of sequences) {
+    expect(greedy.length).toBeGreaterThan(0)
+    const session = model.createSession()
+    const tokens: number[] = []
+    for await (const { token } of session.generate(ids, { maxTokens: greedy.length, stopTokens: [] })) tokens.push(token)
+    expect(tokens).toEqual(greedy)
+    session.dispose()
+  }
+}
+
+/** Scores after `ids`, read in pieces of `size`. */
+async function readIn(model: Model, ids: readonly number[], size: number): Promise<Float64Array> {
+  const session = model.createSession()
+  let scores: ArrayLike<number> = []
+  for (let at = 0; at < ids.length; at += size) {
+    const piece = ids.slice(at, at + size)
+    scores = piece.length === 1 ? await session.decode(piece[0]!) : await session.prefill(piece)
+  }
+  session.dispose()
+  return Float64Array.from(scores)
+}
+
+async function expectSameInPieces(model: Model, sequences: readonly GoldenSequence[]): Promise<void> {
+  for (const { ids, logits, vocab } of sequences) {
+    const last = logits.subarray(logits.length - vocab)
+    for (const size of [ids.length, 1, 2, 5]) {
+      const scores = await readIn(model, ids, size)
+      expect(argmax(scores), `pieces of ${size}`).toBe(argmax(last))
+      expect(normalisedError(scores, last), `pieces of ${size}`).toBeLessThanOrEqual(1e-10)
+    }
+  }
+}
+
+describe.each(whole)('%s', (folder, file) => {
+  const sequences = goldenSequences(folder)
+  const request = (device: CompileRequest['targets'][number]): CompileRequest => ({ model: file, checkpoint: `hf-golden/${folder}`, targets: [device] })
+
+  test.each(devices)('on %s', async (device, tolerance) => {
+    await using model = await (await compileForTest(request(device))).open(device)
+    await expectLogits(model, sequences, tolerance)
+    await expectGreedy(model, sequences)
+    await expectSameInPieces(model, sequences)
+  })
+
+  test.each(devices)('with the config of transformers 4, on %s', async (device, tolerance) => {
+    const compiled = await compileForTest({ ...request(device), config: `hf-golden/${folder}/config.v4.json` })
+    await using model = await compiled.open(device)
+    await expectLogits(model, sequences, tolerance)
+  })
+})
+
+test.each(onWasm)('%s on wasm', async (folder, file) => {
+  const sequences = goldenSequences(folder)
+  await using model = await (await compileForTest({ model: file, checkpoint: `hf-golden/${folder}`, targets: ['wasm'] })).open('wasm')
+  await expectLogits(model, sequences, 1e-4)
+  await expectGreedy(model, sequences)
+})

@@ -1,0 +1,116 @@
+// From a model file and a checkpoint to a model that runs, the way the command line goes, without files in between: specialise
+// with the checkpoint's config, bind the weights, compile, pack in memory, load. Compilations are kept per test file.
+
+import { existsSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { createNodeGpu } from '../../cli/webgpu-node.ts'
+import { packArtifact } from '../../compiler/artifact/write.ts'
+import { type Compilation, compileModel } from '../../compiler/compile.ts'
+import type { QuantPolicy } from '../../compiler/plan/weights.ts'
+import { createReferenceDevice } from '../../compiler/targets/reference/device.ts'
+import type { TargetName } from '../../compiler/targets/index.ts'
+import { bindWeights, hasTensorFor, nodeFiles, openCheckpoint, openTokenizer, readConfig } from '../../compiler/weights/index.ts'
+import { decodeAll } from '../../compiler/weights/plain-tensor.ts'
+import type { Diagnostic } from '../../dsl/diagnostics.ts'
+import { loadModel, type ReadSource } from '../../dsl/index.ts'
+import { load, memoryFiles, type Model } from '../../runtime/index.ts'
+import { dataPath } from './goldens.ts'
+
+export interface CompileRequest {
+  /** A file of models/, without its ending. */
+  readonly model: string
+  /** File or folder of the test data. */
+  readonly checkpoint: string
+  readonly targets: readonly TargetName[]
+  /** Tokenizer file of the test data, where the checkpoint has none. */
+  readonly tokenizer?: string
+  /** Config file of the test data, instead of the checkpoint's own. */
+  readonly config?: string
+  readonly quant?: QuantPolicy
+  readonly math?: 'fast' | 'strict'
+  /** Most ids that one call reads. */
+  readonly maxSeq?: number
+}
+
+export interface Compiled {
+  readonly compilation: Compilation
+  readonly files: ReadonlyMap<string, Uint8Array>
+  /** A weight's values as the checkpoint has them, by concrete path; ties are followed. */
+  weight(path: string): { readonly dims: readonly number[]; readonly data: Float64Array }
+  /** Loads it; the caller disposes of it. 'webgpu' is the software GPU. */
+  open(device: TargetName): Promise<Model>
+}
+
+const root = fileURLToPath(new URL('../../', import.meta.url))
+
+const readProject: ReadSource = (path) => {
+  const file = path.startsWith('std/') ? `${root}dsl/${path}` : root + path
+  return existsSync(file) ? readFileSync(file, 'utf8') : undefined
+}
+
+function expectNone(what: string, diagnostics: readonly Diagnostic[]): void {
+  if (diagnostics.length > 0) throw new Error(`${what}: ${diagnostics.map(({ code, message }) => `${code} ${message}`).join('; ')}`)
+}
+
+const compilations = new Map<string, Promise<Compiled>>()
+let softwareGpu: Promise<GPU> | undefined
+
+/** Compiles; requests that say the same share one result. Throws where anything has a diagnostic. */
+export function compileForTest(request: CompileRequest): Promise<Compiled> {
+  const key = JSON.stringify(request)
+  const known = compilations.get(key) ?? compileNow(request)
+  compilations.set(key, known)
+  return known
+}
+
+async function compileNow(request: CompileRequest): Promise<Compiled> {
+  const { model: name, maxSeq: seq = 64 } = request
+  const checkpoint = openCheckpoint(dataPath(request.checkpoint), nodeFiles)
+  const loaded = loadModel(`models/${name}.dsl`, readProject)
+  expectNone(name, loaded.diagnostics)
+  const config = request.config === undefined ? checkpoint.config : readConfig(nodeFiles.open(dataPath(request.config))!)
+  const numbers = { ...(config ? { config } : {}), maximum: { seq } }
+  const { format, arch } = checkpoint.table
+  // Whether the output matrix is tied may depend on the file, and the names in the file depend on the model.
+  const first = loaded.model!.specialise(numbers).model?.checkpoint(format, arch).table
+  const { model, diagnostics } = loaded.model!.specialise({ ...numbers, ...(first ? { hasTensorFor: hasTensorFor(first, checkpoint) } : {}) })
+  expectNone(name, diagnostics)
+  const { table, diagnostics: missing } = model!.checkpoint(format, arch)
+  expectNone(name, missing)
+  const bound = bindWeights(model!.weights, table!, checkpoint)
+  expectNone(request.checkpoint, bound.diagnostics)
+  const tokenizer = request.tokenizer === undefined ? checkpoint.tokenizer : openTokenizer(dataPath(request.tokenizer), nodeFiles)
+  const { compilation, diagnostics: faults } = compileModel(model!, {
+    targets: request.targets, math: request.math ?? 'strict', quant: request.quant ?? 'none', weights: bound.sources, verify: true,
+    ...(tokenizer ? { tokenizer } : {}),
+  })
+  expectNone(name, faults)
+  const files = await packArtifact(compilation!.contents)
+
+  const ties = new Map(model!.weights.map(({ path, tied }) => [path, tied]))
+  const values = new Map<string, { readonly dims: readonly number[]; readonly data: Float64Array }>()
+  const weight = (path: string): { readonly dims: readonly number[]; readonly data: Float64Array } => {
+    const source = bound.sources.get(path)
+    const tied = ties.get(path)
+    if (!source) return tied === undefined ? fault(`the checkpoint gives no ${path}`) : weight(tied)
+    const found = values.get(path) ?? { dims: source.dims, data: Float64Array.from(decodeAll(source)) }
+    values.set(path, found)
+    return found
+  }
+  return {
+    compilation: compilation!,
+    files,
+    weight,
+    async open(device) {
+      const source = memoryFiles(files)
+      if (device === 'reference') return load(source, { device: createReferenceDevice(compilation!.graphs, { weight }) })
+      if (device === 'wasm') return load(source, { device })
+      softwareGpu ??= createNodeGpu({ software: true })
+      return load(source, { device, gpu: await softwareGpu })
+    },
+  }
+}
+
+function fault(message: string): never {
+  throw new Error(message)
+}

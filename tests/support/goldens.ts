@@ -1,0 +1,73 @@
+// Independent numbers for the conformance tests: where they lie, and arrays as the golden files write them. Missing data fails a
+// test; it never makes one pass. The folder is LLAMAC_DATA, by default ../shared/data beside the project.
+
+import { existsSync, readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = resolve(process.env['LLAMAC_DATA'] ?? fileURLToPath(new URL('../../../shared/data', import.meta.url)))
+
+/** Path of a data file or folder. Throws when the data is missing. */
+export function dataPath(name: string): string {
+  if (!existsSync(root)) throw new Error('the folder with the test data is missing: set LLAMAC_DATA to it')
+  const path = resolve(root, name)
+  if (!existsSync(path)) throw new Error(`the test data has no ${name}: is LLAMAC_DATA the right folder?`)
+  return path
+}
+
+export const dataText = (name: string): string => readFileSync(dataPath(name), 'utf8')
+
+interface EncodedArray {
+  readonly dims: readonly number[]
+  readonly dtype: string
+  readonly base64: string
+}
+
+/** One sequence of a Hugging Face golden: logits are [positions, vocab], row-major. */
+export interface GoldenSequence {
+  readonly ids: readonly number[]
+  readonly logits: Float64Array
+  readonly vocab: number
+  /** What argmax decoding appends; empty where the file has none. */
+  readonly greedy: readonly number[]
+}
+
+function decodeArray({ dims, dtype, base64 }: EncodedArray): Float64Array {
+  const bytes = Buffer.from(base64, 'base64')
+  const values = new Float64Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length))
+  const count = dims.reduce((product, dim) => product * dim, 1)
+  if (dtype !== 'float64' || values.length !== count) throw new Error(`the golden array is ${dtype} with ${values.length} values, not [${dims}]`)
+  return values
+}
+
+/** The sequences of `hf-golden/<folder>`. */
+export function goldenSequences(folder: string): readonly GoldenSequence[] {
+  const golden = JSON.parse(dataText(`hf-golden/${folder}/golden.json`)) as {
+    sequences: readonly { input_ids: readonly number[]; logits: EncodedArray; greedy?: readonly number[] }[]
+  }
+  return golden.sequences.map(({ input_ids: ids, logits, greedy = [] }) => ({ ids, logits: decodeArray(logits), vocab: logits.dims[1]!, greedy }))
+}
+
+/** max |a − b| / rms(b): how far numbers are off, in units of what they should be. Infinity where the lengths differ. */
+export function worstDifference(actual: ArrayLike<number>, wanted: ArrayLike<number>): number {
+  if (actual.length !== wanted.length || wanted.length === 0) return Infinity
+  let [most, squares] = [0, 0]
+  for (let i = 0; i < wanted.length; i++) {
+    const difference = Math.abs(actual[i]! - wanted[i]!)
+    // NaN must not pass as small.
+    if (!(difference <= most)) most = Number.isNaN(difference) ? Infinity : difference
+    squares += wanted[i]! ** 2
+  }
+  return most / Math.sqrt(squares / wanted.length)
+}
+
+/** Σ (a − b)² / Σ b². Infinity where the lengths differ. */
+export function normalisedError(actual: ArrayLike<number>, wanted: ArrayLike<number>): number {
+  if (actual.length !== wanted.length) return Infinity
+  let [error, scale] = [0, 0]
+  for (let i = 0; i < wanted.length; i++) {
+    error += (actual[i]! - wanted[i]!) ** 2
+    scale += wanted[i]! ** 2
+  }
+  return error / scale
+}
