@@ -7,13 +7,16 @@ import type { CompactTokenizer } from '../runtime/tokenizer/compact.ts'
 import type { ArtifactContents, ArtifactTensor, VariantContents } from './artifact/write.ts'
 import { buildGraph } from './graph/builder.ts'
 import type { Constant, Graph } from './graph/types.ts'
-import { buildKernels, type KernelProgram } from './kernel/steps.ts'
+import type { KernelProgram } from './kernel/program.ts'
+import { buildKernels } from './kernel/steps.ts'
+import { analyseWeights, withWeights } from './kernel/weights.ts'
 import { isFormatName } from './formats/index.ts'
 import { mergeSiblings } from './passes/merge-siblings.ts'
 import { type PassOptions, runGraphPasses } from './passes/pipeline.ts'
-import { canonicalPaths, type Layout, planLayout } from './plan/layout.ts'
+import { splitWeights } from './passes/split-weights.ts'
+import { type Layout, planLayout } from './plan/layout.ts'
 import { makePlan, type Plan } from './plan/plan.ts'
-import { patternOf, planWeights, type QuantPolicy, storeWeights, type WeightPlan } from './plan/weights.ts'
+import { canonicalPaths, patternOf, planWeights, type QuantPolicy, resolveTies, type WeightPlan } from './plan/weights.ts'
 import { type Target, targets, type TargetName } from './targets/index.ts'
 import type { BoundWeight } from './weights/bind.ts'
 import { prepareTensor } from './weights/prepare.ts'
@@ -63,13 +66,16 @@ export function compileModel(model: SpecialisedModel, options: CompileOptions): 
   const simple = graphs.map((graph) => runGraphPasses(graph, options))
   // Weights are stored once for all targets, so their plan comes before any target's own passes.
   const stored = (path: string): string | undefined => options.weights?.get(path)?.format
-  const choice = planWeights(model.weights, simple.map(buildKernels), options.quant ?? 'keep', stored, canonical)
-  const isQuantised = (path: string): boolean => choice.plans.get(patternOf(canonical(path)))?.format.startsWith('q') ?? false
+  const kernelsFor = (graph: Graph): KernelProgram => resolveTies(mergeSiblings(buildKernels(graph)), canonical)
+  const layouts = analyseWeights(simple.map(kernelsFor))
+  const choice = planWeights(model.weights, layouts, options.quant ?? 'keep', stored)
+  const formatOf = (path: string): string => choice.plans.get(patternOf(canonical(path)))?.format ?? 'f32'
+  const isQuantised = (path: string): boolean => formatOf(path).startsWith('q')
 
   const lowered = options.targets.map((name) => {
     const target = targets[name]
     const own = simple.map((graph) => (target.quantisedActivations && math === 'fast' ? runGraphPasses(graph, { ...options, quantised: isQuantised }) : graph))
-    const programs = own.map((graph) => mergeSiblings(storeWeights(buildKernels(graph), choice.plans, canonical)))
+    const programs = own.map((graph) => withWeights(kernelsFor(graph), layouts, formatOf))
     return { name, target, own, programs }
   })
   const constants = new Map(lowered.flatMap(({ own }) => own.flatMap((graph) => [...graph.constants])))
@@ -94,9 +100,11 @@ export function compileModel(model: SpecialisedModel, options: CompileOptions): 
   return { compilation: { model, graphs, results, contents, notes: choice.notes }, diagnostics }
 }
 
-function lowerTarget(name: TargetName, target: Target, programs: readonly KernelProgram[], layout: Layout, entries: readonly EntryInfo[], math: 'fast' | 'strict'): TargetResult {
-  if (!target.machine) return { target: name, programs, variants: [{ target: 'reference', requires: [] }], texts: new Map() }
-  const plan = makePlan(layout, programs.map((program, i) => ({ info: entries[i]!, program })), target.machine)
+function lowerTarget(name: TargetName, target: Target, whole: readonly KernelProgram[], layout: Layout, entries: readonly EntryInfo[], math: 'fast' | 'strict'): TargetResult {
+  const { machine } = target
+  if (!machine) return { target: name, programs: whole, variants: [{ target: 'reference', requires: [] }], texts: new Map() }
+  const programs = whole.map((program) => splitWeights(program, machine.bindingBytes, (operand) => layout.sizeOf(operand)))
+  const plan = makePlan(layout, programs.map((program, i) => ({ info: entries[i]!, program })), machine)
   return { target: name, programs, plan, ...target.lower!(plan, math) }
 }
 

@@ -49,7 +49,8 @@ export interface Definition {
 export type OperandSource =
   | { readonly kind: 'value'; readonly id: string }
   | { readonly kind: 'argument'; readonly name: string }
-  | { readonly kind: 'weight'; readonly path: string }
+  /** `rows`: only these of the first dim are bound (targets with small bindings). */
+  | { readonly kind: 'weight'; readonly path: string; readonly rows?: readonly [from: number, to: number] }
   | { readonly kind: 'state'; readonly path: string }
   | { readonly kind: 'constant'; readonly id: string }
 

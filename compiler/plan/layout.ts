@@ -4,7 +4,9 @@
 import type { StateInfo, WeightInfo } from '../../dsl/sink.ts'
 import type { StateManifest } from '../../runtime/artifact/manifest.ts'
 import type { Constant } from '../graph/types.ts'
-import { patternOf, type WeightPlan } from './weights.ts'
+import type { Operand } from '../kernel/types.ts'
+import type { WeightSize } from '../passes/split-weights.ts'
+import { canonicalPaths, patternOf, type WeightPlan } from './weights.ts'
 
 export interface TensorEntry {
   readonly path: string
@@ -20,22 +22,14 @@ export interface Layout {
   readonly tensors: readonly TensorEntry[]
   /** Index in `tensors` of a weight's path (ties resolved) or `table:<id>`. */
   tensor(path: string): number
+  /** Size of a weight operand as it is stored, whole. */
+  sizeOf(operand: Operand): WeightSize
   readonly states: readonly StateManifest[]
   state(path: string): number
   readonly stateBytes: number
 }
 
 const stateAlignment = 256
-
-/** Path of the weight that stores what `path` reads. Patterns with `[*]` pass through. */
-export function canonicalPaths(weights: readonly WeightInfo[]): (path: string) => string {
-  const ties = new Map(weights.flatMap((weight) => (weight.tied === undefined ? [] : [[weight.path, weight.tied] as const])))
-  const canonical = (path: string): string => {
-    const target = ties.get(path)
-    return target === undefined ? path : canonical(target)
-  }
-  return canonical
-}
 
 export function planLayout(
   weights: readonly WeightInfo[],
@@ -44,6 +38,7 @@ export function planLayout(
   states: readonly StateInfo[],
 ): Layout {
   const canonical = canonicalPaths(weights)
+  const lengths = new Map(weights.map((weight) => [patternOf(weight.path), weight.dims[0] ?? 1]))
   const tensors: TensorEntry[] = []
   const numbers = new Map<string, number>()
   const add = (entry: TensorEntry): void => {
@@ -78,6 +73,16 @@ export function planLayout(
   return {
     tensors,
     tensor: (path) => find(numbers, canonical(path)),
+    sizeOf({ source }) {
+      if (source.kind !== 'weight') throw new Error('internal: only weights have a stored size')
+      const pattern = patternOf(canonical(source.path))
+      const { bytes, layout, rows } = plans.get(pattern)!
+      const length = lengths.get(pattern)!
+      if (layout === 'plain') return { bytes, perRow: bytes / length, unit: 1 }
+      // Packed groups hold 8 matrix rows; the first dim counts `per` of them.
+      const per = rows / length
+      return { bytes, perRow: (bytes / Math.ceil(rows / 8) / 8) * per, unit: per % 8 === 0 ? 1 : 8 }
+    },
     states: stateList,
     state: (path) => find(stateNumbers, path),
     stateBytes: offset,

@@ -3,7 +3,8 @@
 import type { EntryInfo } from '../../dsl/model.ts'
 import { range } from '../../dsl/affine.ts'
 import type { Kernel } from '../kernel/types.ts'
-import type { KernelProgram } from '../kernel/steps.ts'
+import type { KernelProgram } from '../kernel/program.ts'
+import { kernelsOf } from '../kernel/weights.ts'
 import { verifyLoops } from '../schedule/verify-loops.ts'
 import { schedule } from '../schedule/index.ts'
 import type { LoopFunction } from '../schedule/loops.ts'
@@ -11,7 +12,6 @@ import type { Machine } from '../schedule/machine.ts'
 import { type Arena, placeBuffers } from './arena.ts'
 import type { Layout } from './layout.ts'
 import { lifetimes } from './lifetimes.ts'
-import { kernelsOf } from './weights.ts'
 
 export interface EntryPlan {
   readonly info: EntryInfo

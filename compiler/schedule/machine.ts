@@ -9,10 +9,12 @@ export interface Machine {
   readonly scratchWords: number
   /** Rows of one call's split axis are handed out in blocks (`LoopFunction.rows`); else the grid covers them. */
   readonly rowBlocks: boolean
+  /** Largest piece of memory that one operand may be, in bytes. */
+  readonly bindingBytes: number
 }
 
 /** WASM-SIMD: one thread a call, 4 lanes, scratch in the arena. */
-export const wasmMachine: Machine = { lanes: 4, threads: 1, scratchWords: 1 << 26, rowBlocks: true }
+export const wasmMachine: Machine = { lanes: 4, threads: 1, scratchWords: 1 << 26, rowBlocks: true, bindingBytes: Number.POSITIVE_INFINITY }
 
 /** WebGPU's guaranteed minimum: 16 KiB of workgroup memory; 64 invocations fill a wave on every GPU. */
-export const webgpuMachine: Machine = { lanes: 1, threads: 64, scratchWords: 4096, rowBlocks: false }
+export const webgpuMachine: Machine = { lanes: 1, threads: 64, scratchWords: 4096, rowBlocks: false, bindingBytes: 128 * 2 ** 20 }

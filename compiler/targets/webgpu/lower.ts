@@ -4,7 +4,7 @@
 
 import type { WebgpuProgram } from '../../../runtime/artifact/manifest.ts'
 import { LlamacError } from '../../../runtime/error.ts'
-import type { Kernel, OperandSource } from '../../kernel/types.ts'
+import type { Kernel, Operand } from '../../kernel/types.ts'
 import type { KernelStep } from '../../kernel/steps.ts'
 import { argumentKey, valueBytes, valueKey } from '../../plan/lifetimes.ts'
 import type { EntryPlan, Plan } from '../../plan/plan.ts'
@@ -30,12 +30,19 @@ export function lowerWebgpu(plan: Plan): WebgpuProgram {
   const arena = buffers.push({ kind: 'arena', bytes: arenaBytes }) - 1
   const symbolCount = Math.max(1, ...plan.entries.map(({ info }) => info.symbols.length))
   const uniform = buffers.push({ kind: 'uniform', bytes: Math.ceil(symbolCount / 4) * 16 }) - 1
-  const tensors = plan.layout.tensors.map(({ path, bytes }, tensor) => {
+  const tensors = new Map<string, number>()
+  /** The buffer of a tensor or of a run of its rows, made when it is first asked for. */
+  const tensorBuffer = (tensor: number, offset: number, bytes: number): number => {
+    const key = `${tensor}:${offset}`
+    const known = tensors.get(key)
+    if (known !== undefined) return known
     if (bytes > guaranteed.storageBytes) {
-      throw new LlamacError('E_TENSOR_TOO_LARGE', `${path} has ${mebibytes(bytes)} MiB, a binding holds ${mebibytes(guaranteed.storageBytes)} MiB`)
+      throw new LlamacError('E_TENSOR_TOO_LARGE', `${plan.layout.tensors[tensor]!.path} has ${mebibytes(bytes)} MiB, a binding holds ${mebibytes(guaranteed.storageBytes)} MiB`)
     }
-    return buffers.push({ kind: 'tensor', tensor, offset: 0, bytes: Math.max(bytes, 16) }) - 1
-  })
+    const buffer = buffers.push({ kind: 'tensor', tensor, offset, bytes }) - 1
+    tensors.set(key, buffer)
+    return buffer
+  }
   const states = plan.layout.states.map(({ path, bytes }, state) => {
     if (bytes > guaranteed.storageBytes) {
       throw new LlamacError('E_STATE_TOO_LARGE', `${path} has ${mebibytes(bytes)} MiB, a binding holds ${mebibytes(guaranteed.storageBytes)} MiB: use a smaller --ctx`)
@@ -43,7 +50,8 @@ export function lowerWebgpu(plan: Plan): WebgpuProgram {
     return buffers.push({ kind: 'state', state, bytes: Math.max(bytes, 16) }) - 1
   })
 
-  const placeOf = (entry: EntryPlan, source: OperandSource, instance: number): OperandPlace => {
+  const placeOf = (entry: EntryPlan, operand: Operand, instance: number): OperandPlace => {
+    const { source } = operand
     if (source.kind === 'value') return inArena(entry, valueKey(source.id), valueBytes(entry.program.values.get(source.id)!, entry.program.symbols))
     if (source.kind === 'argument') return inArena(entry, argumentKey(source.name), 0)
     if (source.kind === 'state') {
@@ -51,8 +59,16 @@ export function lowerWebgpu(plan: Plan): WebgpuProgram {
       return { kind: 'state', buffer, offset: 0, bytes: buffers[buffer]!.bytes }
     }
     const path = source.kind === 'weight' ? source.path.replace('[*]', `[${instance}]`) : `table:${source.id}`
-    const buffer = tensors[plan.layout.tensor(path)]!
-    return { kind: 'tensor', buffer, offset: 0, bytes: buffers[buffer]!.bytes }
+    const tensor = plan.layout.tensor(path)
+    const whole = plan.layout.tensors[tensor]!.bytes
+    let [offset, bytes] = [0, whole]
+    if (source.kind === 'weight' && source.rows) {
+      const [from, to] = source.rows
+      const { perRow } = plan.layout.sizeOf(operand)
+      offset = from * perRow
+      bytes = Math.min(to * perRow, whole) - offset
+    }
+    return { kind: 'tensor', buffer: tensorBuffer(tensor, offset, bytes), offset: 0, bytes }
   }
   const inArena = (entry: EntryPlan, key: string, bytes: number): OperandPlace => {
     const offset = entry.arena.offsets.get(key)
@@ -68,7 +84,7 @@ export function lowerWebgpu(plan: Plan): WebgpuProgram {
     const dispatches: Dispatch[] = []
     const dispatch = (kernel: Kernel, instance: number): void => {
       const fn = plan.functions.get(kernel.name)!
-      const places = kernel.operands.map(({ source }) => placeOf(entry, source, instance))
+      const places = kernel.operands.map((operand) => placeOf(entry, operand, instance))
       const before = known.get(kernel.name)
       if (before) {
         const { ranges } = planBindings(fn, places, buffers, { symbols, uniform, needsUniform: before.needsUniform })
@@ -97,8 +113,8 @@ export function lowerWebgpu(plan: Plan): WebgpuProgram {
       arguments: Object.fromEntries(info.arguments.flatMap((argument) =>
         argument.kind === 'tensor' ? [[argument.name, { buffer: arena, offset: inArena(entry, argumentKey(argument.name), 0).offset }]] : [])),
       results: program.results.map((source) => {
-        const { buffer, offset } = placeOf(entry, source, 0)
-        return { buffer, offset }
+        if (source.kind !== 'value') throw new Error('internal: a result that is not in the arena')
+        return { buffer: arena, offset: inArena(entry, valueKey(source.id), 0).offset }
       }),
       dispatches,
     }
