@@ -2,12 +2,14 @@
 // RoPE's cos and sin become [ctx, r] and a slice at `start`. No trigonometry is left in kernels. Chosen are the largest such
 // values that do not repeat smaller ones (a broadcast stays behind the table). Tables above the limit are left as they are.
 
-import { add, constant, evaluate, isConstant, range, subtract, type Affine, type Binding, type Bounds } from '../../dsl/affine.ts'
+import { add, constant, evaluate as affine, isConstant, range, subtract, type Affine, type Binding, type Bounds } from '../../dsl/affine.ts'
+import { nodeFactory } from '../graph/nodes.ts'
 import { rewriteGraph, type Rewrite } from '../graph/rewrite.ts'
 import { is, type Graph, type Node } from '../graph/types.ts'
 import { sameType } from '../ops/shape.ts'
-import { elements } from '../ops/tensor.ts'
+import { elements, permute, type Tensor } from '../ops/tensor.ts'
 import { createReference } from '../targets/reference/evaluate.ts'
+import { liftRows } from './lift-rows.ts'
 import { dependenceFinder, isArrangement, type Dependence, type Position } from './position-dependence.ts'
 
 /** Bytes of f32. */
@@ -39,49 +41,43 @@ interface Rows {
   readonly axis: number | undefined
 }
 
-function evaluator(node: Node, graph: Graph): (binding: Binding) => Float64Array {
-  const reference = createReference([{ ...graph, results: [node], states: new Map() }], {
+function evaluate(node: Node, graph: Graph, constants: Graph['constants'], binding: Binding): Tensor {
+  const reference = createReference([{ ...graph, results: [node], states: new Map(), constants }], {
     weight: () => { throw new Error('internal: tabulate: a table needs a weight') },
   })
-  return (binding) => reference.run(graph.entry, binding, {}).results[0]!.data
+  return reference.run(graph.entry, binding, {}).results[0]!
 }
 
-/** Values of `node` for v = from ..+ count, with v's axis in place (or in front). */
-function rowsOf(node: Node, position: Position, rows: Rows, graph: Graph, bounds: Bounds): Float64Array | undefined {
-  const run = evaluator(node, graph)
+/** Values of `node` for v = from ..+ count, with v along `rows.axis` (in front if there is none). */
+function rowsOf(node: Node, position: Position, rows: Rows, find: (node: Node) => Dependence | undefined, rewrite: Rewrite, bounds: Bounds): Float64Array | undefined {
+  const { graph } = rewrite
   const lowest: Record<string, number> = Object.fromEntries([...bounds].map(([name, { min }]) => [name, min]))
   const size = position.axis === undefined ? constant(1) : node.type.dims[position.axis]!
   if (!isConstant(size)) {
     // One run in which the axis is as long as the table.
     for (const [name, factor] of size.terms) {
       if (factor !== 1) continue
-      const binding = { ...lowest, [name]: lowest[name]! + rows.count - evaluate(size, lowest) }
-      if (evaluate(position.start, binding) === rows.from) return run(binding)
+      const binding = { ...lowest, [name]: lowest[name]! + rows.count - affine(size, lowest) }
+      if (affine(position.start, binding) === rows.from) return evaluate(node, graph, graph.constants, binding).data
     }
     return undefined
   }
-  // The axis has a fixed length: one run per row, v moved by one symbol.
-  const mover = position.start.terms.find(([, factor]) => Math.abs(factor) === 1)
-  if (!mover || size.const !== 1) return undefined
-  const [name, factor] = mover
-  const base = evaluate(position.start, { ...lowest, [name]: 0 })
-  const dims = node.type.dims.map((dim) => dim.const)
-  const inner = rows.axis === undefined ? elements(dims) : elements(dims.slice(rows.axis + 1))
-  const outer = rows.axis === undefined ? 1 : elements(dims.slice(0, rows.axis))
-  const table = new Float64Array(outer * rows.count * inner)
-  for (let row = 0; row < rows.count; row++) {
-    const data = run({ ...lowest, [name]: (rows.from + row - base) * factor })
-    for (let o = 0; o < outer; o++) table.set(data.subarray(o * inner, (o + 1) * inner), (o * rows.count + row) * inner)
-  }
-  return table
+  // The axis has a fixed length: one run over a leading axis of all starts, of which the first position is the row.
+  const factory = nodeFactory(graph.constants.values())
+  const all = liftRows(node, position.start, rows.from, rows.count, (each) => find(each)?.on !== undefined, factory)
+  if (!all) return undefined
+  const firsts = position.axis === undefined ? all : factory.make('pick', [all], { axis: position.axis + 1, at: constant(0) })
+  const table = evaluate(firsts, graph, factory.constants, lowest)
+  const front = rows.axis ?? 0
+  return permute(table, table.dims.map((_, axis) => (axis < front ? axis + 1 : axis === front ? 0 : axis))).data
 }
 
-function replacement(node: Node, found: Dependence, rewrite: Rewrite, bounds: Bounds): Node | undefined {
+function replacement(node: Node, found: Dependence, find: (node: Node) => Dependence | undefined, rewrite: Rewrite, bounds: Bounds): Node | undefined {
   const { graph, factory } = rewrite
   const { dtype } = node.type
   if (!found.on) {
     const dims = node.type.dims.map((dim) => dim.const)
-    return elements(dims) * 4 > largestTable ? undefined : factory.constant(dtype, dims, evaluator(node, graph)({}))
+    return elements(dims) * 4 > largestTable ? undefined : factory.constant(dtype, dims, evaluate(node, graph, graph.constants, {}).data)
   }
   const { start } = found.on
   // Without an axis of its own, v takes an axis of length 1, so that one token and many read the same table.
@@ -93,7 +89,7 @@ function replacement(node: Node, found: Dependence, rewrite: Rewrite, bounds: Bo
   const dims = node.type.dims.map((dim, i) => (i === axis ? count : dim.const))
   if (axis === undefined) dims.unshift(count)
   if (count < 1 || elements(dims) * 4 > largestTable) return undefined
-  const data = rowsOf(node, { start, axis }, { from, count, axis }, graph, bounds)
+  const data = rowsOf(node, found.on, { from, count, axis }, find, rewrite, bounds)
   if (!data) return undefined
   const table = factory.constant(dtype, dims, data)
   const offset = subtract(start, constant(from))
@@ -110,7 +106,7 @@ export function tabulate(graph: Graph): Graph {
     if (is(node, 'literal') || is(node, 'constant')) return undefined
     const found = find(node)
     if (!found?.heavy || !fits(node, found) || isRepetition(node)) return undefined
-    const made = replacement(node, found, rewrite, bounds)
+    const made = replacement(node, found, find, rewrite, bounds)
     if (made && !sameType(made.type, node.type)) {
       throw new Error('internal: tabulate: the table has another shape than the value')
     }

@@ -63,7 +63,8 @@ class Maker {
   #positions(pool: Node[]): void {
     const { builder } = this
     const start = this.#choices.integer(0, 1) === 0 ? symbol('start') : constant(0)
-    const pos = builder.binary('add', builder.broadcast(builder.size(start, span), [seq], [], span), builder.iota(seq, span), span)
+    const count = [seq, constant(1), constant(2)][this.#choices.integer(0, 2)]!
+    const pos = builder.binary('add', builder.broadcast(builder.size(start, span), [count], [], span), builder.iota(count, span), span)
     const rates = builder.unary('exp', builder.cast(builder.iota(constant(4), span), 'f32', span), span)
     const angle = builder.dot(builder.cast(pos, 'f32', span), rates, [], [], span)
     const last = [builder.cast(pos, 'f32', span), rates, angle, builder.unary('sin', angle, span), builder.unary('cos', builder.slice(angle, 1, constant(1), constant(2), span), span)]
