@@ -5,6 +5,7 @@ import { checkManifest } from '../../runtime/artifact/check-manifest.ts'
 import { manifestFormat } from '../../runtime/artifact/manifest.ts'
 import type { Manifest, ShardManifest, TensorManifest, Variant, WasmVariant, WebgpuProgram } from '../../runtime/artifact/manifest.ts'
 import { sha256 } from '../../runtime/artifact/read.ts'
+import { packWebgpuProgram } from '../../runtime/artifact/webgpu-program.ts'
 import { LlamacError } from '../../runtime/error.ts'
 import type { CompactTokenizer } from '../../runtime/tokenizer/compact.ts'
 import { ChunkHasher, planShards } from './shards.ts'
@@ -67,7 +68,7 @@ export async function emitArtifact(contents: ArtifactContents, sink: FileSink, o
       variants.push({ target: 'reference', requires: variant.requires })
       continue
     }
-    const bytes = variant.target === 'wasm' ? new Uint8Array(variant.program) : compactJson(variant.program)
+    const bytes = variant.target === 'wasm' ? new Uint8Array(variant.program) : compactJson(packWebgpuProgram(variant.program))
     const program = `program-${index}.${variant.target === 'wasm' ? 'wasm' : 'webgpu.json'}`
     await put(program, bytes)
     variants.push({ ...variant, program, sha256: await sha256(bytes) })

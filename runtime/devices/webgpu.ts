@@ -3,6 +3,7 @@
 // that is used again. No limit beyond WebGPU's guaranteed minimum is requested. One call at a time (runtime/queue.ts).
 import { elementCount, evaluateAffine } from '../artifact/affine.ts'
 import { checkWebgpuProgram } from '../artifact/check-manifest.ts'
+import { unpackWebgpuProgram } from '../artifact/webgpu-program.ts'
 import type { EntryManifest, WebgpuProgram, WebgpuVariant } from '../artifact/manifest.ts'
 import type { Artifact, LoadOptions } from '../artifact/read.ts'
 import { parseJson } from '../artifact/shape.ts'
@@ -44,7 +45,7 @@ export async function createWebgpuDevice(
 ): Promise<Device> {
   const { manifest } = artifact
   const bytes = await artifact.program(variant, options.signal)
-  const program = checkWebgpuProgram(parseJson(bytes, variant.program), manifest)
+  const program = checkWebgpuProgram(unpackWebgpuProgram(parseJson(bytes, variant.program)), manifest)
   const own = 'requestAdapter' in gpu
   const device = own ? await requestDevice(gpu, variant.requires) : gpu
   const buffers: (GPUBuffer | undefined)[] = []
