@@ -6,7 +6,18 @@
 import { constant, isConstant, type Affine } from '../../dsl/affine.ts'
 import type { Diagnostic } from '../../dsl/diagnostics.ts'
 import type { SpecialisedModel } from '../../dsl/model.ts'
-import type { Attribute, BinaryOpName, Dtype, LoopSpec, ReduceOp, Sink, StateInfo, TensorType, UnaryOp, WeightInfo } from '../../dsl/sink.ts'
+import type {
+  Attribute,
+  BinaryOpName,
+  Dtype,
+  LoopSpec,
+  ReduceOp,
+  Sink,
+  StateInfo,
+  TensorType,
+  UnaryOp,
+  WeightInfo,
+} from '../../dsl/sink.ts'
 import type { Span } from '../../dsl/source.ts'
 import { isFloat } from '../ops/op.ts'
 import { sameDims } from '../ops/shape.ts'
@@ -35,7 +46,13 @@ export interface BuilderModel {
   readonly real?: Dtype
 }
 
-type Make = <Op extends OpName>(op: Op, operands: readonly Node[], attributes: Attributes[Op], span: Span, declared?: TensorType) => Node<Op>
+type Make = <Op extends OpName>(
+  op: Op,
+  operands: readonly Node[],
+  attributes: Attributes[Op],
+  span: Span,
+  declared?: TensorType,
+) => Node<Op>
 
 const constants = (dims: readonly number[]): Affine[] => dims.map(constant)
 const dimsType = (dtype: Dtype, dims: readonly Affine[]): TensorType => ({ dtype, dims })
@@ -184,8 +201,13 @@ export class GraphBuilder implements Sink<Node> {
     this.#write(path, this.make('scatter', [this.readState(path, span), index, value], { axis }, span), span)
   }
 
-  composite(name: string, attributes: Readonly<Record<string, Attribute>>, operands: readonly Node[],
-    body: (operands: readonly Node[]) => readonly Node[], span: Span): readonly Node[] {
+  composite(
+    name: string,
+    attributes: Readonly<Record<string, Attribute>>,
+    operands: readonly Node[],
+    body: (operands: readonly Node[]) => readonly Node[],
+    span: Span,
+  ): readonly Node[] {
     const outer = operands.map((node) => this.#use(node))
     const scope: Scope = { kind: 'composite', region: this.factory.region(), captured: new Map(), params: new Map(), versions: new Map() }
     this.#scopes.push(scope)
@@ -194,7 +216,10 @@ export class GraphBuilder implements Sink<Node> {
     this.#scopes.pop()
     const captured = this.#captured(scope, outer.length)
     const region: Region = {
-      id: scope.region, params: [...params, ...captured.map((node, i) => this.#param(scope, outer.length + i, node.type))], results, states: new Map(),
+      id: scope.region,
+      params: [...params, ...captured.map((node, i) => this.#param(scope, outer.length + i, node.type))],
+      results,
+      states: new Map(),
     }
     const call = this.make('composite', [...outer, ...captured], { name, attributes, region }, span)
     return resultsOf(this.factory, call).map((node) => this.#at(node, this.#homeOf(call)))
@@ -205,7 +230,13 @@ export class GraphBuilder implements Sink<Node> {
     const captured = new Map<Node, number>()
     const bodies = [...Array(spec.groups).keys()].map((group) => {
       const scope: Scope = {
-        kind: 'loop', region: this.factory.region(), array: spec.array, instance: spec.order.indexOf(group), captured, params: new Map(), versions: new Map(),
+        kind: 'loop',
+        region: this.factory.region(),
+        array: spec.array,
+        instance: spec.order.indexOf(group),
+        captured,
+        params: new Map(),
+        versions: new Map(),
       }
       this.#scopes.push(scope)
       const params = carried.map((node, index) => this.#param(scope, index, node.type))
@@ -214,13 +245,20 @@ export class GraphBuilder implements Sink<Node> {
       return { scope, params, results }
     })
     const invariants = this.#captured({ captured }, carried.length)
-    const groups = bodies.map(({ scope, params, results }): Region => ({
-      id: scope.region,
-      params: [...params, ...invariants.map((node, i) => this.#param(scope, carried.length + i, node.type))],
-      results,
-      states: scope.versions,
-    }))
-    const call = this.make('loop', [...carried, ...invariants], { array: spec.array, groups, order: spec.order, carried: carried.length }, spec.span)
+    const groups = bodies.map(
+      ({ scope, params, results }): Region => ({
+        id: scope.region,
+        params: [...params, ...invariants.map((node, i) => this.#param(scope, carried.length + i, node.type))],
+        results,
+        states: scope.versions,
+      }),
+    )
+    const call = this.make(
+      'loop',
+      [...carried, ...invariants],
+      { array: spec.array, groups, order: spec.order, carried: carried.length },
+      spec.span,
+    )
     this.#at(call, this.#scopes.length - 1)
     for (const path of new Set(groups.flatMap((region) => [...region.states.keys()]))) this.#write(path, call, spec.span)
     return resultsOf(this.factory, call).map((node) => this.#at(node, this.#scopes.length - 1))
@@ -328,7 +366,10 @@ export class GraphBuilder implements Sink<Node> {
 }
 
 /** The unoptimised graph of one entry; without a graph, the diagnostics say why. */
-export function buildGraph(model: SpecialisedModel, entry: string): { readonly graph?: Graph; readonly diagnostics: readonly Diagnostic[] } {
+export function buildGraph(
+  model: SpecialisedModel,
+  entry: string,
+): { readonly graph?: Graph; readonly diagnostics: readonly Diagnostic[] } {
   const info = model.entries.find((each) => each.name === entry)
   if (!info) throw new Error(`internal: the model ${model.name} has no entry ${entry}`)
   const builder = new GraphBuilder(model)

@@ -16,7 +16,10 @@ function attributeKey(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(attributeKey).join()}]`
   if (isAffine(value)) return `<${show(value)}>`
   if (isRegion(value)) return `region${value.id}`
-  return `{${Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, item]) => `${key}:${attributeKey(item)}`).join()}}`
+  return `{${Object.entries(value)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([key, item]) => `${key}:${attributeKey(item)}`)
+    .join()}}`
 }
 
 /** 128 bits over the f64 values (four FNV-like lanes): names a constant by its content. */
@@ -58,7 +61,11 @@ export function nodeFactory(constants: Iterable<Constant> = []): NodeFactory {
   let nextRegion = 1
 
   const make = <Op extends OpName>(op: Op, operands: readonly Node[], attributes: Attributes[Op], declared?: TensorType): Node<Op> => {
-    const inferred = opDef(op).infer(operands.map((node) => node.type), attributes, declared)
+    const inferred = opDef(op).infer(
+      operands.map((node) => node.type),
+      attributes,
+      declared,
+    )
     const types = 'dtype' in inferred ? undefined : inferred
     const type = 'dtype' in inferred ? inferred : (inferred[0] ?? { dtype: 'i32', dims: [] })
     const key = `${op}(${operands.map((node) => node.id).join()})${attributeKey(attributes)}:${showType(type)}`
@@ -76,7 +83,7 @@ export function nodeFactory(constants: Iterable<Constant> = []): NodeFactory {
     constant(dtype, dims, data) {
       const id = contentHash(dtype, dims, data)
       const known = table.get(id)
-      if (known && known.data.some((value, i) => !Object.is(value, data[i]))) throw new Error('internal: two constants have one hash')
+      if (known?.data.some((value, i) => !Object.is(value, data[i]))) throw new Error('internal: two constants have one hash')
       if (!known) table.set(id, { id, dtype, dims, data })
       return make('constant', [], { id }, { dtype, dims: dims.map((size) => ({ const: size, terms: [] })) })
     },
@@ -110,8 +117,10 @@ export function reachable(roots: Iterable<Node>): readonly Node[] {
 }
 
 /** What a region (or a graph) must compute. */
-export const rootsOf = (owner: { readonly results: readonly Node[]; readonly states: ReadonlyMap<string, Node> }): readonly Node[] =>
-  [...owner.results, ...owner.states.values()]
+export const rootsOf = (owner: { readonly results: readonly Node[]; readonly states: ReadonlyMap<string, Node> }): readonly Node[] => [
+  ...owner.results,
+  ...owner.states.values(),
+]
 
 /** How often each node of a region is used, counting results and states; not entering regions. */
 export function useCounts(owner: { readonly results: readonly Node[]; readonly states: ReadonlyMap<string, Node> }): Map<Node, number> {

@@ -81,11 +81,13 @@ class Reader {
       results.push(this.#operand(names))
       if (this.#peek() === ',') this.#next()
     }
-    const states = new Map(this.#list('state', () => {
-      const path = this.#string()
-      this.#take('=')
-      return [path, this.#operand(names)] as const
-    }))
+    const states = new Map(
+      this.#list('state', () => {
+        const path = this.#string()
+        this.#take('=')
+        return [path, this.#operand(names)] as const
+      }),
+    )
     this.#take('}')
     return { results, states }
   }

@@ -36,11 +36,22 @@ class Printer {
     const symbols = graph.symbols.map(({ name, kind, min, max }) => `  symbol ${name} ${kind} ${min} ..= ${max}`)
     const limits = (graph.limits ?? []).map(({ left, right, why }) => `  limit <${show(left)}> ${right} ${JSON.stringify(why)}`)
     const args = graph.arguments.map(({ name, type }) => `  input ${JSON.stringify(name)}: ${showType(type)}`)
-    const constants = [...graph.constants.values()].sort((a, b) => (a.id < b.id ? -1 : 1)).map(({ id, dtype, dims, data }) => {
-      const values = data.length <= inlineConstant ? `[${[...data].map(showNumber).join(', ')}]` : '...'
-      return `  constant ${JSON.stringify(id)}: ${dtype}[${dims.join(', ')}] = ${values}`
-    })
-    return [`entry ${JSON.stringify(graph.entry)} {`, ...symbols, ...limits, ...args, ...constants, ...this.#body(graph, '  '), '}', ''].join('\n')
+    const constants = [...graph.constants.values()]
+      .sort((a, b) => (a.id < b.id ? -1 : 1))
+      .map(({ id, dtype, dims, data }) => {
+        const values = data.length <= inlineConstant ? `[${[...data].map(showNumber).join(', ')}]` : '...'
+        return `  constant ${JSON.stringify(id)}: ${dtype}[${dims.join(', ')}] = ${values}`
+      })
+    return [
+      `entry ${JSON.stringify(graph.entry)} {`,
+      ...symbols,
+      ...limits,
+      ...args,
+      ...constants,
+      ...this.#body(graph, '  '),
+      '}',
+      '',
+    ].join('\n')
   }
 
   #body(owner: Pick<Region, 'results' | 'states'>, indent: string): string[] {
@@ -69,7 +80,9 @@ class Printer {
     if (Array.isArray(value)) return `[${value.map((item) => this.#value(item, indent)).join(', ')}]`
     if (isAffine(value)) return `<${show(value)}>`
     if (isRegion(value)) return this.#region(value, indent)
-    return `{ ${Object.entries(value).map(([key, item]) => `${JSON.stringify(key)}: ${this.#value(item, indent)}`).join(', ')} }`
+    return `{ ${Object.entries(value)
+      .map(([key, item]) => `${JSON.stringify(key)}: ${this.#value(item, indent)}`)
+      .join(', ')} }`
   }
 
   #region(region: Region, indent: string): string {

@@ -81,7 +81,7 @@ class Mapper implements Rewrite {
 
   inline(region: Region, params: readonly Node[]): readonly Node[] {
     return this.#inside(() => {
-      region.params.forEach((param, i) => this.#memo.set(param, [params[i]!]))
+      for (const [i, param] of region.params.entries()) this.#memo.set(param, [params[i]!])
       return region.results.map((node) => this.map(node))
     })
   }
@@ -104,11 +104,22 @@ class Mapper implements Rewrite {
     }
     if (is(node, 'composite')) {
       const region = this.#region(node.attributes.region, (region, param) => this.factory.param(region, param.attributes.index, param.type))
-      const call = this.factory.make('composite', node.operands.map((operand) => this.map(operand)), { ...node.attributes, region })
+      const call = this.factory.make(
+        'composite',
+        node.operands.map((operand) => this.map(operand)),
+        { ...node.attributes, region },
+      )
       return resultsOf(this.factory, call)
     }
     if (is(node, 'loop')) return this.#loop(node)
-    return [this.factory.make(node.op, node.operands.map((operand) => this.map(operand)), node.attributes, node.type)]
+    return [
+      this.factory.make(
+        node.op,
+        node.operands.map((operand) => this.map(operand)),
+        node.attributes,
+        node.type,
+      ),
+    ]
   }
 
   #loop(node: Node<'loop'>): readonly Node[] {
@@ -143,17 +154,19 @@ class Mapper implements Rewrite {
     const id = this.factory.region()
     return this.#inside(() => {
       const params = old.params.map((each) => param(id, each))
-      old.params.forEach((each, i) => this.#memo.set(each, [params[i]!]))
+      for (const [i, each] of old.params.entries()) this.#memo.set(each, [params[i]!])
       const results = old.results.map((node) => this.map(node))
       return { id, params: params as Node<'param'>[], results, states: this.#states(old) }
     })
   }
 
   #states(owner: Pick<Region, 'states'>): ReadonlyMap<string, Node> {
-    return new Map([...owner.states].map(([path, node]) => {
-      const value = this.map(node)
-      return [path, this.#loops.get(node) ?? value]
-    }))
+    return new Map(
+      [...owner.states].map(([path, node]) => {
+        const value = this.map(node)
+        return [path, this.#loops.get(node) ?? value]
+      }),
+    )
   }
 
   // Nodes of a region are mapped apart from those outside: one without context may be shared, and is interned again.

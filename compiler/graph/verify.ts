@@ -34,7 +34,11 @@ function versionOf(node: Node): string | undefined {
 function checkTypes(node: Node, report: Report): void {
   let inferred: TensorType | readonly TensorType[]
   try {
-    inferred = opDef(node.op).infer(node.operands.map((operand) => operand.type), node.attributes, node.type)
+    inferred = opDef(node.op).infer(
+      node.operands.map((operand) => operand.type),
+      node.attributes,
+      node.type,
+    )
   } catch (error) {
     report(node, (error as Error).message.replace(/^internal: /, ''))
     return
@@ -107,7 +111,11 @@ class Verifier {
       if (!known || !sameType(known.type, node.type)) this.#report(node, `is not the entry's argument ${node.attributes.name}`)
     } else if (is(node, 'constant')) {
       const known = this.#graph.constants.get(node.attributes.id)
-      if (!known || known.dtype !== node.type.dtype || !node.type.dims.every((dim, i) => dim.terms.length === 0 && dim.const === known.dims[i])) {
+      if (
+        !known ||
+        known.dtype !== node.type.dtype ||
+        !node.type.dims.every((dim, i) => dim.terms.length === 0 && dim.const === known.dims[i])
+      ) {
         this.#report(node, `does not match the constant ${node.attributes.id}`)
       }
     } else if (is(node, 'weight') || is(node, 'state')) {
@@ -128,7 +136,8 @@ class Verifier {
       const type = types?.[node.attributes.index]
       if (!types || types.length < 2 || !type || !sameType(type, node.type)) this.#report(node, 'does not read one of several results')
     }
-    if ((node.op === 'store' || node.op === 'scatter') && versionOf(node) === undefined) this.#report(node, 'stores to something that is no state')
+    if ((node.op === 'store' || node.op === 'scatter') && versionOf(node) === undefined)
+      this.#report(node, 'stores to something that is no state')
     const found = new Set<string>()
     symbolsIn(node.attributes, found)
     symbolsIn(node.type, found)

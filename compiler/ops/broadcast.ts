@@ -24,7 +24,9 @@ export const broadcast: OpDef<'broadcast'> = {
     const dims = sizes(type.dims, binding)
     const from = strides(x!.dims)
     const steps = dims.map(() => 0)
-    places.forEach((place, axis) => { steps[place] = from[axis]! })
+    places.forEach((place, axis) => {
+      steps[place] = from[axis]!
+    })
     return { dtype: x!.dtype, dims, data: walk(x!.data, dims, steps) }
   },
   generate(choices, pool) {

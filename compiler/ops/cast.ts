@@ -7,7 +7,10 @@ import { expect, isFloat, need, type OpDef } from './op.ts'
 import { rounding } from './tensor.ts'
 
 const ranges: Readonly<Partial<Record<Dtype, readonly [number, number]>>> = {
-  i32: [-2147483648, 2147483647], u32: [0, 4294967295], i8: [-128, 127], u8: [0, 255],
+  i32: [-2147483648, 2147483647],
+  u32: [0, 4294967295],
+  i8: [-128, 127],
+  u8: [0, 255],
 }
 
 export const cast: OpDef<'cast'> = {
@@ -24,7 +27,8 @@ export const cast: OpDef<'cast'> = {
     const range = ranges[dtype]
     const clamp = range && isFloat(x!.dtype)
     const data = x!.data.map((value) =>
-      clamp ? Math.min(range[1], Math.max(range[0], Math.trunc(Number.isNaN(value) ? 0 : value))) : rounding[dtype](value))
+      clamp ? Math.min(range[1], Math.max(range[0], Math.trunc(Number.isNaN(value) ? 0 : value))) : rounding[dtype](value),
+    )
     return { dtype, dims: x!.dims, data }
   },
   generate(choices, pool) {

@@ -9,7 +9,10 @@ export const chooseFrom = <T>(choices: Choices, list: readonly T[]): T | undefin
 
 /** Position in the pool of a value that fits, later ones being as likely as earlier ones. */
 export function chooseOperand(choices: Choices, pool: readonly TensorType[], fits: (type: TensorType) => boolean): number | undefined {
-  return chooseFrom(choices, pool.flatMap((type, index) => (fits(type) ? [index] : [])))
+  return chooseFrom(
+    choices,
+    pool.flatMap((type, index) => (fits(type) ? [index] : [])),
+  )
 }
 
 /** Axes whose size is a known number of at least `min`. */

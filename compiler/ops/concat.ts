@@ -15,8 +15,11 @@ export const concat: OpDef<'concat'> = {
     expect(first !== undefined && axis >= 0 && axis < first.dims.length, 'concat', `has no axis ${axis}`)
     const rest = splice(first.dims, axis, 1)
     for (const part of parts) {
-      expect(part.dtype === first.dtype && part.dims.length === first.dims.length && sameDims(splice(part.dims, axis, 1), rest),
-        'concat', 'the parts do not fit together')
+      expect(
+        part.dtype === first.dtype && part.dims.length === first.dims.length && sameDims(splice(part.dims, axis, 1), rest),
+        'concat',
+        'the parts do not fit together',
+      )
     }
     const size = parts.reduce((sum, part) => add(sum, part.dims[axis]!), constant(0))
     return { dtype: first.dtype, dims: splice(first.dims, axis, 1, size) }
@@ -41,8 +44,11 @@ export const concat: OpDef<'concat'> = {
     if (x === undefined) return undefined
     const axis = choices.integer(0, pool[x]!.dims.length - 1)
     const rest = splice(pool[x]!.dims, axis, 1)
-    const y = chooseOperand(choices, pool, (type) =>
-      type.dtype === pool[x]!.dtype && type.dims.length === rest.length + 1 && sameDims(splice(type.dims, axis, 1), rest))!
+    const y = chooseOperand(
+      choices,
+      pool,
+      (type) => type.dtype === pool[x]!.dtype && type.dims.length === rest.length + 1 && sameDims(splice(type.dims, axis, 1), rest),
+    )!
     return { operands: [x, y], attributes: { axis } }
   },
 }

@@ -91,7 +91,8 @@ export const dot: OpDef<'dot'> = {
     const batch: [number, number][] = []
     pool[b]!.dims.forEach((dim, y) => {
       const fits = pool[a]!.dims.flatMap((other, x) =>
-        equals(dim, other) && ![...contract, ...batch].some(([used]) => used === x) ? [x] : [])
+        equals(dim, other) && ![...contract, ...batch].some(([used]) => used === x) ? [x] : [],
+      )
       const x = chooseFrom(choices, fits)
       if (x === undefined) return
       const kind = choices.integer(0, 2)

@@ -12,7 +12,8 @@ function resultAxes(rankX: number, rankIndex: number, axis: number, shared: read
   const walkedByX = new Set(shared.map(([, y]) => y))
   const own = [...Array(rankIndex).keys()].filter((y) => !walkedByX.has(y)).map((index) => ({ x: undefined, index }))
   return [...Array(rankX).keys()].flatMap((x): { x: number | undefined; index: number | undefined }[] =>
-    x === axis ? own : [{ x, index: shared.find(([a]) => a === x)?.[1] }])
+    x === axis ? own : [{ x, index: shared.find(([a]) => a === x)?.[1] }],
+  )
 }
 
 export const gather: OpDef<'gather'> = {
@@ -22,8 +23,11 @@ export const gather: OpDef<'gather'> = {
   infer([x, index], { axis, shared }) {
     expect(x?.dims[axis] !== undefined && index?.dtype === 'i32', 'gather', `needs an i32 index and axis ${axis}`)
     for (const [a, b] of shared) {
-      expect(a !== axis && x.dims[a] !== undefined && index.dims[b] !== undefined && equals(x.dims[a], index.dims[b]),
-        'gather', `shared axes ${a} and ${b} differ`)
+      expect(
+        a !== axis && x.dims[a] !== undefined && index.dims[b] !== undefined && equals(x.dims[a], index.dims[b]),
+        'gather',
+        `shared axes ${a} and ${b} differ`,
+      )
     }
     const axes = resultAxes(x.dims.length, index.dims.length, axis, shared)
     return { dtype: x.dtype, dims: axes.map((from) => (from.x === undefined ? index.dims[from.index!]! : x.dims[from.x]!)) }
@@ -60,7 +64,11 @@ export const gather: OpDef<'gather'> = {
     return { dtype: x!.dtype, dims, data }
   },
   generate(choices, pool) {
-    const x = chooseOperand(choices, pool, (type) => type.dims.length > 0 && type.dims.length < 4 && type.dims.every((dim) => !equals(dim, constant(0))))
+    const x = chooseOperand(
+      choices,
+      pool,
+      (type) => type.dims.length > 0 && type.dims.length < 4 && type.dims.every((dim) => !equals(dim, constant(0))),
+    )
     const index = chooseOperand(choices, pool, (type) => type.dtype === 'i32' && type.dims.length < 3)
     if (x === undefined || index === undefined) return undefined
     const axis = choices.integer(0, pool[x]!.dims.length - 1)

@@ -34,8 +34,36 @@ import { weight } from './weight.ts'
 import { where } from './where.ts'
 
 export const ops = {
-  literal, size, iota, constant, argument, weight, state, unary, binary, where, cast, broadcast, reduce, dot, split, merge,
-  transpose, slice, pick, concat, pad, gather, topk, store, scatter, quantise, composite, loop, result, param,
+  literal,
+  size,
+  iota,
+  constant,
+  argument,
+  weight,
+  state,
+  unary,
+  binary,
+  where,
+  cast,
+  broadcast,
+  reduce,
+  dot,
+  split,
+  merge,
+  transpose,
+  slice,
+  pick,
+  concat,
+  pad,
+  gather,
+  topk,
+  store,
+  scatter,
+  quantise,
+  composite,
+  loop,
+  result,
+  param,
 } satisfies { [Op in OpName]: OpDef<Op> }
 
 export const opNames = Object.keys(ops) as OpName[]

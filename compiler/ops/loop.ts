@@ -12,13 +12,20 @@ export const loop: OpDef<'loop'> = {
   rounds: false,
   infer(operands, { array, groups, order, carried }) {
     expect(carried <= operands.length, 'loop', 'carries more values than it has operands')
-    expect(order.every((group) => group >= 0 && group < groups.length), 'loop', 'an instance has no group')
+    expect(
+      order.every((group) => group >= 0 && group < groups.length),
+      'loop',
+      'an instance has no group',
+    )
     for (const region of groups) {
       checkParams('loop', region, operands)
       expect(region.results.length === carried, 'loop', `a body over ${array} yields ${region.results.length} of ${carried} values`)
       region.results.forEach((node, i) => {
-        expect(sameType(node.type, operands[i]!), 'loop',
-          `carried value ${i} changes from ${showType(operands[i]!)} to ${showType(node.type)}`)
+        expect(
+          sameType(node.type, operands[i]!),
+          'loop',
+          `carried value ${i} changes from ${showType(operands[i]!)} to ${showType(node.type)}`,
+        )
       })
     }
     return operands.slice(0, carried)

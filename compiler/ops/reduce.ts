@@ -16,7 +16,11 @@ export const reduce: OpDef<'reduce'> = {
   rounds: true,
   infer([x], { fn, axes }, declared) {
     expect(x !== undefined && x.dtype !== 'bool', 'reduce', 'needs a number operand')
-    expect(axes.every((axis, i) => axis >= 0 && axis < x.dims.length && (i === 0 || axis > axes[i - 1]!)), 'reduce', 'axes must increase')
+    expect(
+      axes.every((axis, i) => axis >= 0 && axis < x.dims.length && (i === 0 || axis > axes[i - 1]!)),
+      'reduce',
+      'axes must increase',
+    )
     const wide = fn === 'sum' && declared?.dtype === 'f32' && isFloat(x.dtype)
     return { dtype: wide ? 'f32' : x.dtype, dims: x.dims.filter((_, axis) => !axes.includes(axis)) }
   },

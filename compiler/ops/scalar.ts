@@ -74,12 +74,18 @@ export const binaryTable = {
   // The product of two i32 needs 62 bits; Math.imul keeps the low 32, which are the same for u32.
   mul: { on: 'number', result: 'same', bound: { ulp: 1 }, commutes: true, evaluate: (a, b) => a * b, integer: Math.imul },
   div: {
-    on: 'number', result: 'same', bound: { ulp: 2 }, commutes: false,
+    on: 'number',
+    result: 'same',
+    bound: { ulp: 2 },
+    commutes: false,
     evaluate: (a, b) => (a === 0 && b === 0 ? 0 : a / b),
     integer: (a, b) => (b === 0 ? a : Math.trunc(a / b)),
   },
   mod: {
-    on: 'number', result: 'same', bound: { ulp: 2 }, commutes: false,
+    on: 'number',
+    result: 'same',
+    bound: { ulp: 2 },
+    commutes: false,
     evaluate: (a, b) => a % b,
     integer: (a, b) => (b === 0 ? 0 : a % b),
   },

@@ -11,9 +11,19 @@ export const scatter: OpDef<'scatter'> = {
   operands: ['state', 'index', 'value'],
   rounds: false,
   infer([state, index, value], { axis }) {
-    expect(state?.dims[axis] !== undefined && index?.dtype === 'i32' && index.dims.length === 1, 'scatter', 'needs an i32 index of one axis')
-    expect(value?.dtype === state.dtype && value.dims.length === state.dims.length && equals(value.dims[axis]!, index.dims[0]!) &&
-      sameDims(splice(state.dims, axis, 1), splice(value.dims, axis, 1)), 'scatter', 'the value does not fit the state')
+    expect(
+      state?.dims[axis] !== undefined && index?.dtype === 'i32' && index.dims.length === 1,
+      'scatter',
+      'needs an i32 index of one axis',
+    )
+    expect(
+      value?.dtype === state.dtype &&
+        value.dims.length === state.dims.length &&
+        equals(value.dims[axis]!, index.dims[0]!) &&
+        sameDims(splice(state.dims, axis, 1), splice(value.dims, axis, 1)),
+      'scatter',
+      'the value does not fit the state',
+    )
     return state
   },
   evaluate([state, index, value], { axis }) {

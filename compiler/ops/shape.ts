@@ -25,5 +25,8 @@ export function product(dims: readonly Affine[], op: string): Affine {
 export const sizes = (dims: readonly Affine[], binding: Binding): number[] => dims.map((dim) => evaluate(dim, binding))
 
 /** `dims` with the axes of `replaced` exchanged for others: axis → the axes that stand there now. */
-export const splice = (dims: readonly Affine[], axis: number, count: number, ...instead: Affine[]): Affine[] =>
-  [...dims.slice(0, axis), ...instead, ...dims.slice(axis + count)]
+export const splice = (dims: readonly Affine[], axis: number, count: number, ...instead: Affine[]): Affine[] => [
+  ...dims.slice(0, axis),
+  ...instead,
+  ...dims.slice(axis + count),
+]

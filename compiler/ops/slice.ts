@@ -24,7 +24,8 @@ export const slice: OpDef<'slice'> = {
     expect(from >= 0 && count >= 0 && from + count <= x!.dims[axis]!, 'slice', `[${from} ..+ ${count}] is not inside ${x!.dims[axis]}`)
     const steps = strides(x!.dims)
     const dims = x!.dims.map((dim, i) => (i === axis ? count : dim))
-    const data = axis === 0 ? x!.data.subarray(from * steps[0]!, (from + count) * steps[0]!) : walk(x!.data, dims, steps, from * steps[axis]!)
+    const data =
+      axis === 0 ? x!.data.subarray(from * steps[0]!, (from + count) * steps[0]!) : walk(x!.data, dims, steps, from * steps[axis]!)
     return { dtype: x!.dtype, dims, data }
   },
   generate(choices, pool) {

@@ -24,7 +24,10 @@ export const split: OpDef<'split'> = {
     const axis = chooseFrom(choices, constantAxes(pool[x]!))!
     const dim = pool[x]!.dims[axis]!
     if (!isConstant(dim)) return undefined
-    const outer = chooseFrom(choices, divisors.filter((divisor) => dim.const % divisor === 0))!
+    const outer = chooseFrom(
+      choices,
+      divisors.filter((divisor) => dim.const % divisor === 0),
+    )!
     return { operands: [x], attributes: { axis, sizes: [constant(outer), constant(dim.const / outer)] } }
   },
 }

@@ -10,8 +10,14 @@ export const store: OpDef<'store'> = {
   operands: ['state', 'value'],
   rounds: false,
   infer([state, value], { axis }) {
-    expect(state?.dims[axis] !== undefined && value?.dtype === state.dtype && value.dims.length === state.dims.length &&
-      sameDims(splice(state.dims, axis, 1), splice(value.dims, axis, 1)), 'store', 'the value does not fit the state')
+    expect(
+      state?.dims[axis] !== undefined &&
+        value?.dtype === state.dtype &&
+        value.dims.length === state.dims.length &&
+        sameDims(splice(state.dims, axis, 1), splice(value.dims, axis, 1)),
+      'store',
+      'the value does not fit the state',
+    )
     return state
   },
   evaluate([state, value], { axis, start }, { binding }) {

@@ -65,20 +65,30 @@ export function permute(x: Tensor, order: readonly number[]): Tensor {
   if (order.every((from, axis) => from === axis)) return x
   const steps = strides(x.dims)
   const dims = order.map((axis) => x.dims[axis]!)
-  return { dtype: x.dtype, dims, data: walk(x.data, dims, order.map((axis) => steps[axis]!)) }
+  return {
+    dtype: x.dtype,
+    dims,
+    data: walk(
+      x.data,
+      dims,
+      order.map((axis) => steps[axis]!),
+    ),
+  }
 }
 
 // Adding and taking away 2^52 leaves a non-negative number below 2^51 rounded to an integer, half to even.
 const roundEvenPositive = (x: number): number => x + 4503599627370496 - 4503599627370496
 
 /** Round to an integer, halves to even. */
-export const roundEven = (x: number): number => (Math.abs(x) < 2251799813685248 ? (x < 0 ? -roundEvenPositive(-x) : roundEvenPositive(x)) : x)
+export const roundEven = (x: number): number =>
+  Math.abs(x) < 2251799813685248 ? (x < 0 ? -roundEvenPositive(-x) : roundEvenPositive(x)) : x
 
 function toBinary(x: number, mantissa: number, lowest: number, limit: number): number {
   const size = Math.abs(x)
   if (size === 0 || !(size < Number.POSITIVE_INFINITY)) return x
   let exponent = Math.floor(Math.log2(size))
-  if (2 ** exponent > size) exponent-- // log2 may round up just below a power of two
+  if (2 ** exponent > size)
+    exponent-- // log2 may round up just below a power of two
   else if (2 ** (exponent + 1) <= size) exponent++
   const quantum = 2 ** (Math.max(exponent, lowest) - mantissa)
   const rounded = roundEvenPositive(size / quantum) * quantum

@@ -33,9 +33,14 @@ function affineOf(node: Node): Affine | undefined {
 /** All operands literals: the value by the op's own definition. Infinities stay symbolic and are not folded. */
 function foldScalars(node: Node, make: Make): Node | undefined {
   if (node.operands.some((operand) => !is(operand, 'literal') || !Number.isFinite(operand.attributes.value))) return undefined
-  const operands = node.operands.map((operand): Tensor =>
-    ({ dtype: operand.type.dtype, dims: [], data: Float64Array.of((operand as Node<'literal'>).attributes.value) }))
-  const value = opDef(node.op).evaluate(operands, node.attributes, { mode: 'exact', binding: {}, type: node.type } as EvaluateContext) as Tensor
+  const operands = node.operands.map(
+    (operand): Tensor => ({ dtype: operand.type.dtype, dims: [], data: Float64Array.of((operand as Node<'literal'>).attributes.value) }),
+  )
+  const value = opDef(node.op).evaluate(operands, node.attributes, {
+    mode: 'exact',
+    binding: {},
+    type: node.type,
+  } as EvaluateContext) as Tensor
   return Number.isFinite(value.data[0]!) ? literal(make, value.data[0]!, node.type.dtype) : undefined
 }
 
@@ -61,8 +66,13 @@ function beforeBroadcast(node: Node, make: Make): Node | undefined {
 
 /** Neutral right-hand sides; for those that commute, left-hand ones too. */
 const neutral: Readonly<Partial<Record<BinaryOpName, { readonly value: number; readonly left: boolean }>>> = {
-  add: { value: 0, left: true }, sub: { value: 0, left: false }, mul: { value: 1, left: true }, div: { value: 1, left: false },
-  pow: { value: 1, left: false }, and: { value: 1, left: true }, or: { value: 0, left: true },
+  add: { value: 0, left: true },
+  sub: { value: 0, left: false },
+  mul: { value: 1, left: true },
+  div: { value: 1, left: false },
+  pow: { value: 1, left: false },
+  and: { value: 1, left: true },
+  or: { value: 0, left: true },
 }
 
 function addSizes(node: Node<'binary'>, make: Make): Node | undefined {
@@ -75,7 +85,14 @@ function addSizes(node: Node<'binary'>, make: Make): Node | undefined {
 
 // Casts whose second step sees everything that the first one saw.
 const lossless: readonly (readonly [Dtype, Dtype])[] = [
-  ['f16', 'f32'], ['bf16', 'f32'], ['i8', 'i32'], ['u8', 'i32'], ['bool', 'i32'], ['bool', 'f32'], ['i8', 'f32'], ['u8', 'f32'],
+  ['f16', 'f32'],
+  ['bf16', 'f32'],
+  ['i8', 'i32'],
+  ['u8', 'i32'],
+  ['bool', 'i32'],
+  ['bool', 'f32'],
+  ['i8', 'f32'],
+  ['u8', 'f32'],
 ]
 
 const pointwise = (node: Node, make: Make): Node | undefined => foldScalars(node, make) ?? beforeBroadcast(node, make)
@@ -124,7 +141,10 @@ const rules: { readonly [Op in OpName]?: Simplify<Op> } = {
     if (!is(x, 'broadcast')) return undefined
     return make('broadcast', [x.operands[0]!], { places: x.attributes.places.map((place) => node.attributes.places[place]!) }, node.type)
   },
-  reduce: (node) => (node.attributes.axes.length === 0 && node.attributes.fn === 'sum' && sameType(node.type, node.operands[0]!.type) ? node.operands[0] : undefined),
+  reduce: (node) =>
+    node.attributes.axes.length === 0 && node.attributes.fn === 'sum' && sameType(node.type, node.operands[0]!.type)
+      ? node.operands[0]
+      : undefined,
   split(node) {
     const x = node.operands[0]!
     if (node.attributes.sizes.length === 1) return x

@@ -7,6 +7,9 @@ import { is, type Graph } from '../graph/types.ts'
 export function inlineComposites(graph: Graph, keep: (name: string) => boolean = () => false): Graph {
   return rewriteGraph(graph, (node, rewrite) => {
     if (!is(node, 'composite') || keep(node.attributes.name)) return undefined
-    return rewrite.inline(node.attributes.region, node.operands.map((operand) => rewrite.map(operand)))
+    return rewrite.inline(
+      node.attributes.region,
+      node.operands.map((operand) => rewrite.map(operand)),
+    )
   })
 }

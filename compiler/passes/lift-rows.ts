@@ -46,7 +46,10 @@ const rules: { readonly [Op in OpName]?: Rule<Op> } = {
   },
   reduce(node, lift) {
     const x = lift.lifted(node.operands[0]!)
-    return x && lift.factory.make('reduce', [x], { fn: node.attributes.fn, axes: node.attributes.axes.map(shift) }, withRows(node.type, lift.count))
+    return (
+      x &&
+      lift.factory.make('reduce', [x], { fn: node.attributes.fn, axes: node.attributes.axes.map(shift) }, withRows(node.type, lift.count))
+    )
   },
   dot(node, lift) {
     const [a, b] = [lift.lifted(node.operands[0]!), lift.either(node.operands[1]!)]
@@ -54,7 +57,12 @@ const rules: { readonly [Op in OpName]?: Rule<Op> } = {
     const { contract, batch } = node.attributes
     const by = b.rows ? 1 : 0
     const rows = b.rows ? [[0, 0] as const] : []
-    return lift.factory.make('dot', [a, b.node], { contract: shiftPairs(contract, by), batch: [...rows, ...shiftPairs(batch, by)] }, withRows(node.type, lift.count))
+    return lift.factory.make(
+      'dot',
+      [a, b.node],
+      { contract: shiftPairs(contract, by), batch: [...rows, ...shiftPairs(batch, by)] },
+      withRows(node.type, lift.count),
+    )
   },
   split(node, lift) {
     const x = lift.lifted(node.operands[0]!)
@@ -70,14 +78,18 @@ const rules: { readonly [Op in OpName]?: Rule<Op> } = {
   },
   slice(node, lift) {
     const x = lift.lifted(node.operands[0]!)
-    return x && isConstant(node.attributes.start) ? lift.factory.make('slice', [x], { ...node.attributes, axis: shift(node.attributes.axis) }) : undefined
+    return x && isConstant(node.attributes.start)
+      ? lift.factory.make('slice', [x], { ...node.attributes, axis: shift(node.attributes.axis) })
+      : undefined
   },
   pick(node, lift) {
     const { axis, at } = node.attributes
     const x = lift.either(node.operands[0]!)
     if (x?.rows) return isConstant(at) ? lift.factory.make('pick', [x.node], { axis: shift(axis), at }) : undefined
     const offset = lift.offset(at)
-    return x && offset !== undefined && axis === 0 ? lift.factory.make('gather', [x.node, lift.positions(offset)], { axis: 0, shared: [] }) : undefined
+    return x && offset !== undefined && axis === 0
+      ? lift.factory.make('gather', [x.node, lift.positions(offset)], { axis: 0, shared: [] })
+      : undefined
   },
   concat(node, lift) {
     const parts = node.operands.map((operand) => lift.lifted(operand))
@@ -89,7 +101,14 @@ const rules: { readonly [Op in OpName]?: Rule<Op> } = {
  * `node` for v = from ..+ count, where v is what the symbols of `start` give: a node of type [count, …]. `depends` tells which
  * nodes depend on v. Undefined if that cannot be written down.
  */
-export function liftRows(node: Node, start: Affine, from: number, count: number, depends: (node: Node) => boolean, factory: NodeFactory): Node | undefined {
+export function liftRows(
+  node: Node,
+  start: Affine,
+  from: number,
+  count: number,
+  depends: (node: Node) => boolean,
+  factory: NodeFactory,
+): Node | undefined {
   const memo = new Map<Node, Node | undefined>()
   const rows = constant(count)
   const make = (each: Node): Node | undefined => {
@@ -117,7 +136,12 @@ export function liftRows(node: Node, start: Affine, from: number, count: number,
       const made = lift.lifted(each)
       return made && { node: made, rows: true }
     },
-    positions: (offset) => factory.constant('i32', [count], Float64Array.from({ length: count }, (_, i) => from + i + offset)),
+    positions: (offset) =>
+      factory.constant(
+        'i32',
+        [count],
+        Float64Array.from({ length: count }, (_, i) => from + i + offset),
+      ),
     offset(value) {
       const rest = subtract(value, start)
       return isConstant(rest) ? rest.const : undefined

@@ -68,7 +68,8 @@ function affineSum(a: Position | undefined, b: Position | undefined, sign: 1 | -
 const isSymbolic = (node: Node, axis: number): boolean => !isConstant(node.type.dims[axis]!)
 
 const rules: { readonly [Op in OpName]?: Rule<Op> } = {
-  literal: (node) => (node.type.dtype === 'i32' ? { ...nothing, affine: { start: constant(node.attributes.value), axis: undefined } } : nothing),
+  literal: (node) =>
+    node.type.dtype === 'i32' ? { ...nothing, affine: { start: constant(node.attributes.value), axis: undefined } } : nothing,
   constant: () => nothing,
   size: (node) => fromAffine({ start: node.attributes.value, axis: undefined }),
   iota: (node) => {
@@ -116,7 +117,8 @@ const rules: { readonly [Op in OpName]?: Rule<Op> } = {
     if (contract.some(([x]) => isSymbolic(a, x))) return undefined
     const kept = [...a.type.dims.keys()].filter((axis) => !contract.some(([x]) => x === axis))
     const own = [...b.type.dims.keys()].filter((axis) => ![...contract, ...batch].some(([, y]) => y === axis))
-    const place = (list: readonly number[], axis: number, base = 0): number | undefined => (list.includes(axis) ? base + list.indexOf(axis) : undefined)
+    const place = (list: readonly number[], axis: number, base = 0): number | undefined =>
+      list.includes(axis) ? base + list.indexOf(axis) : undefined
     const left = moved(find(a), (axis) => place(kept, axis))
     const right = moved(find(b), (axis) => {
       const pair = batch.find(([, y]) => y === axis)

@@ -43,13 +43,22 @@ interface Rows {
 
 function evaluate(node: Node, graph: Graph, constants: Graph['constants'], binding: Binding): Tensor {
   const reference = createReference([{ ...graph, results: [node], states: new Map(), constants }], {
-    weight: () => { throw new Error('internal: tabulate: a table needs a weight') },
+    weight: () => {
+      throw new Error('internal: tabulate: a table needs a weight')
+    },
   })
   return reference.run(graph.entry, binding, {}).results[0]!
 }
 
 /** Values of `node` for v = from ..+ count, with v along `rows.axis` (in front if there is none). */
-function rowsOf(node: Node, position: Position, rows: Rows, find: (node: Node) => Dependence | undefined, rewrite: Rewrite, bounds: Bounds): Float64Array | undefined {
+function rowsOf(
+  node: Node,
+  position: Position,
+  rows: Rows,
+  find: (node: Node) => Dependence | undefined,
+  rewrite: Rewrite,
+  bounds: Bounds,
+): Float64Array | undefined {
   const { graph } = rewrite
   const lowest: Record<string, number> = Object.fromEntries([...bounds].map(([name, { min }]) => [name, min]))
   const size = position.axis === undefined ? constant(1) : node.type.dims[position.axis]!
@@ -69,10 +78,19 @@ function rowsOf(node: Node, position: Position, rows: Rows, find: (node: Node) =
   const firsts = position.axis === undefined ? all : factory.make('pick', [all], { axis: position.axis + 1, at: constant(0) })
   const table = evaluate(firsts, graph, factory.constants, lowest)
   const front = rows.axis ?? 0
-  return permute(table, table.dims.map((_, axis) => (axis < front ? axis + 1 : axis === front ? 0 : axis))).data
+  return permute(
+    table,
+    table.dims.map((_, axis) => (axis < front ? axis + 1 : axis === front ? 0 : axis)),
+  ).data
 }
 
-function replacement(node: Node, found: Dependence, find: (node: Node) => Dependence | undefined, rewrite: Rewrite, bounds: Bounds): Node | undefined {
+function replacement(
+  node: Node,
+  found: Dependence,
+  find: (node: Node) => Dependence | undefined,
+  rewrite: Rewrite,
+  bounds: Bounds,
+): Node | undefined {
   const { graph, factory } = rewrite
   const { dtype } = node.type
   if (!found.on) {
@@ -93,15 +111,16 @@ function replacement(node: Node, found: Dependence, find: (node: Node) => Depend
   if (!data) return undefined
   const table = factory.constant(dtype, dims, data)
   const offset = subtract(start, constant(from))
-  return axis === undefined ? factory.make('pick', [table], { axis: 0, at: offset }) : factory.make('slice', [table], { axis, start: offset, size })
+  return axis === undefined
+    ? factory.make('pick', [table], { axis: 0, at: offset })
+    : factory.make('slice', [table], { axis, start: offset, size })
 }
 
 /** The graph with tables. */
 export function tabulate(graph: Graph): Graph {
   const find = dependenceFinder()
   const bounds: Bounds = new Map(graph.symbols.map(({ name, min, max }) => [name, { min, max }]))
-  const fits = (node: Node, found: Dependence): boolean =>
-    node.type.dims.every((dim, axis) => isConstant(dim) || axis === found.on?.axis)
+  const fits = (node: Node, found: Dependence): boolean => node.type.dims.every((dim, axis) => isConstant(dim) || axis === found.on?.axis)
   return rewriteGraph(graph, (node, rewrite) => {
     if (is(node, 'literal') || is(node, 'constant')) return undefined
     const found = find(node)

@@ -31,14 +31,19 @@ const decode = (base64: string): Float64Array => {
 function open(dsl: string, folder: string): { model: SpecialisedModel; weight: WeightSource; golden: Golden } {
   const path = dataPath(`hf-golden/${folder}`)
   const checkpoint = openCheckpoint(path, nodeFiles)
-  const model = numbered(load(dsl), { config: checkpoint.config!, hasTensorFor: (name) => name !== 'lm_head' || checkpoint.tensors.has('lm_head.weight') })
+  const model = numbered(load(dsl), {
+    config: checkpoint.config!,
+    hasTensorFor: (name) => name !== 'lm_head' || checkpoint.tensors.has('lm_head.weight'),
+  })
   const { table } = model.checkpoint('hf')
   const { sources, diagnostics } = bindWeights(model.weights, table!, checkpoint)
   expect(diagnostics).toEqual([])
-  const values = new Map([...sources].map(([name, bound]) => {
-    const bytes = toF32(bound).read()
-    return [name, { dims: bound.dims, data: Float64Array.from(new Float32Array(bytes.slice().buffer)) }]
-  }))
+  const values = new Map(
+    [...sources].map(([name, bound]) => {
+      const bytes = toF32(bound).read()
+      return [name, { dims: bound.dims, data: Float64Array.from(new Float32Array(bytes.slice().buffer)) }]
+    }),
+  )
   return { model, weight: (name) => values.get(name)!, golden: JSON.parse(dataText(`hf-golden/${folder}/golden.json`)) as Golden }
 }
 
@@ -65,8 +70,17 @@ function expectClose(got: ArrayLike<number>, wanted: Float64Array, from: number)
 }
 
 const models = [
-  ['llama', 'llama'], ['llama', 'llama-gqa'], ['llama3', 'llama3-rope'], ['mistral', 'mistral'], ['mistral_ring', 'mistral'], ['mixtral', 'mixtral'],
-  ['qwen2', 'qwen2'], ['gemma', 'gemma'], ['gpt2', 'gpt2'], ['gpt_neo', 'gpt-neo'], ['openai_gpt', 'openai-gpt'],
+  ['llama', 'llama'],
+  ['llama', 'llama-gqa'],
+  ['llama3', 'llama3-rope'],
+  ['mistral', 'mistral'],
+  ['mistral_ring', 'mistral'],
+  ['mixtral', 'mixtral'],
+  ['qwen2', 'qwen2'],
+  ['gemma', 'gemma'],
+  ['gpt2', 'gpt2'],
+  ['gpt_neo', 'gpt-neo'],
+  ['openai_gpt', 'openai-gpt'],
 ] as const
 
 describe('reference against Hugging Face goldens', () => {

@@ -39,30 +39,42 @@ function angles<V>(sink: Sink<V>, pos: V): V {
 
 function rotate<V>(sink: Sink<V>, x: V, pos: V, t: Affine): V {
   const [half, heads] = [constant(shape.size / 2), constant(shape.heads)]
-  return sink.composite('rotate', { theta: 10000 }, [x, pos], ([value, places]) => {
-    const angle = angles(sink, places!)
-    const pairs = sink.split(value!, 2, [constant(2), half], span)
-    const one = sink.broadcast(sink.literal(1, 'i32', span), [constant(2)], [], span)
-    const other = sink.binary('sub', one, sink.iota(constant(2), span), span)
-    const dims = [t, heads, constant(2), half]
-    const wide = (fn: 'cos' | 'sin'): V => sink.broadcast(sink.unary(fn, angle, span), dims, [0, 3], span)
-    const two = sink.broadcast(sink.literal(2, 'i32', span), [constant(2)], [], span)
-    const sign = sink.cast(sink.binary('sub', one, sink.binary('mul', two, other, span), span), 'f32', span)
-    const turned = sink.binary('mul', sink.gather(pairs, 2, other, [], span), sink.broadcast(sign, dims, [2], span), span)
-    const sum = sink.binary('add', sink.binary('mul', pairs, wide('cos'), span), sink.binary('mul', turned, wide('sin'), span), span)
-    return [sink.merge(sum, 2, 2, span)]
-  }, span)[0]!
+  return sink.composite(
+    'rotate',
+    { theta: 10000 },
+    [x, pos],
+    ([value, places]) => {
+      const angle = angles(sink, places!)
+      const pairs = sink.split(value!, 2, [constant(2), half], span)
+      const one = sink.broadcast(sink.literal(1, 'i32', span), [constant(2)], [], span)
+      const other = sink.binary('sub', one, sink.iota(constant(2), span), span)
+      const dims = [t, heads, constant(2), half]
+      const wide = (fn: 'cos' | 'sin'): V => sink.broadcast(sink.unary(fn, angle, span), dims, [0, 3], span)
+      const two = sink.broadcast(sink.literal(2, 'i32', span), [constant(2)], [], span)
+      const sign = sink.cast(sink.binary('sub', one, sink.binary('mul', two, other, span), span), 'f32', span)
+      const turned = sink.binary('mul', sink.gather(pairs, 2, other, [], span), sink.broadcast(sign, dims, [2], span), span)
+      const sum = sink.binary('add', sink.binary('mul', pairs, wide('cos'), span), sink.binary('mul', turned, wide('sin'), span), span)
+      return [sink.merge(sum, 2, 2, span)]
+    },
+    span,
+  )[0]!
 }
 
 function softmax<V>(sink: Sink<V>, x: V): V {
-  return sink.composite('softmax', {}, [x], ([value]) => {
-    const { dims } = sink.type(value!)
-    const axis = last(dims)
-    const places = dims.slice(0, axis).map((_, i) => i)
-    const wide = (row: V): V => sink.broadcast(row, dims, places, span)
-    const e = sink.unary('exp', sink.binary('sub', value!, wide(sink.reduce('max', value!, [axis], span)), span), span)
-    return [sink.binary('div', e, wide(sink.reduce('sum', e, [axis], span)), span)]
-  }, span)[0]!
+  return sink.composite(
+    'softmax',
+    {},
+    [x],
+    ([value]) => {
+      const { dims } = sink.type(value!)
+      const axis = last(dims)
+      const places = dims.slice(0, axis).map((_, i) => i)
+      const wide = (row: V): V => sink.broadcast(row, dims, places, span)
+      const e = sink.unary('exp', sink.binary('sub', value!, wide(sink.reduce('max', value!, [axis], span)), span), span)
+      return [sink.binary('div', e, wide(sink.reduce('sum', e, [axis], span)), span)]
+    },
+    span,
+  )[0]!
 }
 
 function layer<V>(sink: Sink<V>, x: V, seq: Affine, start: Affine): V {
@@ -80,7 +92,21 @@ function layer<V>(sink: Sink<V>, x: V, seq: Affine, start: Affine): V {
   const sees = sink.binary('ge', sink.broadcast(pos, dims, [0], span), sink.broadcast(sink.iota(seen, span), dims, [2], span), span)
   const masked = sink.where(sees, raw, sink.broadcast(sink.literal(Number.NEGATIVE_INFINITY, 'f32', span), dims, [], span), span)
   const mix = sink.dot(softmax(sink, masked), values, [[2, 0]], [[1, 1]], span)
-  return sink.binary('add', x, sink.dot(mix, sink.weight(at('wo'), span), [[1, 1], [2, 2]], [], span), span)
+  return sink.binary(
+    'add',
+    x,
+    sink.dot(
+      mix,
+      sink.weight(at('wo'), span),
+      [
+        [1, 1],
+        [2, 2],
+      ],
+      [],
+      span,
+    ),
+    span,
+  )
 }
 
 /** Scores [seq, vocab] of tokens [seq] from position `start` on. */
@@ -90,8 +116,12 @@ export function tellEntry<V>(sink: Sink<V>, seq: Affine): readonly V[] {
   const embedding = sink.weight('embedding', span)
   const x = sink.gather(embedding, 0, tokens, [], span)
   const [out] = sink.loop({
-    array: 'layers', order: Array<number>(shape.depth).fill(0), groups: 1, carried: [x],
-    body: (_group, [value]) => [layer(sink, value!, seq, start)], span,
+    array: 'layers',
+    order: Array<number>(shape.depth).fill(0),
+    groups: 1,
+    carried: [x],
+    body: (_group, [value]) => [layer(sink, value!, seq, start)],
+    span,
   })
   return [sink.dot(out!, embedding, [[1, 1]], [], span)]
 }
@@ -104,8 +134,9 @@ export function handmadeGraphs(): Graph[] {
     const free = { name: 'seq', kind: 'size' as const, min: 1, max: shape.ctx }
     const index = { name: 'start', kind: 'index' as const, min: 0, max: shape.ctx - 1 }
     const left = add(symbol('start'), seq)
-    return builder.finish(entry, subtract(seq, constant(1)).terms.length > 0 ? [free, index] : [index], results,
-      [{ left, right: shape.ctx, why: 'the cache holds ctx positions' }])
+    return builder.finish(entry, subtract(seq, constant(1)).terms.length > 0 ? [free, index] : [index], results, [
+      { left, right: shape.ctx, why: 'the cache holds ctx positions' },
+    ])
   }
   return [build('score', symbol('seq')), build('decode', constant(1))]
 }

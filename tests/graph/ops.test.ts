@@ -17,8 +17,21 @@ const input = (name: string, list: readonly number[], dtype: Dtype = 'f32'): Nod
   factory.make('argument', [], { name }, { dtype, dims: dims(list) })
 
 function evaluate(node: Node, inputs: Record<string, number[]>, mode: Mode = 'exact'): number[] {
-  const graph: Graph = { entry: 'e', arguments: [], symbols: [], results: [node], states: new Map(), constants: factory.constants, spans: new Map() }
-  const reference = createReference([graph], { weight: () => { throw new Error('no weights') }, mode })
+  const graph: Graph = {
+    entry: 'e',
+    arguments: [],
+    symbols: [],
+    results: [node],
+    states: new Map(),
+    constants: factory.constants,
+    spans: new Map(),
+  }
+  const reference = createReference([graph], {
+    weight: () => {
+      throw new Error('no weights')
+    },
+    mode,
+  })
   return [...reference.run('e', {}, inputs).results[0]!.data]
 }
 
@@ -26,18 +39,23 @@ const ramp = (count: number, by: number): number[] => Array.from({ length: count
 
 describe('primitives', () => {
   it('dot contracts and batches as an index loop does', () => {
-    fc.assert(fc.property(fc.tuple(...Array.from({ length: 4 }, () => fc.integer({ min: 1, max: 5 }))), ([b, m, n, k]) => {
-      // a[m, b, k] · c[k, n, b] over k, b shared: [m, b, n]
-      const node = factory.make('dot', [input('a', [m, b, k]), input('c', [k, n, b])], { contract: [[2, 0]], batch: [[1, 2]] })
-      const [a, c] = [ramp(m * b * k, 1.1), ramp(k * n * b, 0.7)]
-      const wanted: number[] = []
-      for (let i = 0; i < m; i++) for (let g = 0; g < b; g++) for (let j = 0; j < n; j++) {
-        let sum = 0
-        for (let p = 0; p < k; p++) sum += a[(i * b + g) * k + p]! * c[(p * n + j) * b + g]!
-        wanted.push(sum)
-      }
-      evaluate(node, { a, c }).forEach((value, i) => expect(value).toBeCloseTo(wanted[i]!, 12))
-    }), { numRuns: 60 })
+    fc.assert(
+      fc.property(fc.tuple(...Array.from({ length: 4 }, () => fc.integer({ min: 1, max: 5 }))), ([b, m, n, k]) => {
+        // a[m, b, k] · c[k, n, b] over k, b shared: [m, b, n]
+        const node = factory.make('dot', [input('a', [m, b, k]), input('c', [k, n, b])], { contract: [[2, 0]], batch: [[1, 2]] })
+        const [a, c] = [ramp(m * b * k, 1.1), ramp(k * n * b, 0.7)]
+        const wanted: number[] = []
+        for (let i = 0; i < m; i++)
+          for (let g = 0; g < b; g++)
+            for (let j = 0; j < n; j++) {
+              let sum = 0
+              for (let p = 0; p < k; p++) sum += a[(i * b + g) * k + p]! * c[(p * n + j) * b + g]!
+              wanted.push(sum)
+            }
+        for (const [i, value] of evaluate(node, { a, c }).entries()) expect(value).toBeCloseTo(wanted[i]!, 12)
+      }),
+      { numRuns: 60 },
+    )
   })
 
   it('gather replaces an axis, walks shared axes together and clamps', () => {
@@ -59,7 +77,10 @@ describe('primitives', () => {
       const sign = bits >> 15 ? -1 : 1
       return sign * (exponent === 0 ? fraction * 2 ** (1 - bias) : (1 + fraction) * 2 ** (exponent - bias))
     }
-    for (const [round, mantissa, exponents] of [[toF16, 10, 5], [toBf16, 7, 8]] as const) {
+    for (const [round, mantissa, exponents] of [
+      [toF16, 10, 5],
+      [toBf16, 7, 8],
+    ] as const) {
       const infinite = ((1 << exponents) - 1) << mantissa
       for (let bits = 0; bits < infinite; bits++) {
         const value = decode(bits, mantissa, exponents)
@@ -76,7 +97,15 @@ describe('primitives', () => {
   })
 
   it('erf has 15 digits', () => {
-    const known: [number, number][] = [[0, 0], [0.1, 0.1124629160182849], [0.5, 0.5204998778130465], [1, 0.8427007929497149], [2, 0.9953222650189527], [3.5, 0.9999992569016276], [7, 1]]
+    const known: [number, number][] = [
+      [0, 0],
+      [0.1, 0.1124629160182849],
+      [0.5, 0.5204998778130465],
+      [1, 0.8427007929497149],
+      [2, 0.9953222650189527],
+      [3.5, 0.9999992569016276],
+      [7, 1],
+    ]
     for (const [x, y] of known) {
       expect(Math.abs(erf(x) - y)).toBeLessThan(1e-15)
       expect(erf(-x) + erf(x)).toBe(0)
@@ -84,7 +113,12 @@ describe('primitives', () => {
   })
 
   it('max over nothing or over a masked row is 0, and so is its softmax', () => {
-    const row = factory.make('broadcast', [factory.make('literal', [], { value: Number.NEGATIVE_INFINITY }, { dtype: 'f32', dims: [] })], { places: [] }, { dtype: 'f32', dims: dims([3]) })
+    const row = factory.make(
+      'broadcast',
+      [factory.make('literal', [], { value: Number.NEGATIVE_INFINITY }, { dtype: 'f32', dims: [] })],
+      { places: [] },
+      { dtype: 'f32', dims: dims([3]) },
+    )
     for (const mode of ['exact', 'typed'] as const) {
       const max = factory.make('reduce', [row], { fn: 'max', axes: [0] })
       expect(evaluate(max, {}, mode)).toEqual([0])
@@ -100,26 +134,35 @@ describe('primitives', () => {
   it('integers wrap, divide towards zero, and never trap', () => {
     const apply = (fn: 'add' | 'mul' | 'div' | 'mod', a: number, b: number): number =>
       evaluate(factory.make('binary', [input('a', [1], 'i32'), input('b', [1], 'i32')], { fn }), { a: [a], b: [b] })[0]!
-    fc.assert(fc.property(fc.integer(), fc.integer(), (a, b) => {
-      expect(apply('add', a, b)).toBe((a + b) | 0)
-      expect(apply('mul', a, b)).toBe(Number(BigInt.asIntN(32, BigInt(a) * BigInt(b))))
-      expect(apply('div', a, b) === (b === 0 ? a : (a / b) | 0)).toBe(true)
-      expect(apply('mod', a, b) === (b === 0 ? 0 : (a % b) | 0)).toBe(true)
-    }), { numRuns: 200 })
+    fc.assert(
+      fc.property(fc.integer(), fc.integer(), (a, b) => {
+        expect(apply('add', a, b)).toBe((a + b) | 0)
+        expect(apply('mul', a, b)).toBe(Number(BigInt.asIntN(32, BigInt(a) * BigInt(b))))
+        expect(apply('div', a, b) === (b === 0 ? a : (a / b) | 0)).toBe(true)
+        expect(apply('mod', a, b) === (b === 0 ? 0 : (a % b) | 0)).toBe(true)
+      }),
+      { numRuns: 200 },
+    )
     expect(binaryRow('div').evaluate(0, 0)).toBe(0)
   })
 
   it('quantise keeps multiples of the scale and moves no value by more than half a step', () => {
-    fc.assert(fc.property(fc.array(fc.float({ min: -100, max: 100, noNaN: true }), { minLength: 40, maxLength: 40 }), (x) => {
-      const got = evaluate(factory.make('quantise', [input('q', [40])], {}), { q: x }, 'typed')
-      for (const [from, to] of [[0, 32], [32, 40]] as const) {
-        const scale = Math.fround(Math.max(...x.slice(from, to).map(Math.abs)) / 127)
-        for (let i = from; i < to; i++) {
-          expect(Math.abs(got[i]! - x[i]!)).toBeLessThanOrEqual(scale * 0.5001 + 1e-30)
-          if (scale > 1e-30) expect(Math.abs(got[i]! / scale - Math.round(got[i]! / scale))).toBeLessThan(1e-4)
+    fc.assert(
+      fc.property(fc.array(fc.float({ min: -100, max: 100, noNaN: true }), { minLength: 40, maxLength: 40 }), (x) => {
+        const got = evaluate(factory.make('quantise', [input('q', [40])], {}), { q: x }, 'typed')
+        for (const [from, to] of [
+          [0, 32],
+          [32, 40],
+        ] as const) {
+          const scale = Math.fround(Math.max(...x.slice(from, to).map(Math.abs)) / 127)
+          for (let i = from; i < to; i++) {
+            expect(Math.abs(got[i]! - x[i]!)).toBeLessThanOrEqual(scale * 0.5001 + 1e-30)
+            if (scale > 1e-30) expect(Math.abs(got[i]! / scale - Math.round(got[i]! / scale))).toBeLessThan(1e-4)
+          }
         }
-      }
-      expect(evaluate(factory.make('quantise', [input('q', [40])], {}), { q: x })).toEqual(x)
-    }), { numRuns: 60 })
+        expect(evaluate(factory.make('quantise', [input('q', [40])], {}), { q: x })).toEqual(x)
+      }),
+      { numRuns: 60 },
+    )
   })
 })

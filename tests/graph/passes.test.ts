@@ -25,14 +25,18 @@ describe('graph passes', () => {
       const nodes = allNodes(graph)
       expect(nodes.filter((node) => node.op === 'composite')).toEqual([])
       expect(nodes.filter((node) => is(node, 'unary') && ['sin', 'cos', 'log'].includes(node.attributes.fn))).toEqual([])
-      expect([...graph.constants.values()].map(({ dims }) => dims)).toEqual([[128, 8], [128, 8]])
+      expect([...graph.constants.values()].map(({ dims }) => dims)).toEqual([
+        [128, 8],
+        [128, 8],
+      ])
     }
     expect(new Set(graphs.flatMap((graph) => [...graph.constants.keys()])).size).toBe(2)
   })
 
   it('round an activation once for all quantised weights that read it', () => {
-    const own = (pattern: RegExp): number => allNodes(runGraphPasses(graphOf('prefill'), { quantised: (path) => pattern.test(path) }))
-      .filter((node) => node.op === 'quantise').length
+    const own = (pattern: RegExp): number =>
+      allNodes(runGraphPasses(graphOf('prefill'), { quantised: (path) => pattern.test(path) })).filter((node) => node.op === 'quantise')
+        .length
     // q, k, v; o; gate, up; lm_head. `down` contracts over 172 values, which is no multiple of 32.
     expect(own(/./)).toBe(4)
     expect(own(/attn\.w[qkv]$/)).toBe(1)
@@ -42,8 +46,12 @@ describe('graph passes', () => {
   it('can be left out and watched by name', () => {
     const seen: string[] = []
     const graph = runGraphPasses(graphOf('decode'), {
-      disabledPasses: ['tabulate'], printAfter: ['all'],
-      print: (pass, _graph, text) => { seen.push(pass); expect(text).toContain('entry "decode"') },
+      disabledPasses: ['tabulate'],
+      printAfter: ['all'],
+      print: (pass, _graph, text) => {
+        seen.push(pass)
+        expect(text).toContain('entry "decode"')
+      },
     })
     expect(seen).toEqual(graphPasses.map(({ name }) => name).filter((name) => name !== 'tabulate'))
     expect(graph.constants.size).toBe(0)
@@ -51,7 +59,10 @@ describe('graph passes', () => {
   })
 
   it('run on the reference device, whose sessions fork', async () => {
-    const device = createReferenceDevice(handmadeGraphs().map((graph) => runGraphPasses(graph, { verify: true })), { weight: handmadeWeight })
+    const device = createReferenceDevice(
+      handmadeGraphs().map((graph) => runGraphPasses(graph, { verify: true })),
+      { weight: handmadeWeight },
+    )
     const tokens = Int32Array.of(3, 1, 4, 1)
     const [first, second] = [device.createStates(), device.createStates()]
     const whole = (await device.run('score', { seq: 4, start: 0 }, { tokens }, first))[0]!
@@ -59,6 +70,6 @@ describe('graph passes', () => {
     const fork = device.copyStates(second)
     await device.run('decode', { start: 3 }, { tokens: Int32Array.of(9) }, second)
     const last = (await device.run('decode', { start: 3 }, { tokens: tokens.subarray(3) }, fork))[0]!
-    last.forEach((value, i) => expect(value).toBeCloseTo(whole[3 * shape.vocab + i]!, 12))
+    for (const [i, value] of last.entries()) expect(value).toBeCloseTo(whole[3 * shape.vocab + i]!, 12)
   })
 })

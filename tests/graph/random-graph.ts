@@ -15,8 +15,20 @@ export const context = 6
 export const longest = 3
 const mostElements = 1500
 
-const weights: WeightInfo[] = ['w', 'layers[0].w', 'layers[1].w'].map((path) => ({ path, dims: [4, 3], labels: ['a', 'b'], quant: true, span }))
-const states: StateInfo[] = ['s', 'layers[0].s', 'layers[1].s'].map((path) => ({ path, dtype: 'f32', dims: [context, 4], labels: ['a', 'b'], span }))
+const weights: WeightInfo[] = ['w', 'layers[0].w', 'layers[1].w'].map((path) => ({
+  path,
+  dims: [4, 3],
+  labels: ['a', 'b'],
+  quant: true,
+  span,
+}))
+const states: StateInfo[] = ['s', 'layers[0].s', 'layers[1].s'].map((path) => ({
+  path,
+  dtype: 'f32',
+  dims: [context, 4],
+  labels: ['a', 'b'],
+  span,
+}))
 
 /** Reads choices from a list of numbers and gives 0 behind its end: shorter lists are simpler graphs. */
 export function choicesFrom(tape: readonly number[]): Choices {
@@ -38,15 +50,31 @@ class Maker {
   graph(): Graph {
     const { builder } = this
     const pool: Node[] = [
-      builder.argument('x', { dtype: 'f32', dims: [seq, constant(4)] }, span), builder.argument('n', { dtype: 'i32', dims: [seq] }, span),
+      builder.argument('x', { dtype: 'f32', dims: [seq, constant(4)] }, span),
+      builder.argument('n', { dtype: 'i32', dims: [seq] }, span),
       builder.weight('w', span),
     ]
     // A third of the graphs are mostly about positions, which become tables.
     if (this.#choices.integer(0, 2) === 2) this.#positions(pool)
     this.#grow(pool, 14, 's')
     const results = pool.slice(-5)
-    const symbols = [{ name: 'seq', kind: 'size' as const, min: 1, max: longest }, { name: 'start', kind: 'index' as const, min: 0, max: context - 1 }]
-    return builder.finish('test', symbols, results, [{ left: { const: 0, terms: [['seq', 1], ['start', 1]] }, right: context, why: 'context' }])
+    const symbols = [
+      { name: 'seq', kind: 'size' as const, min: 1, max: longest },
+      { name: 'start', kind: 'index' as const, min: 0, max: context - 1 },
+    ]
+    return builder.finish('test', symbols, results, [
+      {
+        left: {
+          const: 0,
+          terms: [
+            ['seq', 1],
+            ['start', 1],
+          ],
+        },
+        right: context,
+        why: 'context',
+      },
+    ])
   }
 
   #grow(pool: Node[], most: number, state: string): void {
@@ -67,20 +95,30 @@ class Maker {
     const pos = builder.binary('add', builder.broadcast(builder.size(start, span), [count], [], span), builder.iota(count, span), span)
     const rates = builder.unary('exp', builder.cast(builder.iota(constant(4), span), 'f32', span), span)
     const angle = builder.dot(builder.cast(pos, 'f32', span), rates, [], [], span)
-    const last = [builder.cast(pos, 'f32', span), rates, angle, builder.unary('sin', angle, span), builder.unary('cos', builder.slice(angle, 1, constant(1), constant(2), span), span)]
+    const last = [
+      builder.cast(pos, 'f32', span),
+      rates,
+      angle,
+      builder.unary('sin', angle, span),
+      builder.unary('cos', builder.slice(angle, 1, constant(1), constant(2), span), span),
+    ]
     pool.splice(0, pool.length, ...last.slice(this.#choices.integer(0, 2)), pool[0]!)
   }
 
   #op(pool: Node[]): void {
     const op: OpName = generating[this.#choices.integer(0, generating.length - 1)]!
     const def = opDef(op)
-    const use = def.generate!(this.#choices, pool.map((node) => node.type))
+    const use = def.generate!(
+      this.#choices,
+      pool.map((node) => node.type),
+    )
     if (!use) return
     const operands = use.operands.map((place) => pool[place]!)
     const safe = this.#safe((use.attributes as { fn?: string }).fn, operands)
     const node = this.builder.make(op, safe, use.attributes as never, span, use.declared)
     const binding = { seq: longest, start: context - longest }
-    if (node.type.dims.reduce((product, dim) => product * evaluate(dim, binding), 1) <= mostElements && node.type.dims.length <= 5) pool.push(node)
+    if (node.type.dims.reduce((product, dim) => product * evaluate(dim, binding), 1) <= mostElements && node.type.dims.length <= 5)
+      pool.push(node)
   }
 
   #fill(value: number, like: Node): Node {
@@ -99,11 +137,22 @@ class Maker {
 
   #state(pool: Node[], path: string, scatter: boolean): void {
     const { builder } = this
-    const fitting = pool.filter((node) => node.type.dtype === 'f32' && node.type.dims.length === 2 &&
-      node.type.dims[0]!.terms.length === 1 && evaluate(node.type.dims[0]!, { seq: 1, start: 9 }) === 1 && node.type.dims[1]!.const === 4)
+    const fitting = pool.filter(
+      (node) =>
+        node.type.dtype === 'f32' &&
+        node.type.dims.length === 2 &&
+        node.type.dims[0]!.terms.length === 1 &&
+        evaluate(node.type.dims[0]!, { seq: 1, start: 9 }) === 1 &&
+        node.type.dims[1]!.const === 4,
+    )
     const value = fitting.at(-1)
-    const index = pool.find((node) => node.type.dtype === 'i32' && node.type.dims.length === 1 && node.type.dims[0]!.terms.length === 1 &&
-      evaluate(node.type.dims[0]!, { seq: 1, start: 9 }) === 1)
+    const index = pool.find(
+      (node) =>
+        node.type.dtype === 'i32' &&
+        node.type.dims.length === 1 &&
+        node.type.dims[0]!.terms.length === 1 &&
+        evaluate(node.type.dims[0]!, { seq: 1, start: 9 }) === 1,
+    )
     if (value && scatter && index) builder.scatterState(path, 0, index, value, span)
     else if (value) builder.storeState(path, 0, symbol('start'), value, span)
     pool.push(builder.readState(path, span))
@@ -111,11 +160,19 @@ class Maker {
 
   #composite(pool: Node[]): void {
     const operands = [pool.at(-1)!, pool[this.#choices.integer(0, pool.length - 1)]!]
-    pool.push(...this.builder.composite('some', { eps: 0.5, name: null }, operands, (params) => {
-      const inner = [...params]
-      this.#grow(inner, 5, '')
-      return this.#choices.integer(0, 1) === 0 ? [inner.at(-1)!] : inner.slice(-2)
-    }, span))
+    pool.push(
+      ...this.builder.composite(
+        'some',
+        { eps: 0.5, name: null },
+        operands,
+        (params) => {
+          const inner = [...params]
+          this.#grow(inner, 5, '')
+          return this.#choices.integer(0, 1) === 0 ? [inner.at(-1)!] : inner.slice(-2)
+        },
+        span,
+      ),
+    )
   }
 
   /** Only once: a second loop over the array could not store to the same states. */
@@ -123,14 +180,20 @@ class Maker {
     if (this.#looped) return
     this.#looped = true
     const carried = [pool.at(-1)!, pool[0]!].slice(0, this.#choices.integer(1, 2))
-    pool.push(...this.builder.loop({
-      array: 'layers', order: [0, 1], groups: 2, carried, span,
-      body: (_group, params) => {
-        const inner = [...params, this.builder.weight('layers[*].w', span), ...pool.slice(0, 3)]
-        this.#grow(inner, 6, 'layers[*].s')
-        return params.map((param) => inner.findLast((node) => sameType(node.type, param.type)) ?? param)
-      },
-    }))
+    pool.push(
+      ...this.builder.loop({
+        array: 'layers',
+        order: [0, 1],
+        groups: 2,
+        carried,
+        span,
+        body: (_group, params) => {
+          const inner = [...params, this.builder.weight('layers[*].w', span), ...pool.slice(0, 3)]
+          this.#grow(inner, 6, 'layers[*].s')
+          return params.map((param) => inner.findLast((node) => sameType(node.type, param.type)) ?? param)
+        },
+      }),
+    )
   }
 }
 

@@ -14,13 +14,19 @@ import { createReference } from '../../compiler/targets/reference/evaluate.ts'
 import { randomGraph, randomInputs, randomWeight } from './random-graph.ts'
 
 const tapes = fc.array(fc.nat(5039), { minLength: 10, maxLength: 240, size: 'max' })
-const bindings = [{ seq: 1, start: 0 }, { seq: 3, start: 2 }]
+const bindings = [
+  { seq: 1, start: 0 },
+  { seq: 3, start: 2 },
+]
 
 function valuesOf(graph: Graph, mode: 'exact' | 'typed' = 'exact'): number[] {
   const reference = createReference([graph], { weight: randomWeight, mode })
   return bindings.flatMap((binding) => {
     const { results, states } = reference.run('test', binding, randomInputs(binding))
-    return [...results.flatMap(({ data }) => [...data]), ...[...states].sort(([a], [b]) => (a < b ? -1 : 1)).flatMap(([, data]) => [...data])]
+    return [
+      ...results.flatMap(({ data }) => [...data]),
+      ...[...states].sort(([a], [b]) => (a < b ? -1 : 1)).flatMap(([, data]) => [...data]),
+    ]
   })
 }
 
@@ -28,42 +34,49 @@ function expectSame(got: readonly number[], wanted: readonly number[]): void {
   expect(got.length).toBe(wanted.length)
   got.forEach((value, i) => {
     const other = wanted[i]!
-    const same = value === other || (Number.isNaN(value) && Number.isNaN(other)) || Math.abs(value - other) <= 1e-9 * Math.max(1, Math.abs(other))
+    const same =
+      value === other || (Number.isNaN(value) && Number.isNaN(other)) || Math.abs(value - other) <= 1e-9 * Math.max(1, Math.abs(other))
     if (!same) expect.fail(`value ${i} is ${value}, not ${other}`)
   })
 }
 
 describe('random graphs', () => {
   it('are valid, and print, parse, print is a fixpoint that keeps their values', () => {
-    fc.assert(fc.property(tapes, (tape) => {
-      const graph = randomGraph(tape)
-      expect(verifyGraph(graph)).toEqual([])
-      const text = printGraph(graph)
-      const read = parseGraph(text)
-      expect(verifyGraph(read)).toEqual([])
-      expect(printGraph(read)).toBe(text)
-      expectSame(valuesOf(read), valuesOf(graph))
-    }), { numRuns: 150 })
+    fc.assert(
+      fc.property(tapes, (tape) => {
+        const graph = randomGraph(tape)
+        expect(verifyGraph(graph)).toEqual([])
+        const text = printGraph(graph)
+        const read = parseGraph(text)
+        expect(verifyGraph(read)).toEqual([])
+        expect(printGraph(read)).toBe(text)
+        expectSame(valuesOf(read), valuesOf(graph))
+      }),
+      { numRuns: 150 },
+    )
   })
 
   it('keep their values under every pass and under all of them', () => {
     let finite = 0
     let all = 0
-    fc.assert(fc.property(tapes, (tape) => {
-      const graph = randomGraph(tape)
-      const wanted = valuesOf(graph)
-      all++
-      if (wanted.every(Number.isFinite)) finite++
-      const options = { quantised: () => true, verify: true }
-      const changed = [dropDeadValues(graph), ...graphPasses.map((pass) => pass.run(graph, options)), runGraphPasses(graph, options)]
-      for (const other of changed) {
-        expect(verifyGraph(other)).toEqual([])
-        expectSame(valuesOf(other), wanted)
-      }
-      const text = printGraph(changed.at(-1)!)
-      expect(printGraph(parseGraph(text, changed.at(-1)!.constants))).toBe(text)
-      valuesOf(changed.at(-1)!, 'typed')
-    }), { numRuns: 200 })
+    fc.assert(
+      fc.property(tapes, (tape) => {
+        const graph = randomGraph(tape)
+        const wanted = valuesOf(graph)
+        all++
+        if (wanted.every(Number.isFinite)) finite++
+        const options = { quantised: () => true, verify: true }
+        const changed = [dropDeadValues(graph), ...graphPasses.map((pass) => pass.run(graph, options)), runGraphPasses(graph, options)]
+        for (const other of changed) {
+          expect(verifyGraph(other)).toEqual([])
+          expectSame(valuesOf(other), wanted)
+        }
+        const text = printGraph(changed.at(-1)!)
+        expect(printGraph(parseGraph(text, changed.at(-1)!.constants))).toBe(text)
+        valuesOf(changed.at(-1)!, 'typed')
+      }),
+      { numRuns: 200 },
+    )
     expect(finite / all).toBeGreaterThan(0.95)
   })
 

@@ -30,8 +30,12 @@ export interface Reference {
    * Runs one entry. `inputs` are the tensor arguments, row-major; a state that is not in `states` is zero. Gives the results
    * and the new values of all states that are known afterwards (`states` itself is not changed).
    */
-  run(entry: string, symbols: Binding, inputs: Readonly<Record<string, ArrayLike<number>>>, states?: StateValues):
-    { results: readonly Tensor[]; states: Map<string, Float64Array> }
+  run(
+    entry: string,
+    symbols: Binding,
+    inputs: Readonly<Record<string, ArrayLike<number>>>,
+    states?: StateValues,
+  ): { results: readonly Tensor[]; states: Map<string, Float64Array> }
 }
 
 interface Step {
@@ -66,8 +70,10 @@ interface Frame {
 }
 
 const fill = (path: string, frames: readonly Frame[]): string =>
-  frames.reduce((filled, { array, index }) =>
-    filled.startsWith(`${array}[*]`) ? `${array}[${index}]${filled.slice(array.length + 3)}` : filled, path)
+  frames.reduce(
+    (filled, { array, index }) => (filled.startsWith(`${array}[*]`) ? `${array}[${index}]${filled.slice(array.length + 3)}` : filled),
+    path,
+  )
 
 class Run {
   readonly written = new Map<string, Float64Array>()
@@ -78,8 +84,14 @@ class Run {
   readonly #states: StateValues
   readonly #rounded: WeakMap<Float64Array, Float64Array>
 
-  constructor(graph: Graph, options: ReferenceOptions, binding: Binding, inputs: Readonly<Record<string, ArrayLike<number>>>,
-    states: StateValues, rounded: WeakMap<Float64Array, Float64Array>) {
+  constructor(
+    graph: Graph,
+    options: ReferenceOptions,
+    binding: Binding,
+    inputs: Readonly<Record<string, ArrayLike<number>>>,
+    states: StateValues,
+    rounded: WeakMap<Float64Array, Float64Array>,
+  ) {
     this.#graph = graph
     this.#options = options
     this.#binding = binding
@@ -94,7 +106,11 @@ class Run {
     for (const { node, dead } of planOf(owner)) {
       const results = this.#node(node, values, params, frames)
       values.set(node, results)
-      this.#options.observe?.(node, results, frames.map((frame) => frame.index))
+      this.#options.observe?.(
+        node,
+        results,
+        frames.map((frame) => frame.index),
+      )
       for (const operand of dead) values.delete(operand)
     }
     for (const [path, node] of owner.states) {
@@ -122,7 +138,8 @@ class Run {
     const def = opDef(node.op)
     const value = def.evaluate(operands, node.attributes, context)
     if (!('data' in value)) return value
-    if (mode === 'typed' && def.rounds) return [is(node, 'weight') ? this.#roundedWeight(value) : { ...value, data: roundAll(value.data, value.dtype) }]
+    if (mode === 'typed' && def.rounds)
+      return [is(node, 'weight') ? this.#roundedWeight(value) : { ...value, data: roundAll(value.data, value.dtype) }]
     return [value]
   }
 
