@@ -1,0 +1,135 @@
+// node bench/kernels.ts [pattern] [--json] [--plain]: what the schedules of packed matrices reach on this machine, beside its ceilings
+// measured in the same process. 1 GMAC/s = 1e9 multiply-adds a second. --plain: without relaxed SIMD. Results are checked
+// against f64 before they are printed.
+
+import { constant as sizeOf, symbol as symbolSize } from '../dsl/affine.ts'
+import { formats } from '../compiler/formats/index.ts'
+import type { FormatName } from '../compiler/formats/types.ts'
+import type { Expr, Index, Kernel } from '../compiler/kernel/types.ts'
+import { schedule } from '../compiler/schedule/index.ts'
+import { wasmMachine } from '../compiler/schedule/machine.ts'
+import { a8 } from '../compiler/schedule/packed.ts'
+import { verifyLoops } from '../compiler/schedule/verify-loops.ts'
+import { measureCeilings } from './machine.ts'
+import { type Bench, measure, type Timing } from './measure.ts'
+
+const flags = process.argv.slice(2)
+const pattern = new RegExp(flags.find((f) => !f.startsWith('--')) ?? '.')
+const relaxed = !flags.includes('--plain')
+const most = 256
+
+/** out[s, r] = Σ_k w[r, k]·x[s, k]. */
+function matrixKernel(name: string, format: FormatName, bytes: boolean, rows: number, k: number): Kernel {
+  const axis = (id: string): Index => ({ kind: 'axis', axis: id })
+  const w: Expr = { kind: 'load', operand: 0, index: [axis('r'), axis('k')], dtype: 'f32' }
+  const x: Expr = { kind: 'load', operand: 1, index: [axis('s'), axis('k')], dtype: 'f32' }
+  const s = symbolSize('s')
+  return {
+    name,
+    axes: [{ id: 's', extent: s }, { id: 'r', extent: sizeOf(rows) }, { id: 'k', extent: sizeOf(k) }],
+    operands: [
+      { source: { kind: 'weight', path: 'w' }, dims: [sizeOf(rows), sizeOf(k)], dtype: 'f32', format, layout: 'r8', matrix: { rows, k }, access: 'read' },
+      { source: { kind: 'value', id: 'x' }, dims: [s, sizeOf(k)], dtype: 'f32', format: bytes ? 'a8' : 'f32', layout: 'plain', access: 'read' },
+      { source: { kind: 'value', id: 'y' }, dims: [s, sizeOf(rows)], dtype: 'f32', format: 'f32', layout: 'plain', access: 'write' },
+    ],
+    definitions: [{ dtype: 'f32', free: ['s', 'r'], over: ['k'], combine: 'sum', body: { kind: 'call', fn: 'mul', args: [w, x], dtype: 'f32' } }],
+    outputs: [{ operand: 2, axes: ['s', 'r'], index: [axis('s'), axis('r')], value: { kind: 'value', definition: 0, dtype: 'f32' } }],
+  }
+}
+
+let state = 1
+const random = () => {
+  state = (Math.imul(state, 1664525) + 1013904223) | 0
+  return (state >>> 8) / 2 ** 24 - 0.5
+}
+
+/** Activations as 8-bit blocks; gives their values. */
+function fillBytes(words: Int32Array, count: number): Float64Array {
+  const bytes = new Uint8Array(words.buffer, words.byteOffset, words.length * 4)
+  const floats = new Float32Array(words.buffer, words.byteOffset, words.length)
+  const values = new Float64Array(count)
+  for (let b = 0; b < count / a8.k; b++) {
+    const d = Math.fround(0.01 + Math.abs(random()) / 50)
+    let sum = 0
+    for (let i = 0; i < a8.k; i++) {
+      const q = Math.round(random() * 254)
+      sum += q
+      values[b * a8.k + i] = q * d
+      for (const [place, byte] of [[0, q & 255], [a8.positive, Math.max(q, 0)], [a8.negative, Math.max(-q, 0)]] as const) bytes[(b * a8.words + place) * 4 + i] = byte
+    }
+    floats[b * a8.words + a8.scale] = d * a8.factor
+    floats[b * a8.words + a8.sum] = d * sum * a8.factor
+  }
+  return values
+}
+
+function matrixBench(formatName: FormatName, bytes: boolean, tokens: number, rows = 576, k = 576): Bench {
+  const format = formats[formatName]
+  const name = `${formatName} x ${bytes ? 'a8' : 'f32'}, ${tokens} token${tokens === 1 ? '' : 's'}`
+  const fn = schedule(matrixKernel('matrix', formatName, bytes, rows, k), wasmMachine, new Map([['s', { min: 1, max: most }]]))
+  verifyLoops(fn)
+  // One group of 8 rows, repeated: its values do not matter, its scales must be no denormals.
+  const plain = new Uint8Array((8 * k / format.values) * format.bytes)
+  const weights = new Float32Array(8 * k)
+  format.encode(Float32Array.from(weights, () => random() / 5), plain)
+  format.decode(plain, weights)
+  const group = new Uint8Array((k / format.r8Block.k) * format.r8Block.bytes)
+  format.packGroup(plain, k, group)
+  let activations: Float64Array = new Float64Array(0)
+  const activationWords = tokens * (bytes ? (k / a8.k) * a8.words : k)
+  return {
+    name,
+    fn,
+    operands: [
+      { words: (rows / 8) * (group.length / 4), fill: (w) => { for (let g = 0; g < rows / 8; g++) new Uint8Array(w.buffer, w.byteOffset).set(group, g * group.length) } },
+      { words: activationWords, fill: (w) => {
+        if (bytes) activations = fillBytes(w, tokens * k)
+        else {
+          const floats = new Float32Array(w.buffer, w.byteOffset, w.length).map(random)
+          new Float32Array(w.buffer, w.byteOffset, w.length).set(floats)
+          activations = Float64Array.from(floats)
+        }
+      } },
+      { words: tokens * rows },
+    ],
+    streamed: 0,
+    symbols: { s: tokens },
+    macs: rows * k * tokens,
+    check(operand) {
+      const words = operand(2)
+      const out = new Float32Array(words.buffer, words.byteOffset, words.length)
+      for (let t = 0; t < tokens; t++) {
+        for (let r = 0; r < rows; r++) {
+          let [exact, size] = [0, 0]
+          for (let i = 0; i < k; i++) {
+            const product = weights[(r & 7) * k + i]! * activations[t * k + i]!
+            exact += product
+            size += Math.abs(product)
+          }
+          const error = Math.abs(out[t * rows + r]! - exact)
+          if (!(error <= 1e-6 * size)) throw new Error(`${name}: row ${r} of token ${t} is ${out[t * rows + r]}, not ${exact}`)
+        }
+      }
+    },
+  }
+}
+
+const cases = (['q4_1', 'q4_0', 'q8_0', 'f16', 'f32'] as const).flatMap((format) => {
+  const modes = format.startsWith('q') ? [true, false] : [false]
+  return modes.flatMap((bytes) => [1, 4, 128].map((tokens) => () => matrixBench(format, bytes, tokens)))
+})
+
+const ceilings = measureCeilings(relaxed)
+const timings: Timing[] = []
+for (const make of cases) {
+  const bench = make()
+  if (pattern.test(bench.name)) timings.push(measure(bench, relaxed))
+}
+
+if (flags.includes('--json')) console.log(JSON.stringify({ relaxed, ceilings, timings }, null, 2))
+else {
+  const n = (x: number | undefined, width = 8) => (x === undefined ? '' : x.toFixed(1)).padStart(width)
+  console.log(`ceilings: dot ${ceilings.dot.toFixed(0)} GMAC/s, f32 madd ${ceilings.madd.toFixed(1)} GMAC/s, read ${ceilings.readBytes.toFixed(1)} GB/s`)
+  console.log(`${'kernel'.padEnd(26)}${'us/call'.padStart(10)}${'hot'.padStart(8)}${'stream'.padStart(8)}${'GB/s'.padStart(8)}`)
+  for (const t of timings) console.log(`${t.name.padEnd(26)}${n(t.microseconds, 10)}${n(t.hot)}${n(t.stream)}${n(t.streamBytes)}`)
+}
