@@ -1,0 +1,46 @@
+// Numbers and weights for a checked model: from a checkpoint, from a seed, or none. Reads no files: a checkpoint is given open.
+
+import type { Diagnostic } from '../dsl/diagnostics.ts'
+import type { CheckedModel, Numbers, SpecialisedModel } from '../dsl/model.ts'
+import { bindWeights, type BoundWeight, type Checkpoint, hasTensorFor, seededWeights } from './weights/index.ts'
+
+export interface WeightChoice {
+  readonly checkpoint?: Checkpoint
+  /** Pseudo-random weights instead of a checkpoint's. */
+  readonly seedWeights?: number
+  /** Tensors that nothing asked for are no error. */
+  readonly loose?: boolean
+}
+
+export interface Fitted {
+  /** Absent when a diagnostic is an error. */
+  readonly model?: SpecialisedModel
+  readonly weights?: ReadonlyMap<string, BoundWeight>
+  readonly diagnostics: readonly Diagnostic[]
+}
+
+export const hasErrors = (diagnostics: readonly Diagnostic[]): boolean => diagnostics.some(({ severity }) => severity === 'error')
+
+/** Specialises `checked`; numbers default to the checkpoint's config. LlamacError for a checkpoint that cannot be read. */
+export function fitModel(checked: CheckedModel, numbers: Numbers, choice: WeightChoice): Fitted {
+  const { checkpoint, seedWeights } = choice
+  if (!checkpoint) {
+    const { model, diagnostics } = checked.specialise(numbers)
+    if (!model || hasErrors(diagnostics)) return { diagnostics }
+    return { model, diagnostics, ...(seedWeights === undefined ? {} : { weights: seededWeights(model.weights, seedWeights) }) }
+  }
+  const all: Numbers = { ...(checkpoint.config ? { config: checkpoint.config } : {}), ...numbers }
+  const { format, arch } = checkpoint.table
+  // Names of tensors are known only with numbers, and some fields (`tie`) ask which tensors there are: hence twice.
+  const first = checked.specialise(all)
+  if (!first.model || hasErrors(first.diagnostics)) return { diagnostics: first.diagnostics }
+  const names = first.model.checkpoint(format, arch)
+  if (!names.table || hasErrors(names.diagnostics)) return { diagnostics: names.diagnostics }
+  const second = checked.specialise({ ...all, hasTensorFor: hasTensorFor(names.table, checkpoint) })
+  if (!second.model || hasErrors(second.diagnostics)) return { diagnostics: second.diagnostics }
+  const { table, diagnostics: unnamed } = second.model.checkpoint(format, arch)
+  if (!table || hasErrors(unnamed)) return { diagnostics: unnamed }
+  const bound = bindWeights(second.model.weights, table, checkpoint, { loose: choice.loose ?? false })
+  const diagnostics = [...second.diagnostics, ...unnamed, ...bound.diagnostics]
+  return hasErrors(diagnostics) ? { diagnostics } : { model: second.model, weights: bound.sources, diagnostics }
+}
