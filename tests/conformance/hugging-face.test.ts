@@ -9,7 +9,7 @@ import { type GoldenSequence, goldenSequences, normalisedError, worstDifference 
 
 const devices = [['reference', 1e-9], ['wasm', 1e-4], ['webgpu', 1e-4]] as const
 
-/** Folder, model file, whether all devices and both spellings of the config are tried. */
+/** Folder and model file: these on all devices and with both spellings of the config, the others on one. */
 const whole: readonly (readonly [string, string])[] = [['llama', 'llama'], ['llama-gqa', 'llama'], ['gemma', 'gemma']]
 const onWasm: readonly (readonly [string, string])[] = [
   ['mistral', 'mistral'], ['mixtral', 'mixtral'], ['qwen2', 'qwen2'], ['gpt2', 'gpt2'], ['gpt-neo', 'gpt_neo'],
@@ -61,19 +61,21 @@ async function expectSameInPieces(model: Model, sequences: readonly GoldenSequen
 
 describe.each(whole)('%s', (folder, file) => {
   const sequences = goldenSequences(folder)
-  const request = (device: CompileRequest['targets'][number]): CompileRequest => ({ model: file, checkpoint: `hf-golden/${folder}`, targets: [device] })
+  const request: CompileRequest = { model: file, checkpoint: `hf-golden/${folder}`, targets: ['wasm', 'webgpu', 'reference'] }
 
   test.each(devices)('on %s', async (device, tolerance) => {
-    await using model = await (await compileForTest(request(device))).open(device)
+    await using model = await (await compileForTest(request)).open(device)
     await expectLogits(model, sequences, tolerance)
-    await expectGreedy(model, sequences)
-    await expectSameInPieces(model, sequences)
+    // A software GPU makes some ten calls a second: there, the longest sequence is for the logits only.
+    const stepwise = device === 'webgpu' ? sequences.slice(0, 2) : sequences
+    await expectGreedy(model, stepwise)
+    await expectSameInPieces(model, stepwise)
   })
 
-  test.each(devices)('with the config of transformers 4, on %s', async (device, tolerance) => {
-    const compiled = await compileForTest({ ...request(device), config: `hf-golden/${folder}/config.v4.json` })
-    await using model = await compiled.open(device)
-    await expectLogits(model, sequences, tolerance)
+  test('the config of transformers 4 gives the same artifact, byte by byte', async () => {
+    const [five, four] = await Promise.all([compileForTest(request), compileForTest({ ...request, config: `hf-golden/${folder}/config.v4.json` })])
+    expect([...four.files.keys()]).toEqual([...five.files.keys()])
+    for (const [name, bytes] of five.files) expect(Buffer.compare(four.files.get(name)!, bytes), name).toBe(0)
   })
 })
 

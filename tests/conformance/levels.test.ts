@@ -73,10 +73,11 @@ test.each(models)('%s, weights of %s: kernels mean what the graph means, loops a
   const { graphs, results } = compiled.compilation
   // What a device reads as tables of f32 are the graphs' constants in f64.
   const constants = new Map(graphs.flatMap((graph) => [...runGraphPasses(graph).constants]))
-  for (const { target, programs, plan } of results) {
-    agree(compiled, programs, 1e-9, (program, { binding, inputs }, state) => evaluateSteps(program, {
-      binding, state, weight: (path) => compiled.weight(path).data, argument: (name) => inputs[name]!, constant: (id) => constants.get(id)!.data,
-    }))
+  // Without quantised activations both targets have the same kernels, in programs of their own.
+  agree(compiled, results[0]!.programs, 1e-9, (program, { binding, inputs }, state) => evaluateSteps(program, {
+    binding, state, weight: (path) => compiled.weight(path).data, argument: (name) => inputs[name]!, constant: (id) => constants.get(id)!.data,
+  }))
+  for (const { target, plan } of results) {
     expect(plan!.functions.size, target).toBeGreaterThan(0)
     expect([...plan!.functions.values()].flatMap(loopFaults)).toEqual([])
   }
@@ -120,12 +121,8 @@ function runLoops(plan: Plan, entry: EntryPlan, tensor: (index: number) => Int32
 test.each([['llama', 'llama-gqa'], ['mixtral', 'mixtral']])('%s, weights of %s: WASM loops in the planned arena', async (model, folder) => {
   const compiled = await compileForTest({ model, checkpoint: `hf-golden/${folder}`, targets: ['wasm'], maxSeq: 4 })
   const { plan, programs } = compiled.compilation.results[0]!
-  const stored = new Map<number, Int32Array>()
-  const tensor = (index: number): Int32Array => {
-    const known = stored.get(index) ?? new Int32Array(compiled.compilation.contents.tensors[index]!.produce().slice().buffer)
-    stored.set(index, known)
-    return known
-  }
+  const tensors = await Promise.all(compiled.compilation.contents.tensors.map(async ({ produce }) => new Int32Array((await produce()).slice().buffer)))
+  const tensor = (index: number): Int32Array => tensors[index]!
   agree(compiled, programs, 1e-4, (program, call, state) => {
     const entry = plan!.entries.find(({ info }) => info.name === program.entry)!
     const words = new Map(compiled.compilation.model.states.map(({ path }) => [path, Float32Array.from(state(path))]))
