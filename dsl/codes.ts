@@ -14,7 +14,7 @@ const error = (title: string, explanation: string): Row => ({ severity: 'error',
 const warning = (title: string, explanation: string): Row => ({ severity: 'warning', title, explanation })
 
 export const codes = {
-  L100: error('the file is too large', 'A source file may have a million characters. A model is a page or two; a larger file is most likely not source.'),
+  L100: error('the file is too large', 'A source file may have 250 000 characters. A model is a page or two; a larger file is most likely not source.'),
   L101: error('unexpected token', 'The text does not follow the grammar at this place. The message lists what may stand here. After an error the rest of the same member is not examined for further ones, so correct and run again.'),
   L102: error('unknown character', 'Outside of strings and comments the language is written in ASCII: letters, digits, `_` and the signs of the grammar.'),
   L103: error('a string is not closed', 'A string begins and ends with `"` on one line. Write `\\n` for a line break and `\\"` for a quote within.'),

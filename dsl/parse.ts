@@ -9,10 +9,10 @@ import { diagnose } from './codes.ts'
 import type { Diagnostic } from './diagnostics.ts'
 import { parser } from './grammar.ts'
 import type { Source } from './source.ts'
-import { grammarErrors, lexicalErrors } from './syntax-errors.ts'
+import { grammarErrors, lexicalErrors, unclosedStrings } from './syntax-errors.ts'
 import { lexer } from './tokens.ts'
 
-const longestSource = 1_000_000
+const longestSource = 250_000
 const deepestBrackets = 100
 const highestTree = 400
 /** A binary file read as source has errors at every character. */
@@ -32,7 +32,11 @@ export function parse(source: Source): Parsed {
     return { diagnostics: [diagnose('L100', { message, labels: [{ span: { source, start: 0, end: 0 } }] })] }
   }
   const lexed = lexer.tokenize(source.text)
-  if (lexed.errors.length > 0) return { diagnostics: lexicalErrors(source, lexed.errors.slice(0, mostLexicalErrors)) }
+  const unclosed = lexed.groups.unclosed ?? []
+  if (lexed.errors.length + unclosed.length > 0) {
+    const errors = lexed.errors.slice(0, mostLexicalErrors)
+    return { diagnostics: [...lexicalErrors(source, errors), ...unclosedStrings(source, unclosed.slice(0, mostLexicalErrors))] }
+  }
   const deep = tooDeep(lexed.tokens)
   if (deep) return { diagnostics: [tooDeepAt(source, deep.startOffset, deep.startOffset + deep.image.length)] }
 

@@ -14,6 +14,8 @@ const declarationWords = ['module', 'import', 'config', 'op', 'block', 'model']
 const memberWords = ['weight', 'state', 'part', 'fn', 'entry', 'override', 'replace', 'checkpoint', 'runtime']
 const statementWords = ['let', 'return', 'store', 'for']
 const reserved = new Set<string>(reservedWords)
+/** More are of no use, and each costs a search for its place. */
+const mostErrors = 50
 const sectionStarts = new Set([...declarationWords, ...memberWords])
 
 /** What may be meant by a misspelt word at the beginning of something, by grammar rule. */
@@ -38,11 +40,6 @@ const beginsSection = (token: IToken, before: IToken | undefined): boolean =>
 export function lexicalErrors(source: Source, errors: readonly ILexingError[]): Diagnostic[] {
   return errors.map(({ offset, length }) => {
     const text = source.text.slice(offset, offset + length)
-    if (text.startsWith('"')) {
-      const stop = source.text.slice(offset).search(/[\r\n]|$/)
-      const span = { source, start: offset, end: offset + stop }
-      return diagnose('L103', { message: 'this string is not closed', labels: [{ span }], help: 'add `"` at its end' })
-    }
     if (/^[0-9]/.test(text)) {
       const all = /^[0-9A-Za-z_.]+/.exec(source.text.slice(offset))?.[0] ?? text
       return diagnose('L106', { message: `\`${all}\` is no number`, labels: [{ span: { source, start: offset, end: offset + all.length } }] })
@@ -52,6 +49,12 @@ export function lexicalErrors(source: Source, errors: readonly ILexingError[]): 
     const end = offset + String.fromCodePoint(point).length
     return diagnose('L102', { message: `the character \`${shown}\` has no meaning here`, labels: [{ span: { source, start: offset, end } }] })
   })
+}
+
+export function unclosedStrings(source: Source, tokens: readonly IToken[]): Diagnostic[] {
+  return tokens.map((token) =>
+    diagnose('L103', { message: 'this string is not closed', labels: [{ span: spanOf(source, token) }], help: 'add `"` at its end' }),
+  )
 }
 
 /** `tokens` are those that were parsed; each error names one of them or the end of the file. */
@@ -65,6 +68,7 @@ export function grammarErrors(source: Source, errors: readonly IRecognitionExcep
     const at = place.get(error.token) ?? tokens.length
     // A closing error is noticed at the first word of the next section, but belongs to the one before.
     const section = sections[beginsSection(error.token, tokens[at - 1]) ? at - 1 : at] ?? sections.at(-1) ?? 0
+    if (shown.length >= mostErrors) break
     if (seen.has(section) || seen.has(sections[at] ?? section)) continue
     seen.add(section).add(sections[at] ?? section)
     shown.push(grammarError(source, error, tokens, at))

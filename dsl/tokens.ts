@@ -52,12 +52,14 @@ export const sign = Object.fromEntries(
 /** A digit string that runs into letters (`12abc`) is no number: without the look-ahead `a = 3b = 4` would be two settings. */
 export const Num = createToken({ name: 'Num', pattern: /[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?(?![A-Za-z0-9_])/ })
 export const Str = createToken({ name: 'Str', pattern: /"(?:[^"\\\n\r]|\\[^\n\r])*"/ })
+/** A string without its end takes the line, or the lexer would try again at every quote in it: quadratic in a long line. */
+const Unclosed = createToken({ name: 'Unclosed', pattern: /"[^\n\r]*/, group: 'unclosed' })
 const White = createToken({ name: 'White', pattern: /[ \t\r\n\uFEFF]+/, group: Lexer.SKIPPED, line_breaks: true })
 const Doc = createToken({ name: 'Doc', pattern: /\/\/\/[^\n\r]*/, group: 'docs' })
 const Comment = createToken({ name: 'Comment', pattern: /\/\/[^\n\r]*/, group: 'comments' })
 
 export const tokenTypes: TokenType[] = [
-  White, Doc, Comment, Num, Str, ...Object.values(word), Id, CmpOp, AddOp, MulOp, ...Object.values(sign),
+  White, Doc, Comment, Num, Str, Unclosed, ...Object.values(word), Id, CmpOp, AddOp, MulOp, ...Object.values(sign),
 ]
 
 /** Full tracking because only then tokens know their end, from which the parser takes the extent of each rule. */

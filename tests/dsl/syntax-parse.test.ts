@@ -107,7 +107,8 @@ describe('parse', () => {
     [`module m op f() -> T { return ${'('.repeat(20000)} }`, ['L105']],
     [`module m op f() -> T { return ${'-'.repeat(20000)}1 }`, ['L105']],
     [`module m op f() -> T { return 1${' + 1'.repeat(20000)} }`, ['L105']],
-    [' '.repeat(1_000_001), ['L100']],
+    [' '.repeat(250_001), ['L100']],
+    [`module m config C { x = "${'\\"'.repeat(100_000)}`, ['L103']],
   ]
   it.each(mistakes.map(([text, wanted]) => [text.slice(0, 70), text, wanted] as const))('finds what is wrong in %s', (_, text, wanted) =>
     expect(codesOf(text)).toEqual(wanted))
