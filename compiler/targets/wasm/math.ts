@@ -1,4 +1,5 @@
-// Math functions of a module: those that its kernels use, each emitted once per type from schedule/math-loops.ts.
+// Math functions of a module: those that its kernels call, each emitted once per type from schedule/math-loops.ts. (Vector math
+// inside loops is not called but written in place, see functions.ts.)
 
 import type binaryen from 'binaryen'
 import { mathFunction } from '../../schedule/math-loops.ts'
