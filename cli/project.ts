@@ -1,7 +1,7 @@
 // From flags to a compilation: finds source files, fits the config and the weights to the model, and runs the compiler. The
 // only place where commands meet the language and the compiler.
 
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { compileModel, type Compilation, type CompileOptions } from '../compiler/compile.ts'
@@ -27,14 +27,23 @@ const defaultMaxSeq = 128
 const libraryFolder = fileURLToPath(new URL('../dsl/', import.meta.url))
 const packageFolders = ['../', '../../'].map((up) => fileURLToPath(new URL(up, import.meta.url)))
 
+/** A file's text; undefined when there is none. E_SOURCE_FILE when it cannot be read. */
+function sourceText(path: string): string | undefined {
+  if (!statSync(path, { throwIfNoEntry: false })?.isFile()) return undefined
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (cause) {
+    throw new LlamacError('E_SOURCE_FILE', `cannot read ${path}: ${(cause as Error).message}`, { cause })
+  }
+}
+
 /** `std/…` from the library, other paths from the working folder, `models/…` at last from the package. */
 export function sourceReader(entry: string): ReadSource {
-  const text = (path: string): string | undefined => (existsSync(path) ? readFileSync(path, 'utf8') : undefined)
   return (path) => {
-    if (path !== entry && path.startsWith('std/')) return text(join(libraryFolder, path))
-    const own = text(path)
+    if (path !== entry && path.startsWith('std/')) return sourceText(join(libraryFolder, path))
+    const own = sourceText(path)
     if (own !== undefined || !path.startsWith('models/') || path === entry) return own
-    return packageFolders.map((folder) => text(join(folder, path))).find((found) => found !== undefined)
+    return packageFolders.map((folder) => sourceText(join(folder, path))).find((found) => found !== undefined)
   }
 }
 

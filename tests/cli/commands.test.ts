@@ -131,7 +131,7 @@ describe('check', () => {
     writeFileSync(bad, 'module bad\n\nimport llama { Llame }\n')
     const { code, stdout, stderr } = await llamac('check', bad)
     expect([code, stdout]).toEqual([1, ''])
-    expect(stderr).toMatch(/error\[L201\][^]*import llama \{ Llame \}/)
+    expect(stderr).toMatch(/error\[L201\][\s\S]*import llama \{ Llame \}/)
   })
 })
 
