@@ -20,8 +20,10 @@ function chainsOf(name: string, type: 'i32x4' | 'f32x4', step: (acc: LoopExpr, x
   const e = new Emitter()
   const x = e.let('x', load(type, 0, 0))
   const accs = Array.from({ length: chains }, (_, i) => e.let('acc', load(type, 1, 4 * i)))
-  e.loop('k', 0, symbol('n'), 1, () => accs.forEach((acc) => e.set(acc, step(acc, x))))
-  accs.forEach((acc, i) => e.store(1, 4 * i, acc))
+  e.loop('k', 0, symbol('n'), 1, () => {
+    for (const acc of accs) e.set(acc, step(acc, x))
+  })
+  for (const [i, acc] of accs.entries()) e.store(1, 4 * i, acc)
   const fn: LoopFunction = {
     name, operands: [buffer('x', 0, 'read'), buffer('acc', 1, 'readwrite')], symbols: ['n'], body: e.finish(), workgroup: 1, grid: [],
   }
@@ -32,8 +34,10 @@ function reader(): Bench {
   const e = new Emitter()
   const sums = Array.from({ length: 8 }, () => e.let('sum', constant('i32x4', 0)))
   const words = 2 ** 22
-  e.loop('k', 0, words, 32, (k) => sums.forEach((sum, i) => e.set(sum, ops.xor(sum, load('i32x4', 0, k, 4 * i)))))
-  sums.forEach((sum, i) => e.store(1, 4 * i, sum))
+  e.loop('k', 0, words, 32, (k) => {
+    for (const [i, sum] of sums.entries()) e.set(sum, ops.xor(sum, load('i32x4', 0, k, 4 * i)))
+  })
+  for (const [i, sum] of sums.entries()) e.store(1, 4 * i, sum)
   const fn: LoopFunction = { name: 'read', operands: [buffer('x', 0, 'read', 'i32'), buffer('out', 1, 'write', 'i32')], symbols: [], body: e.finish(), workgroup: 1, grid: [] }
   return { name: 'read', fn, operands: [{ words, fill: (w) => w.fill(1) }, { words: 32 }], streamed: 0, macs: 0 }
 }

@@ -61,7 +61,7 @@ export function measure(bench: Bench, relaxed = true, milliseconds = 60): Timing
   }, { relaxed })
   const memory = new WebAssembly.Memory({ initial: Math.ceil(end / 65536), maximum: 65536 })
   const words = (i: number) => new Int32Array(memory.buffer, bases[i]!, sizes[i]! / 4)
-  operands.forEach(({ fill }, i) => fill?.(words(i)))
+  for (const [i, { fill }] of operands.entries()) fill?.(words(i))
   // Every page is written: untouched ones would be read at cache speed.
   if (streamed !== undefined) {
     for (let i = 1; i < copies; i++) new Int32Array(memory.buffer, bases[streamed]! + i * stride, sizes[streamed]! / 4).set(words(streamed))

@@ -209,14 +209,21 @@ export class Emitter {
     const [first, last] = [from, to].map((x) => (typeof x === 'number' ? i32(x) : x)) as [LoopExpr, LoopExpr]
     if (isConst(first) && isConst(last)) {
       if (first.value >= last.value) return
-      if (first.value + step >= last.value) return body(first)
+      if (first.value + step >= last.value) {
+        body(first)
+        return
+      }
     }
     const variable = this.#unique(hint)
     this.#out.push({ kind: 'loop', variable, from: first, to: last, step, body: this.#collect(() => body(local('i32', variable))) })
   }
 
   if(condition: LoopExpr, yes: () => void, no?: () => void): void {
-    if (isConst(condition)) return condition.value ? yes() : no?.()
+    if (isConst(condition)) {
+      if (condition.value) yes()
+      else no?.()
+      return
+    }
     const [then, otherwise] = [this.#collect(yes), no ? this.#collect(no) : []]
     this.#out.push({ kind: 'if', condition, yes: then, ...(otherwise.length > 0 ? { no: otherwise } : {}) })
   }

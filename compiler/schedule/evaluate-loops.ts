@@ -69,7 +69,11 @@ const hasBarrier = (body: readonly LoopStmt[]): boolean =>
 
 function compiler(fn: LoopFunction, symbols: Readonly<Record<string, number>>) {
   const slots = new Map<string, number>()
-  const slot = (name: string) => slots.get(name) ?? (slots.set(name, slots.size), slots.size - 1)
+  const slot = (name: string): number => {
+    const known = slots.get(name) ?? slots.size
+    slots.set(name, known)
+    return known
+  }
 
   function expr(e: LoopExpr): Get {
     switch (e.kind) {

@@ -69,8 +69,14 @@ const compare = (f: (a: number, b: number) => boolean): Record<string, Lane> => 
 }
 
 const bits = new DataView(new ArrayBuffer(4))
-const bitsToFloat: Lane = (a) => (bits.setInt32(0, a), bits.getFloat32(0))
-const bitsToInt: Lane = (a) => (bits.setFloat32(0, a), bits.getInt32(0))
+const bitsToFloat: Lane = (a) => {
+  bits.setInt32(0, a)
+  return bits.getFloat32(0)
+}
+const bitsToInt: Lane = (a) => {
+  bits.setFloat32(0, a)
+  return bits.getInt32(0)
+}
 const keep: Lane = (a) => a
 
 /** Lane by lane, by the element type of the (first compared) argument. */
@@ -127,6 +133,9 @@ const whole4: Partial<Record<LoopOp, Apply>> = {
 
 const shifts: Partial<Record<LoopOp, Lane>> = { shl: (a, n) => a << n, shr_s: (a, n) => a >> n, shr_u: (a, n) => (a >>> n) | 0 }
 
+/** Lane i of an argument that the op may not have. */
+const at = (v: Value | undefined, i: number): number => (v as Four | undefined)?.[i] ?? 0
+
 /** The function of one op for arguments of these types. */
 export function combine(op: LoopOp, types: readonly LoopType[]): Apply {
   const special = whole4[op]
@@ -141,5 +150,5 @@ export function combine(op: LoopOp, types: readonly LoopType[]): Apply {
   const lane = lanes[op]?.[types[0]!.replace('x4', '')]
   if (!lane) throw new Error(`internal: no evaluation of ${op} on ${types[0]}`)
   if (!vector) return lane as Apply
-  return (a, b, c) => (a as Four).map((x, i) => lane(x, (b as Four)?.[i]!, (c as Four)?.[i]!))
+  return (a, b, c) => (a as Four).map((x, i) => lane(x, at(b, i), at(c, i)))
 }

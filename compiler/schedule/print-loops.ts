@@ -44,7 +44,7 @@ function place(e: { at: LoopExpr; offset: number; aligned?: boolean }, operands:
 
 function statements(body: readonly LoopStmt[], operands: readonly string[], indent: string): string[] {
   const expr = (e: LoopExpr) => printExpr(e, operands)
-  return body.flatMap((s): string[] => {
+  const lines = (s: LoopStmt): string[] => {
     switch (s.kind) {
       case 'let':
         return [`${indent}let ${s.name}: ${s.type} = ${expr(s.value)}`]
@@ -63,7 +63,8 @@ function statements(body: readonly LoopStmt[], operands: readonly string[], inde
       case 'barrier':
         return [`${indent}barrier`]
     }
-  })
+  }
+  return body.flatMap(lines)
 }
 
 export const printStatements = (body: readonly LoopStmt[], operands: readonly string[]): string => statements(body, operands, '').join('\n')

@@ -75,39 +75,44 @@ export function loopFaults(fn: LoopFunction): readonly string[] {
 
   function body(statements: readonly LoopStmt[], outer: Scope, path: string) {
     const scope: Scope = new Map(outer)
-    statements.forEach((s, i) => {
-      const place = `${path}${i}`
-      switch (s.kind) {
-        case 'let': {
-          const type = expr(place, s.value, scope)
-          if (type !== s.type) fault(place, `let ${s.name}: ${s.type} = ${type}`)
-          return declare(place, s.name, s.type, false, scope)
-        }
-        case 'set': {
-          const target = scope.get(s.name)
-          const type = expr(place, s.value, scope)
-          if (!target) return fault(place, `${s.name} is not declared here`)
-          if (target.fixed) fault(place, `loop variable ${s.name} is set`)
-          if (target.type !== type) fault(place, `${s.name} is ${target.type}, set to ${type}`)
-          return
-        }
-        case 'store':
-          return memory(place, s, expr(place, s.value, scope), true, scope)
-        case 'loop': {
-          for (const bound of [s.from, s.to]) if (expr(place, bound, scope) !== 'i32') fault(place, 'loop bound is not i32')
-          if (!Number.isInteger(s.step) || s.step < 1) fault(place, `loop step ${s.step}`)
-          const inner: Scope = new Map(scope)
-          declare(place, s.variable, 'i32', true, inner)
-          return body(s.body, inner, `${place}.`)
-        }
-        case 'if':
-          if (expr(place, s.condition, scope) !== 'bool') fault(place, 'condition is not bool')
-          body(s.yes, scope, `${place}.yes.`)
-          return s.no && body(s.no, scope, `${place}.no.`)
-        case 'barrier':
-          return
+    for (const [i, s] of statements.entries()) statement(s, scope, `${path}${i}`)
+  }
+
+  function statement(s: LoopStmt, scope: Scope, place: string) {
+    switch (s.kind) {
+      case 'let': {
+        const type = expr(place, s.value, scope)
+        if (type !== s.type) fault(place, `let ${s.name}: ${s.type} = ${type}`)
+        declare(place, s.name, s.type, false, scope)
+        break
       }
-    })
+      case 'set': {
+        const target = scope.get(s.name)
+        const type = expr(place, s.value, scope)
+        if (!target) fault(place, `${s.name} is not declared here`)
+        else if (target.fixed) fault(place, `loop variable ${s.name} is set`)
+        else if (target.type !== type) fault(place, `${s.name} is ${target.type}, set to ${type}`)
+        break
+      }
+      case 'store':
+        memory(place, s, expr(place, s.value, scope), true, scope)
+        break
+      case 'loop': {
+        for (const bound of [s.from, s.to]) if (expr(place, bound, scope) !== 'i32') fault(place, 'loop bound is not i32')
+        if (!Number.isInteger(s.step) || s.step < 1) fault(place, `loop step ${s.step}`)
+        const inner: Scope = new Map(scope)
+        declare(place, s.variable, 'i32', true, inner)
+        body(s.body, inner, `${place}.`)
+        break
+      }
+      case 'if':
+        if (expr(place, s.condition, scope) !== 'bool') fault(place, 'condition is not bool')
+        body(s.yes, scope, `${place}.yes.`)
+        body(s.no ?? [], scope, `${place}.no.`)
+        break
+      case 'barrier':
+        break
+    }
   }
 
   body(fn.body, new Map(), '')

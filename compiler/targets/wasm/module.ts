@@ -28,9 +28,12 @@ const { i32 } = binaryen
 /** Emits, validates and encodes; throws `internal:` if binaryen finds the module invalid. */
 export function buildModule(program: WasmProgram, options: ModuleOptions): BuiltModule {
   const module = new binaryen.Module()
-  const { SIMD128, BulkMemory, SignExt, NontrappingFPToInt, MutableGlobals, RelaxedSIMD, Atomics } = binaryen.Features
-  const features = [SIMD128, BulkMemory, SignExt, NontrappingFPToInt, MutableGlobals, ...(options.relaxed ? [RelaxedSIMD] : []), ...(options.shared ? [Atomics] : [])]
-  module.setFeatures(features.reduce<number>((all, one) => all | one, 0))
+  const all = binaryen.Features
+  const features = [
+    all.SIMD128, all.BulkMemory, all.SignExt, all.NontrappingFPToInt, all.MutableGlobals,
+    ...(options.relaxed ? [all.RelaxedSIMD] : []), ...(options.shared ? [all.Atomics] : []),
+  ]
+  module.setFeatures(features.reduce<number>((set, one) => set | one, 0))
   const segments = program.data.map(({ address, bytes }) => ({ offset: module.i32.const(address), data: bytes }))
   module.setMemory(Math.ceil(program.memoryBytes / pageBytes), maxPages, null, segments, options.shared ?? false, false, 'memory')
   module.addMemoryImport('memory', 'env', 'memory', options.shared ?? false)
