@@ -109,7 +109,20 @@ function buildArg(b: Building, cst: CstNode): Arg {
 }
 
 export function buildBody(b: Building, cst: CstNode): Body {
-  return nodes(cst, 'stmt').map((stmt) => buildStmt(b, stmt))
+  const stmts = nodes(cst, 'stmt').map((stmt) => buildStmt(b, stmt))
+  // Only the first: a misspelt `return` leaves two values without effect, the word and what it should return.
+  const idle = stmts.find((stmt) => stmt.kind === 'do' && stmt.value.kind !== 'call')
+  if (idle?.kind === 'do') b.diagnostics.push(withoutEffect(idle.value))
+  return stmts
+}
+
+function withoutEffect(value: Expr): Diagnostic {
+  const meant = value.kind === 'name' ? suggest(value.name, reservedWords) : undefined
+  return diagnose('L108', {
+    message: 'this value is computed and thrown away',
+    labels: [{ span: value.span }],
+    help: meant ? `did you mean  ${meant}  ?` : 'a statement is `let`, `return`, `store`, `for`, `name = value` or a call; is an operator missing before it?',
+  })
 }
 
 const statementWords = ["'let'", "'return'", "'store'", "'for'"] as const
@@ -133,18 +146,7 @@ function buildStmt(b: Building, cst: CstNode): Stmt {
   if (opening) return statements[opening](b, cst, span)
   const name = maybeToken(cst, 'name')
   if (name) return { kind: 'assign', span, name: nameOf(b, name), value: buildExpr(b, node(cst, 'expr')) }
-  const value = buildPostfix(b, node(cst, 'postfix'))
-  if (value.kind !== 'call') {
-    const meant = value.kind === 'name' ? suggest(value.name, reservedWords) : undefined
-    b.diagnostics.push(
-      diagnose('L108', {
-        message: 'this value is computed and thrown away',
-        labels: [{ span }],
-        help: meant ? `did you mean  ${meant}  ?` : 'a statement is `let`, `return`, `store`, `for`, `name = value` or a call; is an operator missing before it?',
-      }),
-    )
-  }
-  return { kind: 'do', span, value }
+  return { kind: 'do', span, value: buildPostfix(b, node(cst, 'postfix')) }
 }
 
 export function buildExpr(b: Building, cst: CstNode): Expr {

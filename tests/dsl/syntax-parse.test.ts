@@ -102,7 +102,7 @@ describe('parse', () => {
     ['module m config C { x: text = "a }', ['L103']],
     ['module m config C { é: dim }', ['L102']],
     ['module m op f(x: T) -> T { x + 1 return x }', ['L101']],
-    ['module m op f(x: T) -> T { x x[1] return x }', ['L108', 'L108']],
+    ['module m op f(x: T) -> T { x x[1] return x }', ['L108']],
     ['module m block B { fn f() { let x = (a + ) } weight y [a] weight z: [a] part }', ['L101', 'L101', 'L101']],
     [`module m op f() -> T { return ${'('.repeat(20000)} }`, ['L105']],
     [`module m op f() -> T { return ${'-'.repeat(20000)}1 }`, ['L105']],
