@@ -70,7 +70,7 @@ describe.each(whole)('%s', (folder, file) => {
     const stepwise = device === 'webgpu' ? sequences.slice(0, 2) : sequences
     await expectGreedy(model, stepwise)
     await expectSameInPieces(model, stepwise)
-  })
+  }, 300_000)
 
   test('the config of transformers 4 gives the same artifact, byte by byte', async () => {
     const [five, four] = await Promise.all([compileForTest(request), compileForTest({ ...request, config: `hf-golden/${folder}/config.v4.json` })])
