@@ -55,7 +55,10 @@ test('Node is behind a door in the runtime: one file', () => {
 
 test('the compiler imports the language, and of the runtime what an artifact is', () => {
   const types = new Set([
-    'runtime/artifact/manifest.ts', 'runtime/artifact/read.ts', 'runtime/tokenizer/compact.ts', 'runtime/devices/device.ts',
+    'runtime/artifact/manifest.ts',
+    'runtime/artifact/read.ts',
+    'runtime/tokenizer/compact.ts',
+    'runtime/devices/device.ts',
   ])
   // Values, not only types: the writer of artifacts and their reader share the format's constants and checks, written once.
   const formatValues = new Set([
@@ -64,7 +67,9 @@ test('the compiler imports the language, and of the runtime what an artifact is'
     'runtime/artifact/read.ts', // sha256
   ])
   const allowed = ({ file, target, typeOnly }: Import): boolean =>
-    !target.startsWith('runtime/') || target === 'runtime/error.ts' || (typeOnly && types.has(target)) ||
+    !target.startsWith('runtime/') ||
+    target === 'runtime/error.ts' ||
+    (typeOnly && types.has(target)) ||
     (file.startsWith('compiler/artifact/') && formatValues.has(target))
   const wrong = layers.compiler.filter((each) => each.target.startsWith('cli/') || !allowed(each))
   expect(shown(wrong)).toEqual([])
@@ -72,7 +77,11 @@ test('the compiler imports the language, and of the runtime what an artifact is'
 
 test('packages stay where they belong', () => {
   const homes: Readonly<Record<string, string>> = {
-    chevrotain: 'dsl/', binaryen: 'compiler/targets/wasm/', 'ts-morph': 'compiler/artifact/', commander: 'cli/', webgpu: 'cli/',
+    chevrotain: 'dsl/',
+    binaryen: 'compiler/targets/wasm/',
+    'ts-morph': 'compiler/artifact/',
+    commander: 'cli/',
+    webgpu: 'cli/',
   }
   const strays = everything.filter(({ file, target }) => isPackage(target) && !file.startsWith(homes[target] ?? 'nowhere'))
   expect(shown(strays.filter(({ file }) => !file.startsWith('cli/')))).toEqual([])

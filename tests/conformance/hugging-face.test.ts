@@ -7,13 +7,26 @@ import { argmax } from '../../runtime/index.ts'
 import { compileForTest, type CompileRequest } from '../support/compiled.ts'
 import { type GoldenSequence, goldenSequences, normalisedError, worstDifference } from '../support/goldens.ts'
 
-const devices = [['reference', 1e-9], ['wasm', 1e-4], ['webgpu', 1e-4]] as const
+const devices = [
+  ['reference', 1e-9],
+  ['wasm', 1e-4],
+  ['webgpu', 1e-4],
+] as const
 
 /** Folder and model file: these on all devices and with both spellings of the config, the others on one. */
-const whole: readonly (readonly [string, string])[] = [['llama', 'llama'], ['llama-gqa', 'llama'], ['gemma', 'gemma']]
+const whole: readonly (readonly [string, string])[] = [
+  ['llama', 'llama'],
+  ['llama-gqa', 'llama'],
+  ['gemma', 'gemma'],
+]
 const onWasm: readonly (readonly [string, string])[] = [
-  ['mistral', 'mistral'], ['mixtral', 'mixtral'], ['qwen2', 'qwen2'], ['gpt2', 'gpt2'], ['gpt-neo', 'gpt_neo'],
-  ['openai-gpt', 'openai_gpt'], ['llama3-rope', 'llama3'],
+  ['mistral', 'mistral'],
+  ['mixtral', 'mixtral'],
+  ['qwen2', 'qwen2'],
+  ['gpt2', 'gpt2'],
+  ['gpt-neo', 'gpt_neo'],
+  ['openai-gpt', 'openai_gpt'],
+  ['llama3-rope', 'llama3'],
 ]
 
 async function expectLogits(model: Model, sequences: readonly GoldenSequence[], tolerance: number): Promise<void> {
@@ -63,17 +76,24 @@ describe.each(whole)('%s', (folder, file) => {
   const sequences = goldenSequences(folder)
   const request: CompileRequest = { model: file, checkpoint: `hf-golden/${folder}`, targets: ['wasm', 'webgpu', 'reference'] }
 
-  test.each(devices)('on %s', async (device, tolerance) => {
-    await using model = await (await compileForTest(request)).open(device)
-    await expectLogits(model, sequences, tolerance)
-    // A software GPU makes some ten calls a second: there, the longest sequence is for the logits only.
-    const stepwise = device === 'webgpu' ? sequences.slice(0, 2) : sequences
-    await expectGreedy(model, stepwise)
-    await expectSameInPieces(model, stepwise)
-  }, 300_000)
+  test.each(devices)(
+    'on %s',
+    async (device, tolerance) => {
+      await using model = await (await compileForTest(request)).open(device)
+      await expectLogits(model, sequences, tolerance)
+      // A software GPU makes some ten calls a second: there, the longest sequence is for the logits only.
+      const stepwise = device === 'webgpu' ? sequences.slice(0, 2) : sequences
+      await expectGreedy(model, stepwise)
+      await expectSameInPieces(model, stepwise)
+    },
+    300_000,
+  )
 
   test('the config of transformers 4 gives the same artifact, byte by byte', async () => {
-    const [five, four] = await Promise.all([compileForTest(request), compileForTest({ ...request, config: `hf-golden/${folder}/config.v4.json` })])
+    const [five, four] = await Promise.all([
+      compileForTest(request),
+      compileForTest({ ...request, config: `hf-golden/${folder}/config.v4.json` }),
+    ])
     expect([...four.files.keys()]).toEqual([...five.files.keys()])
     for (const [name, bytes] of five.files) expect(Buffer.compare(four.files.get(name)!, bytes), name).toBe(0)
   })

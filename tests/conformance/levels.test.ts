@@ -20,9 +20,19 @@ import { worstDifference } from '../support/goldens.ts'
 
 // Model file, folder of its checkpoint, and how many ids one call may read.
 const models: readonly (readonly [string, string, number])[] = [
-  ['llama', 'llama', 16], ['llama', 'llama-gqa', 16], ['llama3', 'llama3-rope', 16], ['gpt2', 'gpt2', 16], ['openai_gpt', 'openai-gpt', 16],
-  ['mistral', 'mistral', 16], ['mistral_ring', 'mistral', 4], ['mixtral', 'mixtral', 16], ['qwen2', 'qwen2', 16], ['gemma', 'gemma', 16],
-  ['gpt_neo', 'gpt-neo', 16], ['bert', 'bert', 16], ['marian', 'marian', 16],
+  ['llama', 'llama', 16],
+  ['llama', 'llama-gqa', 16],
+  ['llama3', 'llama3-rope', 16],
+  ['gpt2', 'gpt2', 16],
+  ['openai_gpt', 'openai-gpt', 16],
+  ['mistral', 'mistral', 16],
+  ['mistral_ring', 'mistral', 4],
+  ['mixtral', 'mixtral', 16],
+  ['qwen2', 'qwen2', 16],
+  ['gemma', 'gemma', 16],
+  ['gpt_neo', 'gpt-neo', 16],
+  ['bert', 'bert', 16],
+  ['marian', 'marian', 16],
 ]
 
 const product = (dims: readonly number[]): number => dims.reduce((count, dim) => count * dim, 1)
@@ -39,12 +49,14 @@ function callsOf({ compilation: { model } }: Compiled): Call[] {
   return model.entries.map((entry) => {
     const binding = Object.fromEntries(entry.symbols.map(({ name }) => [name, name === 'start' ? start : 3]))
     if ('start' in binding) start += 'seq' in binding ? 3 : 1
-    const inputs = Object.fromEntries(entry.arguments.flatMap((argument) => {
-      if (argument.kind === 'index') return []
-      const ids = argument.name !== 'segments'
-      const count = product(argument.type.dims.map((dim) => evaluate(dim, binding)))
-      return [[argument.name, Float64Array.from({ length: count }, (_, i) => (ids ? 3 + ((i * 17 + start * 5) % 80) : i % 2))] as const]
-    }))
+    const inputs = Object.fromEntries(
+      entry.arguments.flatMap((argument) => {
+        if (argument.kind === 'index') return []
+        const ids = argument.name !== 'segments'
+        const count = product(argument.type.dims.map((dim) => evaluate(dim, binding)))
+        return [[argument.name, Float64Array.from({ length: count }, (_, i) => (ids ? 3 + ((i * 17 + start * 5) % 80) : i % 2))] as const]
+      }),
+    )
     return { entry, binding, inputs }
   })
 }
@@ -63,8 +75,11 @@ function agree(compiled: Compiled, programs: readonly KernelProgram[], tolerance
     wantedStates = wanted.states
     const results = run(programs.find((program) => program.entry === entry.name)!, call, (path) => states.get(path)!)
     expect(results.length).toBe(wanted.results.length)
-    wanted.results.forEach(({ data }, i) => expect(worstDifference(results[i]!, data), `${entry.name} result ${i}`).toBeLessThanOrEqual(tolerance))
-    for (const [path, data] of wantedStates) expect(worstDifference(states.get(path)!, data), `${entry.name} ${path}`).toBeLessThanOrEqual(tolerance)
+    wanted.results.forEach(({ data }, i) =>
+      expect(worstDifference(results[i]!, data), `${entry.name} result ${i}`).toBeLessThanOrEqual(tolerance),
+    )
+    for (const [path, data] of wantedStates)
+      expect(worstDifference(states.get(path)!, data), `${entry.name} ${path}`).toBeLessThanOrEqual(tolerance)
   }
 }
 
@@ -74,9 +89,15 @@ test.each(models)('%s, weights of %s: kernels mean what the graph means, loops a
   // What a device reads as tables of f32 are the graphs' constants in f64.
   const constants = new Map(graphs.flatMap((graph) => [...runGraphPasses(graph).constants]))
   // Without quantised activations both targets have the same kernels, in programs of their own.
-  agree(compiled, results[0]!.programs, 1e-9, (program, { binding, inputs }, state) => evaluateSteps(program, {
-    binding, state, weight: (path) => compiled.weight(path).data, argument: (name) => inputs[name]!, constant: (id) => constants.get(id)!.data,
-  }))
+  agree(compiled, results[0]!.programs, 1e-9, (program, { binding, inputs }, state) =>
+    evaluateSteps(program, {
+      binding,
+      state,
+      weight: (path) => compiled.weight(path).data,
+      argument: (name) => inputs[name]!,
+      constant: (id) => constants.get(id)!.data,
+    }),
+  )
   for (const { target, plan } of results) {
     expect(plan!.functions.size, target).toBeGreaterThan(0)
     expect([...plan!.functions.values()].flatMap(loopFaults)).toEqual([])
@@ -84,10 +105,19 @@ test.each(models)('%s, weights of %s: kernels mean what the graph means, loops a
 })
 
 const fill = (path: string, frames: readonly (readonly [string, number])[]): string =>
-  frames.reduce((filled, [array, index]) => (filled.startsWith(`${array}[*]`) ? `${array}[${index}]${filled.slice(array.length + 3)}` : filled), path)
+  frames.reduce(
+    (filled, [array, index]) => (filled.startsWith(`${array}[*]`) ? `${array}[${index}]${filled.slice(array.length + 3)}` : filled),
+    path,
+  )
 
 /** Runs an entry's loops in the arena as planned, on tensors as the artifact stores them. */
-function runLoops(plan: Plan, entry: EntryPlan, tensor: (index: number) => Int32Array, state: (path: string) => Float32Array, { binding, inputs }: Call): Float32Array[] {
+function runLoops(
+  plan: Plan,
+  entry: EntryPlan,
+  tensor: (index: number) => Int32Array,
+  state: (path: string) => Float32Array,
+  { binding, inputs }: Call,
+): Float32Array[] {
   const arena = new Int32Array(plan.arenaBytes / 4).fill(0x7fc0dead)
   const at = (key: string): Int32Array => arena.subarray(entry.arena.offsets.get(key)! / 4)
   const memory = (source: OperandSource, frames: readonly (readonly [string, number])[]): Int32Array | Float32Array => {
@@ -107,7 +137,9 @@ function runLoops(plan: Plan, entry: EntryPlan, tensor: (index: number) => Int32
   }
   const launch = (kernel: Kernel, frames: readonly (readonly [string, number])[]): void => {
     const fn = plan.functions.get(kernel.name)!
-    const operands = fn.operands.map(({ memory: m }) => (m.kind === 'scratch' ? undefined : memory(kernel.operands[m.operand]!.source, frames)))
+    const operands = fn.operands.map(({ memory: m }) =>
+      m.kind === 'scratch' ? undefined : memory(kernel.operands[m.operand]!.source, frames),
+    )
     evaluateLoops(fn, { memory: operands, symbols: binding })
   }
   run(entry.program.steps, [])
@@ -118,10 +150,15 @@ function runLoops(plan: Plan, entry: EntryPlan, tensor: (index: number) => Int32
   })
 }
 
-test.each([['llama', 'llama-gqa'], ['mixtral', 'mixtral']])('%s, weights of %s: WASM loops in the planned arena', async (model, folder) => {
+test.each([
+  ['llama', 'llama-gqa'],
+  ['mixtral', 'mixtral'],
+])('%s, weights of %s: WASM loops in the planned arena', async (model, folder) => {
   const compiled = await compileForTest({ model, checkpoint: `hf-golden/${folder}`, targets: ['wasm'], maxSeq: 4 })
   const { plan, programs } = compiled.compilation.results[0]!
-  const tensors = await Promise.all(compiled.compilation.contents.tensors.map(async ({ produce }) => new Int32Array((await produce()).slice().buffer)))
+  const tensors = await Promise.all(
+    compiled.compilation.contents.tensors.map(async ({ produce }) => new Int32Array((await produce()).slice().buffer)),
+  )
   const tensor = (index: number): Int32Array => tensors[index]!
   agree(compiled, programs, 1e-4, (program, call, state) => {
     const entry = plan!.entries.find(({ info }) => info.name === program.entry)!

@@ -23,22 +23,30 @@ function surprise(scores: ArrayLike<number>, row: number, vocab: number, id: num
   return most + Math.log(sum) - scores[row * vocab + id]!
 }
 
-test.each(['wasm', 'reference', 'webgpu'] as const)('of the sample on %s', async (device) => {
-  const compiled = await compileForTest({
-    model: 'llama', checkpoint: 'checkpoints/stories260K.legacy.bin', tokenizer: 'checkpoints/tok512.bin', targets: ['wasm', 'webgpu', 'reference'], maxSeq: 512,
-  })
-  await using model = await compiled.open(device)
-  let [total, count] = [0, 0]
-  for (const text of texts) {
-    const ids = model.tokenizer!.encode(text)
-    expect(ids[0]).toBe(model.tokenizer!.bos)
-    const session = model.createSession()
-    // Nothing is predicted from the last id.
-    const { values, dims } = await session.score(ids.slice(0, -1))
-    for (let i = 1; i < ids.length; i++) total += surprise(values, i - 1, dims[1]!, ids[i]!)
-    count += ids.length - 1
-    session.dispose()
-  }
-  expect(count).toBe(predictions)
-  expect(Math.abs(total / count - wanted)).toBeLessThan(0.0005)
-}, 240_000)
+test.each(['wasm', 'reference', 'webgpu'] as const)(
+  'of the sample on %s',
+  async (device) => {
+    const compiled = await compileForTest({
+      model: 'llama',
+      checkpoint: 'checkpoints/stories260K.legacy.bin',
+      tokenizer: 'checkpoints/tok512.bin',
+      targets: ['wasm', 'webgpu', 'reference'],
+      maxSeq: 512,
+    })
+    await using model = await compiled.open(device)
+    let [total, count] = [0, 0]
+    for (const text of texts) {
+      const ids = model.tokenizer!.encode(text)
+      expect(ids[0]).toBe(model.tokenizer!.bos)
+      const session = model.createSession()
+      // Nothing is predicted from the last id.
+      const { values, dims } = await session.score(ids.slice(0, -1))
+      for (let i = 1; i < ids.length; i++) total += surprise(values, i - 1, dims[1]!, ids[i]!)
+      count += ids.length - 1
+      session.dispose()
+    }
+    expect(count).toBe(predictions)
+    expect(Math.abs(total / count - wanted)).toBeLessThan(0.0005)
+  },
+  240_000,
+)

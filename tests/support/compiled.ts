@@ -73,7 +73,10 @@ async function compileNow(request: CompileRequest): Promise<Compiled> {
   const { format, arch } = checkpoint.table
   // Whether the output matrix is tied may depend on the file, and the names in the file depend on the model.
   const first = loaded.model!.specialise(numbers).model?.checkpoint(format, arch).table
-  const { model, diagnostics } = loaded.model!.specialise({ ...numbers, ...(first ? { hasTensorFor: hasTensorFor(first, checkpoint) } : {}) })
+  const { model, diagnostics } = loaded.model!.specialise({
+    ...numbers,
+    ...(first ? { hasTensorFor: hasTensorFor(first, checkpoint) } : {}),
+  })
   expectNone(name, diagnostics)
   const { table, diagnostics: missing } = model!.checkpoint(format, arch)
   expectNone(name, missing)
@@ -81,7 +84,11 @@ async function compileNow(request: CompileRequest): Promise<Compiled> {
   expectNone(request.checkpoint, bound.diagnostics)
   const tokenizer = request.tokenizer === undefined ? checkpoint.tokenizer : openTokenizer(dataPath(request.tokenizer), nodeFiles)
   const { compilation, diagnostics: faults } = compileModel(model!, {
-    targets: request.targets, math: request.math ?? 'strict', quant: request.quant ?? 'none', weights: bound.sources, verify: true,
+    targets: request.targets,
+    math: request.math ?? 'strict',
+    quant: request.quant ?? 'none',
+    weights: bound.sources,
+    verify: true,
     ...(tokenizer ? { tokenizer } : {}),
   })
   expectNone(name, faults)

@@ -36,7 +36,8 @@ function decodeArray({ dims, dtype, base64 }: EncodedArray): Float64Array {
   const bytes = Buffer.from(base64, 'base64')
   const values = new Float64Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length))
   const count = dims.reduce((product, dim) => product * dim, 1)
-  if (dtype !== 'float64' || values.length !== count) throw new Error(`the golden array is ${dtype} with ${values.length} values, not [${dims}]`)
+  if (dtype !== 'float64' || values.length !== count)
+    throw new Error(`the golden array is ${dtype} with ${values.length} values, not [${dims}]`)
   return values
 }
 
@@ -45,7 +46,12 @@ export function goldenSequences(folder: string): readonly GoldenSequence[] {
   const golden = JSON.parse(dataText(`hf-golden/${folder}/golden.json`)) as {
     sequences: readonly { input_ids: readonly number[]; logits: EncodedArray; greedy?: readonly number[] }[]
   }
-  return golden.sequences.map(({ input_ids: ids, logits, greedy = [] }) => ({ ids, logits: decodeArray(logits), vocab: logits.dims[1]!, greedy }))
+  return golden.sequences.map(({ input_ids: ids, logits, greedy = [] }) => ({
+    ids,
+    logits: decodeArray(logits),
+    vocab: logits.dims[1]!,
+    greedy,
+  }))
 }
 
 /** max |a − b| / rms(b): how far numbers are off, in units of what they should be. Infinity where the lengths differ. */
