@@ -23,7 +23,10 @@ export { render, renderAll } from '../dsl/render.ts'
 /** Texts by path, such as `models/llama.dsl` and `std/nn.dsl`; see `packageSources` for those that ship with the package. */
 export type Sources = ReadSource | ReadonlyMap<string, string>
 
-export interface Request extends WeightChoice, Pick<Numbers, 'preset' | 'set' | 'config' | 'maximum'>, Pick<CompileOptions, 'math' | 'quant' | 'disabledPasses'> {
+export interface Request
+  extends WeightChoice,
+    Pick<Numbers, 'preset' | 'set' | 'config' | 'maximum'>,
+    Pick<CompileOptions, 'math' | 'quant' | 'disabledPasses'> {
   /** The path of the file with the model. */
   readonly entry: string
   /** Which model of that file; the last one if left out. */
@@ -58,7 +61,11 @@ export async function compile(sources: Sources, request: Request): Promise<Compi
   try {
     abortIfAsked(signal)
     const loaded = loadModel(entry, read, name === undefined ? {} : { model: name })
-    if (!loaded.model) return { ok: false, diagnostics: loaded.diagnostics.length > 0 ? loaded.diagnostics : [plain('E_NO_MODEL', `${entry} declares no model`)] }
+    if (!loaded.model)
+      return {
+        ok: false,
+        diagnostics: loaded.diagnostics.length > 0 ? loaded.diagnostics : [plain('E_NO_MODEL', `${entry} declares no model`)],
+      }
     const fitted = fitModel(loaded.model, numbersOf(request), request)
     const before = [...loaded.diagnostics, ...fitted.diagnostics]
     if (!fitted.model) return { ok: false, diagnostics: before }
