@@ -65,6 +65,7 @@ test('the compiler imports the language, and of the runtime what an artifact is'
     'runtime/artifact/manifest.ts', // manifestFormat: the version that an artifact states
     'runtime/artifact/check-manifest.ts', // checkManifest, chunkBytes: what is written must pass what is read
     'runtime/artifact/read.ts', // sha256
+    'runtime/artifact/webgpu-program.ts', // packWebgpuProgram: the form on disk, beside its reader
   ])
   const allowed = ({ file, target, typeOnly }: Import): boolean =>
     !target.startsWith('runtime/') ||

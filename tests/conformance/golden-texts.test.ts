@@ -76,7 +76,7 @@ describe.each(containers)('$checkpoint', (container) => {
           expect(each.expected.startsWith(text), `${each.name}: ${text}`).toBe(true)
         }
       }),
-    300_000,
+    900_000,
   )
 })
 
@@ -87,5 +87,5 @@ test.each(['reference', 'webgpu'] as const)(
       const greedy = golden.cases.find(({ temperature }) => temperature === 0)!
       expect(await story(model, greedy, golden.steps)).toBe(greedy.expected)
     }),
-  300_000,
+  900_000,
 )

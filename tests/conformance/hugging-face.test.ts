@@ -86,7 +86,7 @@ describe.each(whole)('%s', (folder, file) => {
       await expectGreedy(model, stepwise)
       await expectSameInPieces(model, stepwise)
     },
-    300_000,
+    900_000,
   )
 
   test('the config of transformers 4 gives the same artifact, byte by byte', async () => {

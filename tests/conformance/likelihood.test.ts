@@ -48,5 +48,5 @@ test.each(['wasm', 'reference', 'webgpu'] as const)(
     expect(count).toBe(predictions)
     expect(Math.abs(total / count - wanted)).toBeLessThan(0.0005)
   },
-  240_000,
+  900_000,
 )

@@ -26,12 +26,12 @@ describe('format', () => {
 
   it('holds for any spacing', () => {
     fc.assert(fc.property(respaced, check), { numRuns: 60 })
-  }, 60_000)
+  })
 
   it('holds for whatever still parses after damage', () => {
     const whole = damaged.filter((text) => parse({ path: 'test.dsl', text }).tree !== undefined)
     fc.assert(fc.property(whole, check), { numRuns: 40 })
-  }, 60_000)
+  })
 
   it('decides blanks, indentation and columns', () => {
     const text = `module   m

@@ -137,7 +137,7 @@ describe('parse', () => {
       }),
       { numRuns: 400 },
     )
-  }, 60_000)
+  })
 
   it('never throws, and gives a tree or an error', () => {
     fc.assert(
@@ -151,7 +151,7 @@ describe('parse', () => {
       }),
       { numRuns: 400 },
     )
-  }, 60_000)
+  })
 
   it('reads the same tree however the tokens are spaced', () => {
     const trees = new Map(sources.map((source) => [words(source.text).join(' '), withoutSpans({ ...parse(source).tree })]))
@@ -162,5 +162,5 @@ describe('parse', () => {
       }),
       { numRuns: 60 },
     )
-  }, 60_000)
+  })
 })
