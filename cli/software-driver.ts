@@ -20,7 +20,9 @@ const packageFolder = (): string => {
     const marker = join('@sparticuz', 'chromium')
     return entry.slice(0, entry.lastIndexOf(marker + sep) + marker.length)
   } catch (cause) {
-    throw new LlamacError('E_NO_WEBGPU', `the software GPU needs the package @sparticuz/chromium, which is not installed; ${install}`, { cause })
+    throw new LlamacError('E_NO_WEBGPU', `the software GPU needs the package @sparticuz/chromium, which is not installed; ${install}`, {
+      cause,
+    })
   }
 }
 
@@ -32,9 +34,7 @@ const cacheFolder = (owner: string): string => {
     try {
       mkdirSync(folder, { recursive: true })
       return folder
-    } catch {
-      continue
-    }
+    } catch {}
   }
   throw new LlamacError('E_NO_WEBGPU', 'no writable folder to unpack the software GPU driver into')
 }

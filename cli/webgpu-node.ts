@@ -12,6 +12,9 @@ type Dawn = typeof import('webgpu')
 /** RTLD_LAZY | RTLD_NODELETE: the library stays when process.dlopen closes it again because it is no Node addon. */
 const lazyAndKept = 0x1001
 
+/** SwiftShader zeroes workgroup memory word by word in straight-line code (seconds to compile); Dawn's own way is a loop. */
+const loopedZeroing = 'disable-dawn-features=use_vulkan_zero_initialize_workgroup_memory_extension'
+
 // Dawn objects must outlive everything made from them; a collected GPU takes its devices along.
 const kept: GPU[] = []
 
@@ -21,7 +24,9 @@ const loadDawn = async (): Promise<Dawn> => {
     dawn = (await import('webgpu')) as Dawn
   } catch (cause) {
     const why = cause instanceof Error ? `: ${cause.message.split('\n')[0]}` : ''
-    throw new LlamacError('E_NO_WEBGPU', `WebGPU in Node needs the package webgpu (npm install webgpu), which did not load${why}`, { cause })
+    throw new LlamacError('E_NO_WEBGPU', `WebGPU in Node needs the package webgpu (npm install webgpu), which did not load${why}`, {
+      cause,
+    })
   }
   for (const [name, value] of Object.entries(dawn.globals)) {
     if (!(name in globalThis)) Object.defineProperty(globalThis, name, { value, writable: true, configurable: true })
@@ -48,10 +53,11 @@ const create = (dawn: Dawn, flags: string[]): GPU => {
 
 const softwareGpu = async (dawn: Dawn): Promise<GPU> => {
   const folder = await driverFolder('swiftshader')
-  if (!isMainThread) throw new LlamacError('E_NO_WEBGPU', 'the software GPU must be made in the main thread (a worker cannot set the environment)')
+  if (!isMainThread)
+    throw new LlamacError('E_NO_WEBGPU', 'the software GPU must be made in the main thread (a worker cannot set the environment)')
   process.env['VK_ICD_FILENAMES'] = join(folder, 'vk_swiftshader_icd.json')
   if (!preload(join(folder, 'libvulkan.so.1'))) throw new LlamacError('E_NO_WEBGPU', 'the software GPU driver could not be loaded')
-  const gpu = create(dawn, ['adapter=SwiftShader'])
+  const gpu = create(dawn, ['adapter=SwiftShader', loopedZeroing])
   const adapter = await gpu.requestAdapter()
   const found = adapter === null ? 'none' : `'${adapter.info.description}'`
   if (!found.includes('SwiftShader')) throw new LlamacError('E_NO_WEBGPU', `expected the SwiftShader adapter, found ${found}`)

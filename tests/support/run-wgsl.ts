@@ -24,8 +24,16 @@ export interface Layout {
 }
 
 /** Operands that are read are tensors and written ones lie in the arena, unless `kinds` (by loop operand) says otherwise. */
-export function layoutKernel(fn: LoopFunction, words: readonly number[], bounds: Bounds, kinds: readonly (PlaceKind | undefined)[] = [], options: EmitOptions = {}): Layout {
-  const buffers: WebgpuProgram['buffers'][number][] = [{ kind: 'uniform', bytes: Math.max(16, Math.ceil((fn.symbols.length * 4) / 16) * 16) }]
+export function layoutKernel(
+  fn: LoopFunction,
+  words: readonly number[],
+  bounds: Bounds,
+  kinds: readonly (PlaceKind | undefined)[] = [],
+  options: EmitOptions = {},
+): Layout {
+  const buffers: WebgpuProgram['buffers'][number][] = [
+    { kind: 'uniform', bytes: Math.max(16, Math.ceil((fn.symbols.length * 4) / 16) * 16) },
+  ]
   const places: OperandPlace[] = []
   let arena = guardWords * 4
   const arenaIndex = buffers.push({ kind: 'arena', bytes: 0 }) - 1
@@ -54,41 +62,71 @@ export function layoutKernel(fn: LoopFunction, words: readonly number[], bounds:
 const bufferTypes = { tensor: 'read-only-storage', state: 'storage', arena: 'storage', uniform: 'uniform' } as const
 
 /** The pipeline as the runtime makes it: explicit layout from the bound buffers' kinds. Rejects with the compiler's messages. */
-export async function compileWgsl(device: GPUDevice, { buffers, planned }: Layout): Promise<{ pipeline: GPUComputePipeline; layout: GPUBindGroupLayout }> {
+export async function compileWgsl(
+  device: GPUDevice,
+  { buffers, planned }: Layout,
+): Promise<{ pipeline: GPUComputePipeline; layout: GPUBindGroupLayout }> {
   device.pushErrorScope('validation')
   const layout = device.createBindGroupLayout({
-    entries: planned.bindings.map(({ buffer }, binding) => ({ binding, visibility: GPUShaderStage.COMPUTE, buffer: { type: bufferTypes[buffers[buffer]!.kind] } })),
+    entries: planned.bindings.map(({ buffer }, binding) => ({
+      binding,
+      visibility: GPUShaderStage.COMPUTE,
+      buffer: { type: bufferTypes[buffers[buffer]!.kind] },
+    })),
   })
   const module = device.createShaderModule({ code: planned.wgsl })
-  const pipeline = device.createComputePipelineAsync({ layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }), compute: { module, entryPoint: 'main' } })
-  const outcome = await pipeline.then((made) => ({ made }), (error: Error) => ({ error }))
+  const pipeline = device.createComputePipelineAsync({
+    layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
+    compute: { module, entryPoint: 'main' },
+  })
+  const outcome = await pipeline.then(
+    (made) => ({ made }),
+    (error: Error) => ({ error }),
+  )
   const invalid = await device.popErrorScope()
   if (invalid || 'error' in outcome) throw new Error(`${invalid?.message ?? (outcome as { error: Error }).error.message}\n${planned.wgsl}`)
   return { pipeline: outcome.made, layout }
 }
 
 /** Runs and writes results into `call.memory`. */
-export async function runWgsl(device: GPUDevice, fn: LoopFunction, call: LoopCall, bounds: Bounds, kinds: readonly (PlaceKind | undefined)[] = [], options: EmitOptions = {}): Promise<void> {
+export async function runWgsl(
+  device: GPUDevice,
+  fn: LoopFunction,
+  call: LoopCall,
+  bounds: Bounds,
+  kinds: readonly (PlaceKind | undefined)[] = [],
+  options: EmitOptions = {},
+): Promise<void> {
   const symbols = call.symbols ?? {}
   const words = fn.operands.map((_, i) => call.memory[i]?.length ?? 0)
   const layout = layoutKernel(fn, words, bounds, kinds, options)
   const { pipeline, layout: groupLayout } = await compileWgsl(device, layout)
   const contents = layout.buffers.map((b) => new Int32Array(Math.ceil(b.bytes / 16) * 4).fill(guard))
-  layout.buffers.forEach((b, i) => b.kind === 'uniform' && contents[i]!.set(fn.symbols.map((name) => symbols[name]!)))
+  contents[0]!.set(fn.symbols.map((name) => symbols[name]!))
   const bits = (i: number) => new Int32Array(call.memory[i]!.buffer, call.memory[i]!.byteOffset, call.memory[i]!.length)
-  const placed = fn.operands.flatMap((o, i) => (o.memory.kind === 'scratch' ? [] : [{ i, access: o.access, place: layout.places[o.memory.operand]! }]))
+  const placed = fn.operands.flatMap((o, i) =>
+    o.memory.kind === 'scratch' ? [] : [{ i, access: o.access, place: layout.places[o.memory.operand]! }],
+  )
   for (const { i, place } of placed) contents[place.buffer]!.set(bits(i), place.offset / 4)
   const usage = GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC
   const made = layout.buffers.map((b, i) => {
-    const buffer = device.createBuffer({ size: contents[i]!.byteLength, usage: usage | (b.kind === 'uniform' ? GPUBufferUsage.UNIFORM : GPUBufferUsage.STORAGE) })
+    const buffer = device.createBuffer({
+      size: contents[i]!.byteLength,
+      usage: usage | (b.kind === 'uniform' ? GPUBufferUsage.UNIFORM : GPUBufferUsage.STORAGE),
+    })
     device.queue.writeBuffer(buffer, 0, contents[i]!)
     return buffer
   })
   const group = device.createBindGroup({
     layout: groupLayout,
-    entries: layout.planned.bindings.map(({ buffer, offset, bytes }, binding) => ({ binding, resource: { buffer: made[buffer]!, offset, size: bytes } })),
+    entries: layout.planned.bindings.map(({ buffer, offset, bytes }, binding) => ({
+      binding,
+      resource: { buffer: made[buffer]!, offset, size: bytes },
+    })),
   })
-  const counts = [0, 1, 2].map((d) => (layout.planned.workgroups[d] ?? []).reduce((n, f) => n * Math.ceil(evaluateAffine(f.size, symbols) / f.divisor), 1))
+  const counts = [0, 1, 2].map((d) =>
+    (layout.planned.workgroups[d] ?? []).reduce((n, f) => n * Math.ceil(evaluateAffine(f.size, symbols) / f.divisor), 1),
+  )
   const encoder = device.createCommandEncoder()
   const pass = encoder.beginComputePass()
   pass.setPipeline(pipeline)

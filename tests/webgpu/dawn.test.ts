@@ -10,8 +10,12 @@ test('SwiftShader runs a kernel and reads back', async () => {
   const { device, errors } = await openDevice(gpu)
   expect(device.limits.maxStorageBuffersPerShaderStage).toBe(8)
   expect(device.limits.maxComputeInvocationsPerWorkgroup).toBe(256)
-  const code = '@group(0) @binding(0) var<storage, read_write> out: array<u32>; @compute @workgroup_size(16) fn main(@builtin(local_invocation_index) i: u32) { out[i] = i * i; }'
-  const pipeline = await device.createComputePipelineAsync({ layout: 'auto', compute: { module: device.createShaderModule({ code }), entryPoint: 'main' } })
+  const code =
+    '@group(0) @binding(0) var<storage, read_write> out: array<u32>; @compute @workgroup_size(16) fn main(@builtin(local_invocation_index) i: u32) { out[i] = i * i; }'
+  const pipeline = await device.createComputePipelineAsync({
+    layout: 'auto',
+    compute: { module: device.createShaderModule({ code }), entryPoint: 'main' },
+  })
   const buffer = device.createBuffer({ size: 64, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC })
   const copy = device.createBuffer({ size: 64, usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ })
   const encoder = device.createCommandEncoder()

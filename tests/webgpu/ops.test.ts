@@ -25,7 +25,8 @@ function randomOf(seed: number): Random {
 
 const between = (low: number, high: number) => (random: Random) => Math.fround(low + (high - low) * random())
 const word = (random: Random) => Math.floor(random() * 2 ** 32) | 0
-const anyFloat = (random: Random) => Math.fround([(random() - 0.5) * 16, (random() - 0.5) * 2000, Math.floor(random() * 33 - 16) / 2, 0][Math.floor(random() * 4)]!)
+const anyFloat = (random: Random) =>
+  Math.fround([(random() - 0.5) * 16, (random() - 0.5) * 2000, Math.floor(random() * 33 - 16) / 2, 0][Math.floor(random() * 4)]!)
 const anyInt = (random: Random) => [word(random), Math.floor(random() * 40) - 20][Math.floor(random() * 2)]!
 const floatBits = new DataView(new ArrayBuffer(4))
 const bitsOf = (x: number) => (floatBits.setFloat32(0, x), floatBits.getInt32(0))
@@ -35,10 +36,17 @@ const domains: Partial<Record<string, readonly ((random: Random) => number)[]>> 
   'div i32': [(r) => Math.floor(r() * 1e6), (r) => 1 + Math.floor(r() * 50)],
   'rem i32': [(r) => Math.floor(r() * 1e6), (r) => 1 + Math.floor(r() * 50)],
   'div f32': [anyFloat, between(0.01, 50)],
-  'shl i32': [anyInt, (r) => Math.floor(r() * 32)], 'shr_s i32': [anyInt, (r) => Math.floor(r() * 32)], 'shr_u i32': [anyInt, (r) => Math.floor(r() * 32)],
-  'sqrt f32': [between(0, 1000)], 'rsqrt f32': [between(0.001, 1000)], 'log f32': [between(1e-4, 100)],
-  'exp f32': [between(-80, 90)], 'tanh f32': [between(-15, 15)], 'erf f32': [between(-5, 5)],
-  'sin f32': [between(-1000, 1000)], 'cos f32': [between(-1000, 1000)],
+  'shl i32': [anyInt, (r) => Math.floor(r() * 32)],
+  'shr_s i32': [anyInt, (r) => Math.floor(r() * 32)],
+  'shr_u i32': [anyInt, (r) => Math.floor(r() * 32)],
+  'sqrt f32': [between(0, 1000)],
+  'rsqrt f32': [between(0.001, 1000)],
+  'log f32': [between(1e-4, 100)],
+  'exp f32': [between(-80, 90)],
+  'tanh f32': [between(-15, 15)],
+  'erf f32': [between(-5, 5)],
+  'sin f32': [between(-1000, 1000)],
+  'cos f32': [between(-1000, 1000)],
   'pow f32': [between(-8, 8), (r) => Math.floor(r() * 13) - 6],
   'fmod f32': [anyFloat, (r) => Math.fround((r() < 0.5 ? -1 : 1) * (0.5 + Math.floor(r() * 20) / 2))],
   // Beyond 2^31 WGSL clamps to the largest f32 below it, the evaluator to 2^31 − 1.
@@ -53,9 +61,16 @@ const relative = (bound: number) => (wanted: number) => Math.abs(wanted) * bound
 const absolute = (bound: number) => () => bound
 /** How far a result may be from the evaluator's, by its value and the arguments'; absent: not at all. */
 const tolerances: Partial<Record<LoopOp, (wanted: number, args: readonly number[]) => number>> = {
-  div: relative(4e-7), sqrt: relative(4e-7), rsqrt: relative(4e-7),
-  exp: (wanted, [x]) => wanted * (3 + 2 * Math.abs(x!)) * 2 ** -23, log: absolute(2e-6), tanh: relative(1e-6), erf: absolute(2 ** -20),
-  sin: absolute(2e-6), cos: absolute(2e-6), pow: (wanted, [, y]) => Math.abs(wanted) * (2 + Math.abs(y!)) * 2 ** -22,
+  div: relative(4e-7),
+  sqrt: relative(4e-7),
+  rsqrt: relative(4e-7),
+  exp: (wanted, [x]) => wanted * (3 + 2 * Math.abs(x!)) * 2 ** -23,
+  log: absolute(2e-6),
+  tanh: relative(1e-6),
+  erf: absolute(2 ** -20),
+  sin: absolute(2e-6),
+  cos: absolute(2e-6),
+  pow: (wanted, [, y]) => Math.abs(wanted) * (2 + Math.abs(y!)) * 2 ** -22,
   madd: (wanted, [a, b, c]) => (Math.abs(a! * b!) + Math.abs(c!) + Math.abs(wanted)) * 2 ** -23,
 }
 
@@ -73,7 +88,8 @@ function typesOf(op: LoopOp, type: LoopType): LoopType[] {
 }
 
 const cases: Case[] = (Object.keys(loopOps) as LoopOp[]).flatMap((op) =>
-  op.startsWith('lane_') ? [] : (loopOps[op][2] as readonly LoopType[]).map((type) => ({ op, types: typesOf(op, type) })))
+  op.startsWith('lane_') ? [] : (loopOps[op][2] as readonly LoopType[]).map((type) => ({ op, types: typesOf(op, type) })),
+)
 
 /** A bool operand is the sign of an integer. */
 function argument(type: LoopType, operand: number, at: LoopExpr): LoopExpr {
@@ -82,9 +98,13 @@ function argument(type: LoopType, operand: number, at: LoopExpr): LoopExpr {
   return load(type, operand, at)
 }
 
-const stored = (value: LoopExpr): LoopExpr => (value.type === 'bool' ? ops.to_i32(value) : value.type === 'boolx4' ? ops.to_i32x4(value) : value)
+const stored = (value: LoopExpr): LoopExpr =>
+  value.type === 'bool' ? ops.to_i32(value) : value.type === 'boolx4' ? ops.to_i32x4(value) : value
 
-const invocation = ops.mul(ops.add(ops.mul({ kind: 'builtin', type: 'i32', name: 'group_x' }, workgroup), { kind: 'builtin', type: 'i32', name: 'invocation' }), lanes)
+const invocation = ops.mul(
+  ops.add(ops.mul({ kind: 'builtin', type: 'i32', name: 'group_x' }, workgroup), { kind: 'builtin', type: 'i32', name: 'invocation' }),
+  lanes,
+)
 
 /** Each invocation reads four words of each argument and writes op(…) to its four words of the result. */
 function kernelOf(name: string, types: readonly LoopType[], result: (args: readonly LoopExpr[]) => LoopExpr): LoopFunction {
@@ -92,8 +112,21 @@ function kernelOf(name: string, types: readonly LoopType[], result: (args: reado
   return {
     name,
     operands: [
-      ...types.map((type, i) => ({ name: `a${i}`, element: elementOf(type) === 'f32' ? 'f32' : 'i32', access: 'read', memory: { kind: 'buffer', operand: i } }) as const),
-      { name: 'out', element: elementOf(value.type) === 'f32' ? 'f32' : 'i32', access: 'write', memory: { kind: 'buffer', operand: types.length } },
+      ...types.map(
+        (type, i) =>
+          ({
+            name: `a${i}`,
+            element: elementOf(type) === 'f32' ? 'f32' : 'i32',
+            access: 'read',
+            memory: { kind: 'buffer', operand: i },
+          }) as const,
+      ),
+      {
+        name: 'out',
+        element: elementOf(value.type) === 'f32' ? 'f32' : 'i32',
+        access: 'write',
+        memory: { kind: 'buffer', operand: types.length },
+      },
     ],
     symbols: [],
     body: [{ kind: 'store', operand: types.length, at: invocation, offset: 0, value }],
@@ -123,7 +156,9 @@ async function compare(fn: LoopFunction, op: LoopOp, types: readonly LoopType[],
   const domain = domains[`${op} ${elementOf(types[0]!)}`] ?? (op.startsWith('half') ? domains['half i32'] : undefined)
   const inputs = types.map((type, i) => {
     const float = elementOf(type) === 'f32'
-    const draw = (op === 'bits_f32x4' ? domains['bits_f32 i32'] : op === 'to_i32x4' && float ? domains['to_i32 f32'] : domain)?.[i] ?? (float ? anyFloat : anyInt)
+    const draw =
+      (op === 'bits_f32x4' ? domains['bits_f32 i32'] : op === 'to_i32x4' && float ? domains['to_i32 f32'] : domain)?.[i] ??
+      (float ? anyFloat : anyInt)
     const values = Array.from({ length: count * lanes }, () => draw(random))
     return float ? Float32Array.from(values) : Int32Array.from(values)
   })
@@ -143,18 +178,35 @@ async function compare(fn: LoopFunction, op: LoopOp, types: readonly LoopType[],
 
 describe('loop ops in WGSL', () => {
   test.each(cases)('$op on $types', async ({ op, types }) => {
-    await compare(kernelOf(`${op}_${types.join('_')}`, types, (args) => apply(op, args)), op, types)
+    await compare(
+      kernelOf(`${op}_${types.join('_')}`, types, (args) => apply(op, args)),
+      op,
+      types,
+    )
   })
 
   test('lanes', async () => {
-    for (const [op, type] of [['lane_f32', 'f32x4'], ['lane_i32', 'i32x4']] as const) {
-      for (let lane = 0; lane < 4; lane++) await compare(kernelOf(`${op}_${lane}`, [type], ([v]) => ops[op](v!, lane)), op, [type])
+    for (const [op, type] of [
+      ['lane_f32', 'f32x4'],
+      ['lane_i32', 'i32x4'],
+    ] as const) {
+      for (let lane = 0; lane < 4; lane++)
+        await compare(
+          kernelOf(`${op}_${lane}`, [type], ([v]) => ops[op](v!, lane)),
+          op,
+          [type],
+        )
     }
   })
 
   test('dot4 by dot4I8Packed', async () => {
     for (const type of ['i32', 'i32x4'] as const) {
-      await compare(kernelOf(`dot4_${type}`, [type, type, type], ([a, b, c]) => ops.dot4(a!, b!, c!)), 'dot4', [type, type, type], true)
+      await compare(
+        kernelOf(`dot4_${type}`, [type, type, type], ([a, b, c]) => ops.dot4(a!, b!, c!)),
+        'dot4',
+        [type, type, type],
+        true,
+      )
     }
   })
 

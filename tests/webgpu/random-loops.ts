@@ -11,8 +11,46 @@ export const outputsPerInvocation = 8
 const operand = { floats: 0, ints: 1, packed: 2, state: 3, out: 4, outInts: 5, scratch: 6 } as const
 
 const arithmetic: Readonly<Record<'i32' | 'f32', readonly LoopOp[]>> = {
-  i32: ['add', 'sub', 'mul', 'and', 'or', 'xor', 'min', 'max', 'neg', 'shl', 'shr_s', 'shr_u', 'div', 'rem', 'select', 'dot4', 'to_i32', 'bits_i32', 'pack_bytes', 'lane_i32'],
-  f32: ['add', 'sub', 'mul', 'min', 'max', 'neg', 'abs', 'floor', 'nearest', 'madd', 'select', 'to_f32', 'hsum', 'hmax', 'hmin', 'lane_f32'],
+  i32: [
+    'add',
+    'sub',
+    'mul',
+    'and',
+    'or',
+    'xor',
+    'min',
+    'max',
+    'neg',
+    'shl',
+    'shr_s',
+    'shr_u',
+    'div',
+    'rem',
+    'select',
+    'dot4',
+    'to_i32',
+    'bits_i32',
+    'pack_bytes',
+    'lane_i32',
+  ],
+  f32: [
+    'add',
+    'sub',
+    'mul',
+    'min',
+    'max',
+    'neg',
+    'abs',
+    'floor',
+    'nearest',
+    'madd',
+    'select',
+    'to_f32',
+    'hsum',
+    'hmax',
+    'hmin',
+    'lane_f32',
+  ],
 }
 
 class Builder {
@@ -71,13 +109,20 @@ class Builder {
     }
     const op = arithmetic[element as 'i32'][this.pick(arithmetic[element as 'i32'].length)]!
     switch (op) {
-      case 'neg': case 'abs': case 'floor': case 'nearest':
+      case 'neg':
+      case 'abs':
+      case 'floor':
+      case 'nearest':
         return ops[op](deeper(type))
-      case 'shl': case 'shr_s': case 'shr_u':
+      case 'shl':
+      case 'shr_s':
+      case 'shr_u':
         return ops[op](deeper(type), this.pick(2) > 0 ? this.pick(32) : ops.and(deeper('i32'), 31))
-      case 'div': case 'rem':
+      case 'div':
+      case 'rem':
         return wide ? ops.sub(deeper(type), deeper(type)) : ops[op](deeper('i32'), ops.add(ops.and(deeper('i32'), 7), 1))
-      case 'min': case 'max':
+      case 'min':
+      case 'max':
         return wide && element === 'i32' ? ops.xor(deeper(type), deeper(type)) : ops[op](deeper(type), deeper(type))
       case 'select':
         return ops.select(deeper(like('bool')), deeper(type), deeper(type))
@@ -97,12 +142,16 @@ class Builder {
       // The sign of zero is not defined in WGSL.
       case 'bits_i32':
         return wide ? ops.bits_i32x4(ops.max(deeper('f32x4'), constant('f32x4', 1))) : ops.bits_i32(ops.max(deeper('f32'), 1))
-      case 'pack_bytes': case 'lane_i32': {
+      case 'pack_bytes':
+      case 'lane_i32': {
         const v = deeper('i32x4')
         const scalar = op === 'pack_bytes' ? ops.pack_bytes(v) : ops.lane_i32(v, this.pick(4))
         return wide ? ops.splat_i32(scalar) : scalar
       }
-      case 'hsum': case 'hmax': case 'hmin': case 'lane_f32': {
+      case 'hsum':
+      case 'hmax':
+      case 'hmin':
+      case 'lane_f32': {
         const v = deeper('f32x4')
         const scalar = op === 'lane_f32' ? ops.lane_f32(v, this.pick(4)) : ops[op](v)
         return wide ? ops.splat_f32(scalar) : scalar
@@ -161,10 +210,12 @@ class Builder {
     } else if (kind === 3 || kind === 4) {
       const own = this.pick(2) > 0
       const to = own ? ops.and(this.expr('i32', 2), 3) : [symbol('n'), constant('i32', 3)][this.pick(2)]!
-      this.nested(() => this.e.loop('k', this.pick(2), to, 1 + this.pick(2), (k) => {
-        this.visible.push(k)
-        this.statements(depth - 1, uniform && !own)
-      }))
+      this.nested(() =>
+        this.e.loop('k', this.pick(2), to, 1 + this.pick(2), (k) => {
+          this.visible.push(k)
+          this.statements(depth - 1, uniform && !own)
+        }),
+      )
     } else if (kind === 5) {
       const own = this.pick(2) > 0
       const condition = own ? this.expr('bool', 2) : ops.lt(symbol('n'), 2)

@@ -6,7 +6,14 @@
 import type { LoopExpr, LoopFunction, LoopStmt } from '../../schedule/loops.ts'
 import type { GridFold } from './grid.ts'
 
-export const guaranteed = { storageBuffers: 8, storageBytes: 128 * 2 ** 20, workgroupBytes: 16384, invocations: 256, workgroups: 65535, offset: 256 } as const
+export const guaranteed = {
+  storageBuffers: 8,
+  storageBytes: 128 * 2 ** 20,
+  workgroupBytes: 16384,
+  invocations: 256,
+  workgroups: 65535,
+  offset: 256,
+} as const
 
 /** Arrays of `vec4<u32>` are read only: a store to one lane may write all four. */
 export type BindingElement = 'f32' | 'i32' | 'vec4<u32>'
@@ -66,11 +73,14 @@ export function planBindings(
     const range = rangeOf(place, buffers[place.buffer]!.bytes)
     const base = (place.offset - range.offset) / 4
     if (!Number.isInteger(base)) throw new Error(`internal: ${fn.name}: operand ${operand.name} does not start at a word`)
-    const slot = slots.find((s) => s.kind === place.kind && s.range.buffer === range.buffer && s.range.offset === range.offset && s.range.bytes === range.bytes)
+    const slot = slots.find(
+      (s) => s.kind === place.kind && s.range.buffer === range.buffer && s.range.offset === range.offset && s.range.bytes === range.bytes,
+    )
     if (slot) slot.operands.push({ index, base })
     else slots.push({ kind: place.kind, range, operands: [{ index, base }] })
   })
-  if (slots.length > guaranteed.storageBuffers) throw new Error(`internal: ${fn.name}: ${slots.length} storage buffers, at most ${guaranteed.storageBuffers}`)
+  if (slots.length > guaranteed.storageBuffers)
+    throw new Error(`internal: ${fn.name}: ${slots.length} storage buffers, at most ${guaranteed.storageBuffers}`)
   const first = entry.needsUniform ? 1 : 0
   const operands: ({ binding: number; base: number } | undefined)[] = fn.operands.map(() => undefined)
   slots.forEach((slot, i) => {
@@ -81,7 +91,10 @@ export function planBindings(
   const uniform: Binding = { kind: 'uniform', element: 'i32' }
   return {
     plan: { bindings: first ? [uniform, ...bindings] : bindings, operands, symbols: first ? entry.symbols : [] },
-    ranges: [...(first ? [{ buffer: entry.uniform, offset: 0, bytes: buffers[entry.uniform]!.bytes }] : []), ...slots.map((slot) => slot.range)],
+    ranges: [
+      ...(first ? [{ buffer: entry.uniform, offset: 0, bytes: buffers[entry.uniform]!.bytes }] : []),
+      ...slots.map((slot) => slot.range),
+    ],
   }
 }
 

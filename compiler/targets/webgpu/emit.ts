@@ -119,7 +119,8 @@ class Writer {
 
   private store(s: LoopStmt & { kind: 'store' }): string {
     const memory = this.memories[s.operand]!
-    if (memory.element === 'vec4<u32>') throw new Error(`internal: ${this.fn.name}: store to the read-only operand ${this.fn.operands[s.operand]!.name}`)
+    if (memory.element === 'vec4<u32>')
+      throw new Error(`internal: ${this.fn.name}: store to the read-only operand ${this.fn.operands[s.operand]!.name}`)
     const at = sumOf(s.at, s.offset + memory.base, this.expr)
     const type = isVector(s.value.type) ? `vec4<${memory.element}>` : memory.element
     const text = this.expr(s.value)
@@ -262,7 +263,9 @@ export function emitKernel(fn: LoopFunction, plan: BindingPlan, options: EmitOpt
   const usesDot = [...writer.library].some((name) => name.startsWith('dot4_packed'))
   const lines = [
     ...(usesDot ? ['requires packed_4x8_integer_dot_product;'] : []),
-    ...(plan.bindings.some((b) => b.kind === 'uniform') ? [`struct Symbols { ${plan.symbols.map((name) => `s_${name}: i32`).join(', ')} }`] : []),
+    ...(plan.bindings.some((b) => b.kind === 'uniform')
+      ? [`struct Symbols { ${plan.symbols.map((name) => `s_${name}: i32`).join(', ')} }`]
+      : []),
     ...bindings,
     ...declarations,
     ...libraryText(writer.library),

@@ -26,7 +26,9 @@ const largest = (factor: GridFactor, bounds: Bounds): number => Math.ceil(range(
 const product = (numbers: readonly number[]): number => numbers.reduce((a, b) => a * b, 1)
 
 /** Symbols that a grid's counts depend on. */
-export const gridSymbols = (factors: readonly GridFactor[]): readonly string[] => [...new Set(factors.flatMap((f) => f.size.terms.map(([name]) => name)))]
+export const gridSymbols = (factors: readonly GridFactor[]): readonly string[] => [
+  ...new Set(factors.flatMap((f) => f.size.terms.map(([name]) => name))),
+]
 
 /**
  * The grid to dispatch for all values of the symbols within `bounds`, with at most one dimension folded into a free one.

@@ -4,7 +4,12 @@
 import type { LoopType } from '../../schedule/loops.ts'
 
 export const wgslTypes: Readonly<Record<LoopType, string>> = {
-  i32: 'i32', f32: 'f32', bool: 'bool', i32x4: 'vec4<i32>', f32x4: 'vec4<f32>', boolx4: 'vec4<bool>',
+  i32: 'i32',
+  f32: 'f32',
+  bool: 'bool',
+  i32x4: 'vec4<i32>',
+  f32x4: 'vec4<f32>',
+  boolx4: 'vec4<bool>',
 }
 
 const largest = Math.fround(3.4028234663852886e38)

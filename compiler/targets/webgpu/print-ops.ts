@@ -20,11 +20,22 @@ export interface OpText {
 
 type Row = (op: OpText) => string
 
-const infix = (sign: string): Row => ({ args: [a, b] }) => `(${a} ${sign} ${b})`
-const builtin = (name: string): Row => ({ args }) => `${name}(${args.join(', ')})`
-const library = <Name extends string>(name: Name & (`${Name}_1` extends LibraryName ? Name : never)): Row =>
-  ({ args, width, call }) => call(`${name}${width}` as LibraryName, ...args)
-const reduction = (name: LibraryName): Row => ({ args, call }) => call(name, ...args)
+const infix =
+  (sign: string): Row =>
+  ({ args: [a, b] }) =>
+    `(${a} ${sign} ${b})`
+const builtin =
+  (name: string): Row =>
+  ({ args }) =>
+    `${name}(${args.join(', ')})`
+const library =
+  <Name extends string>(name: Name & (`${Name}_1` extends LibraryName ? Name : never)): Row =>
+  ({ args, width, call }) =>
+    call(`${name}${width}` as LibraryName, ...args)
+const reduction =
+  (name: LibraryName): Row =>
+  ({ args, call }) =>
+    call(name, ...args)
 const convert: Row = ({ args, node }) => `${wgslTypes[node.type]}(${args.join(', ')})`
 const reinterpret: Row = ({ args, node }) => `bitcast<${wgslTypes[node.type]}>(${args[0]})`
 const lane: Row = ({ args, node }) => `${args[0]}[${(node.args[1] as LoopExpr & { kind: 'const' }).value}]`
@@ -38,37 +49,82 @@ function shiftCount({ node, args, width }: OpText): string {
   return width === '_4' ? `vec4<u32>(${count})` : count
 }
 
-const half = (high: boolean): Row => ({ args, width, call }) => {
-  const U = unsigned(width)
-  const word = `bitcast<${U}>(${args[0]})`
-  return call(`half${width}`, high ? `(${word} >> ${U}(16u))` : word)
-}
+const half =
+  (high: boolean): Row =>
+  ({ args, width, call }) => {
+    const U = unsigned(width)
+    const word = `bitcast<${U}>(${args[0]})`
+    return call(`half${width}`, high ? `(${word} >> ${U}(16u))` : word)
+  }
 
-const math = (op: MathOp): Row => (text) => text.math(op)
+const math =
+  (op: MathOp): Row =>
+  (text) =>
+    text.math(op)
 
 export const printOps: Readonly<Record<LoopOp, Row>> = {
-  add: infix('+'), sub: infix('-'), mul: infix('*'), div: infix('/'), rem: infix('%'),
-  min: builtin('min'), max: builtin('max'),
-  and: infix('&'), or: infix('|'), xor: infix('^'), not: ({ args: [a] }) => `(!${a})`,
+  add: infix('+'),
+  sub: infix('-'),
+  mul: infix('*'),
+  div: infix('/'),
+  rem: infix('%'),
+  min: builtin('min'),
+  max: builtin('max'),
+  and: infix('&'),
+  or: infix('|'),
+  xor: infix('^'),
+  not: ({ args: [a] }) => `(!${a})`,
   shl: (op) => `(${op.args[0]} << ${shiftCount(op)})`,
   shr_s: (op) => `(${op.args[0]} >> ${shiftCount(op)})`,
   shr_u: (op) => `bitcast<${wgslTypes[op.node.type]}>(bitcast<${unsigned(op.width)}>(${op.args[0]}) >> ${shiftCount(op)})`,
-  eq: infix('=='), ne: infix('!='), lt: infix('<'), le: infix('<='), gt: infix('>'), ge: infix('>='),
-  neg: ({ args: [a] }) => `(-${a})`, abs: builtin('abs'), sqrt: builtin('sqrt'), rsqrt: builtin('inverseSqrt'), floor: builtin('floor'),
+  eq: infix('=='),
+  ne: infix('!='),
+  lt: infix('<'),
+  le: infix('<='),
+  gt: infix('>'),
+  ge: infix('>='),
+  neg: ({ args: [a] }) => `(-${a})`,
+  abs: builtin('abs'),
+  sqrt: builtin('sqrt'),
+  rsqrt: builtin('inverseSqrt'),
+  floor: builtin('floor'),
   nearest: builtin('round'),
-  exp: library('exp_safe'), log: math('log'), tanh: math('tanh'), erf: math('erf'), sin: math('sin'), cos: math('cos'), pow: math('pow'),
+  exp: library('exp_safe'),
+  log: math('log'),
+  tanh: math('tanh'),
+  erf: math('erf'),
+  sin: math('sin'),
+  cos: math('cos'),
+  pow: math('pow'),
   madd: builtin('fma'),
   fmod: library('fmod'),
   select: ({ args: [condition, yes, no] }) => `select(${no}, ${yes}, ${condition})`,
-  to_f32: convert, to_f32x4: convert, to_i32: convert, to_i32x4: convert,
-  bits_f32: reinterpret, bits_f32x4: reinterpret, bits_i32: reinterpret, bits_i32x4: reinterpret,
-  half_lo_f32: half(false), half_hi_f32: half(true), half_lo_f32x4: half(false), half_hi_f32x4: half(true),
-  splat_f32: convert, splat_i32: convert, splat_bool: convert, pack_f32: convert, pack_i32: convert,
-  lane_f32: lane, lane_i32: lane,
-  hsum: reduction('hsum'), hmax: reduction('hmax'), hmin: reduction('hmin'),
+  to_f32: convert,
+  to_f32x4: convert,
+  to_i32: convert,
+  to_i32x4: convert,
+  bits_f32: reinterpret,
+  bits_f32x4: reinterpret,
+  bits_i32: reinterpret,
+  bits_i32x4: reinterpret,
+  half_lo_f32: half(false),
+  half_hi_f32: half(true),
+  half_lo_f32x4: half(false),
+  half_hi_f32x4: half(true),
+  splat_f32: convert,
+  splat_i32: convert,
+  splat_bool: convert,
+  pack_f32: convert,
+  pack_i32: convert,
+  lane_f32: lane,
+  lane_i32: lane,
+  hsum: reduction('hsum'),
+  hmax: reduction('hmax'),
+  hmin: reduction('hmin'),
   dot4: ({ args, width, packedDot, call }) => call(`${packedDot ? 'dot4_packed' : 'dot4_bytes'}${width}`, ...args),
   pack_bytes: reduction('pack_bytes'),
 }
 
 /** `text + by` for an i32 text, without adding nothing. */
-export const plus = (text: string, by: number): string => (by === 0 ? text : by > 0 ? `(${text} + ${by}i)` : `(${text} + ${intLiteral(by)})`)
+export const plus = (text: string, by: number): string =>
+  by === 0 ? text : by > 0 ? `(${text} + ${by}i)` : `(${text} + ${intLiteral(by)})`
