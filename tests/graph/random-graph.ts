@@ -1,7 +1,7 @@
 // Random valid graphs from the ops' own generators, with loops, composites and states around them. Operands of functions that
 // are undefined somewhere (log, division …) are made safe, so that almost all values are finite.
 
-import { constant, evaluate, symbol, type Binding } from '../../dsl/affine.ts'
+import { add, constant, subtract, evaluate, symbol, type Binding } from '../../dsl/affine.ts'
 import type { StateInfo, WeightInfo } from '../../dsl/sink.ts'
 import { GraphBuilder } from '../../compiler/graph/builder.ts'
 import type { Graph, Node, OpName } from '../../compiler/graph/types.ts'
@@ -57,7 +57,7 @@ class Maker {
     // A third of the graphs are mostly about positions, which become tables.
     if (this.#choices.integer(0, 2) === 2) this.#positions(pool)
     this.#grow(pool, 14, 's')
-    const results = pool.slice(-5)
+    const results = [...new Set([...pool.slice(0, 5), ...pool.slice(-4)])]
     const symbols = [
       { name: 'seq', kind: 'size' as const, min: 1, max: longest },
       { name: 'start', kind: 'index' as const, min: 0, max: context - 1 },
@@ -82,7 +82,7 @@ class Maker {
     for (let i = 0; i < steps; i++) {
       const kind = this.#choices.integer(0, 15)
       if (kind === 15 && state === 's' && most > 6) this.#loop(pool)
-      else if (kind === 14 && most > 6) this.#composite(pool)
+      else if (kind === 14 && most > 5) this.#composite(pool)
       else if (kind >= 12 && state !== '') this.#state(pool, state, kind === 12)
       else this.#op(pool)
     }
@@ -90,19 +90,19 @@ class Maker {
 
   #positions(pool: Node[]): void {
     const { builder } = this
-    const start = this.#choices.integer(0, 1) === 0 ? symbol('start') : constant(0)
+    const start = [symbol('start'), constant(0), add(symbol('start'), constant(2)), subtract(constant(context), symbol('start'))][
+      this.#choices.integer(0, 3)
+    ]!
     const count = [seq, constant(1), constant(2)][this.#choices.integer(0, 2)]!
-    const pos = builder.binary('add', builder.broadcast(builder.size(start, span), [count], [], span), builder.iota(count, span), span)
+    const places = builder.broadcast(builder.size(start, span), [count], [], span)
+    const pos = builder.binary(this.#choices.integer(0, 2) === 2 ? 'sub' : 'add', places, builder.iota(count, span), span)
     const rates = builder.unary('exp', builder.cast(builder.iota(constant(4), span), 'f32', span), span)
     const angle = builder.dot(builder.cast(pos, 'f32', span), rates, [], [], span)
-    const last = [
-      builder.cast(pos, 'f32', span),
-      rates,
-      angle,
-      builder.unary('sin', angle, span),
-      builder.unary('cos', builder.slice(angle, 1, constant(1), constant(2), span), span),
-    ]
-    pool.splice(0, pool.length, ...last.slice(this.#choices.integer(0, 2)), pool[0]!)
+    const sine = builder.unary('sin', angle, span)
+    const cosine = builder.unary('cos', builder.slice(angle, 1, constant(1), constant(2), span), span)
+    const last = builder.unary('tanh', builder.pick(angle, 0, subtract(count, constant(1)), span), span)
+    const made = [rates, angle, sine, cosine, last]
+    pool.splice(0, pool.length, ...made.slice(this.#choices.integer(0, 2)), pool[0]!)
   }
 
   #op(pool: Node[]): void {
@@ -166,7 +166,7 @@ class Maker {
         { eps: 0.5, name: null },
         operands,
         (params) => {
-          const inner = [...params]
+          const inner = [...params, ...pool.slice(0, 4)]
           this.#grow(inner, 5, '')
           return this.#choices.integer(0, 1) === 0 ? [inner.at(-1)!] : inner.slice(-2)
         },
