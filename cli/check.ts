@@ -25,7 +25,7 @@ async function check(files: readonly string[], flags: Flags): Promise<void> {
   const all: Diagnostic[] = []
   for (const file of files) {
     const path = entryPath(file)
-    const { model, diagnostics } = loadModel(path, sourceReader(path))
+    const { model, diagnostics } = loadModel(path, sourceReader())
     all.push(...diagnostics)
     if (!model) {
       if (diagnostics.every(({ severity }) => severity !== 'error')) print(`${file}: no model, no errors`)

@@ -2,16 +2,15 @@
 // only place where commands meet the language and the compiler.
 
 import { readFileSync, statSync } from 'node:fs'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { compileModel, type Compilation, type CompileOptions } from '../compiler/compile.ts'
+import { fitModel, hasErrors } from '../compiler/fit.ts'
 import { type FormatName, formats, isFormatName } from '../compiler/formats/index.ts'
+import { packageSources } from '../compiler/package-sources.ts'
 import { canonicalPaths } from '../compiler/plan/weights.ts'
 import { createReferenceDevice } from '../compiler/targets/reference/device.ts'
 import type { TargetName } from '../compiler/targets/index.ts'
 import {
-  bindWeights, type BoundWeight, type Checkpoint, type CheckpointConfig, hasTensorFor, nodeFiles, openCheckpoint, openTokenizer, prepareTensor,
-  readConfig, seededWeights,
+  type BoundWeight, type Checkpoint, type CheckpointConfig, nodeFiles, openCheckpoint, openTokenizer, prepareTensor, readConfig,
 } from '../compiler/weights/index.ts'
 import type { Diagnostic } from '../dsl/diagnostics.ts'
 import { type CheckedModel, loadModel, type Numbers, type ReadSource, type SpecialisedModel } from '../dsl/index.ts'
@@ -23,10 +22,6 @@ import { note, Rejected, showDiagnostics, UsageError } from './report.ts'
 
 const defaultMaxSeq = 128
 
-// The library lies beside this folder, in the sources and in dist; models lie at the package's root.
-const libraryFolder = fileURLToPath(new URL('../dsl/', import.meta.url))
-const packageFolders = ['../', '../../'].map((up) => fileURLToPath(new URL(up, import.meta.url)))
-
 /** A file's text; undefined when there is none. E_SOURCE_FILE when it cannot be read. */
 function sourceText(path: string): string | undefined {
   if (!statSync(path, { throwIfNoEntry: false })?.isFile()) return undefined
@@ -37,20 +32,11 @@ function sourceText(path: string): string | undefined {
   }
 }
 
-/** `std/…` from the library, other paths from the working folder, `models/…` at last from the package. */
-export function sourceReader(entry: string): ReadSource {
-  return (path) => {
-    if (path !== entry && path.startsWith('std/')) return sourceText(join(libraryFolder, path))
-    const own = sourceText(path)
-    if (own !== undefined || !path.startsWith('models/') || path === entry) return own
-    return packageFolders.map((folder) => sourceText(join(folder, path))).find((found) => found !== undefined)
-  }
-}
+/** Files as the user names them, before what the package ships. */
+export const sourceReader = (): ReadSource => packageSources(sourceText)
 
 /** The path as the language wants it: with slashes. */
 export const entryPath = (file: string): string => file.replaceAll('\\', '/')
-
-const hasErrors = (diagnostics: readonly Diagnostic[]): boolean => diagnostics.some(({ severity }) => severity === 'error')
 
 /** Shows warnings, throws when there are errors. */
 async function accept(diagnostics: readonly Diagnostic[]): Promise<void> {
@@ -61,7 +47,7 @@ async function accept(diagnostics: readonly Diagnostic[]): Promise<void> {
 /** The checked model of a file. Errors: Rejected. */
 export async function openModelFile(file: string): Promise<CheckedModel> {
   const entry = entryPath(file)
-  const { model, diagnostics } = loadModel(entry, sourceReader(entry))
+  const { model, diagnostics } = loadModel(entry, sourceReader())
   await accept(diagnostics)
   if (!model) throw new LlamacError('E_NO_MODEL', `${file} declares no model`)
   return model
@@ -75,37 +61,20 @@ interface Specialised {
 
 async function specialise(checked: CheckedModel, flags: CompileFlags): Promise<Specialised> {
   const checkpoint = flags.weights === undefined ? undefined : openCheckpoint(flags.weights, nodeFiles)
-  const config = flags.config === undefined ? checkpoint?.config : configFile(flags.config)
-  const set = { ...flags.set, ...(flags.ctx === undefined ? {} : { ctx: String(flags.ctx) }) }
   const numbers: Numbers = {
-    set,
+    set: { ...flags.set, ...(flags.ctx === undefined ? {} : { ctx: String(flags.ctx) }) },
     maximum: { seq: flags.maxSeq ?? defaultMaxSeq },
     ...(flags.preset === undefined ? {} : { preset: flags.preset }),
-    ...(config ? { config } : {}),
+    ...(flags.config === undefined ? {} : { config: configFile(flags.config) }),
   }
-  const withNumbers = async (all: Numbers, quietly: boolean): Promise<SpecialisedModel> => {
-    const { model, diagnostics } = checked.specialise(all)
-    if (!model || hasErrors(diagnostics)) throw new Rejected(diagnostics)
-    if (!quietly) await showDiagnostics(diagnostics)
-    return model
-  }
-  if (!checkpoint) {
-    const model = await withNumbers(numbers, false)
-    return { model, ...(flags.seedWeights === undefined ? {} : { weights: seededWeights(model.weights, flags.seedWeights) }) }
-  }
-  // Names of tensors are known only with numbers, and some fields (`tie`) ask which tensors there are: hence twice.
-  const { format, arch } = checkpoint.table
-  const first = tableOf(await withNumbers(numbers, true), format, arch)
-  const model = await withNumbers({ ...numbers, hasTensorFor: hasTensorFor(first, checkpoint) }, false)
-  const { sources, diagnostics } = bindWeights(model.weights, tableOf(model, format, arch), checkpoint, { loose: flags.loose ?? false })
-  await accept(diagnostics)
-  return { model, weights: sources, checkpoint }
-}
-
-function tableOf(model: SpecialisedModel, format: string, arch: string | undefined): NonNullable<ReturnType<SpecialisedModel['checkpoint']>['table']> {
-  const { table, diagnostics } = model.checkpoint(format, arch)
-  if (!table || hasErrors(diagnostics)) throw new Rejected(diagnostics)
-  return table
+  const { model, weights, diagnostics } = fitModel(checked, numbers, {
+    ...(checkpoint ? { checkpoint } : {}),
+    ...(flags.seedWeights === undefined ? {} : { seedWeights: flags.seedWeights }),
+    loose: flags.loose ?? false,
+  })
+  if (!model) throw new Rejected(diagnostics)
+  await showDiagnostics(diagnostics)
+  return { model, ...(weights ? { weights } : {}), ...(checkpoint ? { checkpoint } : {}) }
 }
 
 function configFile(path: string): CheckpointConfig {

@@ -65,9 +65,6 @@ function shiftedHalves(pair: LoopExpr, quad: LoopExpr): LoopExpr {
   return ops.bits_f32x4(ops.and(ops.shr_s(ops.shl(low, 16), 3), mask))
 }
 
-const lowShifted = (pair: LoopExpr): LoopExpr => ops.bits_f32x4(ops.and(ops.shr_s(ops.shl(pair, 16), 3), constant('i32x4', 0x8fffe000 | 0)))
-const highShifted = (pair: LoopExpr): LoopExpr => ops.bits_f32x4(ops.and(ops.shr_s(pair, 3), constant('i32x4', 0x8fffe000 | 0)))
-
 /** Half number `high` (0 or 1) of a word, at run time. */
 const halfOf = (word: LoopExpr, high: LoopExpr): LoopExpr => ops.half_lo_f32(ops.shr_u(word, ops.mul(high, 16)))
 
@@ -92,9 +89,9 @@ function dense(wordsPerK: number, read: (weight: Address, quad: LoopExpr) => Loo
 interface Nibbles {
   readonly scaleWords: number
   /** Scale and offset of four rows: value = nibble · scale + offset. */
-  scales(weight: Address, quad: LoopExpr): { scale: LoopExpr; offset: LoopExpr }
+  scales(emitter: Emitter, weight: Address, quad: LoopExpr): { scale: LoopExpr; offset: LoopExpr }
   /** The same, both times 2^-112; offset absent: −8 · scale. */
-  shifted(weight: Address, quad: LoopExpr): { scale: LoopExpr; offset?: LoopExpr }
+  shifted(emitter: Emitter, weight: Address, quad: LoopExpr): { scale: LoopExpr; offset?: LoopExpr }
   elementScales(operand: number, block: LoopExpr, row: LoopExpr): { scale: LoopExpr; offset: LoopExpr }
 }
 
@@ -129,7 +126,7 @@ function nibbles({ scaleWords, scales, shifted, elementScales }: Nibbles): Packe
         }
       }
       for (const [q, quad] of quads.entries()) {
-        const { scale, offset } = scales(weight, quad)
+        const { scale, offset } = scales(e, weight, quad)
         const [d, m] = [e.let('d', scale), e.let('m', offset)]
         for (const t of activations.keys()) {
           e.set(accumulators[t]![q]!, ops.madd(sums[t]![q]!, d, ops.madd(m, totals[t]!, accumulators[t]![q]!)))
@@ -163,7 +160,7 @@ function nibbles({ scaleWords, scales, shifted, elementScales }: Nibbles): Packe
         }
       }
       const scaled = quads.map((quad) => {
-        const { scale, offset } = shifted(weight, quad)
+        const { scale, offset } = shifted(e, weight, quad)
         return { d: e.let('d', scale), m: offset && e.let('m', offset) }
       })
       for (const [t, activation] of activations.entries()) {
@@ -245,11 +242,11 @@ export const packedFormats: Readonly<Record<string, PackedFormat>> = {
   },
   q4_0: nibbles({
     scaleWords: 4,
-    scales(weight, quad) {
-      const scale = halves(words(weight, 0), quad)
+    scales(e, weight, quad) {
+      const scale = e.let('scale', halves(words(weight, 0), quad))
       return { scale, offset: ops.mul(scale, constant('f32x4', -8)) }
     },
-    shifted: (weight, quad) => ({ scale: shiftedHalves(words(weight, 0), quad) }),
+    shifted: (_, weight, quad) => ({ scale: shiftedHalves(words(weight, 0), quad) }),
     elementScales(operand, block, row) {
       const scale = halfOf(load('i32', operand, ops.add(block, ops.and(row, 3))), ops.shr_u(row, 2))
       return { scale, offset: ops.mul(scale, constant('f32', -8)) }
@@ -257,13 +254,13 @@ export const packedFormats: Readonly<Record<string, PackedFormat>> = {
   }),
   q4_1: nibbles({
     scaleWords: 8,
-    scales(weight, quad) {
-      const pair = words(weight, half(quad))
+    scales(e, weight, quad) {
+      const pair = e.let('pair', words(weight, half(quad)))
       return { scale: ops.half_lo_f32x4(pair), offset: ops.half_hi_f32x4(pair) }
     },
-    shifted(weight, quad) {
-      const pair = words(weight, half(quad))
-      return { scale: lowShifted(pair), offset: highShifted(pair) }
+    shifted(e, weight, quad) {
+      const pair = e.let('pair', words(weight, half(quad)))
+      return { scale: shiftedHalves(pair, constant('i32', 0)), offset: shiftedHalves(pair, constant('i32', 1)) }
     },
     elementScales(operand, block, row) {
       const pair = load('i32', operand, ops.add(block, row))
