@@ -5,6 +5,8 @@ import { range } from '../../dsl/affine.ts'
 import type { Kernel } from '../kernel/types.ts'
 import type { KernelProgram } from '../kernel/program.ts'
 import { kernelsOf } from '../kernel/weights.ts'
+import { LlamacError } from '../../runtime/error.ts'
+import { ScratchOverflow } from '../schedule/staged.ts'
 import { verifyLoops } from '../schedule/verify-loops.ts'
 import { schedule } from '../schedule/index.ts'
 import type { LoopFunction } from '../schedule/loops.ts'
@@ -27,6 +29,17 @@ export interface Plan {
   readonly arenaBytes: number
 }
 
+/** E_SCRATCH when a kernel keeps more at once than the target has memory for. */
+function scheduleFor(kernel: Kernel, machine: Machine, program: KernelProgram): LoopFunction {
+  try {
+    return schedule(kernel, machine, program.symbols)
+  } catch (cause) {
+    if (!(cause instanceof ScratchOverflow)) throw cause
+    const kibibytes = (words: number): number => Math.ceil((words * 4) / 1024)
+    throw new LlamacError('E_SCRATCH', `${cause.kernel} keeps ${kibibytes(cause.needed)} KiB at once (scores of one query over the whole context), the target has ${kibibytes(cause.available)} KiB: use a smaller --ctx`, { cause })
+  }
+}
+
 const scratchWords = (fn: LoopFunction): number[] => fn.operands.flatMap(({ memory }) => (memory.kind === 'scratch' ? [memory.words] : []))
 
 export function makePlan(
@@ -37,7 +50,7 @@ export function makePlan(
   const functions = new Map<string, LoopFunction>()
   const entries = programs.map(({ info, program }): EntryPlan => {
     for (const kernel of kernelsOf(program.steps)) {
-      const fn = schedule(kernel, machine, program.symbols)
+      const fn = scheduleFor(kernel, machine, program)
       verifyLoops(fn)
       functions.set(kernel.name, fn)
     }
