@@ -337,15 +337,31 @@ function perLane(apply: (...args: LoopExpr[]) => LoopExpr, args: readonly LoopEx
   return ops.pack_i32(...(lanes as [LoopExpr, LoopExpr, LoopExpr, LoopExpr]))
 }
 
-/** Integer division and remainder of the graph round towards minus infinity. */
-function floorRem(a: LoopExpr, b: LoopExpr): LoopExpr {
-  const rest = ops.rem(a, b)
-  const wrong = ops.and(ops.ne(rest, constant('i32', 0)), ops.lt(ops.xor(rest, b), constant('i32', 0)))
-  return ops.select(wrong, ops.add(rest, b), rest)
+// Division as compiler/ops/scalar.ts defines it: integers truncate, x / 0 = x and x % 0 = 0 (WASM would trap);
+// floats give 0 / 0 = 0, which is what makes a fully masked softmax row 0.
+
+const isConst = (value: LoopExpr, test: (value: number) => boolean): boolean => value.kind === 'const' && test(value.value)
+const nonZero = (value: number): boolean => value !== 0
+
+function integerDiv(a: LoopExpr, b: LoopExpr): LoopExpr {
+  return isConst(b, nonZero) ? ops.div(a, b) : ops.div(a, ops.select(ops.eq(b, 0), constant('i32', 1), b))
 }
 
-function floorDiv(a: LoopExpr, b: LoopExpr): LoopExpr {
-  return ops.div(ops.sub(a, floorRem(a, b)), b)
+function integerRem(a: LoopExpr, b: LoopExpr): LoopExpr {
+  return isConst(b, nonZero) ? ops.rem(a, b) : ops.rem(a, ops.select(ops.eq(b, 0), constant('i32', 1), b))
+}
+
+function floatDiv(a: LoopExpr, b: LoopExpr): LoopExpr {
+  if (isConst(a, nonZero) || isConst(b, nonZero)) return ops.div(a, b)
+  const [zero, one] = [constant(a.type, 0), constant(a.type, 1)]
+  return ops.div(a, ops.select(ops.and(ops.eq(a, zero), ops.eq(b, zero)), one, b))
+}
+
+/** The remainder with the sign of the dividend. */
+function floatRem(a: LoopExpr, b: LoopExpr): LoopExpr {
+  const quotient = ops.div(a, b)
+  const whole = ops.select(ops.lt(quotient, constant(a.type, 0)), ops.neg(ops.floor(ops.neg(quotient))), ops.floor(quotient))
+  return ops.sub(a, ops.mul(b, whole))
 }
 
 function applyScalarFn(expr: Extract<Expr, { kind: 'call' }>, args: readonly LoopExpr[]): LoopExpr {
@@ -359,8 +375,8 @@ function applyScalarFn(expr: Extract<Expr, { kind: 'call' }>, args: readonly Loo
     case 'abs': return floating ? ops.abs(a) : ops.select(ops.lt(a, zeroOf(type)), ops.neg(a), a)
     case 'min': return floating || type === 'i32' ? ops.min(a, b) : ops.select(ops.lt(a, b), a, b)
     case 'max': return floating || type === 'i32' ? ops.max(a, b) : ops.select(ops.gt(a, b), a, b)
-    case 'div': return floating ? ops.div(a, b) : vector ? perLane(floorDiv, [a, b]) : floorDiv(a, b)
-    case 'mod': return floating ? ops.fmod(a, b) : vector ? perLane(floorRem, [a, b]) : floorRem(a, b)
+    case 'div': return floating ? floatDiv(a, b) : vector ? perLane(integerDiv, [a, b]) : integerDiv(a, b)
+    case 'mod': return floating ? floatRem(a, b) : vector ? perLane(integerRem, [a, b]) : integerRem(a, b)
     case 'eq':
     case 'ne':
       if (type === 'bool' || type === 'boolx4') return applyOp(expr.fn, toWords(a), toWords(b))

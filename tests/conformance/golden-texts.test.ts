@@ -65,27 +65,13 @@ describe.each(containers)('$checkpoint', (container) => {
     }),
   )
 
-  // The prompt case reads several ids at once. A software GPU makes some six calls a second, so few positions must do.
+  // A software GPU makes some six calls a second: minutes, but every text to its end.
   test.each(['reference', 'webgpu'] as const)(
-    'begins the same on %s',
+    'on %s',
     (device) =>
       withModel({ model: 'llama', ...container, targets: every, math: 'strict' }, device, async (model) => {
-        for (const each of golden.cases.filter(({ name }) => name === 'argmax' || name === 'prompt')) {
-          const text = await story(model, each, 12)
-          expect(text.length, each.name).toBeGreaterThan(12)
-          expect(each.expected.startsWith(text), `${each.name}: ${text}`).toBe(true)
-        }
+        for (const each of golden.cases) expect(await story(model, each, golden.steps), each.name).toBe(each.expected)
       }),
     900_000,
   )
 })
-
-test.each(['reference', 'webgpu'] as const)(
-  'the whole greedy text on %s',
-  (device) =>
-    withModel({ model: 'llama', ...containers[0]!, targets: every, math: 'strict' }, device, async (model) => {
-      const greedy = golden.cases.find(({ temperature }) => temperature === 0)!
-      expect(await story(model, greedy, golden.steps)).toBe(greedy.expected)
-    }),
-  900_000,
-)
