@@ -37,6 +37,48 @@ function matrixKernel(name: string, format: FormatName, bytes: boolean, rows: nu
   }
 }
 
+const headSize = 64
+const positions = 512
+const start = 300
+
+/** Keys of a layer: rows turned by position (halves of a head are pairs) and stored into a cache at `start`. */
+function rotatedKernel(name: string, format: FormatName, bytes: boolean, rows: number, k: number): Kernel {
+  const half = headSize / 2
+  const axis = (id: string): Index => ({ kind: 'axis', axis: id })
+  const plus = (a: Index, b: Index): Index => ({ kind: 'add', a, b })
+  const position = plus({ kind: 'symbol', name: 'start' }, axis('s'))
+  const upper = plus(axis('r'), { kind: 'const', value: half })
+  const load = (operand: number, ...index: Index[]): Expr => ({ kind: 'load', operand, index, dtype: 'f32' })
+  const call = (fn: 'mul' | 'add' | 'sub', ...args: Expr[]): Expr => ({ kind: 'call', fn, args, dtype: 'f32' })
+  const dot = (row: Index) => ({ dtype: 'f32', free: ['s', 'h', 'r'], over: ['k'], combine: 'sum', body: call('mul', load(1, axis('s'), axis('k')), load(0, axis('h'), row, axis('k'))) }) as const
+  const value = (definition: number): Expr => ({ kind: 'value', definition, dtype: 'f32' })
+  const [cos, sin] = [load(2, position, axis('r')), load(3, position, axis('r'))]
+  const plain = { dtype: 'f32', format: 'f32', layout: 'plain' } as const
+  const [heads, s] = [sizeOf(rows / headSize), symbolSize('s')]
+  return {
+    name,
+    axes: [{ id: 's', extent: s }, { id: 'h', extent: heads }, { id: 'r', extent: sizeOf(half) }, { id: 'k', extent: sizeOf(k) }],
+    operands: [
+      { source: { kind: 'weight', path: 'w' }, dims: [heads, sizeOf(headSize), sizeOf(k)], dtype: 'f32', format, layout: 'r8', matrix: { rows, k }, access: 'read' },
+      { ...plain, source: { kind: 'value', id: 'x' }, dims: [s, sizeOf(k)], format: bytes ? 'a8' : 'f32', access: 'read' },
+      { ...plain, source: { kind: 'constant', id: 'cos' }, dims: [sizeOf(positions), sizeOf(half)], access: 'read' },
+      { ...plain, source: { kind: 'constant', id: 'sin' }, dims: [sizeOf(positions), sizeOf(half)], access: 'read' },
+      { ...plain, source: { kind: 'state', path: 'keys' }, dims: [sizeOf(positions), heads, sizeOf(headSize)], access: 'write' },
+    ],
+    definitions: [dot(axis('r')), dot(upper)],
+    outputs: [
+      { operand: 4, axes: ['s', 'h', 'r'], index: [position, axis('h'), axis('r')], value: call('sub', call('mul', value(0), cos), call('mul', value(1), sin)) },
+      { operand: 4, axes: ['s', 'h', 'r'], index: [position, axis('h'), upper], value: call('add', call('mul', value(1), cos), call('mul', value(0), sin)) },
+    ],
+  }
+}
+
+const angle = (position: number, r: number): number => position * 10000 ** (-r / (headSize / 2))
+const table = (of: (angle: number) => number) => (w: Int32Array): void => {
+  const floats = new Float32Array(w.buffer, w.byteOffset, w.length)
+  for (let i = 0; i < floats.length; i++) floats[i] = of(angle(Math.floor(i / (headSize / 2)), i % (headSize / 2)))
+}
+
 let state = 1
 const random = () => {
   state = (Math.imul(state, 1664525) + 1013904223) | 0
@@ -63,10 +105,11 @@ function fillBytes(words: Int32Array, count: number): Float64Array {
   return values
 }
 
-function matrixBench(formatName: FormatName, bytes: boolean, tokens: number, rows = 576, k = 576): Bench {
+function matrixBench(formatName: FormatName, bytes: boolean, tokens: number, rotated = false, rows = 576, k = 576): Bench {
   const format = formats[formatName]
-  const name = `${formatName} x ${bytes ? 'a8' : 'f32'}, ${tokens} token${tokens === 1 ? '' : 's'}`
-  const fn = schedule(matrixKernel('matrix', formatName, bytes, rows, k), wasmMachine, new Map([['s', { min: 1, max: most }]]))
+  const name = `${formatName} x ${bytes ? 'a8' : 'f32'}${rotated ? ', turned and stored' : ''}, ${tokens} token${tokens === 1 ? '' : 's'}`
+  const bounds = new Map([['s', { min: 1, max: most }], ['start', { min: 0, max: positions - most }]])
+  const fn = schedule((rotated ? rotatedKernel : matrixKernel)('matrix', formatName, bytes, rows, k), wasmMachine, bounds)
   verifyLoops(fn)
   // One group of 8 rows, repeated: its values do not matter, its scales must be no denormals.
   const plain = new Uint8Array((8 * k / format.values) * format.bytes)
@@ -90,24 +133,34 @@ function matrixBench(formatName: FormatName, bytes: boolean, tokens: number, row
           activations = Float64Array.from(floats)
         }
       } },
-      { words: tokens * rows },
+      ...(rotated
+        ? [{ words: positions * (headSize / 2), fill: table(Math.cos) }, { words: positions * (headSize / 2), fill: table(Math.sin) }, { words: positions * rows }]
+        : [{ words: tokens * rows }]),
     ],
     streamed: 0,
-    symbols: { s: tokens },
+    symbols: rotated ? { s: tokens, start } : { s: tokens },
     macs: rows * k * tokens,
     check(operand) {
-      const words = operand(2)
+      const words = operand(rotated ? 4 : 2)
       const out = new Float32Array(words.buffer, words.byteOffset, words.length)
+      const [exact, size] = [new Float64Array(rows), new Float64Array(rows)]
+      const half = headSize / 2
       for (let t = 0; t < tokens; t++) {
         for (let r = 0; r < rows; r++) {
-          let [exact, size] = [0, 0]
+          ;[exact[r], size[r]] = [0, 0]
           for (let i = 0; i < k; i++) {
             const product = weights[(r & 7) * k + i]! * activations[t * k + i]!
-            exact += product
-            size += Math.abs(product)
+            exact[r]! += product
+            size[r]! += Math.abs(product)
           }
-          const error = Math.abs(out[t * rows + r]! - exact)
-          if (!(error <= 1e-6 * size)) throw new Error(`${name}: row ${r} of token ${t} is ${out[t * rows + r]}, not ${exact}`)
+        }
+        for (let r = 0; r < rows; r++) {
+          const place = r % headSize
+          const other = place < half ? r + half : r - half
+          const by = angle(start + t, place % half)
+          const wanted = rotated ? exact[r]! * Math.cos(by) + (place < half ? -1 : 1) * exact[other]! * Math.sin(by) : exact[r]!
+          const got = out[(rotated ? start + t : t) * rows + r]!
+          if (!(Math.abs(got - wanted) <= 1e-6 * (size[r]! + size[other % rows]!))) throw new Error(`${name}: row ${r} of token ${t} is ${got}, not ${wanted}`)
         }
       }
     },
@@ -118,6 +171,8 @@ const cases = (['q4_1', 'q4_0', 'q8_0', 'f16', 'f32'] as const).flatMap((format)
   const modes = format.startsWith('q') ? [true, false] : [false]
   return modes.flatMap((bytes) => [1, 4, 128].map((tokens) => () => matrixBench(format, bytes, tokens)))
 })
+
+cases.push(...[1, 4].map((tokens) => () => matrixBench('q4_1', true, tokens, true)))
 
 const ceilings = measureCeilings(relaxed)
 const timings: Timing[] = []
@@ -130,6 +185,6 @@ if (flags.includes('--json')) console.log(JSON.stringify({ relaxed, ceilings, ti
 else {
   const n = (x: number | undefined, width = 8) => (x === undefined ? '' : x.toFixed(1)).padStart(width)
   console.log(`ceilings: dot ${ceilings.dot.toFixed(0)} GMAC/s, f32 madd ${ceilings.madd.toFixed(1)} GMAC/s, read ${ceilings.readBytes.toFixed(1)} GB/s`)
-  console.log(`${'kernel'.padEnd(26)}${'us/call'.padStart(10)}${'hot'.padStart(8)}${'stream'.padStart(8)}${'GB/s'.padStart(8)}`)
-  for (const t of timings) console.log(`${t.name.padEnd(26)}${n(t.microseconds, 10)}${n(t.hot)}${n(t.stream)}${n(t.streamBytes)}`)
+  console.log(`${'kernel'.padEnd(42)}${'us/call'.padStart(10)}${'hot'.padStart(8)}${'stream'.padStart(8)}${'GB/s'.padStart(8)}`)
+  for (const t of timings) console.log(`${t.name.padEnd(42)}${n(t.microseconds, 10)}${n(t.hot)}${n(t.stream)}${n(t.streamBytes)}`)
 }
