@@ -11,7 +11,7 @@ import type { LoopExpr, LoopFunction } from './loops.ts'
 import type { Machine } from './machine.ts'
 import { a8, packedFormat, type Address, type PackedFormat } from './packed.ts'
 import { kernelFunction, storeOutput } from './outputs.ts'
-import { emitAffine, emitStrides, indexScopeOf, type Place, Scope } from './scope.ts'
+import { emitAffine, emitStrides, indexScopeOf, nest, type Place, Scope, unflatten } from './scope.ts'
 
 interface Dot {
   readonly definition: number
@@ -157,25 +157,6 @@ export function scheduleContract(kernel: Kernel, plan: ContractPlan, machine: Ma
 
 const tilesOf = (plan: ContractPlan): number => Math.ceil(plan.lane.extent.const / plan.tile)
 
-/** Nested loops over some axes, outermost first. */
-function overAxes(scope: Scope, axes: readonly KernelAxis[], body: () => void): void {
-  const [axis, ...rest] = axes
-  if (!axis) return body()
-  scope.emitter.loop(axis.id, 0, emitAffine(axis.extent), 1, (value) => scope.at([[axis.id, value]], () => overAxes(scope, rest, body)))
-}
-
-/** Cuts a flat index into the values of axes with constant extents, last axis fastest. */
-function unflatten(emitter: Emitter, flat: LoopExpr, axes: readonly KernelAxis[]): [AxisId, LoopExpr][] {
-  const values: [AxisId, LoopExpr][] = []
-  let rest = flat
-  for (let i = axes.length - 1; i >= 0; i--) {
-    const extent = axes[i]!.extent.const
-    values.unshift([axes[i]!.id, i === 0 ? rest : emitter.value(axes[i]!.id, ops.rem(rest, extent))])
-    rest = i === 0 ? rest : emitter.value('rest', ops.div(rest, extent))
-  }
-  return values
-}
-
 /** Word address of the packed group that holds the first row of the tile, and which quads of it are meant. */
 function weightAddress(scope: Scope, dot: Dot, tile: 8 | 4): { address: Address; quads: LoopExpr[] } {
   const operand = scope.kernel.operands[dot.weight]!
@@ -238,7 +219,7 @@ function scheduleLanes(kernel: Kernel, plan: ContractPlan, bounds: affine.Bounds
   e.loop('tile', builtin('from'), builtin('to'), 1, (flat) => {
     const at = unflatten(e, flat, [...fixed, { id: plan.lane.id, extent: affine.constant(tiles) }])
     const lane = e.value('row', ops.mul(at.pop()![1], plan.tile))
-    scope.at([...at, [plan.lane.id, lane]], () => overAxes(scope, [...moving, ...plan.others], () => overTokens(lane)))
+    scope.at([...at, [plan.lane.id, lane]], () => nest(scope, [...moving, ...plan.others], () => overTokens(lane)))
   })
 
   function overTokens(lane: LoopExpr): void {

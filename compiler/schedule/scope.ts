@@ -4,7 +4,7 @@
 
 import type * as affine from '../../dsl/affine.ts'
 import { type IndexScope, strideOf } from '../kernel/index-map.ts'
-import type { AxisId, Expr, Index, Kernel, Operand } from '../kernel/types.ts'
+import type { AxisId, Expr, Index, Kernel, KernelAxis, Operand } from '../kernel/types.ts'
 import type { Affine, Dtype } from '../graph/types.ts'
 import type { Emitter } from './build-loops.ts'
 import { constant, isVector as isVectorType, load, ops, symbol, widen } from './build-loops.ts'
@@ -413,3 +413,22 @@ export const indexScopeOf = (kernel: Kernel, bounds: affine.Bounds): IndexScope 
   extents: new Map(kernel.axes.map((axis) => [axis.id, axis.extent])),
   symbols: bounds,
 })
+
+/** Nested loops over some axes, outermost first. */
+export function nest(scope: Scope, axes: readonly KernelAxis[], body: () => void): void {
+  const [axis, ...rest] = axes
+  if (!axis) return body()
+  scope.emitter.loop(axis.id, 0, emitAffine(axis.extent), 1, (value) => scope.at([[axis.id, value]], () => nest(scope, rest, body)))
+}
+
+/** Cuts a flat index into the values of axes with constant extents, last axis fastest. */
+export function unflatten(emitter: Emitter, flat: LoopExpr, axes: readonly KernelAxis[]): [AxisId, LoopExpr][] {
+  const values: [AxisId, LoopExpr][] = []
+  let rest = flat
+  for (let i = axes.length - 1; i >= 0; i--) {
+    const extent = axes[i]!.extent.const
+    values.unshift([axes[i]!.id, i === 0 ? rest : emitter.value(axes[i]!.id, ops.rem(rest, extent))])
+    rest = i === 0 ? rest : emitter.value('rest', ops.div(rest, extent))
+  }
+  return values
+}

@@ -3,12 +3,12 @@
 // index by construction. k and the axis are small where models choose (experts); an arg-max is the case k = 1.
 
 import * as affine from '../../dsl/affine.ts'
-import type { Kernel, KernelAxis } from '../kernel/types.ts'
+import type { Kernel } from '../kernel/types.ts'
 import { builtin, constant, Emitter, ops } from './build-loops.ts'
 import type { LoopExpr, LoopFunction } from './loops.ts'
 import type { Machine } from './machine.ts'
 import { kernelFunction } from './outputs.ts'
-import { emitAffine, Scope } from './scope.ts'
+import { emitAffine, nest, Scope } from './scope.ts'
 
 export function scheduleSelect(kernel: Kernel, machine: Machine, bounds: affine.Bounds): LoopFunction {
   const select = kernel.select!
@@ -20,11 +20,6 @@ export function scheduleSelect(kernel: Kernel, machine: Machine, bounds: affine.
   const fixed = outer.filter((axis) => affine.isConstant(axis.extent))
   const moving = outer.filter((axis) => !affine.isConstant(axis.extent))
 
-  const nest = (axes: readonly KernelAxis[], body: () => void): void => {
-    const [axis, ...rest] = axes
-    if (!axis) return body()
-    e.loop(axis.id, 0, emitAffine(axis.extent), 1, (value) => scope.at([[axis.id, value]], () => nest(rest, body)))
-  }
   const point = (): void => {
     const lastValue = e.let('last_value', constant('f32', 3.4028234663852886e38))
     const lastIndex = e.let('last_index', constant('i32', -1))
@@ -52,11 +47,11 @@ export function scheduleSelect(kernel: Kernel, machine: Machine, bounds: affine.
     })
   }
   if (machine.rowBlocks) {
-    nest(outer, point)
+    nest(scope, outer, point)
     return kernelFunction(kernel, e, {})
   }
   if (moving.length > 2) throw new Error(`internal: ${kernel.name} has more symbolic axes than a grid has dimensions`)
   const at: [string, LoopExpr][] = moving.map((axis, i) => [axis.id, builtin(i === 0 ? 'group_y' : 'group_z')])
-  scope.at(at, () => nest(fixed, point))
+  scope.at(at, () => nest(scope, fixed, point))
   return kernelFunction(kernel, e, { workgroup: 1, grid: [[], ...moving.map((axis) => [{ size: axis.extent, divisor: 1 }])] })
 }

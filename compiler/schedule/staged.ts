@@ -13,7 +13,7 @@ import { builtin, constant, Emitter, load, ops } from './build-loops.ts'
 import type { LoopExpr, LoopFunction, LoopType } from './loops.ts'
 import type { Machine } from './machine.ts'
 import { isContiguous, kernelFunction, storeByteBlock, storeOutput } from './outputs.ts'
-import { elementOf, emitAffine, type Place, Scope, toWords } from './scope.ts'
+import { elementOf, emitAffine, nest, type Place, Scope, toWords, unflatten } from './scope.ts'
 
 type Combine = NonNullable<Definition['combine']>
 
@@ -79,12 +79,7 @@ function scheduleFlat(kernel: Kernel, machine: Machine, scope: Scope): LoopFunct
   const count = fixed.reduce((product, axis) => product * axis.extent.const, 1)
   const flat = e.value('flat', ops.add(ops.mul(builtin('group_x'), machine.threads), builtin('invocation')))
   e.if(ops.lt(flat, count), () => {
-    const at: [AxisId, LoopExpr][] = []
-    let rest = flat
-    for (const axis of [...fixed].reverse()) {
-      at.push([axis.id, e.value(axis.id, ops.rem(rest, axis.extent.const))])
-      rest = e.value('rest', ops.div(rest, axis.extent.const))
-    }
+    const at = unflatten(e, flat, fixed)
     for (const [i, axis] of moving.entries()) at.push([axis.id, builtin(i === 0 ? 'group_y' : 'group_z')])
     scope.at(at, () => {
       for (const output of kernel.outputs) storeOutput(scope, output)
@@ -101,12 +96,7 @@ function scheduleGroups(staged: Staged, words: readonly number[]): LoopFunction 
   const fixed = outer.filter((axis) => affine.isConstant(axis.extent))
   const moving = outer.filter((axis) => !affine.isConstant(axis.extent))
   if (moving.length > 2) throw new Error(`internal: ${kernel.name} has more symbolic axes than a grid has dimensions`)
-  const at: [AxisId, LoopExpr][] = []
-  let rest: LoopExpr = builtin('group_x')
-  for (const axis of [...fixed].reverse()) {
-    at.push([axis.id, e.value(axis.id, ops.rem(rest, axis.extent.const))])
-    rest = e.value('rest', ops.div(rest, axis.extent.const))
-  }
+  const at = unflatten(e, builtin('group_x'), fixed)
   for (const [i, axis] of moving.entries()) at.push([axis.id, builtin(i === 0 ? 'group_y' : 'group_z')])
   scope.at(at, () => emitStages(staged))
   const one = (axes: readonly KernelAxis[]) => axes.map((axis) => ({ size: axis.extent, divisor: 1 }))
@@ -148,12 +138,6 @@ function assignScratch(kernel: Kernel, outer: readonly KernelAxis[], bounds: aff
     words.push(inner.reduce((product, axis) => product * affine.range(axisOf(kernel, axis).extent, bounds).max, 1))
   }
   return { slots, words }
-}
-
-function nest(scope: Scope, axes: readonly KernelAxis[], body: () => void): void {
-  const [axis, ...rest] = axes
-  if (!axis) return body()
-  scope.emitter.loop(axis.id, 0, emitAffine(axis.extent), 1, (value) => scope.at([[axis.id, value]], () => nest(scope, rest, body)))
 }
 
 function emitStages(staged: Staged): void {
