@@ -108,7 +108,6 @@ const lanes: Partial<Record<LoopOp, Readonly<Record<string, Lane>>>> = {
   cos: { f32: real(Math.cos) },
   pow: { f32: real(Math.pow) },
   madd: { f32: (a, b, c) => round(round(a * b) + c) },
-  fmod: { f32: (a, b) => round(a - round(b * Math.floor(round(a / b)))) },
   dot4: { i32: dot4 },
   half_lo_f32: { i32: halfValue }, half_hi_f32: { i32: upperHalf }, half_lo_f32x4: { i32: halfValue }, half_hi_f32x4: { i32: upperHalf },
   to_f32: { i32: round, bool: keep }, to_f32x4: { i32: round, bool: keep },

@@ -32,8 +32,6 @@ export const loopOps = {
   pow: ['same', 2, floats],
   /** a·b + c, fused or not. */
   madd: ['same', 3, floats],
-  /** The floored remainder (sign of the divisor), as the graph's mod. */
-  fmod: ['same', 2, floats],
   /** select(condition, yes, no): condition bool for scalars, boolx4 for vectors. */
   select: ['same', 3, numbers],
   to_f32: ['f32', 1, ['i32', 'bool']], to_f32x4: ['f32x4', 1, ['i32x4', 'boolx4']], to_i32: ['i32', 1, ['f32', 'bool']], to_i32x4: ['i32x4', 1, ['f32x4', 'boolx4']],

@@ -28,7 +28,7 @@ const bounded = (x: LoopExpr): LoopExpr => (x.type.startsWith('f32') ? ops.max(o
 /** Rewrites an argument so that the op is defined and its result small. */
 function tame(op: LoopOp, place: number, x: LoopExpr): LoopExpr {
   const float = x.type.startsWith('f32')
-  if ((op === 'div' || op === 'fmod') && float) return place === 1 ? ops.add(ops.abs(bounded(x)), 0.5) : bounded(x)
+  if (op === 'div' && float) return place === 1 ? ops.add(ops.abs(bounded(x)), 0.5) : bounded(x)
   if (op === 'div' || op === 'rem') return place === 1 ? ops.add(ops.and(x, 15), 1) : x
   if (op === 'sqrt' || op === 'rsqrt') return ops.add(ops.abs(x), 0.5)
   if (op === 'dot4' && place === 1) return ops.and(x, 0x7f7f7f7f)

@@ -135,12 +135,6 @@ const rsqrt: Sequence = (c, e) => {
   return c.module.f32x4.div(c.vector(1, true), c.module.f32x4.sqrt(value))
 }
 
-/** a − b·⌊a/b⌋, each step rounded. */
-const fmod: Sequence = (c, e) => {
-  const f = e.type === 'f32' ? c.module.f32 : c.module.f32x4
-  return bind(c, e.args, e.type, (a, b) => f.sub(a!(), f.mul(b!(), f.floor(f.div(a!(), b!())))))
-}
-
 /** An IEEE half shifted into an f32 is 2^-112 of its value, denormals included; infinities are not kept. */
 const half = (high: boolean): Sequence => (c, e) => {
   const word = e.args[0]!
@@ -159,7 +153,7 @@ const sequences: Partial<Record<LoopOp, Sequence>> = {
   splat_bool: unary((m, v) => m.i32x4.splat(m.i32.sub(m.i32.const(0), v))),
   lane_f32: lane('f32x4'), lane_i32: lane('i32x4'),
   half_lo_f32: half(false), half_hi_f32: half(true), half_lo_f32x4: half(false), half_hi_f32x4: half(true),
-  dot4, madd, rsqrt, fmod,
+  dot4, madd, rsqrt,
   not: unary((m, v, from) => (from === 'bool' ? m.i32.eqz(v) : m.v128.not(v))),
   select: (c, e) => {
     const [condition, yes, no] = e.args.map((a) => c.expr(a)) as [Ref, Ref, Ref]

@@ -21,12 +21,6 @@ const lanewise = {
   exp_safe: ({ F }) => `(x: ${F}) -> ${F} {
   return exp(clamp(x, ${F}(-104.0), ${F}(88.0)));
 }`,
-  // The division may be off by some ULP, and so the floor by one: put the remainder back between 0 and y.
-  fmod: ({ F }) => `(x: ${F}, y: ${F}) -> ${F} {
-  let r = x - y * floor(x / y);
-  let up = select(r, r + y, r * sign(y) < ${F}(0.0));
-  return select(up, up - y, abs(up) >= abs(y));
-}`,
   // Bit shift and rebias for normal halves; m·2^-24 for denormal ones. `h` holds the half in its low 16 bits, above them anything.
   half: ({ F, U }) => `(h: ${U}) -> ${F} {
   let normal = bitcast<${F}>(((h & ${U}(0x7fffu)) << ${U}(13u)) + ${U}(0x38000000u));

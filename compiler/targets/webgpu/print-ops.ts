@@ -97,7 +97,6 @@ export const printOps: Readonly<Record<LoopOp, Row>> = {
   cos: math('cos'),
   pow: math('pow'),
   madd: builtin('fma'),
-  fmod: library('fmod'),
   select: ({ args: [condition, yes, no] }) => `select(${no}, ${yes}, ${condition})`,
   to_f32: convert,
   to_f32x4: convert,
