@@ -1,0 +1,81 @@
+// npm run mutants: shows that random graphs notice planted bugs. Runs the fuzz script without a mutant first (it must pass), then
+// with each one, a few at a time; a mutant that survives is a hole in the harness. `npm run mutants -- tail` runs those whose
+// name contains the word; `--runs N` graphs each (default 400), `--seed S`, `--jobs N`.
+
+import { spawn } from 'node:child_process'
+import { availableParallelism } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { mutants, rootUrl } from './table.ts'
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    runs: { type: 'string', default: '400' },
+    seed: { type: 'string', default: '1' },
+    jobs: { type: 'string', default: String(Math.max(1, Math.min(4, availableParallelism()))) },
+  },
+})
+
+interface Outcome {
+  readonly code: number | null
+  readonly seconds: number
+  readonly output: string
+}
+
+/** A mutant may loop forever: that is noticed too, after as many times the clean run's length. */
+const patience = 3
+
+function fuzz(mutant: string | undefined, limit: number): Promise<Outcome> {
+  const args = ['--import', './tests/mutants/plant.ts', 'tests/property/fuzz.ts', '--runs', values.runs, '--seed', values.seed, '--bail']
+  const env = { ...process.env, ...(mutant === undefined ? {} : { LLAMAC_MUTANT: mutant }) }
+  if (mutant === undefined) delete env['LLAMAC_MUTANT']
+  const start = performance.now()
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, args, { cwd: fileURLToPath(rootUrl), env, stdio: ['ignore', 'pipe', 'pipe'] })
+    let output = ''
+    for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => (output += text))
+    const timer = setTimeout(() => child.kill('SIGKILL'), limit)
+    child.on('error', reject)
+    child.on('close', (code) => {
+      clearTimeout(timer)
+      resolve({ code, seconds: (performance.now() - start) / 1000, output })
+    })
+  })
+}
+
+/** How the harness noticed: the first line that says so. */
+function reasonOf({ code, output }: Outcome): string {
+  if (code === null) return 'hang'
+  const line = output.split('\n').find((each) => /\b(mismatch|verifier|crash)\b/.test(each))
+  return line?.trim().slice(0, 110) ?? `crash: exit code ${code}`
+}
+
+const chosen = mutants.filter(({ name, file }) => positionals.every((word) => name.includes(word) || file.includes(word)))
+const clean = await fuzz(undefined, 30 * 60_000)
+if (clean.code !== 0) {
+  console.error(clean.output)
+  console.error('the harness fails without a mutant')
+  process.exit(1)
+}
+console.log(`no mutant: ${values.runs} graphs agree, ${clean.seconds.toFixed(1)} s`)
+
+const survivors: string[] = []
+const waiting = [...chosen]
+async function work(): Promise<void> {
+  for (let mutant = waiting.shift(); mutant; mutant = waiting.shift()) {
+    const outcome = await fuzz(mutant.name, patience * 1000 * clean.seconds + 60_000)
+    const planted = !/mutant .*: its text occurs/.test(outcome.output)
+    const caught = planted && outcome.code !== 0
+    if (!caught) survivors.push(mutant.name)
+    console.log(
+      `${caught ? 'caught  ' : planted ? 'SURVIVED' : 'NO PLACE'} ${outcome.seconds.toFixed(1).padStart(6)} s  ${mutant.name} (${mutant.file})${caught ? `\n${' '.repeat(19)}${reasonOf(outcome)}` : ''}`,
+    )
+  }
+}
+await Promise.all(Array.from({ length: Number(values.jobs) }, work))
+console.log(`${chosen.length - survivors.length} of ${chosen.length} caught`)
+if (survivors.length > 0) {
+  console.error(survivors.map((name) => `survived: ${name}`).join('\n'))
+  process.exit(1)
+}

@@ -1,0 +1,286 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: these are pieces of source text.
+// Bugs that a compiler writer could make, one row each: a file, a piece of its text that occurs exactly once, and what to put in
+// its place. `npm run mutants` shows that random graphs, with the tolerances that CI uses, notice every one of them.
+
+export interface Mutant {
+  readonly name: string
+  readonly file: string
+  readonly from: string
+  readonly to: string
+}
+
+/** The repository's root. */
+export const rootUrl = new URL('../../', import.meta.url)
+
+/** The text with the bug in it. Throws when the place is not there exactly once. */
+export function plantIn(mutant: Mutant, text: string): string {
+  const count = text.split(mutant.from).length - 1
+  if (count !== 1) throw new Error(`mutant ${mutant.name}: its text occurs ${count} times in ${mutant.file}`)
+  return text.replace(mutant.from, () => mutant.to)
+}
+
+const inFile = (file: string, rows: Readonly<Record<string, readonly [from: string, to: string]>>): Mutant[] =>
+  Object.entries(rows).map(([name, [from, to]]) => ({ name, file, from, to }))
+
+export const mutants: readonly Mutant[] = [
+  ...inFile('compiler/passes/fold-constants.ts', {
+    'zero minus x is x': ['sub: { value: 0, left: false }', 'sub: { value: 0, left: true }'],
+    'x times zero is x': ['mul: { value: 1, left: true }', 'mul: { value: 0, left: true }'],
+    'a square doubles': ["return make('binary', [a, a], { fn: 'mul' })", "return make('binary', [a, a], { fn: 'add' })"],
+    'a slice of a slice forgets the outer start': ['start: add(x.attributes.start, start), size', 'start, size'],
+    'a pick from a slice forgets its start': ['at: add(x.attributes.start, at)', 'at'],
+    'transposes compose the wrong way round': [
+      'order: order.map((axis) => x.attributes.order[axis]!)',
+      'order: x.attributes.order.map((axis) => order[axis]!)',
+    ],
+    'a constant condition takes the other branch': ['condition !== 0 ? 1 : 2', 'condition !== 0 ? 2 : 1'],
+    'a double negation is kept once': [
+      "is(x, 'unary') && x.attributes.fn === fn) return x.operands[0]",
+      "is(x, 'unary') && x.attributes.fn === fn) return x",
+    ],
+  }),
+  ...inFile('compiler/passes/tabulate.ts', {
+    'a table begins one position late': [
+      'const offset = subtract(start, constant(from))',
+      'const offset = subtract(start, constant(from + 1))',
+    ],
+    'tables are shorter than the positions': [
+      'const count = upper(add(start, size), bounds, graph) - from',
+      'const count = upper(add(start, size), bounds, graph) - from - 1',
+    ],
+  }),
+  ...inFile('compiler/passes/split-weights.ts', {
+    'a part of a cut weight writes at the first part': [
+      '({ ...output, index: output.index.map((at) => index(at, go))',
+      '({ ...output, index: output.index',
+    ],
+    'rows at a cut belong to both parts': ["call('lt', [row, number(to)], 'bool')", "call('le', [row, number(to)], 'bool')"],
+  }),
+  ...inFile('compiler/passes/merge-siblings.ts', {
+    'siblings join a launch before what they need': ['place >= earliest && slot.key === key', 'slot.key === key'],
+  }),
+  ...inFile('compiler/passes/fuse.ts', {
+    'a store reads the state while writing it': [
+      'if (this.coneOf(value).some((inner) => isVersion(inner) && statePathOf(inner) === path)) this.add(value)',
+      'if (this.coneOf(value).length < 0) this.add(value)',
+    ],
+  }),
+  ...inFile('compiler/kernel/steps.ts', {
+    'a store runs before readers of the old state': [
+      'if (a.reads.has(old) && !a.makes.includes(made) && (!this.#copied.has(old) || this.#copyOf(a, old))) return true',
+      'if (old === undefined) return true',
+    ],
+    'a carried value is overwritten while it is needed': [
+      "if (read.op === 'param' && place?.source.kind === 'value' && place.source.id === id) return true",
+      "if (read.op === 'loop' && place?.source.kind === 'value' && place.source.id === id) return true",
+    ],
+  }),
+  ...inFile('compiler/kernel/lower.ts', {
+    'a slice starts at zero': [
+      'replaced(at, axis, 1, addIndex(at[axis]!, indexOfAffine(start), l.scope))',
+      'replaced(at, axis, 1, start ? at[axis]! : at[axis]!)',
+    ],
+    'the first element of a joined part is the last of the one before': [
+      "l.call('lt', [indexExpr(at[axis]!), indexExpr(indexOfAffine(end))], 'bool')",
+      "l.call('le', [indexExpr(at[axis]!), indexExpr(indexOfAffine(end))], 'bool')",
+    ],
+    'the first element inside a padding is padding': [
+      "l.call('ge', [indexExpr(within), constExpr(0, 'i32')], 'bool')",
+      "l.call('gt', [indexExpr(within), constExpr(0, 'i32')], 'bool')",
+    ],
+    'a split counts its inner axis by the outer size': [
+      'addIndex(scaleIndex(flat, first ? 1 : dims[i]!.const, l.scope), index, l.scope)',
+      'addIndex(scaleIndex(flat, first ? 1 : dims[i]!.const + 1, l.scope), index, l.scope)',
+    ],
+    'a maximum of negative numbers is zero': [
+      "constExpr(fn === 'max' ? -f32Max : f32Max, dtype)",
+      "constExpr(fn === 'max' ? -0.5 : f32Max, dtype)",
+    ],
+    'short sums skip their first term': ['points.reduce((a, b) => l.call(', 'points.slice(-2).reduce((a, b) => l.call('],
+  }),
+  ...inFile('compiler/kernel/index-map.ts', {
+    'negative offsets divide towards zero': ['const q = Math.floor(l.const / by)', 'const q = Math.trunc(l.const / by)'],
+    'a remainder that reaches the divisor does not carry': ['if (min < 0 || max >= g) continue', 'if (min < 0 || max > g) continue'],
+    'division of a division adds the divisors': [
+      'divLinear(toLinear(atom.a, scope), atom.by * by, scope)',
+      'divLinear(toLinear(atom.a, scope), atom.by + by, scope)',
+    ],
+    'the range of an axis ends one early': [
+      'return { min: 0, max: Math.max(0, affineRange(extent, scope.symbols).max - 1) }',
+      'return { min: 0, max: Math.max(0, affineRange(extent, scope.symbols).max - 2) }',
+    ],
+  }),
+  ...inFile('compiler/schedule/scope.ts', {
+    'four gathered lanes read one place': ["i === 0 ? base : ops.add(base, constant('i32', i))", 'base'],
+    'an index is clamped one too high': [
+      "const top = ops.sub(emitAffine(index.below), constant('i32', 1))",
+      'const top = emitAffine(index.below)',
+    ],
+    'lanes of a strided index step by one': ['ops.pack_i32(0, stride, 2 * stride, 3 * stride)', 'ops.pack_i32(0, 1, 2, 3)'],
+    'zero divided by zero is not zero': [
+      'ops.select(ops.and(ops.eq(a, zero), ops.eq(b, zero)), one, b)',
+      'ops.select(ops.and(ops.eq(a, one), ops.eq(b, zero)), one, b)',
+    ],
+    'a value outlives the axis it depends on': [
+      '.filter(([expr]) => ![...this.axesOf(expr)].some((axis) => moved.has(axis)))',
+      '.filter(([expr]) => this.axesOf(expr).size < 1000 + moved.size)',
+    ],
+  }),
+  ...inFile('compiler/schedule/staged.ts', {
+    'the rest after whole vectors is left out': [
+      'if (!whole) e.loop(axis.id, full, extent, 1, (value) => scope.at([[axis.id, value]], () => body(false)))',
+      "if (!whole && extent.kind === 'builtin') e.loop(axis.id, full, extent, 1, (value) => scope.at([[axis.id, value]], () => body(false)))",
+    ],
+    'a maximum starts at zero': ['max: -3.4028234663852886e38, min', 'max: 0, min'],
+    'a sum across threads meets before all have written': [
+      "e.store(tree, builtin('invocation'), acc)\n  e.barrier()",
+      "e.store(tree, builtin('invocation'), acc)",
+    ],
+    'the tree of threads stops one level early': [
+      'for (let width = machine.threads / 2; width >= 1; width /= 2)',
+      'for (let width = machine.threads / 2; width >= 2; width /= 2)',
+    ],
+    'scratch memory is used again too early': ['slots.has(used) && lastUse.get(used) === id &&', 'slots.has(used) &&'],
+    'whole blocks of vectors begin at zero again': ['e.loop(axis.id, wide, whole, 4,', 'e.loop(axis.id, 0, whole, 8,'],
+    'scratch is read before all threads wrote it': [
+      'strideOver(staged, axes, single)\n    e.barrier()',
+      'strideOver(staged, axes, single)',
+    ],
+  }),
+  ...inFile('compiler/schedule/contract.ts', {
+    'the last token of four is left out': [
+      'scope.at([[plan.token!.id, s]], () => tile(lane, 4)))',
+      'scope.at([[plan.token!.id, s]], () => tile(lane, 3)))',
+    ],
+    'a tile writes past the last row': ['e.if(ops.le(row, extent - 4)', 'e.if(ops.le(row, extent - 1)'],
+    'the second chain of a dot is dropped': ['chains === 1 ? acc : e.let', 'chains >= 1 ? acc : e.let'],
+    'the group of a row is that of the row before': [
+      'ops.mul(ops.shr_u(row, 3), groupWords)',
+      'ops.mul(ops.shr_u(ops.sub(row, 1), 3), groupWords)',
+    ],
+    'threads add up one share too few': [
+      'const sharers = Math.min(machine.threads, dot.k / dot.format.k)',
+      'const sharers = Math.min(machine.threads, dot.k / dot.format.k - 1)',
+    ],
+    'tokens past the end are written': ['inside.push(ops.lt(s, extent!))', 'inside.push(ops.le(s, extent!))'],
+  }),
+  ...inFile('compiler/schedule/packed.ts', {
+    'scale and minimum of q4_1 are swapped': [
+      'return { scale: ops.half_lo_f32x4(pair), offset: ops.half_hi_f32x4(pair) }',
+      'return { scale: ops.half_hi_f32x4(pair), offset: ops.half_lo_f32x4(pair) }',
+    ],
+    'the minus plane of q8_0 is added': ['ops.to_f32x4(ops.sub(p, m))', 'ops.to_f32x4(ops.add(p, m))'],
+    'q4_0 is centred on seven': [
+      "return { scale, offset: ops.mul(scale, constant('f32x4', -8)) }",
+      "return { scale, offset: ops.mul(scale, constant('f32x4', -7)) }",
+    ],
+    'rows 4 to 7 use the scales of rows 0 to 3': [
+      'if (isQuad(quad, 1)) return ops.half_hi_f32x4(pair)',
+      'if (isQuad(quad, 1)) return ops.half_lo_f32x4(pair)',
+    ],
+    'high and low nibbles are swapped': [
+      "const x = e.let('x', splatWord(activation, 4 * high + j))",
+      "const x = e.let('x', splatWord(activation, 4 * (1 - high) + j))",
+    ],
+    'single elements of q4 read the wrong nibble': ['ops.mul(ops.shr_u(k, 4), 4))', 'ops.mul(ops.and(k, 1), 4))'],
+  }),
+  ...inFile('compiler/schedule/outputs.ts', {
+    'activations are scaled to 128': [
+      "ops.div(ops.hmax(largest), constant('f32', 127))",
+      "ops.div(ops.hmax(largest), constant('f32', 128))",
+    ],
+    'lanes ignore the guard': [
+      'if (guards) e.if(ops.ne(ops.lane_i32(guards, i), 0), write)',
+      'if (guards && i > 3) e.if(ops.ne(ops.lane_i32(guards, i), 0), write)',
+    ],
+    'the sum of a block is that of half of it': ['e.set(sum, ops.add(sum, q))', 'if (i < 4) e.set(sum, ops.add(sum, q))'],
+  }),
+  ...inFile('compiler/schedule/select.ts', {
+    'equal values: the later index wins': [
+      'const better = ops.or(ops.eq(found, 0), ops.gt(value, best))',
+      'const better = ops.or(ops.eq(found, 0), ops.ge(value, best))',
+    ],
+  }),
+  ...inFile('compiler/schedule/math-loops.ts', {
+    'exp with a wrong digit': ['1.6666665459e-1, 5.0000001201e-1', '1.6666665459e-1, 5.0010001201e-1'],
+    'tanh loses the sign': [
+      'return m.withSign(ops.select(ops.lt(a, m.c(0.625)), small, large), x!)',
+      'return ops.select(ops.lt(a, m.c(0.625)), small, large)',
+    ],
+    'the cosine is a sine': [
+      "const q = m.let('q', ops.add(m.toInt(n), m.i(quadrant)))",
+      "const q = m.let('q', ops.add(m.toInt(n), m.i(quadrant - quadrant)))",
+    ],
+  }),
+  ...inFile('compiler/plan/arena.ts', {
+    'values of neighbouring steps share memory': ['a.from <= b.to && b.from <= a.to', 'a.from < b.to && b.from < a.to'],
+    'a gap is taken that is too small': ['if (offset + size <= start) break', 'if (offset < start) break'],
+  }),
+  ...inFile('compiler/plan/lifetimes.ts', {
+    'what a loop reads from outside dies inside it': [
+      "if (source.kind === 'value' && outside.has(valueKey(source.id))) touch(valueKey(source.id), start, now)",
+      "if (source.kind === 'value' && outside.has(valueKey(source.id))) touch(valueKey(source.id), start, start)",
+    ],
+    'results die before the end': ['from: -1, to: now', 'from: -1, to: -1'],
+    'blocks of activations are planned without their planes': ['(elements / a8.k) * a8.words * 4', '(elements / a8.k) * 10 * 4'],
+  }),
+  ...inFile('compiler/plan/layout.ts', {
+    'states overlap': [
+      'offset += Math.ceil(bytes / stateAlignment) * stateAlignment',
+      'offset += Math.floor(bytes / stateAlignment) * stateAlignment',
+    ],
+  }),
+  ...inFile('compiler/targets/wasm/lower.ts', {
+    'every layer uses the first layer’s weights': [
+      "slot.slice(1).replace('[*]', `[${i}]`)",
+      "slot.slice(1).replace('[*]', i < 0 ? '' : '[0]')",
+    ],
+  }),
+  ...inFile('compiler/targets/wasm/addresses.ts', {
+    'loop pointers move by one step only': ['stride: slope * loop.step', 'stride: slope'],
+    'a varying address is taken out of the loop': [
+      'e.name === variable ? 1 : assigned.has(e.name) ? undefined : 0',
+      'e.name === variable ? 1 : assigned.has(e.name) ? 0 : 0',
+    ],
+  }),
+  ...inFile('compiler/targets/wasm/expressions.ts', {
+    'the smaller integer is the larger': ["min: pick('lt_s')", "min: pick('gt_s')"],
+    'odd bytes are read without a sign': ['i16x8.shr_s(a(), i32.const(8))]', 'i16x8.shr_u(a(), i32.const(8))]'],
+    'the maximum across lanes misses two': ["hmax: fold('pmax')", "hmax: fold('pmin')"],
+    'a choice is made the wrong way round in vectors': [
+      'c.module.v128.bitselect(yes, no, condition)',
+      'c.module.v128.bitselect(no, yes, condition)',
+    ],
+  }),
+  ...inFile('compiler/targets/webgpu/lower.ts', {
+    'every layer uses the first layer’s state': [
+      "states[plan.layout.state(source.path.replace('[*]', `[${instance}]`))]!",
+      "states[plan.layout.state(source.path.replace('[*]', instance < 0 ? '' : '[0]'))]!",
+    ],
+  }),
+  ...inFile('compiler/targets/webgpu/bindings.ts', {
+    'operands in the arena lie one value too far': [
+      'const base = (place.offset - range.offset) / 4',
+      'const base = (place.offset - range.offset) / 4 + 1',
+    ],
+  }),
+  ...inFile('compiler/targets/webgpu/emit.ts', {
+    'loops run once more': ['${v} < ${to}; ${v} += ${s.step}i', '${v} <= ${to}; ${v} += ${s.step}i'],
+    'four words are written in the wrong order': ['`  ${lane} = v[${i}];`', '`  ${lane} = v[${i ^ 1}];`'],
+  }),
+  ...inFile('compiler/formats/q8-0.ts', {
+    'the packed scales of rows 0 and 4 are swapped': [
+      'out[to + scaleLane] = plainRows[from]!\n      out[to + scaleLane + 1] = plainRows[from + 1]!',
+      'out[to + (scaleLane ^ 2)] = plainRows[from]!\n      out[to + (scaleLane ^ 2) + 1] = plainRows[from + 1]!',
+    ],
+  }),
+  ...inFile('compiler/formats/half-rows.ts', {
+    'packed halves of rows 0 and 4 are swapped': [
+      'halves[k * 8 + lane] = rows[row * K + k]!',
+      'halves[k * 8 + (lane ^ 1)] = rows[row * K + k]!',
+    ],
+  }),
+  ...inFile('compiler/formats/nibble-rows.ts', {
+    'neighbouring bytes of nibbles are swapped': ['to[start + place[i]!] = from[at + i]!', 'to[start + place[i ^ 1]!] = from[at + i]!'],
+  }),
+]
