@@ -10,7 +10,7 @@ export type ConfigValue = number | boolean | string | null | readonly ConfigValu
 /** Where the numbers come from; later sources give way to earlier ones: set > config > preset > defaults. */
 export interface Numbers {
   readonly preset?: string
-  readonly set?: Readonly<Record<string, string>>
+  readonly set?: Readonly<Record<string, string | number | boolean>>
   /** A config as a checkpoint gives it: `hf` = parsed config.json, `gguf` = metadata keys, `fields` = by field name (llama2.c header). */
   readonly config?: { readonly kind: 'hf' | 'gguf' | 'fields'; readonly values: Readonly<Record<string, unknown>>; readonly file: string }
   /** For defaults that ask the file (`tie`): tells whether the checkpoint has a tensor for this weight path. */

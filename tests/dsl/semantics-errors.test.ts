@@ -248,6 +248,8 @@ describe('numbers that do not fit', () => {
   })
   test('an unknown field, a wrong type', () => {
     expect(codes({ set: { kv_head: '4' } })[0]).toMatch(/^L406 --set kv_head/)
+    // From JavaScript, numbers may be numbers.
+    expect(codes({ set: { heads: 6, kv_heads: 4, embed: 48 } })).toEqual(['L401 heads (6) must be a multiple of kv_heads (4)'])
     expect(codes({ set: { heads: 'many' } })[0]).toMatch(/^L402 --set heads=many, but `heads` is `dim`/)
   })
   test('keys that change the model are never ignored', () => {
