@@ -52,3 +52,18 @@ test('sums of products with fused multiply-add stay within a tolerance', () => {
     { numRuns: 50 },
   )
 })
+
+test('an operand read backwards: the index before its offset is negative, the address must not be', () => {
+  const e = new Emitter()
+  e.loop('i', 0, symbol('n'), 1, (i) => {
+    const back = e.let('back', ops.mul(i, -7))
+    e.store(1, i, ops.add(load('f32', 0, ops.add(back, 9999)), load('f32', 0, ops.add(ops.sub(symbol('n'), i), 8999))))
+    e.store(1, ops.add(ops.mul(i, -1), 1999), ops.lane_f32(ops.splat_f32(load('f32', 0, ops.add(ops.mul(i, -5), 9999))), 2))
+  })
+  const fn = { name: 'back', operands: [buffer('x', 0, 'read'), buffer('out', 1, 'write')], symbols: ['n'], body: e.finish(), workgroup: 1, grid: [] }
+  const x = Float32Array.from({ length: 10000 }, (_, i) => i)
+  const out = new Float32Array(2000)
+  compileKernel(fn, false).run({ memory: [x, out], symbols: { n: 1000 } })
+  const wanted = Float32Array.from(out, (_, i) => (i < 1000 ? 9999 - 7 * i + 9999 - i : 9999 - 5 * (1999 - i)))
+  expect(out).toEqual(wanted)
+})

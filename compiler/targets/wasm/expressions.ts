@@ -15,8 +15,8 @@ export interface Context {
   readonly module: binaryen.Module
   readonly relaxed: boolean
   expr(e: LoopExpr): Ref
-  /** Byte address without the immediate offset. */
-  pointer(operand: number, at: LoopExpr): Ref
+  /** Byte address of the words [at + offset …), in part as an immediate. */
+  place(access: { readonly operand: number; readonly at: LoopExpr; readonly offset: number }): { pointer: Ref; offset: number }
   newLocal(type: binaryen.Type): number
   /** A vector constant, from a local inside loops. */
   vector(lane: number, asFloat?: boolean): Ref
@@ -81,7 +81,10 @@ const fold = (join: 'add' | 'pmin' | 'pmax'): Sequence => (c, e) => {
 /** A scalar load that is splat at once is one instruction. */
 const splat = (space: 'i32x4' | 'f32x4'): Sequence => (c, e) => {
   const value = e.args[0]!
-  if (value.kind === 'load') return c.module.v128.load32_splat(value.offset * 4, 4, c.pointer(value.operand, value.at))
+  if (value.kind === 'load') {
+    const { pointer, offset } = c.place(value)
+    return c.module.v128.load32_splat(offset, 4, pointer)
+  }
   return c.module[space].splat(c.expr(value))
 }
 

@@ -8,6 +8,7 @@ import type { LoopExpr, LoopOperand, LoopStmt, LoopType } from '../../schedule/l
 import { type MathOp, mathFunction } from '../../schedule/math-loops.ts'
 import { type Access, accessKey, loopPointers, type Pointer } from './addresses.ts'
 import { type Context, emitOp, type Ref, wasmType } from './expressions.ts'
+import { NegativeWords } from './negative-words.ts'
 
 export interface FunctionParameter {
   readonly name: string
@@ -32,6 +33,7 @@ export class FunctionEmitter implements Context {
   readonly #vectors = new Map<string, { local: number; value: Ref }>()
   readonly #math: MathSource
   #pointers = new Map<string, LivePointer>()
+  #negatives = new NegativeWords([])
   #depth = 0
   #labels = 0
 
@@ -48,6 +50,7 @@ export class FunctionEmitter implements Context {
   /** Adds the function to the module. */
   add(name: string, body: readonly LoopStmt[], result?: LoopExpr): void {
     const m = this.module
+    this.#negatives = new NegativeWords(body)
     const statements = this.#body(body)
     const type = result ? wasmType(result.type) : binaryen.none
     if (result) statements.push(this.expr(result))
@@ -100,17 +103,23 @@ export class FunctionEmitter implements Context {
         if (e.name === 'from' || e.name === 'to') return this.#get(symbolName(e.name), 'i32')
         throw new Error(`internal: ${e.name} in a function for WebAssembly`)
       case 'load': {
-        const pointer = this.pointer(e.operand, e.at)
+        const { pointer, offset } = this.place(e)
         const align = e.aligned ? 16 : 4
-        if (e.type.endsWith('x4')) return m.v128.load(e.offset * 4, align, pointer)
-        return m[e.type as 'i32' | 'f32'].load(e.offset * 4, 4, pointer)
+        if (e.type.endsWith('x4')) return m.v128.load(offset, align, pointer)
+        return m[e.type as 'i32' | 'f32'].load(offset, 4, pointer)
       }
       case 'op':
         return emitOp(this, e)
     }
   }
 
-  pointer(operand: number, at: LoopExpr): Ref {
+  place({ operand, at, offset }: Access & { readonly offset: number }): { pointer: Ref; offset: number } {
+    const pointer = this.#pointer(operand, at)
+    if (offset === 0 || !this.#negatives.mayBe(at)) return { pointer, offset: offset * 4 }
+    return { pointer: this.module.i32.add(pointer, this.module.i32.const(offset * 4)), offset: 0 }
+  }
+
+  #pointer(operand: number, at: LoopExpr): Ref {
     const m = this.module
     const live = this.#pointers.get(accessKey({ operand, at }))
     if (live) return m.local.get(live.local, binaryen.i32)
@@ -160,10 +169,10 @@ export class FunctionEmitter implements Context {
         return [m.local.set(index, this.expr(s.value))]
       }
       case 'store': {
-        const pointer = this.pointer(s.operand, s.at)
+        const { pointer, offset } = this.place(s)
         const value = this.expr(s.value)
-        if (s.value.type.endsWith('x4')) return [m.v128.store(s.offset * 4, s.aligned ? 16 : 4, pointer, value)]
-        return [m[s.value.type as 'i32' | 'f32'].store(s.offset * 4, 4, pointer, value)]
+        if (s.value.type.endsWith('x4')) return [m.v128.store(offset, s.aligned ? 16 : 4, pointer, value)]
+        return [m[s.value.type as 'i32' | 'f32'].store(offset, 4, pointer, value)]
       }
       case 'loop':
         return this.#loop(s)
