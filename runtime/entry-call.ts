@@ -1,7 +1,7 @@
 // From a user's named values to a checked call of an entry: sizes are inferred from lengths, every range and limit of the
 // manifest is tested before a device sees anything. A device may trust what comes out of here.
 import { elementCount, evaluateAffine } from './artifact/affine.ts'
-import type { AffineJson, EntryManifest } from './artifact/manifest.ts'
+import { type AffineJson, type EntryManifest, isFloatType } from './artifact/manifest.ts'
 import type { ArgumentArray, ResultArray } from './devices/device.ts'
 import { fail } from './error-codes.ts'
 
@@ -90,13 +90,13 @@ function bindTensor(entry: EntryManifest, argument: TensorArgument, value: Argum
   // A nested list shows each of its sizes; a flat one only the product.
   const dims = nestedDims.length > 1 && nestedDims.length === argument.dims.length ? nestedDims : undefined
   const flat = typeof value === 'object' ? flatten(value, where) : [Number(value)]
-  const isFloat = argument.dtype === 'f32' || argument.dtype === 'f16' || argument.dtype === 'bf16'
   let data: ArgumentArray
-  if (isFloat) data = flat instanceof Float32Array ? flat : Float32Array.from(flat)
+  if (isFloatType(argument.dtype)) data = flat instanceof Float32Array ? flat : Float32Array.from(flat)
   else {
     data = flat instanceof Int32Array ? flat : Int32Array.from(flat)
     if (data !== flat) {
-      for (let i = 0; i < data.length; i++) if (data[i] !== Number(flat[i])) fail('E_ARGUMENT', `${where}: ${flat[i]} is not a 32-bit integer`)
+      const read = argument.dtype === 'u32' ? new Uint32Array(data.buffer) : data
+      for (let i = 0; i < data.length; i++) if (read[i] !== Number(flat[i])) fail('E_ARGUMENT', `${where}: ${flat[i]} is not a 32-bit integer`)
     }
   }
   if (dims) for (const [axis, dim] of argument.dims.entries()) solve(dim, dims[axis]!, symbols, where)

@@ -2,6 +2,7 @@
 // min-p (in that order, each keeping a prefix of the descending order), one draw. The arithmetic is f32 in the order of
 // llama2.c's run.c, so that with the same coins the same tokens come out: without truncation the CDF is walked in index
 // order, with it in descending order, the coin scaled by what was kept. Equal probabilities go by index.
+import type { ResultArray } from './devices/device.ts'
 import { fail } from './error-codes.ts'
 import { uniform } from './philox.ts'
 
@@ -18,7 +19,7 @@ export interface SamplingOptions {
   readonly random?: (position: number) => number
 }
 
-export type Scores = Float32Array | Float64Array | Int32Array
+export type Scores = ResultArray
 
 export interface Sampler {
   /** The token for `position`. Scores: [vocab], unchanged. E_NOT_FINITE when they are not numbers. */

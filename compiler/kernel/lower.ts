@@ -186,8 +186,11 @@ const inside = (index: Index, dim: Affine, l: Lowering): Index => positionOf(ind
 
 const half = (dtype: Dtype): boolean => dtype === 'f16' || dtype === 'bf16'
 
-/** Sums of half floats accumulate in f32 and are rounded once. */
-const rounded = (value: Expr, dtype: Dtype, l: Lowering): Expr => (half(dtype) ? l.call('cast', [value], dtype) : value)
+/** What a sum accumulates in: half floats in f32, integers of 8 bits in i32. */
+const wide = (dtype: Dtype): Dtype => (half(dtype) ? 'f32' : dtype === 'i8' || dtype === 'u8' ? 'i32' : dtype)
+
+/** The accumulated value, rounded or wrapped once. */
+const rounded = (value: Expr, dtype: Dtype, l: Lowering): Expr => (wide(dtype) === dtype ? value : l.call('cast', [value], dtype))
 
 /** At most this many elements of a constant row are written out one by one. */
 const unrollLimit = 4
@@ -259,25 +262,30 @@ const rules: { readonly [Op in OpName]?: Rule<Op> } = {
   reduce(node, at, l) {
     const { fn, axes } = node.attributes
     const x = node.operands[0]!
-    const dtype = half(node.type.dtype) ? 'f32' : node.type.dtype
+    // The order of unsigned numbers is that of the signed ones when both are moved by 2^31.
+    const moved = x.type.dtype === 'u32' && fn !== 'sum'
+    const dtype = moved ? 'i32' : wide(node.type.dtype)
     const pointAt = (inner: readonly Index[]): Expr => {
       let outer = 0
       const index = x.type.dims.map((_, axis) => (axes.includes(axis) ? inner[axes.indexOf(axis)]! : at[outer++]!))
       const value = l.lower(x, index)
-      return half(x.type.dtype) && dtype === 'f32' && fn === 'sum' ? l.call('cast', [value], 'f32') : value
+      if (moved) return l.call('cast', [l.call('add', [value, constExpr(2147483648, 'u32')], 'u32')], 'i32')
+      return (half(x.type.dtype) && dtype === 'f32' && fn === 'sum') || dtype === 'i32' ? l.call('cast', [value], dtype) : value
     }
     const extents = axes.map((axis) => x.type.dims[axis]!)
+    if (extents.some((extent) => isConstant(extent) && extent.const === 0)) return constExpr(0, node.type.dtype)
     const few = constantPoints(extents)
     const points = few?.map(pointAt)
     const value = points?.every((point) => !mentionsDefinition(point))
       ? points.reduce((a, b) => l.call(fn === 'sum' ? 'add' : fn, [a, b], dtype))
       : overAxes(fn, extents, at, pointAt, dtype, node, l)
+    if (moved) return l.call('add', [l.call('cast', [value], 'u32'), constExpr(2147483648, 'u32')], 'u32')
     return rounded(fn === 'sum' ? value : unmasked(fn, value, dtype, l), node.type.dtype, l)
   },
   dot(node, at, l) {
     const { contract, batch } = node.attributes
     const [a, b] = node.operands as [Node, Node]
-    const dtype = half(node.type.dtype) ? 'f32' : node.type.dtype
+    const dtype = wide(node.type.dtype)
     const product = (inner: readonly Index[]): Expr => {
       let next = 0
       const left = a.type.dims.map((_, axis) => {
@@ -290,8 +298,8 @@ const rules: { readonly [Op in OpName]?: Rule<Op> } = {
         const shared = batch.find(([, y]) => y === axis)
         return shared ? left[shared[0]]! : at[next++]!
       })
-      const wide = (x: Expr, from: Dtype): Expr => (half(from) && dtype === 'f32' ? l.call('cast', [x], 'f32') : x)
-      return l.call('mul', [wide(l.lower(a, left), a.type.dtype), wide(l.lower(b, right), b.type.dtype)], dtype)
+      const factor = (x: Expr, from: Dtype): Expr => (wide(from) === dtype ? l.call('cast', [x], dtype) : x)
+      return l.call('mul', [factor(l.lower(a, left), a.type.dtype), factor(l.lower(b, right), b.type.dtype)], dtype)
     }
     const extents = contract.map(([x]) => a.type.dims[x]!)
     const value = extents.length === 0 ? product([]) : overAxes('sum', extents, at, product, dtype, node, l)

@@ -51,6 +51,17 @@ function multiplyRows(a: Float64Array, b: Float64Array, batch: number, m: number
   return out
 }
 
+/** Integers wrap: products need more bits than f64 has, so all of it is done modulo 2^32. */
+function multiplyIntegers(a: Float64Array, b: Float64Array, batch: number, m: number, n: number, k: number): Float64Array {
+  return Float64Array.from({ length: batch * m * n }, (_, place) => {
+    const [row, g] = [Math.floor(place / n), Math.floor(place / (n * m))]
+    const [left, right] = [row * k, (g * n + (place % n)) * k]
+    let sum = 0
+    for (let p = 0; p < k; p++) sum = (sum + Math.imul(a[left + p]!, b[right + p]!)) | 0
+    return sum
+  })
+}
+
 export const dot: OpDef<'dot'> = {
   name: 'dot',
   operands: ['a', 'b'],
@@ -74,7 +85,8 @@ export const dot: OpDef<'dot'> = {
     const left = permute(a!, [...batchA, ...freeA, ...inner])
     const right = permute(b!, [...batch.map(([, y]) => y), ...freeB, ...contract.map(([, y]) => y)])
     const size = (x: Tensor, axes: readonly number[]): number => elements(axes.map((axis) => x.dims[axis]!))
-    const data = multiplyRows(left.data, right.data, size(a!, batchA), size(a!, freeA), size(b!, freeB), size(a!, inner))
+    const multiply = isFloat(type.dtype) ? multiplyRows : multiplyIntegers
+    const data = multiply(left.data, right.data, size(a!, batchA), size(a!, freeA), size(b!, freeB), size(a!, inner))
     if (!isFloat(type.dtype)) for (let i = 0; i < data.length; i++) data[i] = rounding[type.dtype](data[i]!)
     // The product's axes are batch, a's own, b's own; batch axes go back to where a has them.
     const product = [...batchA, ...freeA]

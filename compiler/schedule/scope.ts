@@ -6,8 +6,10 @@ import type * as affine from '../../dsl/affine.ts'
 import { type IndexScope, strideOf } from '../kernel/index-map.ts'
 import type { AxisId, Expr, Index, Kernel, KernelAxis, Operand } from '../kernel/types.ts'
 import type { Affine, Dtype } from '../graph/types.ts'
+import { dtypeOf } from '../kernel/expression.ts'
 import type { Emitter } from './build-loops.ts'
 import { constant, isVector as isVectorType, load, ops, symbol, widen } from './build-loops.ts'
+import { fromFloat, ordered, toFloat, unsigned, wrap } from './integers.ts'
 import { loadElement } from './packed.ts'
 import type { LoopExpr, LoopOp, LoopType } from './loops.ts'
 
@@ -337,14 +339,17 @@ function perLane(apply: (...args: LoopExpr[]) => LoopExpr, args: readonly LoopEx
   return ops.pack_i32(...(lanes as [LoopExpr, LoopExpr, LoopExpr, LoopExpr]))
 }
 
-// Division as compiler/ops/scalar.ts defines it: integers truncate, x / 0 = x and x % 0 = 0 (WASM would trap);
+// Division as compiler/ops/scalar.ts defines it: integers truncate, x / 0 = x and x % 0 = 0 (WASM would trap, and also where the
+// smallest integer is divided by -1);
 // floats give 0 / 0 = 0, which is what makes a fully masked softmax row 0.
 
 const isConst = (value: LoopExpr, test: (value: number) => boolean): boolean => value.kind === 'const' && test(value.value)
 const nonZero = (value: number): boolean => value !== 0
 
 function integerDiv(a: LoopExpr, b: LoopExpr): LoopExpr {
-  return isConst(b, nonZero) ? ops.div(a, b) : ops.div(a, ops.select(ops.eq(b, 0), constant('i32', 1), b))
+  if (isConst(b, (value) => value !== 0 && value !== -1)) return ops.div(a, b)
+  const quotient = ops.div(a, ops.select(ops.or(ops.eq(b, 0), ops.eq(b, -1)), constant('i32', 1), b))
+  return ops.select(ops.eq(b, -1), ops.neg(a), quotient)
 }
 
 function integerRem(a: LoopExpr, b: LoopExpr): LoopExpr {
@@ -364,14 +369,30 @@ function floatRem(a: LoopExpr, b: LoopExpr): LoopExpr {
   return ops.sub(a, ops.mul(b, whole))
 }
 
+const compares: ReadonlySet<string> = new Set(['lt', 'le', 'gt', 'ge'])
+
 function applyScalarFn(expr: Extract<Expr, { kind: 'call' }>, args: readonly LoopExpr[]): LoopExpr {
   const [a, b, c] = args as [LoopExpr, LoopExpr, LoopExpr]
+  const from = dtypeOf(expr.args[0]!)
+  if (expr.fn === 'cast') return castTo(a, from, expr.dtype)
+  if (expr.fn === 'where') return selectAny(a, b, c)
+  if (compares.has(expr.fn)) return applyOp(expr.fn as LoopOp, ordered(a, from), ordered(b, from))
+  if (from === 'u32' && (expr.fn === 'div' || expr.fn === 'mod')) {
+    return isVector(a) ? perLane(unsigned[expr.fn], [a, b]) : unsigned[expr.fn](a, b)
+  }
+  if (from === 'u32' && (expr.fn === 'min' || expr.fn === 'max')) {
+    return ops.select(ops.lt(ordered(a, from), ordered(b, from)), expr.fn === 'min' ? a : b, expr.fn === 'min' ? b : a)
+  }
+  if (from === 'u32' && expr.fn === 'abs') return a
+  return expr.dtype === 'bool' ? arithmetic(expr, args) : wrap(arithmetic(expr, args), expr.dtype)
+}
+
+function arithmetic(expr: Extract<Expr, { kind: 'call' }>, args: readonly LoopExpr[]): LoopExpr {
+  const [a, b] = args as [LoopExpr, LoopExpr]
   const type = a.type
   const floating = type === 'f32' || type === 'f32x4'
   const vector = isVector(a)
   switch (expr.fn) {
-    case 'where': return selectAny(a, b, c)
-    case 'cast': return castTo(a, scalarType(expr.dtype))
     case 'abs': return floating ? ops.abs(a) : ops.select(ops.lt(a, zeroOf(type)), ops.neg(a), a)
     case 'min': return floating || type === 'i32' ? ops.min(a, b) : ops.select(ops.lt(a, b), a, b)
     case 'max': return floating || type === 'i32' ? ops.max(a, b) : ops.select(ops.gt(a, b), a, b)
@@ -399,14 +420,15 @@ function selectAny(condition: LoopExpr, yes: LoopExpr, no: LoopExpr): LoopExpr {
   return ops.select(condition, yes, no)
 }
 
-function castTo(value: LoopExpr, to: 'f32' | 'i32' | 'bool'): LoopExpr {
-  const vector = isVector(value)
-  const from = value.type.replace('x4', '')
-  if (from === to) return value
-  if (to === 'bool') return ops.ne(value, from === 'f32' ? (vector ? splat(constant('f32', 0)) : constant('f32', 0)) : zeroOf(value.type))
-  if (to === 'f32') return vector ? ops.to_f32x4(value) : ops.to_f32(value)
-  return vector ? ops.to_i32x4(value) : ops.to_i32(value)
+function castTo(value: LoopExpr, from: Dtype, to: Dtype): LoopExpr {
+  const [before, after] = [scalarType(from), scalarType(to)]
+  if (after === 'bool') return before === 'bool' ? value : ops.ne(value, splatLike(value, constant(before, 0)))
+  if (after === 'f32') return before === 'f32' ? value : toFloat(value, from)
+  if (before === 'f32') return fromFloat(value, to)
+  return wrap(before === 'bool' ? toWords(value) : value, to)
 }
+
+const splatLike = (like: LoopExpr, value: LoopExpr): LoopExpr => (isVector(like) ? splat(value) : value)
 
 /** What the index algebra knows about a kernel's axes and symbols. */
 export const indexScopeOf = (kernel: Kernel, bounds: affine.Bounds): IndexScope => ({

@@ -8,6 +8,7 @@
 // the free axes, or over the last reduced axis followed by a tree in scratch memory.
 
 import * as affine from '../../dsl/affine.ts'
+import { f32Max } from '../kernel/expression.ts'
 import type { AxisId, Definition, Expr, Kernel, KernelAxis, Output } from '../kernel/types.ts'
 import { builtin, constant, Emitter, load, ops } from './build-loops.ts'
 import type { LoopExpr, LoopFunction, LoopType } from './loops.ts'
@@ -17,7 +18,12 @@ import { elementOf, emitAffine, nest, type Place, Scope, toWords, unflatten } fr
 
 type Combine = NonNullable<Definition['combine']>
 
-const identity: Record<Combine, number> = { sum: 0, max: -3.4028234663852886e38, min: 3.4028234663852886e38 }
+const identities: Record<'f32' | 'i32', Record<Combine, number>> = {
+  f32: { sum: 0, max: -f32Max, min: f32Max },
+  i32: { sum: 0, max: -2147483648, min: 2147483647 },
+}
+
+const identityOf = (definition: Definition): number => identities[typeOf(definition)][definition.combine!]
 
 interface Staged {
   readonly kernel: Kernel
@@ -179,7 +185,10 @@ const laneOf = (staged: Staged, exprs: readonly Expr[], axes: readonly AxisId[])
   staged.machine.lanes === 1 ? undefined : axes.findLast((axis) => exprs.every((expr) => staged.scope.gathers(expr, axis) === 0) && exprs.some((expr) => staged.scope.axesOf(expr).has(axis)))
 
 function combine(how: Combine, acc: LoopExpr, value: LoopExpr): LoopExpr {
-  return how === 'sum' ? ops.add(acc, value) : how === 'max' ? ops.max(acc, value) : ops.min(acc, value)
+  if (how === 'sum') return ops.add(acc, value)
+  // Vectors of integers have no max and min.
+  if (acc.type === 'i32x4') return ops.select(how === 'max' ? ops.gt(acc, value) : ops.lt(acc, value), acc, value)
+  return how === 'max' ? ops.max(acc, value) : ops.min(acc, value)
 }
 
 /** acc = combine(acc, body), with products added in one step. */
@@ -200,7 +209,7 @@ function reduceAll(staged: Staged, definition: Definition): LoopExpr {
   const e = scope.emitter
   const type = typeOf(definition)
   const axes = definition.over.map((id) => axisOf(kernel, id))
-  const start = identity[definition.combine!]
+  const start = identityOf(definition)
   if (machine.threads > 1) return reduceThreads(staged, definition, axes)
   const lane = type === 'f32' ? laneOf(staged, [definition.body], definition.over) : undefined
   const acc = e.let('acc', constant(type, start))
@@ -232,7 +241,7 @@ function reduceThreads(staged: Staged, definition: Definition, axes: readonly Ke
   const { machine, scope, tree } = staged
   const e = scope.emitter
   const type = typeOf(definition)
-  const acc = e.let('acc', constant(type, identity[definition.combine!]))
+  const acc = e.let('acc', constant(type, identityOf(definition)))
   const outerAxes = axes.slice(0, -1)
   const last = axes.at(-1)!
   nest(scope, outerAxes, () => {
@@ -285,7 +294,7 @@ function emitInto(staged: Staged, id: number, inner: readonly AxisId[]): void {
     vectorBlocks(staged, along, (width) => {
       const type: LoopType = typeOf(definition) === 'f32' ? 'f32x4' : 'i32x4'
       const start = scope.axes.get(lane)!
-      const sums = Array.from({ length: width }, () => e.let('sum', constant(type, identity[definition.combine!])))
+      const sums = Array.from({ length: width }, () => e.let('sum', constant(type, identityOf(definition))))
       nest(scope, definition.over.map((axis) => axisOf(kernel, axis)), () => {
         for (const [i, sum] of sums.entries()) scope.at([[lane, ops.add(start, 4 * i)]], () => accumulate(staged, definition, sum, lane))
       })

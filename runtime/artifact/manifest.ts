@@ -6,6 +6,9 @@ export const manifestFormat = 1
 
 export type ElementType = 'f32' | 'f16' | 'bf16' | 'i32' | 'u32' | 'i8' | 'u8' | 'bool'
 
+/** Arguments and results of these types are f32 words; those of all others are integer words. */
+export const isFloatType = (type: ElementType): boolean => type === 'f32' || type === 'f16' || type === 'bf16'
+
 /** c + Σ factor·symbol, over the entry's symbols. */
 export interface AffineJson {
   readonly const: number

@@ -2,6 +2,8 @@
 // scratch memory; a session owns one States handle. Checks of arguments (types, ranges, limits) are done by the caller,
 // so a device may trust them. `run` calls on one device must not overlap: runtime/queue.ts serialises them.
 
+import { type ElementType, isFloatType } from '../artifact/manifest.ts'
+
 /** One session's states (KV caches …), zeroed when created. Opaque: only the device that made it may use it. */
 export interface States {
   /** Returns the memory to the device. Idempotent. */
@@ -9,7 +11,13 @@ export interface States {
 }
 
 export type ArgumentArray = Int32Array | Float32Array
-export type ResultArray = Float32Array | Float64Array | Int32Array
+export type ResultArray = Float32Array | Float64Array | Int32Array | Uint32Array
+
+/** The words of a result as its type reads them; shares the memory. */
+export function asResult(type: ElementType, words: Int32Array<ArrayBuffer>): ResultArray {
+  if (isFloatType(type)) return new Float32Array(words.buffer, words.byteOffset, words.length)
+  return type === 'u32' ? new Uint32Array(words.buffer, words.byteOffset, words.length) : words
+}
 
 export interface Device {
   /** 'wasm', 'webgpu', 'reference', … : shown to users. */

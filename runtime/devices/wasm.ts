@@ -5,7 +5,7 @@ import type { Artifact, LoadOptions } from '../artifact/read.ts'
 import { elementCount } from '../artifact/affine.ts'
 import type { EntryManifest, WasmVariant } from '../artifact/manifest.ts'
 import { checkAborted, fail } from '../error-codes.ts'
-import type { ArgumentArray, Device, ResultArray, States } from './device.ts'
+import { type ArgumentArray, asResult, type Device, type ResultArray, type States } from './device.ts'
 import { relaxedSimdWorks } from './relaxed-simd.ts'
 
 const pageBytes = 65536
@@ -134,7 +134,7 @@ class WasmDevice implements Device {
     return manifest.results.map(({ dtype, dims }, index) => {
       const at = places.results[index]! / 4
       const count = elementCount(dims, symbols)
-      return dtype === 'i32' || dtype === 'u32' || dtype === 'bool' ? this.#i32.slice(at, at + count) : this.#f32.slice(at, at + count)
+      return asResult(dtype, this.#i32.slice(at, at + count))
     })
   }
 

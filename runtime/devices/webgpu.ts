@@ -8,7 +8,7 @@ import type { EntryManifest, WebgpuProgram, WebgpuVariant } from '../artifact/ma
 import type { Artifact, LoadOptions } from '../artifact/read.ts'
 import { parseJson } from '../artifact/shape.ts'
 import { fail } from '../error-codes.ts'
-import type { ArgumentArray, Device, ResultArray, States } from './device.ts'
+import { type ArgumentArray, asResult, type Device, type ResultArray, type States } from './device.ts'
 import { buildPipelines } from './webgpu-pipelines.ts'
 import type { Dispatch } from './webgpu-pipelines.ts'
 
@@ -263,8 +263,7 @@ class WebgpuDevice implements Device {
     let at = 0
     const mapped = staging.getMappedRange(0, Math.max(4, total))
     const results = manifest.results.map(({ dtype }, index) => {
-      const View = dtype === 'i32' || dtype === 'u32' || dtype === 'bool' ? Int32Array : Float32Array
-      const values = new View(mapped, at, counts[index]!).slice()
+      const values = asResult(dtype, new Int32Array(mapped, at, counts[index]!).slice())
       at += counts[index]! * 4
       return values
     })

@@ -3,6 +3,7 @@
 
 import type { Device, ResultArray, States } from '../../../runtime/devices/device.ts'
 import type { Graph } from '../../graph/types.ts'
+import { isFloat } from '../../ops/op.ts'
 import { createReference, type ReferenceOptions, type StateValues, type Tensor } from './evaluate.ts'
 
 class ReferenceStates implements States {
@@ -22,9 +23,9 @@ function own(states: States): ReferenceStates & { values: StateValues } {
   throw new Error('internal: reference device: these states are disposed or belong to another device')
 }
 
-// Floats stay f64, so that tests see what the reference computed; integers and truth values become i32.
-const toResult = (tensor: Tensor): ResultArray =>
-  tensor.dtype === 'f32' || tensor.dtype === 'f16' || tensor.dtype === 'bf16' ? tensor.data.slice() : Int32Array.from(tensor.data)
+// Floats stay f64, so that tests see what the reference computed; integers and truth values stay integers.
+const toResult = ({ dtype, data }: Tensor): ResultArray =>
+  isFloat(dtype) ? data.slice() : dtype === 'u32' ? Uint32Array.from(data) : Int32Array.from(data)
 
 /** A device that evaluates `graphs` (one per entry, optimised or not). */
 export function createReferenceDevice(graphs: Iterable<Graph>, options: ReferenceOptions): Device {

@@ -1,0 +1,89 @@
+// A model whose entries are told to the graph builder by functions instead of a `.dsl` file, with sizes that are numbers: for
+// tests that need graphs which no model has, on the way that every model goes.
+
+import { constant } from '../../dsl/affine.ts'
+import type { EntryInfo, SpecialisedModel } from '../../dsl/model.ts'
+import type { Sink, StateInfo, TensorType } from '../../dsl/sink.ts'
+import { packArtifact } from '../../compiler/artifact/write.ts'
+import { compileModel } from '../../compiler/compile.ts'
+import { buildGraph, GraphBuilder } from '../../compiler/graph/builder.ts'
+import { reachable } from '../../compiler/graph/nodes.ts'
+import { type Graph, is, type Node } from '../../compiler/graph/types.ts'
+import { load, memoryFiles } from '../../runtime/index.ts'
+import type { TensorResult } from '../../runtime/entry-call.ts'
+
+export const span = { source: { path: 'built', text: '' }, start: 0, end: 0 }
+
+export interface BuiltEntry {
+  readonly info: EntryInfo
+  readonly states: readonly StateInfo[]
+  /** Tells the builder every primitive; gives the results. */
+  build(builder: GraphBuilder): readonly Node[]
+}
+
+const labelled = (type: TensorType) => ({ type, labels: type.dims.map((_, axis) => `axis${axis}`) })
+
+/** An entry with the arguments and results that its graph turns out to have. */
+export function builtEntry(name: string, build: BuiltEntry['build'], states: readonly StateInfo[] = []): BuiltEntry {
+  const results = build(new GraphBuilder({ weights: [], states }))
+  const types = new Map(reachable(results).flatMap((node) => (is(node, 'argument') ? [[node.attributes.name, node.type] as const] : [])))
+  return {
+    info: {
+      name,
+      arguments: [...types].map(([argument, type]) => ({ kind: 'tensor', name: argument, ...labelled(type) })),
+      symbols: [],
+      limits: [],
+      results: results.map(({ type }) => labelled(type)),
+    },
+    states,
+    build,
+  }
+}
+
+export const stateInfo = (path: string, dims: readonly number[]): StateInfo => ({
+  path,
+  dtype: 'f32',
+  dims,
+  labels: labelled({ dtype: 'f32', dims: dims.map(constant) }).labels,
+  span,
+})
+
+/** One model of all the entries. */
+export function builtModel(entries: readonly BuiltEntry[]): SpecialisedModel {
+  const byName = new Map(entries.map((entry) => [entry.info.name, entry]))
+  return {
+    name: 'built',
+    module: 'built',
+    config: {},
+    weights: [],
+    states: entries.flatMap(({ states }) => states),
+    entries: entries.map(({ info }) => info),
+    parameters: 0,
+    checkpoint: () => ({ diagnostics: [] }),
+    elaborate<V>(entry: string, sink: Sink<V>) {
+      if (!(sink instanceof GraphBuilder)) throw new Error('a built model is told to graph builders only')
+      return { results: byName.get(entry)!.build(sink) as unknown as readonly V[], diagnostics: [] }
+    },
+  }
+}
+
+export function builtGraph(entry: BuiltEntry): Graph {
+  const { graph, diagnostics } = buildGraph(builtModel([entry]), entry.info.name)
+  if (!graph) throw new Error(diagnostics.map(({ message }) => message).join('; '))
+  return graph
+}
+
+export type Call = (entry: string, inputs: Readonly<Record<string, ArrayLike<number>>>) => Promise<TensorResult[]>
+
+/** Compiles all entries into one artifact, loads it, and lets `use` call them on one session. */
+export async function withCompiled<T>(entries: readonly BuiltEntry[], target: 'wasm' | 'webgpu', gpu: GPU | undefined, use: (call: Call) => Promise<T>): Promise<T> {
+  const { compilation, diagnostics } = compileModel(builtModel(entries), { targets: [target], math: 'strict', weights: new Map(), verify: true })
+  if (!compilation) throw new Error(diagnostics.map(({ message }) => message).join('; '))
+  const model = await load(memoryFiles(await packArtifact(compilation.contents)), { device: target, ...(gpu ? { gpu } : {}) })
+  try {
+    const session = model.createSession()
+    return await use((entry, inputs) => session.call(entry, inputs))
+  } finally {
+    await model.dispose()
+  }
+}
