@@ -1,16 +1,23 @@
 // Kernel → loops: picks the schedule by what the kernel is. The order is the order of preference.
 
-import type { Bounds } from '../../dsl/affine.ts'
+import { type Bounds, isConstant } from '../../dsl/affine.ts'
 import type { Kernel } from '../kernel/types.ts'
+import { Emitter } from './build-loops.ts'
 import { planContract, scheduleContract } from './contract.ts'
 import type { LoopFunction } from './loops.ts'
 import type { Machine } from './machine.ts'
+import { kernelFunction } from './outputs.ts'
 import { scheduleSelect } from './select.ts'
 import { scheduleStaged } from './staged.ts'
+
+/** Every output runs over an axis of size 0. */
+const writesNothing = ({ axes, outputs }: Kernel): boolean =>
+  outputs.every((output) => axes.some(({ id, extent }) => output.axes.includes(id) && isConstant(extent) && extent.const === 0))
 
 /** The loops of one kernel on one machine; `bounds` are those of the entry's symbols. */
 export function schedule(kernel: Kernel, machine: Machine, bounds: Bounds): LoopFunction {
   if (kernel.select) return scheduleSelect(kernel, machine, bounds)
+  if (writesNothing(kernel)) return kernelFunction(kernel, new Emitter(), {})
   const contract = planContract(kernel, bounds)
   return contract ? scheduleContract(kernel, contract, machine, bounds) : scheduleStaged(kernel, machine, bounds)
 }

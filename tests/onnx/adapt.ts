@@ -1,34 +1,27 @@
-// A case of ONNX's vectors as an entry of a model: many cases make one model, which then goes the way of every other model. Only
-// the text of a `.dsl` file is missing: where its walk would tell the sink each primitive, the Translator does.
+// A case of ONNX's vectors as an entry of a model: its inputs are the entry's arguments, its nodes are told to the graph builder
+// by the rows of ops/, and what it expects lies beside. Caches are states.
 
-import { constant } from '../../dsl/affine.ts'
-import type { EntryInfo, SpecialisedModel } from '../../dsl/model.ts'
-import type { Sink, StateInfo } from '../../dsl/sink.ts'
-import { GraphBuilder } from '../../compiler/graph/builder.ts'
-import { reachable } from '../../compiler/graph/nodes.ts'
-import { is, type Node } from '../../compiler/graph/types.ts'
+import type { StateInfo } from '../../dsl/sink.ts'
+import type { GraphBuilder } from '../../compiler/graph/builder.ts'
+import type { Node } from '../../compiler/graph/types.ts'
+import { type BuiltEntry, builtEntry, stateInfo } from '../support/built-model.ts'
 import { cacheDims } from './ops/attention.ts'
 import { rows } from './ops/index.ts'
 import { Call } from './ops/row.ts'
 import { Missing, type OnnxTensor, readTensor, type StoredCase } from './read-vectors.ts'
-import { dimsOf, finite, Translator, type Value } from './translate.ts'
+import { finite, Translator, type Value } from './translate.ts'
 
 export interface Case {
   /** The test's name without `test_`; the entry has the same. */
   readonly name: string
   /** The op that is tested: `Attention`, or `Attention, expanded`. */
   readonly op: string
-  readonly info: EntryInfo
-  readonly states: readonly StateInfo[]
-  readonly inputs: readonly OnnxTensor[]
+  readonly entry: BuiltEntry
+  readonly inputs: Readonly<Record<string, Float64Array>>
   readonly expected: readonly OnnxTensor[]
-  /** Tells the sink every primitive. */
-  build(builder: GraphBuilder): readonly Node[]
 }
 
 export const nameOf = ({ test }: StoredCase): string => test.replace(/^test_/, '')
-
-const span = { source: { path: 'onnx', text: '' }, start: 0, end: 0 }
 
 /** The op of the case; where it is written out in primitives, their names begin with the op's. */
 export function opOf({ test, nodes }: StoredCase): string {
@@ -42,8 +35,7 @@ function statesOf(stored: StoredCase, inputs: readonly OnnxTensor[]): StateInfo[
   return stored.nodes.flatMap(({ op, inputs: [cache], attrs }) => {
     const input = inputs.find(({ name }) => name === cache)
     if (op !== 'TensorScatter' || !input) return []
-    const dims = cacheDims(input.dims, Number(attrs?.['axis'] ?? -2))
-    return [{ path: `${nameOf(stored)}.cache`, dtype: 'f32' as const, dims, labels: dims.map((_, i) => `axis${i}`), span }]
+    return [stateInfo(`${nameOf(stored)}.cache`, cacheDims(input.dims, Number(attrs?.['axis'] ?? -2)))]
   })
 }
 
@@ -71,49 +63,13 @@ export function adapt(stored: StoredCase): Case {
   const [set] = stored.sets
   const inputs = [...(stored.initializers ?? []), ...set!.inputs].map(readTensor)
   const expected = stored.outputs.map((name) => readTensor(set!.outputs.find((output) => output.name === name)!))
-  const states = statesOf(stored, inputs)
+  if (expected.some(({ data }) => data.some(Number.isNaN))) throw new Missing('NaN')
   const build = (builder: GraphBuilder): readonly Node[] => translate(stored, inputs, builder).map(({ node }) => node)
-  const results = build(new GraphBuilder({ weights: [], states }))
-  const used = new Set(reachable(results).flatMap((node) => (is(node, 'argument') ? [node.attributes.name] : [])))
-  const types = new Map(reachable(results).flatMap((node) => (is(node, 'argument') ? [[node.attributes.name, node.type] as const] : [])))
-  const read = inputs.filter(({ name }) => used.has(name))
-  results.forEach((node, i) => {
-    const [made, wanted] = [dimsOf(node), expected[i]!.dims].map((dims) => `[${dims}]`)
+  const entry = builtEntry(nameOf(stored), build, statesOf(stored, inputs))
+  entry.info.results.forEach(({ type }, i) => {
+    const [made, wanted] = [type.dims.map((dim) => dim.const), expected[i]!.dims].map((dims) => `[${dims}]`)
     if (made !== wanted) throw new Error(`internal: the result ${i} of ${stored.test} is ${made}, not ${wanted}`)
   })
-  const labels = (dims: readonly number[]): string[] => dims.map((_, axis) => `axis${axis}`)
-  return {
-    name: nameOf(stored),
-    op: opOf(stored),
-    info: {
-      name: nameOf(stored),
-      arguments: read.map(({ name, dims }) => ({ kind: 'tensor', name, type: types.get(name)!, labels: labels(dims) })),
-      symbols: [],
-      limits: [],
-      results: results.map((node) => ({ type: { dtype: node.type.dtype, dims: dimsOf(node).map(constant) }, labels: labels(dimsOf(node)) })),
-    },
-    states,
-    inputs: read.map((input) => ({ ...input, data: input.data.map(finite) })),
-    expected,
-    build,
-  }
-}
-
-/** One model of all the cases. */
-export function modelOf(cases: readonly Case[]): SpecialisedModel {
-  const byName = new Map(cases.map((each) => [each.name, each]))
-  return {
-    name: 'onnx',
-    module: 'onnx',
-    config: {},
-    weights: [],
-    states: cases.flatMap(({ states }) => states),
-    entries: cases.map(({ info }) => info),
-    parameters: 0,
-    checkpoint: () => ({ diagnostics: [] }),
-    elaborate<V>(entry: string, sink: Sink<V>) {
-      if (!(sink instanceof GraphBuilder)) throw new Error('internal: the vectors are told to graph builders only')
-      return { results: byName.get(entry)!.build(sink) as unknown as readonly V[], diagnostics: [] }
-    },
-  }
+  const read = entry.info.arguments.map(({ name }) => [name, inputs.find((input) => input.name === name)!.data.map(finite)] as const)
+  return { name: nameOf(stored), op: opOf(stored), entry, inputs: Object.fromEntries(read), expected }
 }

@@ -1,17 +1,13 @@
 // Runs cases at each level: the graph by the reference, the optimised graph as kernels, and compiled programs. A level's answer
 // is the results of each case, or the message of what went wrong with it.
 
-import { packArtifact } from '../../compiler/artifact/write.ts'
-import { compileModel } from '../../compiler/compile.ts'
-import { buildGraph } from '../../compiler/graph/builder.ts'
-import type { Graph } from '../../compiler/graph/types.ts'
 import { evaluateSteps } from '../../compiler/kernel/evaluate.ts'
 import { buildKernels } from '../../compiler/kernel/steps.ts'
 import { mergeSiblings } from '../../compiler/passes/merge-siblings.ts'
 import { runGraphPasses } from '../../compiler/passes/pipeline.ts'
 import { createReference } from '../../compiler/targets/reference/evaluate.ts'
-import { load, memoryFiles } from '../../runtime/index.ts'
-import { type Case, modelOf } from './adapt.ts'
+import { builtGraph, type Call, withCompiled } from '../support/built-model.ts'
+import type { Case } from './adapt.ts'
 import type { OnnxTensor } from './read-vectors.ts'
 import { count, f32Max } from './translate.ts'
 
@@ -38,8 +34,6 @@ export function difference(actual: Results, expected: readonly OnnxTensor[]): st
   return undefined
 }
 
-const inputsOf = (each: Case): Record<string, Float64Array> => Object.fromEntries(each.inputs.map(({ name, data }) => [name, data]))
-
 const caught = <T>(run: () => T): T | Error => {
   try {
     return run()
@@ -48,60 +42,44 @@ const caught = <T>(run: () => T): T | Error => {
   }
 }
 
-const graphOf = (each: Case): Graph => {
-  const { graph, diagnostics } = buildGraph(modelOf([each]), each.name)
-  if (!graph) throw new Error(diagnostics.map(({ message }) => message).join('; '))
-  return graph
-}
-
 const noWeights = { weight: () => ({ dims: [], data: new Float64Array() }) }
 
 /** The graph as it was built, in f64. */
-export const byReference = (each: Case): Answer =>
-  caught(() => createReference([graphOf(each)], noWeights).run(each.name, {}, inputsOf(each)).results.map(({ data }) => data))
+export const byReference = ({ name, entry, inputs }: Case): Answer =>
+  caught(() => createReference([builtGraph(entry)], noWeights).run(name, {}, inputs).results.map(({ data }) => data))
 
 /** The graph after all passes, as kernels, in f64. */
-export const byKernels = (each: Case): Answer =>
+export const byKernels = ({ entry, inputs }: Case): Answer =>
   caught(() => {
-    const graph = runGraphPasses(graphOf(each), { verify: true })
+    const graph = runGraphPasses(builtGraph(entry), { verify: true })
     const program = mergeSiblings(buildKernels(graph))
-    const inputs = inputsOf(each)
-    const states = new Map(each.states.map(({ path, dims }) => [path, new Float64Array(count(dims))]))
+    const states = new Map(entry.states.map(({ path, dims }) => [path, new Float64Array(count(dims))]))
     return evaluateSteps(program, {
       binding: {},
       weight: () => new Float64Array(),
-      argument: (name) => inputs[name]!,
+      argument: (argument) => inputs[argument]!,
       constant: (id) => graph.constants.get(id)!.data,
       state: (path) => states.get(path)!,
     })
   })
 
-async function compiled(cases: readonly Case[], target: 'wasm' | 'webgpu', gpu: GPU | undefined): Promise<Map<string, Answer>> {
-  const { compilation, diagnostics } = compileModel(modelOf(cases), { targets: [target], math: 'strict', weights: new Map(), verify: true })
-  if (!compilation) throw new Error(diagnostics.map(({ message }) => message).join('; '))
-  const files = await packArtifact(compilation.contents)
-  const model = await load(memoryFiles(files), { device: target, ...(gpu ? { gpu } : {}) })
-  try {
-    const session = model.createSession()
+/** Cases as entries of one artifact; where that cannot be compiled, it is cut in two until it is clear whose fault that is. */
+export async function byTarget(cases: readonly Case[], target: 'wasm' | 'webgpu', gpu?: GPU): Promise<Map<string, Answer>> {
+  if (cases.length === 0) return new Map()
+  const entries = cases.map(({ entry }) => entry)
+  const run = async (call: Call): Promise<Map<string, Answer>> => {
     const answers = new Map<string, Answer>()
-    for (const each of cases) {
-      const call = session.call(each.name, inputsOf(each)).then(
+    for (const { name, inputs } of cases) {
+      const answer = call(name, inputs).then(
         (results): Answer => results.map(({ values }) => values),
         (cause: Error) => cause,
       )
-      answers.set(each.name, await call)
+      answers.set(name, await answer)
     }
     return answers
-  } finally {
-    await model.dispose()
   }
-}
-
-/** Cases as entries of one model; where a model cannot be compiled, it is cut in two until it is clear whose fault that is. */
-export async function byTarget(cases: readonly Case[], target: 'wasm' | 'webgpu', gpu?: GPU): Promise<Map<string, Answer>> {
-  if (cases.length === 0) return new Map()
   try {
-    return await compiled(cases, target, gpu)
+    return await withCompiled(entries, target, gpu, run)
   } catch (cause) {
     if (cases.length === 1) return new Map([[cases[0]!.name, cause as Error]])
     const middle = cases.length >> 1

@@ -4,11 +4,11 @@
 
 import { constant } from '../../dsl/affine.ts'
 import type { BinaryOpName, Dtype, ReduceOp, UnaryOp } from '../../dsl/sink.ts'
-import type { Span } from '../../dsl/source.ts'
 import type { GraphBuilder } from '../../compiler/graph/builder.ts'
 import type { Node } from '../../compiler/graph/types.ts'
 import { isFloat } from '../../compiler/ops/op.ts'
 import { createReference } from '../../compiler/targets/reference/evaluate.ts'
+import { span } from '../support/built-model.ts'
 import { type AttributeValue, elementType, type OnnxTensor } from './read-vectors.ts'
 
 /** A tensor of the case: the graph's value, and ONNX's name of its element type. */
@@ -30,7 +30,6 @@ export const count = (dims: readonly number[]): number => dims.reduce((product, 
 /** An axis that may be counted from the end. */
 export const axisOf = (axis: number, of: number): number => (axis < 0 ? axis + of : axis)
 
-const span: Span = { source: { path: 'onnx', text: '' }, start: 0, end: 0 }
 
 export class Translator {
   readonly builder: GraphBuilder

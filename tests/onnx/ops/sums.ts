@@ -16,8 +16,13 @@ const reduction = (make: (t: Translator, x: Node, axes: readonly number[], keep:
   return c.gives(make(c.t, x, axes.sort((a, b) => a - b), c.number('keepdims', 1) === 1))
 }
 
-/** Truth values are compared as integers. */
-const extreme = (fn: ReduceOp): Row =>
+/** Truth values are compared as integers. Over nothing, llamac's max and min are 0. */
+const extreme = (fn: ReduceOp): Row => (c) => {
+  if (dimsOf(c.x(0)).includes(0)) c.missing(`${fn} over nothing`)
+  return compared(fn)(c)
+}
+
+const compared = (fn: ReduceOp): Row =>
   reduction((t, x, axes, keep) => (x.type.dtype === 'bool' ? t.cast(t.reduce(fn, t.cast(x, 'i32'), axes, keep), 'bool') : t.reduce(fn, x, axes, keep)))
 
 const square = (t: Translator, x: Node): Node => t.binary('mul', x, x)
