@@ -4,7 +4,7 @@
 import type { StateInfo } from '../../dsl/sink.ts'
 import type { GraphBuilder } from '../../compiler/graph/builder.ts'
 import type { Node } from '../../compiler/graph/types.ts'
-import { type BuiltEntry, builtEntry, stateInfo } from '../support/built-model.ts'
+import { type BuiltEntry, builtEntry, type BuiltWeight, builtWeight, stateInfo } from '../support/built-model.ts'
 import { cacheDims } from './ops/attention.ts'
 import { rows } from './ops/index.ts'
 import { Call } from './ops/row.ts'
@@ -39,9 +39,17 @@ function statesOf(stored: StoredCase, inputs: readonly OnnxTensor[]): StateInfo[
   })
 }
 
-function translate(stored: StoredCase, inputs: readonly OnnxTensor[], builder: GraphBuilder): readonly Value[] {
-  const t = new Translator(builder, inputs)
-  const values = new Map<string, Value>(inputs.map((input) => [input.name, t.argument(input)]))
+function translate(
+  stored: StoredCase,
+  inputs: readonly OnnxTensor[],
+  weights: readonly BuiltWeight[],
+  builder: GraphBuilder,
+): readonly Value[] {
+  const t = new Translator(builder, inputs, weights)
+  const isWeight = (name: string): boolean => weights.some(({ info }) => info.path === pathOf(stored, name))
+  const values = new Map<string, Value>(
+    inputs.map((input) => [input.name, isWeight(input.name) ? t.weight(pathOf(stored, input.name)) : t.argument(input)]),
+  )
   for (const { op, inputs: names, outputs, attrs = {} } of stored.nodes) {
     const row = rows[op]
     if (!row) throw new Missing(`op ${op}`)
@@ -58,14 +66,24 @@ function missingOutput(op: string, index: number): never {
   throw new Missing(`${op}: output ${index}`)
 }
 
-/** Throws Missing for what llamac has no primitive or type for. */
-export function adapt(stored: StoredCase): Case {
+const pathOf = (stored: StoredCase, input: string): string => `${nameOf(stored)}.${input}`
+
+/** Every tensor of f32 but the first input: what a model would have as weights (and more). */
+const weightsOf = (stored: StoredCase, inputs: readonly OnnxTensor[]): BuiltWeight[] =>
+  inputs
+    .slice(1)
+    .filter(({ type, dims, data }) => type === 'float32' && dims.length > 0 && data.length > 0)
+    .map(({ name, dims, data }) => builtWeight(pathOf(stored, name), dims, data.map(finite)))
+
+/** `asWeights`: inputs are weights where they can be. Throws Missing for what llamac has no primitive or type for. */
+export function adapt(stored: StoredCase, asWeights = false): Case {
   const [set] = stored.sets
   const inputs = [...(stored.initializers ?? []), ...set!.inputs].map(readTensor)
   const expected = stored.outputs.map((name) => readTensor(set!.outputs.find((output) => output.name === name)!))
   if (expected.some(({ data }) => data.some(Number.isNaN))) throw new Missing('NaN')
-  const build = (builder: GraphBuilder): readonly Node[] => translate(stored, inputs, builder).map(({ node }) => node)
-  const entry = builtEntry(nameOf(stored), build, statesOf(stored, inputs))
+  const weights = asWeights ? weightsOf(stored, inputs) : []
+  const build = (builder: GraphBuilder): readonly Node[] => translate(stored, inputs, weights, builder).map(({ node }) => node)
+  const entry = builtEntry(nameOf(stored), build, { states: statesOf(stored, inputs), weights })
   entry.info.results.forEach(({ type }, i) => {
     const [made, wanted] = [type.dims.map((dim) => dim.const), expected[i]!.dims].map((dims) => `[${dims}]`)
     if (made !== wanted) throw new Error(`internal: the result ${i} of ${stored.test} is ${made}, not ${wanted}`)

@@ -16,7 +16,11 @@ export interface OnnxTensor {
   readonly data: Float64Array
 }
 
-export type AttributeValue = number | string | readonly number[] | { readonly dims: readonly number[]; readonly dtype: string; readonly base64: string }
+export type AttributeValue =
+  | number
+  | string
+  | readonly number[]
+  | { readonly dims: readonly number[]; readonly dtype: string; readonly base64: string }
 
 export interface OnnxNode {
   readonly op: string
@@ -57,18 +61,22 @@ const halfOf = (bits: number): number => {
 const brainOf = (bits: number): number => new Float32Array(new Int32Array([bits << 16]).buffer)[0]!
 
 /** Values of less than a byte lie in order from the low bits up. */
-const packed = (bits: number, signed: boolean) => (bytes: Uint8Array, count: number): number[] =>
-  Array.from({ length: count }, (_, i) => {
-    const value = (bytes[(i * bits) >> 3]! >> ((i * bits) & 7)) & ((1 << bits) - 1)
-    return signed && value >> (bits - 1) ? value - (1 << bits) : value
-  })
+const packed =
+  (bits: number, signed: boolean) =>
+  (bytes: Uint8Array, count: number): number[] =>
+    Array.from({ length: count }, (_, i) => {
+      const value = (bytes[(i * bits) >> 3]! >> ((i * bits) & 7)) & ((1 << bits) - 1)
+      return signed && value >> (bits - 1) ? value - (1 << bits) : value
+    })
 
 type Decode = (bytes: Uint8Array<ArrayBuffer>, count: number) => ArrayLike<number>
 
 const words = (bytes: Uint8Array<ArrayBuffer>): ArrayBuffer => bytes.slice().buffer
 
 /** Each of ONNX's element types that can be held: in which of ours, the range of an integer, and how it is stored. */
-export const elementTypes: Readonly<Record<string, { readonly dtype: Dtype; readonly range?: readonly [number, number]; readonly decode: Decode }>> = {
+export const elementTypes: Readonly<
+  Record<string, { readonly dtype: Dtype; readonly range?: readonly [number, number]; readonly decode: Decode }>
+> = {
   float32: { dtype: 'f32', decode: (bytes) => new Float32Array(words(bytes)) },
   float64: { dtype: 'f32', decode: (bytes) => new Float64Array(words(bytes)) },
   float16: { dtype: 'f16', decode: (bytes) => Array.from(new Uint16Array(words(bytes)), halfOf) },
@@ -100,9 +108,15 @@ export function elementType(type: string): (typeof elementTypes)[string] {
 /** Throws Missing when the type has no place, or a value does not survive in it. */
 export function readTensor({ name, dims, dtype: type, base64 }: StoredTensor): OnnxTensor {
   const { dtype, decode } = elementType(type)
-  const data = Float64Array.from(decode(new Uint8Array(Buffer.from(base64, 'base64')), dims.reduce((a, b) => a * b, 1)))
+  const data = Float64Array.from(
+    decode(
+      new Uint8Array(Buffer.from(base64, 'base64')),
+      dims.reduce((a, b) => a * b, 1),
+    ),
+  )
   const range = held[dtype]
   if (range && data.some((value) => value < range[0] || value > range[1])) throw new Missing(`element type ${type}: values beyond ${dtype}`)
-  if (type === 'float64' && data.some((value) => Number.isFinite(value) && Math.fround(value) !== value)) throw new Missing('element type float64: values beyond f32')
+  if (type === 'float64' && data.some((value) => Number.isFinite(value) && Math.fround(value) !== value))
+    throw new Missing('element type float64: values beyond f32')
   return { name, type, dims, data }
 }

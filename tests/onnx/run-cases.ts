@@ -5,8 +5,7 @@ import { evaluateSteps } from '../../compiler/kernel/evaluate.ts'
 import { buildKernels } from '../../compiler/kernel/steps.ts'
 import { mergeSiblings } from '../../compiler/passes/merge-siblings.ts'
 import { runGraphPasses } from '../../compiler/passes/pipeline.ts'
-import { createReference } from '../../compiler/targets/reference/evaluate.ts'
-import { builtGraph, type Call, withCompiled } from '../support/built-model.ts'
+import { builtGraph, builtReference, type Call, type CompiledOn, weightData, withCompiled } from '../support/built-model.ts'
 import type { Case } from './adapt.ts'
 import type { OnnxTensor } from './read-vectors.ts'
 import { count, f32Max } from './translate.ts'
@@ -42,11 +41,13 @@ const caught = <T>(run: () => T): T | Error => {
   }
 }
 
-const noWeights = { weight: () => ({ dims: [], data: new Float64Array() }) }
-
 /** The graph as it was built, in f64. */
 export const byReference = ({ name, entry, inputs }: Case): Answer =>
-  caught(() => createReference([builtGraph(entry)], noWeights).run(name, {}, inputs).results.map(({ data }) => data))
+  caught(() =>
+    builtReference(entry)
+      .run(name, {}, inputs)
+      .results.map(({ data }) => data),
+  )
 
 /** The graph after all passes, as kernels, in f64. */
 export const byKernels = ({ entry, inputs }: Case): Answer =>
@@ -56,7 +57,7 @@ export const byKernels = ({ entry, inputs }: Case): Answer =>
     const states = new Map(entry.states.map(({ path, dims }) => [path, new Float64Array(count(dims))]))
     return evaluateSteps(program, {
       binding: {},
-      weight: () => new Float64Array(),
+      weight: (path) => weightData(entry, path),
       argument: (argument) => inputs[argument]!,
       constant: (id) => graph.constants.get(id)!.data,
       state: (path) => states.get(path)!,
@@ -64,7 +65,7 @@ export const byKernels = ({ entry, inputs }: Case): Answer =>
   })
 
 /** Cases as entries of one artifact; where that cannot be compiled, it is cut in two until it is clear whose fault that is. */
-export async function byTarget(cases: readonly Case[], target: 'wasm' | 'webgpu', gpu?: GPU): Promise<Map<string, Answer>> {
+export async function byTarget(cases: readonly Case[], on: CompiledOn): Promise<Map<string, Answer>> {
   if (cases.length === 0) return new Map()
   const entries = cases.map(({ entry }) => entry)
   const run = async (call: Call): Promise<Map<string, Answer>> => {
@@ -79,11 +80,11 @@ export async function byTarget(cases: readonly Case[], target: 'wasm' | 'webgpu'
     return answers
   }
   try {
-    return await withCompiled(entries, target, gpu, run)
+    return await withCompiled(entries, on, run)
   } catch (cause) {
     if (cases.length === 1) return new Map([[cases[0]!.name, cause as Error]])
     const middle = cases.length >> 1
-    const [first, second] = [await byTarget(cases.slice(0, middle), target, gpu), await byTarget(cases.slice(middle), target, gpu)]
+    const [first, second] = [await byTarget(cases.slice(0, middle), on), await byTarget(cases.slice(middle), on)]
     return new Map([...first, ...second])
   }
 }

@@ -8,7 +8,7 @@ import type { GraphBuilder } from '../../compiler/graph/builder.ts'
 import type { Node } from '../../compiler/graph/types.ts'
 import { isFloat } from '../../compiler/ops/op.ts'
 import { createReference } from '../../compiler/targets/reference/evaluate.ts'
-import { span } from '../support/built-model.ts'
+import { type BuiltWeight, span } from '../support/built-model.ts'
 import { type AttributeValue, elementType, type OnnxTensor } from './read-vectors.ts'
 
 /** A tensor of the case: the graph's value, and ONNX's name of its element type. */
@@ -30,13 +30,14 @@ export const count = (dims: readonly number[]): number => dims.reduce((product, 
 /** An axis that may be counted from the end. */
 export const axisOf = (axis: number, of: number): number => (axis < 0 ? axis + of : axis)
 
-
 export class Translator {
   readonly builder: GraphBuilder
   readonly #inputs: Readonly<Record<string, ArrayLike<number>>>
+  readonly #weights: readonly BuiltWeight[]
 
-  constructor(builder: GraphBuilder, inputs: readonly OnnxTensor[]) {
+  constructor(builder: GraphBuilder, inputs: readonly OnnxTensor[], weights: readonly BuiltWeight[]) {
     this.builder = builder
+    this.#weights = weights
     this.#inputs = Object.fromEntries(inputs.map(({ name, data }) => [name, data.map(finite)]))
   }
 
@@ -44,6 +45,10 @@ export class Translator {
 
   argument({ name, type, dims }: OnnxTensor): Value {
     return { node: this.builder.argument(name, { dtype: elementType(type).dtype, dims: dims.map(constant) }, span), type }
+  }
+
+  weight(path: string): Value {
+    return { node: this.builder.weight(path, span), type: 'float32' }
   }
 
   literal(value: number, dtype: Dtype): Node {
@@ -65,7 +70,8 @@ export class Translator {
   /** The numbers of a value that does not have to wait for a run. */
   known(x: Node): number[] {
     const graph = { ...this.builder.finish('known', [], [x]), states: new Map() }
-    return [...createReference([graph], { weight: () => ({ dims: [], data: new Float64Array() }) }).run('known', {}, this.#inputs).results[0]!.data]
+    const weight = (path: string) => ({ dims: [], data: this.#weights.find(({ info }) => info.path === path)!.data })
+    return [...createReference([graph], { weight }).run('known', {}, this.#inputs).results[0]!.data]
   }
 
   // ---- elements
@@ -111,7 +117,11 @@ export class Translator {
     const skip = dims.length - from.length
     const kept = from.flatMap((dim, axis) => (dim === dims[axis + skip] ? [axis] : []))
     const dropped = from.flatMap((_, axis) => (kept.includes(axis) ? [] : [axis]))
-    return this.place(this.squeeze(x, dropped), dims, kept.map((axis) => axis + skip))
+    return this.place(
+      this.squeeze(x, dropped),
+      dims,
+      kept.map((axis) => axis + skip),
+    )
   }
 
   /** Axis i of x becomes axis places[i] of a tensor of these dims. */
@@ -126,7 +136,11 @@ export class Translator {
   unsqueeze(x: Node, axes: readonly number[]): Node {
     const dims = dimsOf(x)
     for (const axis of [...axes].sort((a, b) => a - b)) dims.splice(axis, 0, 1)
-    return this.place(x, dims, dims.flatMap((_, axis) => (axes.includes(axis) ? [] : [axis])))
+    return this.place(
+      x,
+      dims,
+      dims.flatMap((_, axis) => (axes.includes(axis) ? [] : [axis])),
+    )
   }
 
   split(x: Node, axis: number, ...sizes: readonly number[]): Node {
@@ -139,7 +153,10 @@ export class Translator {
 
   /** Runs of axes that hold the same elements before and after are merged and split; the rest stays as it is. */
   reshape(x: Node, dims: readonly number[]): Node {
-    let node = this.squeeze(x, dimsOf(x).flatMap((dim, axis) => (dim === 1 ? [axis] : [])))
+    let node = this.squeeze(
+      x,
+      dimsOf(x).flatMap((dim, axis) => (dim === 1 ? [axis] : [])),
+    )
     const to = dims.filter((dim) => dim !== 1)
     for (let axis = 0; axis < to.length || axis < rank(node); axis++) {
       const from = dimsOf(node)
@@ -157,7 +174,11 @@ export class Translator {
       if (many > 1) node = this.split(node, axis, ...to.slice(axis, axis + many))
       axis += many - 1
     }
-    return this.place(node, dims, dims.flatMap((dim, axis) => (dim === 1 ? [] : [axis])))
+    return this.place(
+      node,
+      dims,
+      dims.flatMap((dim, axis) => (dim === 1 ? [] : [axis])),
+    )
   }
 
   transpose(x: Node, order: readonly number[]): Node {

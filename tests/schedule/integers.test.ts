@@ -7,8 +7,7 @@ import { binaryOps, type Dtype, unaryOps } from '../../dsl/sink.ts'
 import type { GraphBuilder } from '../../compiler/graph/builder.ts'
 import type { Node } from '../../compiler/graph/types.ts'
 import { accepts, binaryRow, unaryRow } from '../../compiler/ops/scalar.ts'
-import { createReference } from '../../compiler/targets/reference/evaluate.ts'
-import { type BuiltEntry, builtEntry, builtGraph, span, withCompiled } from '../support/built-model.ts'
+import { type BuiltEntry, builtEntry, builtReference, span, withCompiled } from '../support/built-model.ts'
 import { createSoftwareGpu } from '../support/dawn.ts'
 
 const integers = ['i32', 'u32', 'i8', 'u8'] as const
@@ -46,12 +45,15 @@ function add(name: string, dtype: Integer, make: (builder: GraphBuilder, a: Node
 for (const dtype of integers) {
   for (const fn of binaryOps) if (accepts(binaryRow(fn), dtype)) add(fn, dtype, (builder, a, b) => builder.binary(fn, a, b, span))
   for (const fn of unaryOps) if (accepts(unaryRow(fn), dtype)) add(fn, dtype, (builder, a) => builder.unary(fn, a, span))
-  for (const to of [...integers, 'f32', 'bool'] as const) if (to !== dtype) add(`to_${to}`, dtype, (builder, a) => builder.cast(a, to, span))
+  for (const to of [...integers, 'f32', 'bool'] as const)
+    if (to !== dtype) add(`to_${to}`, dtype, (builder, a) => builder.cast(a, to, span))
   for (const fn of ['sum', 'max', 'min'] as const) {
     add(`${fn}_of_rows`, dtype, (builder, a) => builder.reduce(fn, a, [1], span))
     add(`${fn}_of_columns`, dtype, (builder, a) => builder.reduce(fn, a, [0], span))
     // The reduction's result is used again over its axis, so that it stays inside one kernel.
-    add(`above_${fn}`, dtype, (builder, a) => builder.binary('sub', a, builder.broadcast(builder.reduce(fn, a, [1], span), a.type.dims, [0], span), span))
+    add(`above_${fn}`, dtype, (builder, a) =>
+      builder.binary('sub', a, builder.broadcast(builder.reduce(fn, a, [1], span), a.type.dims, [0], span), span),
+    )
   }
   add('dot', dtype, (builder, a, b) => builder.dot(a, b, [[1, 1]], [], span))
   add('largest', dtype, (builder, a) => builder.topk(a, 1, 5, span).values)
@@ -67,18 +69,20 @@ for (const dtype of integers) {
 const wanted = new Map(
   entries.map((entry) => {
     const { name } = entry.info
-    const reference = createReference([builtGraph(entry)], { weight: () => ({ dims: [], data: new Float64Array() }), mode: 'typed' })
-    return [name, Array.from(reference.run(name, {}, inputs.get(name)!).results[0]!.data)] as const
+    return [name, Array.from(builtReference(entry, 'typed').run(name, {}, inputs.get(name)!).results[0]!.data)] as const
   }),
 )
 
 test.each(['wasm', 'webgpu'] as const)('integers on %s are those of the reference', async (target) => {
   const gpu = target === 'webgpu' ? await createSoftwareGpu() : undefined
-  await withCompiled(entries, target, gpu, async (call) => {
+  await withCompiled(entries, { target, gpu }, async (call) => {
     for (const { info } of entries) {
       const given = Object.fromEntries(info.arguments.map(({ name }) => [name, inputs.get(info.name)![name]!]))
       const [result] = await call(info.name, given)
-      expect({ entry: info.name, values: Array.from(result!.values, (x) => x + 0) }).toEqual({ entry: info.name, values: wanted.get(info.name)!.map((x) => x + 0) })
+      expect({ entry: info.name, values: Array.from(result!.values, (x) => x + 0) }).toEqual({
+        entry: info.name,
+        values: wanted.get(info.name)!.map((x) => x + 0),
+      })
     }
   })
 })

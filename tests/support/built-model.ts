@@ -1,22 +1,31 @@
 // A model whose entries are told to the graph builder by functions instead of a `.dsl` file, with sizes that are numbers: for
 // tests that need graphs which no model has, on the way that every model goes.
 
-import { constant } from '../../dsl/affine.ts'
 import type { EntryInfo, SpecialisedModel } from '../../dsl/model.ts'
-import type { Sink, StateInfo, TensorType } from '../../dsl/sink.ts'
+import type { Sink, StateInfo, TensorType, WeightInfo } from '../../dsl/sink.ts'
 import { packArtifact } from '../../compiler/artifact/write.ts'
 import { compileModel } from '../../compiler/compile.ts'
 import { buildGraph, GraphBuilder } from '../../compiler/graph/builder.ts'
 import { reachable } from '../../compiler/graph/nodes.ts'
 import { type Graph, is, type Node } from '../../compiler/graph/types.ts'
+import { createReference, type Reference } from '../../compiler/targets/reference/evaluate.ts'
+import type { Mode } from '../../compiler/ops/op.ts'
+import type { BoundWeight } from '../../compiler/weights/bind.ts'
 import { load, memoryFiles } from '../../runtime/index.ts'
 import type { TensorResult } from '../../runtime/entry-call.ts'
 
 export const span = { source: { path: 'built', text: '' }, start: 0, end: 0 }
 
+/** Values of f32, row-major. */
+export interface BuiltWeight {
+  readonly info: WeightInfo
+  readonly data: Float64Array
+}
+
 export interface BuiltEntry {
   readonly info: EntryInfo
   readonly states: readonly StateInfo[]
+  readonly weights: readonly BuiltWeight[]
   /** Tells the builder every primitive; gives the results. */
   build(builder: GraphBuilder): readonly Node[]
 }
@@ -24,8 +33,12 @@ export interface BuiltEntry {
 const labelled = (type: TensorType) => ({ type, labels: type.dims.map((_, axis) => `axis${axis}`) })
 
 /** An entry with the arguments and results that its graph turns out to have. */
-export function builtEntry(name: string, build: BuiltEntry['build'], states: readonly StateInfo[] = []): BuiltEntry {
-  const results = build(new GraphBuilder({ weights: [], states }))
+export function builtEntry(
+  name: string,
+  build: BuiltEntry['build'],
+  { states = [], weights = [] }: Partial<Pick<BuiltEntry, 'states' | 'weights'>> = {},
+): BuiltEntry {
+  const results = build(new GraphBuilder({ weights: weights.map(({ info }) => info), states }))
   const types = new Map(reachable(results).flatMap((node) => (is(node, 'argument') ? [[node.attributes.name, node.type] as const] : [])))
   return {
     info: {
@@ -36,16 +49,18 @@ export function builtEntry(name: string, build: BuiltEntry['build'], states: rea
       results: results.map(({ type }) => labelled(type)),
     },
     states,
+    weights,
     build,
   }
 }
 
-export const stateInfo = (path: string, dims: readonly number[]): StateInfo => ({
-  path,
-  dtype: 'f32',
-  dims,
-  labels: labelled({ dtype: 'f32', dims: dims.map(constant) }).labels,
-  span,
+const stored = (path: string, dims: readonly number[]) => ({ path, dims, labels: dims.map((_, axis) => `axis${axis}`), span })
+
+export const stateInfo = (path: string, dims: readonly number[]): StateInfo => ({ ...stored(path, dims), dtype: 'f32' })
+
+export const builtWeight = (path: string, dims: readonly number[], data: Float64Array): BuiltWeight => ({
+  info: { ...stored(path, dims), quant: true },
+  data,
 })
 
 /** One model of all the entries. */
@@ -55,7 +70,7 @@ export function builtModel(entries: readonly BuiltEntry[]): SpecialisedModel {
     name: 'built',
     module: 'built',
     config: {},
-    weights: [],
+    weights: entries.flatMap(({ weights }) => weights.map(({ info }) => info)),
     states: entries.flatMap(({ states }) => states),
     entries: entries.map(({ info }) => info),
     parameters: 0,
@@ -73,11 +88,32 @@ export function builtGraph(entry: BuiltEntry): Graph {
   return graph
 }
 
+/** The reference over the graph as it was built. */
+export const builtReference = (entry: BuiltEntry, mode: Mode = 'exact'): Reference =>
+  createReference([builtGraph(entry)], { weight: (path) => ({ dims: [], data: weightData(entry, path) }), mode })
+
+export const weightData = ({ weights }: BuiltEntry, path: string): Float64Array => weights.find(({ info }) => info.path === path)!.data
+
+export interface CompiledOn {
+  readonly target: 'wasm' | 'webgpu'
+  readonly gpu?: GPU | undefined
+  readonly math?: 'strict' | 'fast'
+}
+
 export type Call = (entry: string, inputs: Readonly<Record<string, ArrayLike<number>>>) => Promise<TensorResult[]>
 
 /** Compiles all entries into one artifact, loads it, and lets `use` call them on one session. */
-export async function withCompiled<T>(entries: readonly BuiltEntry[], target: 'wasm' | 'webgpu', gpu: GPU | undefined, use: (call: Call) => Promise<T>): Promise<T> {
-  const { compilation, diagnostics } = compileModel(builtModel(entries), { targets: [target], math: 'strict', weights: new Map(), verify: true })
+export async function withCompiled<T>(entries: readonly BuiltEntry[], on: CompiledOn, use: (call: Call) => Promise<T>): Promise<T> {
+  const { target, gpu, math = 'strict' } = on
+  const weights = new Map(
+    entries
+      .flatMap((entry) => entry.weights)
+      .map(({ info: { path, dims }, data }): [string, BoundWeight] => [
+        path,
+        { path, dims, format: 'f32', read: () => new Uint8Array(Float32Array.from(data).buffer) },
+      ]),
+  )
+  const { compilation, diagnostics } = compileModel(builtModel(entries), { targets: [target], math, quant: 'none', weights, verify: true })
   if (!compilation) throw new Error(diagnostics.map(({ message }) => message).join('; '))
   const model = await load(memoryFiles(await packArtifact(compilation.contents)), { device: target, ...(gpu ? { gpu } : {}) })
   try {

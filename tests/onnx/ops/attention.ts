@@ -44,7 +44,19 @@ function attention(c: Call): ReturnType<Row> {
   const [, groups, keys] = dimsOf(k) as [number, number, number]
   const scale = c.number('scale', 1 / Math.sqrt(size))
   const scaled = t.split(t.with('mul', q, scale), 1, groups, heads / groups)
-  const products = t.merge(t.dot(scaled, k, [[4, 3]], [[0, 0], [1, 1]]), 1, 2)
+  const products = t.merge(
+    t.dot(
+      scaled,
+      k,
+      [[4, 3]],
+      [
+        [0, 0],
+        [1, 1],
+      ],
+    ),
+    1,
+    2,
+  )
 
   const cap = c.number('softcap', 0)
   const capped = cap === 0 ? products : t.with('mul', t.unary('tanh', t.with('div', products, cap)), cap)
@@ -56,16 +68,25 @@ function attention(c: Call): ReturnType<Row> {
     // A mask may end before the keys do: what it leaves out is hidden.
     const rest = keys - dimsOf(mask).at(-1)!
     const last = rank(mask) - 1
-    biased = mask.type.dtype === 'bool'
-      ? t.where(t.cast(t.pad(t.cast(mask, 'i32'), last, 0, rest, 0), 'bool'), biased, hidden)
-      : t.binary('add', biased, t.pad(mask, last, 0, rest, -f32Max))
+    biased =
+      mask.type.dtype === 'bool'
+        ? t.where(t.cast(t.pad(t.cast(mask, 'i32'), last, 0, rest, 0), 'bool'), biased, hidden)
+        : t.binary('add', biased, t.pad(mask, last, 0, rest, -f32Max))
   }
   const seen = visible(c, dims, pastKey ? dimsOf(pastKey)[2]! : 0)
   if (seen) biased = t.where(seen, biased, hidden)
 
   const precision = elementType(typeOfNumber(c.number('softmax_precision', 1))).dtype
   const weights = t.cast(t.softmax(t.cast(biased, precision), 3), dtype)
-  const grouped = t.dot(t.split(weights, 1, groups, heads / groups), v, [[4, 2]], [[0, 0], [1, 1]])
+  const grouped = t.dot(
+    t.split(weights, 1, groups, heads / groups),
+    v,
+    [[4, 2]],
+    [
+      [0, 0],
+      [1, 1],
+    ],
+  )
   const result = t.merge(grouped, 1, 2)
   const steps = [products, capped, biased, weights]
   return [flat ? withoutHeads(t, result) : result, k, v, steps[c.number('qk_matmul_output_mode', 0)]!].flatMap((node) => c.gives(node))
@@ -96,7 +117,12 @@ function rotary(c: Call): Node {
 
 /** The axes of a cache as its state has them: the others, then all batches' positions as one axis, then what is behind it. */
 function cacheOrder(dims: readonly number[], axis: number): number[] {
-  return [...dims.keys()].filter((each) => each !== 0 && each < axis).concat(0, [...dims.keys()].filter((each) => each >= axis))
+  return [...dims.keys()]
+    .filter((each) => each !== 0 && each < axis)
+    .concat(
+      0,
+      [...dims.keys()].filter((each) => each >= axis),
+    )
 }
 
 /** Dims of the state that a TensorScatter's cache is kept in. */
@@ -123,7 +149,10 @@ function tensorScatter(c: Call): Node {
   const index = t.merge(t.binary('add', t.with('mul', t.positions(grid, 0), size), wrapped), 0, 2)
   const joined = (x: Node): Node => t.merge(t.transpose(x, order), at, 2)
   const written = t.split(t.scattered(joined(cache), at, index, joined(update), c.statePath), at, dims[0]!, size)
-  return t.transpose(written, order.map((_, i) => order.indexOf(i)))
+  return t.transpose(
+    written,
+    order.map((_, i) => order.indexOf(i)),
+  )
 }
 
 export const attentions: Rows = {

@@ -6,17 +6,52 @@ import { elementType } from '../read-vectors.ts'
 import type { Translator } from '../translate.ts'
 import type { Call, Row, Rows } from './row.ts'
 
-const unary = (fn: UnaryOp): Row => (c) => c.gives(c.t.unary(fn, c.x(0)))
-const binary = (fn: BinaryOpName): Row => (c) => c.gives(c.t.binary(fn, c.x(0), c.x(1)))
-const compared = (fn: BinaryOpName): Row => (c) => c.gives(c.t.binary(fn, c.x(0), c.x(1)), 'bool')
-const folded = (fn: BinaryOpName): Row => (c) => c.gives(c.nodes.reduce((a, b) => c.t.binary(fn, a, b)))
-const composed = (make: (t: Translator, x: Node, c: Call) => Node): Row => (c) => c.gives(make(c.t, c.x(0), c))
+const unary =
+  (fn: UnaryOp): Row =>
+  (c) =>
+    c.gives(c.t.unary(fn, c.x(0)))
+const binary =
+  (fn: BinaryOpName): Row =>
+  (c) =>
+    c.gives(c.t.binary(fn, c.x(0), c.x(1)))
+const compared =
+  (fn: BinaryOpName): Row =>
+  (c) =>
+    c.gives(c.t.binary(fn, c.x(0), c.x(1)), 'bool')
+const folded =
+  (fn: BinaryOpName): Row =>
+  (c) =>
+    c.gives(c.nodes.reduce((a, b) => c.t.binary(fn, a, b)))
+const composed =
+  (make: (t: Translator, x: Node, c: Call) => Node): Row =>
+  (c) =>
+    c.gives(make(c.t, c.x(0), c))
 
 /** Names of ONNX's element types by their number. */
 const typeNumbers: Readonly<Record<number, string>> = {
-  1: 'float32', 2: 'uint8', 3: 'int8', 4: 'uint16', 5: 'int16', 6: 'int32', 7: 'int64', 9: 'bool', 10: 'float16', 11: 'float64',
-  12: 'uint32', 13: 'uint64', 16: 'bfloat16', 17: 'float8e4m3fn', 18: 'float8e4m3fnuz', 19: 'float8e5m2', 20: 'float8e5m2fnuz',
-  21: 'uint4', 22: 'int4', 23: 'float4e2m1', 24: 'float8e8m0', 25: 'uint2', 26: 'int2',
+  1: 'float32',
+  2: 'uint8',
+  3: 'int8',
+  4: 'uint16',
+  5: 'int16',
+  6: 'int32',
+  7: 'int64',
+  9: 'bool',
+  10: 'float16',
+  11: 'float64',
+  12: 'uint32',
+  13: 'uint64',
+  16: 'bfloat16',
+  17: 'float8e4m3fn',
+  18: 'float8e4m3fnuz',
+  19: 'float8e5m2',
+  20: 'float8e5m2fnuz',
+  21: 'uint4',
+  22: 'int4',
+  23: 'float4e2m1',
+  24: 'float8e8m0',
+  25: 'uint2',
+  26: 'int2',
 }
 
 export const typeOfNumber = (number: number): string => typeNumbers[number] ?? `number ${number}`
@@ -58,14 +93,33 @@ function gelu(t: Translator, x: Node, approximate: string): Node {
 const exponentials = (t: Translator, x: Node): [Node, Node] => [t.unary('exp', x), t.unary('exp', t.unary('neg', x))]
 
 export const pointwise: Rows = {
-  Add: binary('add'), Sub: binary('sub'), Mul: binary('mul'), Div: binary('div'),
-  Sum: folded('add'), Max: folded('max'), Min: folded('min'),
+  Add: binary('add'),
+  Sub: binary('sub'),
+  Mul: binary('mul'),
+  Div: binary('div'),
+  Sum: folded('add'),
+  Max: folded('max'),
+  Min: folded('min'),
   Mod: (c) => c.gives(c.number('fmod', 0) === 1 ? c.t.binary('mod', c.x(0), c.x(1)) : floorMod(c.t, c.x(0), c.x(1))),
   Pow: (c) => c.gives(power({ t: c.t, a: c.x(0), b: c.x(1) })),
-  And: binary('and'), Or: binary('or'), Not: unary('not'),
-  Equal: compared('eq'), Less: compared('lt'), LessOrEqual: compared('le'), Greater: compared('gt'), GreaterOrEqual: compared('ge'),
-  Neg: unary('neg'), Abs: unary('abs'), Exp: unary('exp'), Log: unary('log'), Sqrt: unary('sqrt'), Sin: unary('sin'), Cos: unary('cos'),
-  Tanh: unary('tanh'), Erf: unary('erf'), Floor: unary('floor'),
+  And: binary('and'),
+  Or: binary('or'),
+  Not: unary('not'),
+  Equal: compared('eq'),
+  Less: compared('lt'),
+  LessOrEqual: compared('le'),
+  Greater: compared('gt'),
+  GreaterOrEqual: compared('ge'),
+  Neg: unary('neg'),
+  Abs: unary('abs'),
+  Exp: unary('exp'),
+  Log: unary('log'),
+  Sqrt: unary('sqrt'),
+  Sin: unary('sin'),
+  Cos: unary('cos'),
+  Tanh: unary('tanh'),
+  Erf: unary('erf'),
+  Floor: unary('floor'),
   Ceil: composed((t, x) => t.unary('neg', t.unary('floor', t.unary('neg', x)))),
   Round: composed((t, x) => t.round(x)),
   Reciprocal: composed((t, x) => t.binary('div', t.literal(1, x.type.dtype), x)),

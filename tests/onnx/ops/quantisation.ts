@@ -15,7 +15,11 @@ function spread(c: Call, p: Node): Node {
   const block = c.number('block_size', 0)
   if (block === 0) return c.t.place(p, dims, [axis])
   const from = dimsOf(p)
-  const wide = c.t.place(p, from.toSpliced(axis + 1, 0, block), from.map((_, i) => (i <= axis ? i : i + 1)))
+  const wide = c.t.place(
+    p,
+    from.toSpliced(axis + 1, 0, block),
+    from.map((_, i) => (i <= axis ? i : i + 1)),
+  )
   return c.t.slice(c.t.merge(wide, axis, 2), axis, 0, dims[axis]!)
 }
 

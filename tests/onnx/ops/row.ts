@@ -17,7 +17,14 @@ export class Call {
   /** Of the state that stands for a cache, if the node has one. */
   readonly statePath: string
 
-  constructor(t: Translator, op: string, inputs: readonly (Value | undefined)[], attributes: Attributes, outputs: number, statePath: string) {
+  constructor(
+    t: Translator,
+    op: string,
+    inputs: readonly (Value | undefined)[],
+    attributes: Attributes,
+    outputs: number,
+    statePath: string,
+  ) {
     this.t = t
     this.op = op
     this.inputs = inputs

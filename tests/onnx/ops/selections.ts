@@ -42,7 +42,11 @@ function oneHot(c: Call): Node {
   const at = c.number('axis', -1)
   const axis = at < 0 ? at + rank(c.x(0)) + 1 : at
   const dims = dimsOf(c.x(0)).toSpliced(axis, 0, depth)
-  const index = t.place(indices(c, 0, depth), dims, dims.flatMap((_, i) => (i === axis ? [] : [i])))
+  const index = t.place(
+    indices(c, 0, depth),
+    dims,
+    dims.flatMap((_, i) => (i === axis ? [] : [i])),
+  )
   return t.where(t.binary('eq', index, t.positions(dims, axis)), t.pick(c.x(2), 0, 1), t.pick(c.x(2), 0, 0))
 }
 

@@ -20,7 +20,13 @@ function constantValue(c: Call): readonly Value[] {
     const list = [given].flat() as number[]
     return c.gives(c.t.tensor(elementType(type).dtype as Dtype, typeof given === 'number' ? [] : [list.length], list), type)
   }
-  return make('value_float', 'float32') ?? make('value_floats', 'float32') ?? make('value_int', 'int64') ?? make('value_ints', 'int64') ?? c.missing('such a constant')
+  return (
+    make('value_float', 'float32') ??
+    make('value_floats', 'float32') ??
+    make('value_int', 'int64') ??
+    make('value_ints', 'int64') ??
+    c.missing('such a constant')
+  )
 }
 
 /** 0 keeps the input's size (unless `allowzero`), -1 takes what is left. */
@@ -74,7 +80,11 @@ function padded(c: Call): Node {
 function tiled(c: Call): Node {
   const from = dimsOf(c.x(0))
   const dims = c.t.known(c.x(1)).flatMap((repeats, i) => [repeats, from[i]!])
-  const wide = c.t.place(c.x(0), dims, from.map((_, i) => 2 * i + 1))
+  const wide = c.t.place(
+    c.x(0),
+    dims,
+    from.map((_, i) => 2 * i + 1),
+  )
   return from.reduce((node, _, axis) => c.t.merge(node, axis, 2), wide)
 }
 
@@ -125,7 +135,12 @@ export const shapes: Rows = {
     const [from, shape] = [dimsOf(c.x(0)), c.t.known(c.x(1))]
     const size = Math.max(from.length, shape.length)
     const at = (dims: readonly number[], i: number): number => dims[i - size + dims.length] ?? 1
-    return c.gives(c.t.expand(c.x(0), Array.from({ length: size }, (_, i) => (at(from, i) === 1 ? at(shape, i) : at(from, i)))))
+    return c.gives(
+      c.t.expand(
+        c.x(0),
+        Array.from({ length: size }, (_, i) => (at(from, i) === 1 ? at(shape, i) : at(from, i))),
+      ),
+    )
   },
   Transpose: (c) => c.gives(c.t.transpose(c.x(0), c.numbers('perm') ?? dimsOf(c.x(0)).map((_, i, all) => all.length - 1 - i))),
   Concat: (c) => c.gives(c.t.concat(c.nodes, c.axis(0))),

@@ -8,22 +8,35 @@ import type { Call, Row, Rows } from './row.ts'
 const pairs = (from: number, many: number): [number, number][] => Array.from({ length: many }, (_, i) => [from + i, from + i])
 
 /** The reduction over the node's axes: an attribute or the second input; all of them where none is given. */
-const reduction = (make: (t: Translator, x: Node, axes: readonly number[], keep: boolean) => Node): Row => (c) => {
-  const x = c.x(0)
-  const all = dimsOf(x).map((_, axis) => axis)
-  const given = c.list('axes', 1) ?? []
-  const axes = given.length > 0 ? given.map((axis) => axisOf(axis, rank(x))) : c.number('noop_with_empty_axes', 0) === 1 ? [] : all
-  return c.gives(make(c.t, x, axes.sort((a, b) => a - b), c.number('keepdims', 1) === 1))
-}
+const reduction =
+  (make: (t: Translator, x: Node, axes: readonly number[], keep: boolean) => Node): Row =>
+  (c) => {
+    const x = c.x(0)
+    const all = dimsOf(x).map((_, axis) => axis)
+    const given = c.list('axes', 1) ?? []
+    const axes = given.length > 0 ? given.map((axis) => axisOf(axis, rank(x))) : c.number('noop_with_empty_axes', 0) === 1 ? [] : all
+    return c.gives(
+      make(
+        c.t,
+        x,
+        axes.sort((a, b) => a - b),
+        c.number('keepdims', 1) === 1,
+      ),
+    )
+  }
 
 /** Truth values are compared as integers. Over nothing, llamac's max and min are 0. */
-const extreme = (fn: ReduceOp): Row => (c) => {
-  if (dimsOf(c.x(0)).includes(0)) c.missing(`${fn} over nothing`)
-  return compared(fn)(c)
-}
+const extreme =
+  (fn: ReduceOp): Row =>
+  (c) => {
+    if (dimsOf(c.x(0)).includes(0)) c.missing(`${fn} over nothing`)
+    return compared(fn)(c)
+  }
 
 const compared = (fn: ReduceOp): Row =>
-  reduction((t, x, axes, keep) => (x.type.dtype === 'bool' ? t.cast(t.reduce(fn, t.cast(x, 'i32'), axes, keep), 'bool') : t.reduce(fn, x, axes, keep)))
+  reduction((t, x, axes, keep) =>
+    x.type.dtype === 'bool' ? t.cast(t.reduce(fn, t.cast(x, 'i32'), axes, keep), 'bool') : t.reduce(fn, x, axes, keep),
+  )
 
 const square = (t: Translator, x: Node): Node => t.binary('mul', x, x)
 
@@ -36,7 +49,12 @@ function matmul(t: Translator, a: Node, b: Node): Node {
     const sizes = [l[i - stack + l.length - 2], r[i - stack + r.length - 2]]
     return sizes.find((size) => size !== undefined && size !== 1) ?? 1
   })
-  const product = t.dot(t.expand(left, [...outer, ...l.slice(-2)]), t.expand(right, [...outer, ...r.slice(-2)]), [[stack + 1, stack]], pairs(0, stack))
+  const product = t.dot(
+    t.expand(left, [...outer, ...l.slice(-2)]),
+    t.expand(right, [...outer, ...r.slice(-2)]),
+    [[stack + 1, stack]],
+    pairs(0, stack),
+  )
   return t.squeeze(product, [...(rank(a) === 1 ? [stack] : []), ...(rank(b) === 1 ? [stack + 1] : [])])
 }
 
