@@ -131,7 +131,7 @@ export const mutants: readonly Mutant[] = [
       'if (!whole) e.loop(axis.id, full, extent, 1, (value) => scope.at([[axis.id, value]], () => body(false)))',
       "if (!whole && extent.kind === 'builtin') e.loop(axis.id, full, extent, 1, (value) => scope.at([[axis.id, value]], () => body(false)))",
     ],
-    'a maximum starts at zero': ['max: -3.4028234663852886e38, min', 'max: 0, min'],
+    'a maximum starts at zero': ['max: -f32Max, min', 'max: 0, min'],
     'a sum across threads meets before all have written': [
       "e.store(tree, builtin('invocation'), acc)\n  e.barrier()",
       "e.store(tree, builtin('invocation'), acc)",
