@@ -3,15 +3,15 @@
 // loads otherwise. Values are bound to locals once per scope, so a shared expression is computed once.
 
 import type * as affine from '../../dsl/affine.ts'
+import { dtypeOf } from '../kernel/expression.ts'
 import { type IndexScope, strideOf } from '../kernel/index-map.ts'
 import type { AxisId, Expr, Index, Kernel, KernelAxis, Operand } from '../kernel/types.ts'
 import type { Affine, Dtype } from '../graph/types.ts'
-import { dtypeOf } from '../kernel/expression.ts'
 import type { Emitter } from './build-loops.ts'
 import { constant, isVector as isVectorType, load, ops, symbol, widen } from './build-loops.ts'
-import { fromFloat, ordered, toFloat, unsigned, wrap } from './integers.ts'
 import { loadElement } from './packed.ts'
 import type { LoopExpr, LoopOp, LoopType } from './loops.ts'
+import { fromFloat, ordered, toFloat, unsigned, wrap } from './integers.ts'
 
 /** Where a definition's value is found at this point. */
 export type Place =

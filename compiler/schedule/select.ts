@@ -3,7 +3,7 @@
 // index by construction. k and the axis are small where models choose (experts); an arg-max is the case k = 1.
 
 import * as affine from '../../dsl/affine.ts'
-import { dtypeOf, f32Max } from '../kernel/expression.ts'
+import { dtypeOf } from '../kernel/expression.ts'
 import type { Kernel } from '../kernel/types.ts'
 import { builtin, constant, Emitter, ops } from './build-loops.ts'
 import { ordered } from './integers.ts'
@@ -22,19 +22,19 @@ export function scheduleSelect(kernel: Kernel, machine: Machine, bounds: affine.
   const fixed = outer.filter((axis) => affine.isConstant(axis.extent))
   const moving = outer.filter((axis) => !affine.isConstant(axis.extent))
 
-  const dtype = dtypeOf(select.value)
-  const element = elementOf(dtype)
-  const [least, most] = element === 'f32' ? [-f32Max, f32Max] : [-2147483648, 2147483647]
+  const float = elementOf(dtypeOf(select.value)) === 'f32'
+  const [least, most] = float ? [-3.4028234663852886e38, 3.4028234663852886e38] : [-2147483648, 2147483647]
+  const limit = (value: number): LoopExpr => constant(float ? 'f32' : 'i32', value)
 
   const point = (): void => {
-    const lastValue = e.let('last_value', constant(element, most))
+    const lastValue = e.let('last_value', limit(most))
     const lastIndex = e.let('last_index', constant('i32', -1))
     e.loop('rank', 0, select.k, 1, (rank) => {
-      const best = e.let('best', constant(element, least))
+      const best = e.let('best', limit(least))
       const bestIndex = e.let('best_index', constant('i32', 0))
       const found = e.let('found', constant('i32', 0))
       e.loop(along.id, 0, emitAffine(along.extent), 1, (i) => scope.at([[along.id, i]], () => {
-        const value = e.value('value', ordered(scope.scalar(select.value), dtype))
+        const value = e.value('value', ordered(scope.scalar(select.value), dtypeOf(select.value)))
         const after = ops.or(ops.lt(value, lastValue), ops.and(ops.eq(value, lastValue), ops.gt(i, lastIndex)))
         const better = ops.or(ops.eq(found, 0), ops.gt(value, best))
         e.if(ops.and(after, better), () => {
@@ -48,7 +48,7 @@ export function scheduleSelect(kernel: Kernel, machine: Machine, bounds: affine.
       const write = (place: NonNullable<typeof select.values> | undefined, value: LoopExpr): void => {
         if (place) scope.at([[place.place, rank]], () => e.store(place.operand, scope.flat(kernel.operands[place.operand]!, place.index), value))
       }
-      write(select.values, ordered(best, dtype))
+      write(select.values, ordered(best, dtypeOf(select.value)))
       write(select.indices, bestIndex)
     })
   }
