@@ -5,8 +5,7 @@ import type { StateInfo } from '../../dsl/sink.ts'
 import type { GraphBuilder } from '../../compiler/graph/builder.ts'
 import type { Node } from '../../compiler/graph/types.ts'
 import { type BuiltEntry, builtEntry, type BuiltWeight, builtWeight, stateInfo } from '../support/built-model.ts'
-import { cacheDims } from './ops/attention.ts'
-import { rows } from './ops/index.ts'
+import { rows, stateDims } from './ops/index.ts'
 import { Call } from './ops/row.ts'
 import { Missing, type OnnxTensor, readTensor, type StoredCase } from './read-vectors.ts'
 import { finite, Translator, type Value } from './translate.ts'
@@ -30,12 +29,13 @@ export function opOf({ test, nodes }: StoredCase): string {
   return test.endsWith('_expanded') && inner ? `${inner.slice(0, inner.indexOf('_test_'))}, expanded` : nodes.map(({ op }) => op).join(', ')
 }
 
-/** Caches that TensorScatter writes to are states: dims from the input that they begin with. */
+const stateOf = (stored: StoredCase): string => `${nameOf(stored)}.state`
+
+/** The states of the ops that write into their first input, which is an input of the case. */
 function statesOf(stored: StoredCase, inputs: readonly OnnxTensor[]): StateInfo[] {
-  return stored.nodes.flatMap(({ op, inputs: [cache], attrs }) => {
-    const input = inputs.find(({ name }) => name === cache)
-    if (op !== 'TensorScatter' || !input) return []
-    return [stateInfo(`${nameOf(stored)}.cache`, cacheDims(input.dims, Number(attrs?.['axis'] ?? -2)))]
+  return stored.nodes.flatMap(({ op, inputs: [first], attrs = {} }) => {
+    const input = inputs.find(({ name }) => name === first)
+    return stateDims[op] && input ? [stateInfo(stateOf(stored), stateDims[op](input.dims, attrs))] : []
   })
 }
 
@@ -54,7 +54,7 @@ function translate(
     const row = rows[op]
     if (!row) throw new Missing(`op ${op}`)
     const given = names.map((name) => values.get(name))
-    const made = row(new Call(t, op, given, attrs, outputs.length, `${nameOf(stored)}.cache`))
+    const made = row(new Call(t, op, given, attrs, outputs.length, stateOf(stored)))
     outputs.forEach((name, i) => {
       if (name !== '') values.set(name, made[i] ?? missingOutput(op, i))
     })

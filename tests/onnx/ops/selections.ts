@@ -1,7 +1,7 @@
 // Values chosen by index, and indices chosen by value.
 
 import type { Node } from '../../../compiler/graph/types.ts'
-import { dimsOf, rank } from '../translate.ts'
+import { count, dimsOf, rank } from '../translate.ts'
 import type { Call, Row, Rows } from './row.ts'
 
 const indices = (c: Call, index: number, size: number): Node => c.t.nonNegative(c.t.cast(c.x(index), 'i32'), size)
@@ -14,6 +14,36 @@ function gatherElements(c: Call): Node {
   const x = dims.reduce((node, dim, i) => (i === axis || dim === dimsOf(node)[i] ? node : c.t.slice(node, i, 0, dim)), c.x(0))
   const shared = dims.flatMap((_, i) => (i === axis ? [] : [[i, i] as const]))
   return c.t.gather(x, axis, indices(c, 1, size), shared)
+}
+
+/** Row-major strides of some axes, in elements of the last one. */
+const stridesOf = (dims: readonly number[]): number[] => dims.map((_, axis) => count(dims.slice(axis + 1)))
+
+/** The last axis of the index holds one position for each of x's axes behind the batches: those become one axis. */
+function gatherND(c: Call): Node {
+  const { t } = c
+  const batches = c.number('batch_dims', 0)
+  const last = rank(c.x(1)) - 1
+  const chosen = dimsOf(c.x(0)).slice(batches, batches + dimsOf(c.x(1))[last]!)
+  const flat = chosen
+    .map((size, i) => t.with('mul', t.nonNegative(t.pick(c.x(1), last, i), size), stridesOf(chosen)[i]!))
+    .reduce((a, b) => t.binary('add', a, b))
+  const shared = Array.from({ length: batches }, (_, axis) => [axis, axis] as const)
+  return t.gather(t.merge(c.x(0), batches, chosen.length), batches, flat, shared)
+}
+
+/** Over all elements as one axis, since each goes to a place of its own. */
+function scatterElements(c: Call): Node {
+  const { t } = c
+  if (c.text('reduction', 'none') !== 'none') c.missing(`reduction ${c.text('reduction', 'none')}`)
+  const dims = dimsOf(c.x(0))
+  const axis = c.axis(0)
+  const index = indices(c, 1, dims[axis]!)
+  const flat = dims
+    .map((_, i) => t.with('mul', i === axis ? index : t.positions(dimsOf(index), i), stridesOf(dims)[i]!))
+    .reduce((a, b) => t.binary('add', a, b))
+  const line = (x: Node): Node => t.merge(x, 0, dims.length)
+  return t.reshape(t.scattered(line(c.x(0)), 0, line(flat), line(c.x(2)), c.statePath), dims)
 }
 
 /** Ties go to the lower index; for the last one, the axis is read backwards. */
@@ -53,6 +83,8 @@ function oneHot(c: Call): Node {
 export const selections: Rows = {
   Gather: (c) => c.gives(c.t.gather(c.x(0), c.axis(0), indices(c, 1, dimsOf(c.x(0))[c.axis(0)]!))),
   GatherElements: (c) => c.gives(gatherElements(c)),
+  GatherND: (c) => c.gives(gatherND(c)),
+  ScatterElements: (c) => c.gives(scatterElements(c)),
   ArgMax: (c) => c.gives(extremeAt(c, 1), 'int64'),
   ArgMin: (c) => c.gives(extremeAt(c, -1), 'int64'),
   TopK: topK,

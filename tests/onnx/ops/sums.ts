@@ -108,6 +108,14 @@ function rmsNorm(c: Call): Node {
   return t.binary('mul', t.cast(t.binary('mul', x, inverse), c.x(0).type.dtype), c.x(1))
 }
 
+function lpNorm(c: Call): Node {
+  const { t } = c
+  const x = c.x(0)
+  const p = c.number('p', 2)
+  const total = (terms: Node): Node => t.reduce('sum', terms, [c.axis(-1)], true)
+  return t.binary('div', x, p === 1 ? total(t.unary('abs', x)) : t.unary('sqrt', total(square(t, x))))
+}
+
 /** Channels (axis 1) in groups, each normalised over its channels and all later axes. */
 function groupNorm(c: Call): Node {
   const { t } = c
@@ -143,5 +151,6 @@ export const sums: Rows = {
   LogSoftmax: (c) => c.gives(logSoftmax(c)),
   LayerNormalization: layerNorm,
   RMSNormalization: (c) => c.gives(rmsNorm(c)),
+  LpNormalization: (c) => c.gives(lpNorm(c)),
   GroupNormalization: (c) => c.gives(groupNorm(c)),
 }
