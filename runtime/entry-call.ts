@@ -1,7 +1,7 @@
 // From a user's named values to a checked call of an entry: sizes are inferred from lengths, every range and limit of the
 // manifest is tested before a device sees anything. A device may trust what comes out of here.
 import { elementCount, evaluateAffine } from './artifact/affine.ts'
-import { type AffineJson, type EntryManifest, isFloatType } from './artifact/manifest.ts'
+import { type AffineJson, type ElementType, type EntryManifest, isFloatType } from './artifact/manifest.ts'
 import type { ArgumentArray, ResultArray } from './devices/device.ts'
 import { fail } from './error-codes.ts'
 
@@ -168,13 +168,19 @@ function checkLimits(entry: EntryManifest, symbols: Readonly<Record<string, numb
   }
 }
 
-/** Ids inside their table, booleans 0 or 1, no NaN or infinity: kernels rely on finite numbers. */
+const bytes: Readonly<Partial<Record<ElementType, readonly [number, number]>>> = { i8: [-128, 127], u8: [0, 255] }
+
+/** Ids inside their table, booleans 0 or 1, bytes that are some, no NaN or infinity: kernels rely on finite numbers. */
 function checkValues(entry: EntryManifest, argument: TensorArgument, data: ArgumentArray): void {
   const top = argument.below ?? (argument.dtype === 'bool' ? 2 : undefined)
+  const range = bytes[argument.dtype]
   for (let i = 0; i < data.length; i++) {
     const value = data[i]!
     if (top !== undefined && !(value >= 0 && value < top)) {
       fail('E_TOKEN_RANGE', `${entry.name}: ${argument.name}[${i}] is ${value}, expected 0 to ${top - 1}`)
+    }
+    if (range && (value < range[0] || value > range[1])) {
+      fail('E_ARGUMENT', `${entry.name}: ${argument.name}[${i}] is ${value}, expected ${range[0]} to ${range[1]}`)
     }
     if (!Number.isFinite(value)) fail('E_ARGUMENT', `${entry.name}: ${argument.name}[${i}] is ${value}`)
   }

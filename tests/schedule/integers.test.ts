@@ -86,3 +86,19 @@ test.each(['wasm', 'webgpu'] as const)('integers on %s are those of the referenc
     }
   })
 })
+
+test('a value outside its type is refused', async () => {
+  const few = entries.filter(({ info }) => ['i8_abs', 'u8_abs', 'u32_abs'].includes(info.name))
+  await withCompiled(few, { target: 'wasm' }, async (call) => {
+    const given = (value: number): number[] => new Array<number>(rows * width).fill(value)
+    for (const [name, value] of [
+      ['i8_abs', 128],
+      ['i8_abs', -129],
+      ['u8_abs', 256],
+      ['u8_abs', -1],
+      ['u32_abs', -1],
+      ['u32_abs', 2 ** 32],
+    ] as const)
+      await expect(call(name, { a: given(value) }), `${name} of ${value}`).rejects.toMatchObject({ code: 'E_ARGUMENT' })
+  })
+})
