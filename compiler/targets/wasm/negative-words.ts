@@ -19,9 +19,8 @@ export class NegativeWords {
     if (e.kind !== 'op') return false
     const [a, b] = e.args as [LoopExpr, LoopExpr]
     if (e.op === 'sub' || e.op === 'neg' || e.op === 'xor') return true
-    // The larger one, and all bits of the smaller one, decide.
-    if (e.op === 'max') return this.mayBe(a) && this.mayBe(b)
-    if (e.op === 'and') return this.mayBe(a) && this.mayBe(b)
+    // One that cannot be is enough.
+    if (e.op === 'max' || e.op === 'and') return this.mayBe(a) && this.mayBe(b)
     if (e.op === 'select') return this.mayBe(b) || this.mayBe(e.args[2]!)
     return e.args.some((arg) => this.mayBe(arg))
   }
