@@ -73,10 +73,10 @@ function floorMod(t: Translator, a: Node, b: Node): Node {
 }
 
 /** Powers of integers go by way of f32. */
-function power({ t, ...c }: Pick<Call, 't'> & { a: Node; b: Node }): Node {
-  const float = t.isFloat(c.a) ? c.a.type.dtype : 'f32'
-  const result = t.binary('pow', t.cast(c.a, float), t.cast(c.b, float))
-  return t.isFloat(c.a) ? result : t.cast(t.round(result), c.a.type.dtype)
+function power(t: Translator, a: Node, b: Node): Node {
+  const float = t.isFloat(a) ? a.type.dtype : 'f32'
+  const result = t.binary('pow', t.cast(a, float), t.cast(b, float))
+  return t.isFloat(a) ? result : t.cast(t.round(result), a.type.dtype)
 }
 
 export const swish = (t: Translator, x: Node, alpha: number): Node =>
@@ -101,7 +101,7 @@ export const pointwise: Rows = {
   Max: folded('max'),
   Min: folded('min'),
   Mod: (c) => c.gives(c.number('fmod', 0) === 1 ? c.t.binary('mod', c.x(0), c.x(1)) : floorMod(c.t, c.x(0), c.x(1))),
-  Pow: (c) => c.gives(power({ t: c.t, a: c.x(0), b: c.x(1) })),
+  Pow: (c) => c.gives(power(c.t, c.x(0), c.x(1))),
   And: binary('and'),
   Or: binary('or'),
   Not: unary('not'),

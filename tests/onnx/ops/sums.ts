@@ -30,10 +30,10 @@ const extreme =
   (fn: ReduceOp): Row =>
   (c) => {
     if (dimsOf(c.x(0)).includes(0)) c.missing(`${fn} over nothing`)
-    return compared(fn)(c)
+    return overAxes(fn)(c)
   }
 
-const compared = (fn: ReduceOp): Row =>
+const overAxes = (fn: ReduceOp): Row =>
   reduction((t, x, axes, keep) =>
     x.type.dtype === 'bool' ? t.cast(t.reduce(fn, t.cast(x, 'i32'), axes, keep), 'bool') : t.reduce(fn, x, axes, keep),
   )
