@@ -1,0 +1,80 @@
+// Workers on every platform: Web Workers where there are any, else Node's worker_threads (reached without an import, so that
+// bundles for browsers have nothing to resolve). Both ends speak through the same small port.
+
+/** One end of a worker's channel, from the side that started it. */
+export interface StartedWorker {
+  post(message: unknown): void
+  /** The worker does not keep the process alive (Node) while this is false. */
+  keepAlive(wanted: boolean): void
+  terminate(): void
+}
+
+export interface WorkerEvents {
+  onMessage(message: unknown): void
+  /** An error nobody caught, or an end that nobody asked for. */
+  onEnd(reason: string): void
+}
+
+/** What a worker's own code sees. */
+export interface WorkerPort {
+  post(message: unknown): void
+  /** The first message from the other side. */
+  first(): Promise<unknown>
+}
+
+type NodeThreads = typeof import('node:worker_threads')
+
+const nodeThreads = (): NodeThreads | undefined =>
+  typeof process === 'undefined' ? undefined : (process.getBuiltinModule?.('node:worker_threads') as NodeThreads | undefined)
+
+/** The module that a member of a team runs. Bundlers look for exactly this expression; the build puts `.js` for `.ts`. */
+const memberUrl = (): URL => new URL('./wasm-worker.ts', import.meta.url)
+
+/** Starts a worker that runs wasm-worker.ts. Throws what the platform throws (a page may forbid workers). */
+export function startWorker(events: WorkerEvents): StartedWorker {
+  let asked = false
+  const end = (reason: string): void => {
+    if (!asked) events.onEnd(reason)
+  }
+  if (typeof Worker === 'function') {
+    const worker = new Worker(new URL('./wasm-worker.ts', import.meta.url), { type: 'module' })
+    worker.onmessage = ({ data }) => events.onMessage(data)
+    worker.onerror = ({ message }) => end(message || 'it could not be started')
+    return {
+      post: (message) => worker.postMessage(message),
+      keepAlive() {},
+      terminate() {
+        asked = true
+        worker.terminate()
+      },
+    }
+  }
+  const threads = nodeThreads()
+  if (!threads) throw new Error('there are no workers here')
+  const worker = new threads.Worker(memberUrl())
+  worker.on('message', (message) => events.onMessage(message))
+  worker.on('error', (error) => end((error as Error).message))
+  worker.on('exit', () => end('it ended'))
+  return {
+    post: (message) => worker.postMessage(message),
+    keepAlive: (wanted) => (wanted ? worker.ref() : worker.unref()),
+    terminate() {
+      asked = true
+      void worker.terminate()
+    },
+  }
+}
+
+/** The port of the worker that this code runs in. */
+export function workerPort(): WorkerPort {
+  const parent = nodeThreads()?.parentPort
+  if (parent) return { post: (message) => parent.postMessage(message), first: () => new Promise((resolve) => parent.once('message', resolve)) }
+  const scope = globalThis as unknown as {
+    postMessage(message: unknown): void
+    addEventListener(type: 'message', listener: (event: MessageEvent) => void, options: { once: true }): void
+  }
+  return {
+    post: (message) => scope.postMessage(message),
+    first: () => new Promise((resolve) => scope.addEventListener('message', ({ data }) => resolve(data), { once: true })),
+  }
+}
