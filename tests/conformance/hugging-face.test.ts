@@ -1,19 +1,13 @@
-// Logits and greedy tokens of Hugging Face checkpoints, from compiled artifacts: the reference within rounding of f64, devices
-// within that of f32; a prompt read at once, in chunks, or id by id leads to the same scores.
+// Logits and greedy tokens of Hugging Face checkpoints, from compiled artifacts: the reference within rounding of f64, other
+// places within that of f32; a prompt read at once, in chunks, or id by id leads to the same scores.
 
 import { describe, expect, test } from 'vitest'
-import type { Model } from '../../runtime/index.ts'
 import { argmax } from '../../runtime/index.ts'
 import { compileForTest, type CompileRequest } from '../support/compiled.ts'
 import { type GoldenSequence, goldenSequences, normalisedError, worstDifference } from '../support/goldens.ts'
+import { type PlaceModel, places, placesWith } from '../support/places.ts'
 
-const devices = [
-  ['reference', 1e-9],
-  ['wasm', 1e-4],
-  ['webgpu', 1e-4],
-] as const
-
-/** Folder and model file: these on all devices and with both spellings of the config, the others on one. */
+/** Folder and model file: these in all places and with both spellings of the config, the others on WASM. */
 const whole: readonly (readonly [string, string])[] = [
   ['llama', 'llama'],
   ['llama-gqa', 'llama'],
@@ -29,7 +23,7 @@ const onWasm: readonly (readonly [string, string])[] = [
   ['llama3-rope', 'llama3'],
 ]
 
-async function expectLogits(model: Model, sequences: readonly GoldenSequence[], tolerance: number): Promise<void> {
+async function expectLogits(model: PlaceModel, sequences: readonly GoldenSequence[], tolerance: number): Promise<void> {
   for (const { ids, logits } of sequences) {
     const session = model.createSession()
     const { values } = await session.score(ids)
@@ -38,7 +32,7 @@ async function expectLogits(model: Model, sequences: readonly GoldenSequence[], 
   }
 }
 
-async function expectGreedy(model: Model, sequences: readonly GoldenSequence[]): Promise<void> {
+async function expectGreedy(model: PlaceModel, sequences: readonly GoldenSequence[]): Promise<void> {
   for (const { ids, greedy } of sequences) {
     expect(greedy.length).toBeGreaterThan(0)
     const session = model.createSession()
@@ -50,7 +44,7 @@ async function expectGreedy(model: Model, sequences: readonly GoldenSequence[]):
 }
 
 /** Scores after `ids`, read in pieces of `size`. */
-async function readIn(model: Model, ids: readonly number[], size: number): Promise<Float64Array> {
+async function readIn(model: PlaceModel, ids: readonly number[], size: number): Promise<Float64Array> {
   const session = model.createSession()
   let scores: ArrayLike<number> = []
   for (let at = 0; at < ids.length; at += size) {
@@ -61,7 +55,7 @@ async function readIn(model: Model, ids: readonly number[], size: number): Promi
   return Float64Array.from(scores)
 }
 
-async function expectSameInPieces(model: Model, sequences: readonly GoldenSequence[]): Promise<void> {
+async function expectSameInPieces(model: PlaceModel, sequences: readonly GoldenSequence[]): Promise<void> {
   for (const { ids, logits, vocab } of sequences) {
     const last = logits.subarray(logits.length - vocab)
     for (const size of [ids.length, 1, 2, 5]) {
@@ -76,13 +70,14 @@ describe.each(whole)('%s', (folder, file) => {
   const sequences = goldenSequences(folder)
   const request: CompileRequest = { model: file, checkpoint: `hf-golden/${folder}`, targets: ['wasm', 'webgpu', 'reference'] }
 
-  test.each(devices)(
-    'on %s',
-    async (device, tolerance) => {
-      await using model = await (await compileForTest(request)).open(device)
+  test.each(placesWith(() => true))(
+    '%s, %s math',
+    async (name, math) => {
+      const { open, target, tolerance } = places[name]
+      await using model = await open(await compileForTest(math === 'strict' ? request : { ...request, targets: [target], math }))
       await expectLogits(model, sequences, tolerance)
       // A software GPU makes some ten calls a second: there, the longest sequence is for the logits only.
-      const stepwise = device === 'webgpu' ? sequences.slice(0, 2) : sequences
+      const stepwise = target === 'webgpu' ? sequences.slice(0, 2) : sequences
       await expectGreedy(model, stepwise)
       await expectSameInPieces(model, stepwise)
     },
@@ -99,9 +94,13 @@ describe.each(whole)('%s', (folder, file) => {
   })
 })
 
-test.each(onWasm)('%s on wasm', async (folder, file) => {
+describe.each(onWasm)('%s', (folder, file) => {
   const sequences = goldenSequences(folder)
-  await using model = await (await compileForTest({ model: file, checkpoint: `hf-golden/${folder}`, targets: ['wasm'] })).open('wasm')
-  await expectLogits(model, sequences, 1e-4)
-  await expectGreedy(model, sequences)
+
+  test.each(placesWith(({ target }) => target === 'wasm'))('%s, %s math', async (name, math) => {
+    const { open, tolerance } = places[name]
+    await using model = await open(await compileForTest({ model: file, checkpoint: `hf-golden/${folder}`, targets: ['wasm'], math }))
+    await expectLogits(model, sequences, tolerance)
+    await expectGreedy(model, sequences)
+  })
 })
