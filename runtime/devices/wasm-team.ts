@@ -127,7 +127,8 @@ export class Team {
     try {
       this.#programs[entry]!.apply(undefined, args)
     } catch (cause) {
-      this.#exports['threads.fail'](this.#exports['threads.failed']() - 1)
+      // The first to fail is the reason; whoever still waits for this thread must stop too.
+      if (this.#exports['threads.failed']() === 0) this.#exports['threads.fail'](0)
       this.#fail(name, cause as Error)
     }
     return undefined

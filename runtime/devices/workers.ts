@@ -1,5 +1,6 @@
 // Workers on every platform: Web Workers where there are any, else Node's worker_threads (reached without an import, so that
 // bundles for browsers have nothing to resolve). Both ends speak through the same small port.
+import type * as NodeThreads from 'node:worker_threads'
 
 /** One end of a worker's channel, from the side that started it. */
 export interface StartedWorker {
@@ -22,15 +23,13 @@ export interface WorkerPort {
   first(): Promise<unknown>
 }
 
-type NodeThreads = typeof import('node:worker_threads')
+const nodeThreads = (): typeof NodeThreads | undefined =>
+  typeof process === 'undefined' ? undefined : (process.getBuiltinModule?.('node:worker_threads') as typeof NodeThreads | undefined)
 
-const nodeThreads = (): NodeThreads | undefined =>
-  typeof process === 'undefined' ? undefined : (process.getBuiltinModule?.('node:worker_threads') as NodeThreads | undefined)
-
-/** The module that a member of a team runs. Bundlers look for exactly this expression; the build puts `.js` for `.ts`. */
-const memberUrl = (): URL => new URL('./wasm-worker.ts', import.meta.url)
-
-/** Starts a worker that runs wasm-worker.ts. Throws what the platform throws (a page may forbid workers). */
+/**
+ * Starts a worker that runs wasm-worker.ts. Throws what the platform throws (a page may forbid workers). Bundlers look for
+ * exactly this expression with `new URL`; the build puts `.js` for `.ts` (scripts/finish-build.ts).
+ */
 export function startWorker(events: WorkerEvents): StartedWorker {
   let asked = false
   const end = (reason: string): void => {
@@ -51,7 +50,8 @@ export function startWorker(events: WorkerEvents): StartedWorker {
   }
   const threads = nodeThreads()
   if (!threads) throw new Error('there are no workers here')
-  const worker = new threads.Worker(memberUrl())
+  // The process's own flags (--input-type, --import …) are about its own program.
+  const worker = new threads.Worker(new URL('./wasm-worker.ts', import.meta.url), { execArgv: [] })
   worker.on('message', (message) => events.onMessage(message))
   worker.on('error', (error) => end((error as Error).message))
   worker.on('exit', () => end('it ended'))

@@ -1,0 +1,107 @@
+// Threads at work in Node: teams of workers on a real artifact, with this thread among them and without it (as on a browser's
+// main thread). Faults come as typed errors and never as hangs; workers do not keep a process alive, and idle ones cost nothing.
+
+import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { describe, expect, test } from 'vitest'
+import { packArtifact } from '../../compiler/artifact/write.ts'
+import { createWasmDevice } from '../../runtime/devices/wasm.ts'
+import { threadCount } from '../../runtime/devices/threads.ts'
+import type { WasmVariant } from '../../runtime/artifact/manifest.ts'
+import { load, type Model } from '../../runtime/index.ts'
+import { expectedRows, none, rows, threadedContents } from './threaded-artifact.ts'
+
+const files = packArtifact(threadedContents())
+
+const open = async (threads: number, takesPart: boolean): Promise<Model> =>
+  takesPart
+    ? load(await files, { threads })
+    : load(await files, { device: (artifact) => createWasmDevice(artifact, artifact.manifest.variants[0] as WasmVariant, { threads, takesPart }) })
+
+const go = async (session: ReturnType<Model['createSession']>, bad = none): Promise<number[]> => {
+  const [result] = await session.call('go', { bad })
+  return [...result!.values]
+}
+
+describe.each([
+  [2, true],
+  [3, true],
+  [5, true],
+  [1, false],
+  [3, false],
+] as const)('%i threads, this one among them: %s', (threads, takesPart) => {
+  test('calls one after another, sessions apart, more sessions than the memory began with', async () => {
+    await using model = await open(threads, takesPart)
+    expect(model.device).toBe(`wasm, ${threads} threads`)
+    const sessions = Array.from({ length: 1200 }, () => model.createSession())
+    for (let call = 1; call <= 40; call++) for (const session of [sessions[0]!, sessions[1199]!]) expect(await go(session)).toEqual(expectedRows(call))
+    // Calls that are asked for at once take their turns.
+    expect(await Promise.all(sessions.slice(0, 50).map((session) => go(session)))).toEqual(sessions.slice(0, 50).map((_, i) => expectedRows(i === 0 ? 41 : 1)))
+    const copy = sessions[0]!.fork()
+    expect(await go(copy)).toEqual(expectedRows(42))
+    expect(await go(sessions[0]!)).toEqual(expectedRows(42))
+  })
+
+  test.each([0, rows - 1])('a trap in row %i is an error of the call, and of every later one', async (bad) => {
+    await using model = await open(threads, takesPart)
+    const session = model.createSession()
+    expect(await go(session)).toEqual(expectedRows(1))
+    await expect(go(session, bad)).rejects.toMatchObject({ code: 'E_DEVICE', message: expect.stringContaining('memory access out of bounds') })
+    await expect(go(session)).rejects.toMatchObject({ code: 'E_DEVICE', message: expect.stringContaining('stopped earlier') })
+    await expect(go(model.createSession())).rejects.toMatchObject({ code: 'E_DEVICE' })
+  })
+})
+
+test('one thread takes the variant without threads', async () => {
+  await using model = await load(await files, { threads: 1 })
+  expect(model.device).toBe('wasm')
+  const session = model.createSession()
+  expect(await go(session)).toEqual(expectedRows(1))
+  await expect(go(session, 3)).rejects.toMatchObject({ code: 'E_DEVICE' })
+  // Alone, a trap leaves the device usable.
+  expect(await go(session)).toEqual(expectedRows(2))
+})
+
+test('after dispose: E_DISPOSED; an aborted load leaves nothing', async () => {
+  const model = await open(3, true)
+  const session = model.createSession()
+  await model.dispose()
+  await model.dispose()
+  await expect(go(session)).rejects.toMatchObject({ code: 'E_DISPOSED' })
+  await expect(load(await files, { threads: 3, signal: AbortSignal.abort() })).rejects.toMatchObject({ code: 'E_ABORTED' })
+  const abort = new AbortController()
+  const loading = load(await files, { threads: 3, signal: abort.signal })
+  setImmediate(() => abort.abort())
+  await loading.then((late) => late.dispose(), (cause: unknown) => expect(cause).toMatchObject({ code: 'E_ABORTED' }))
+})
+
+test('how many threads', () => {
+  const model = (bytes: number) => ({ tensors: [{ path: 'w', dims: [bytes], format: 'i8', layout: 'plain', shard: 0, offset: 0, bytes }] })
+  expect(threadCount('auto', model(2 ** 20))).toBe(1)
+  expect(threadCount(undefined, model(2 ** 27))).toBe(Math.min(4, navigator.hardwareConcurrency))
+  expect(threadCount(7, model(1))).toBe(7)
+  for (const wrong of [0, -1, 1.5, 65, Number.NaN]) expect(() => threadCount(wrong, model(1))).toThrow(expect.objectContaining({ code: 'E_ARGUMENT' }))
+})
+
+// In a process of its own: what it prints must come, and it must end by itself though nobody disposed of the model.
+test('idle workers use no processor and keep no process alive', async () => {
+  const module = (path: string) => JSON.stringify(new URL(path, import.meta.url).href)
+  const script = `
+    import { packArtifact } from ${module('../../compiler/artifact/write.ts')}
+    import { load } from ${module('../../runtime/index.ts')}
+    import { threadedContents } from ${module('./threaded-artifact.ts')}
+    const model = await load(await packArtifact(threadedContents()), { threads: 4 })
+    const session = model.createSession()
+    const [result] = await session.call('go', { bad: ${none} })
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    const before = process.cpuUsage()
+    await new Promise((resolve) => setTimeout(resolve, 1000))
+    const { user, system } = process.cpuUsage(before)
+    console.log(JSON.stringify({ values: [...result.values], busy: (user + system) / 1e6 }))`
+  const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module-typescript', '-e', script], { cwd: fileURLToPath(new URL('../../', import.meta.url)), timeout: 60_000 })
+  const { values, busy } = JSON.parse(stdout) as { values: number[]; busy: number }
+  expect(values).toEqual(expectedRows(1))
+  // Three spinning workers would have used up to three seconds, and half a second on the slowest machine.
+  expect(busy).toBeLessThan(0.3)
+}, 90_000)
