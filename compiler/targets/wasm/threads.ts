@@ -4,9 +4,12 @@
 //
 // A barrier counts arrivals in one number that only grows. A thread that comes early spins for a while, then sleeps until the
 // last one wakes it; the last one makes the call that wakes only if somebody sleeps. How long to spin is learnt: a wait that
-// ended by sleeping halves it, one that ended by spinning raises it by an eighth, so that on a machine with fewer free cores
-// than threads nobody burns the time that the others need. A thread that fails says so in `failed`, and all others
-// stop at their next look. The number of a barrier is the count of arrivals that completes it, modulo 2^32.
+// ended by sleeping quarters it, one that ended by spinning restores it, and every eighth wait spins for the full time to see
+// whether the others are back; so on a machine with fewer free cores than threads nobody burns for long the time that the others
+// need. The full time must exceed what it takes to wake a thread (50 µs in a virtual machine): else a thread that was woken
+// comes late to the next barrier, where the other has fallen asleep by then, and so on for ever. A thread that fails
+// says so in `failed`, and all others stop at their next look. The number of a barrier is the count of arrivals that
+// completes it, modulo 2^32.
 
 import binaryen from 'binaryen'
 import type { Ref } from './expressions.ts'
@@ -14,8 +17,8 @@ import type { Ref } from './expressions.ts'
 /** Byte addresses below the first operand, each on a cache line of its own. The mailbox belongs to the runtime. */
 export const control = { arrived: 64, sleeping: 128, calls: 192, idle: 256, failed: 320, mailbox: 512 } as const
 
-/** Loads of a spin: about 1 ns each. A barrier's limits, and what an idle thread spends before it sleeps. */
-const spins = { most: 20_000, least: 64, idle: 30_000 } as const
+/** Loads of a spin, about 1 ns each: a barrier's limits, and what an idle thread spends before it sleeps. One wait in `retry` is full. */
+const spins = { most: 100_000, least: 64, idle: 100_000, retry: 8 } as const
 /** A sleeper looks for failures this often; without any arrival in so many looks, a thread must be dead. */
 const look = { nanoseconds: 5_000_000, most: 12_000 } as const
 
@@ -43,7 +46,8 @@ export const threadExports = {
 } as const
 
 const i32 = binaryen.i32
-const spinGlobal = 'spins'
+/** Of each thread's instance: how long the next wait spins, and how many waits there were. */
+const [spinGlobal, waitGlobal] = ['spins', 'waits']
 
 /** Adds the functions and exports. Tables are passive segments with the names `data`. */
 export function addThreadFunctions(m: binaryen.Module, data: readonly { readonly name: string; readonly address: number; readonly bytes: number }[]): void {
@@ -54,38 +58,39 @@ export function addThreadFunctions(m: binaryen.Module, data: readonly { readonly
   const notify = (place: number): Ref => m.drop(m.memory.atomic.notify(at(place), m.i32.const(-1)))
   const count = (place: number, by: 1 | -1): Ref => m.drop(atomic.rmw.add(0, at(place), m.i32.const(by)))
   const nanoseconds = (ns: number): Ref => m.i64.const(BigInt(ns))
-  const add = (name: string, params: number, result: binaryen.Type, locals: number, body: Ref[]): void => {
-    m.addFunction(name, binaryen.createType(Array.from({ length: params }, () => i32)), result, Array.from({ length: locals }, () => i32), m.block(null, body, result))
+  const add = (name: string, params: number, result: binaryen.Type, locals: readonly binaryen.Type[], body: Ref[]): void => {
+    m.addFunction(name, binaryen.createType(Array.from({ length: params }, () => i32)), result, [...locals], m.block(null, body, result))
   }
   const spun = (): Ref => m.global.get(spinGlobal, i32)
 
   m.addGlobal(spinGlobal, i32, true, m.i32.const(spins.most))
+  m.addGlobal(waitGlobal, i32, true, m.i32.const(0))
 
   // Local 1: the count after this arrival.
   const arrive = (): Ref[] => [
     m.local.set(1, m.i32.add(atomic.rmw.add(0, at(control.arrived), m.i32.const(1)), m.i32.const(1))),
     m.if(m.i32.and(m.i32.eq(get(1), get(0)), m.i32.ne(read(control.sleeping), m.i32.const(0))), notify(control.arrived)),
   ]
-  add(threadFunctions.arrive, 1, binaryen.none, 1, arrive())
+  add(threadFunctions.arrive, 1, binaryen.none, [i32], arrive())
 
   /** Whether the arrivals in this local are enough. */
   const complete = (local: number): Ref => m.i32.ge_s(m.i32.sub(get(local), get(0)), m.i32.const(0))
   // Locals: 0 due, 1 arrivals, 2 spins left or looks left, 3 arrivals at the last look.
-  add(threadFunctions.meet, 1, binaryen.none, 3, [
+  add(threadFunctions.meet, 1, binaryen.none, [i32, i32, i32], [
     ...arrive(),
     m.if(complete(1), m.return()),
-    m.local.set(2, spun()),
+    m.global.set(waitGlobal, m.i32.add(m.global.get(waitGlobal, i32), m.i32.const(1))),
+    m.local.set(2, m.select(m.i32.rem_u(m.global.get(waitGlobal, i32), m.i32.const(spins.retry)), spun(), m.i32.const(spins.most))),
     m.loop('spin', m.block(null, [
       m.local.set(1, read(control.arrived)),
       m.if(complete(1), m.block(null, [
-        m.global.set(spinGlobal, m.i32.add(spun(), m.i32.shr_u(spun(), m.i32.const(3)))),
-        m.if(m.i32.gt_s(spun(), m.i32.const(spins.most)), m.global.set(spinGlobal, m.i32.const(spins.most))),
+        m.global.set(spinGlobal, m.i32.const(spins.most)),
         m.return(),
       ])),
       m.local.set(2, m.i32.sub(get(2), m.i32.const(1))),
       m.br('spin', get(2)),
     ])),
-    m.global.set(spinGlobal, m.i32.shr_u(spun(), m.i32.const(1))),
+    m.global.set(spinGlobal, m.i32.shr_u(spun(), m.i32.const(2))),
     m.if(m.i32.lt_s(spun(), m.i32.const(spins.least)), m.global.set(spinGlobal, m.i32.const(spins.least))),
     count(control.sleeping, 1),
     m.local.set(2, m.i32.const(look.most)),
@@ -104,13 +109,13 @@ export function addThreadFunctions(m: binaryen.Module, data: readonly { readonly
     count(control.sleeping, -1),
   ])
 
-  add(threadExports.call, 0, binaryen.none, 0, [
+  add(threadExports.call, 0, binaryen.none, [], [
     count(control.calls, 1),
     m.if(read(control.idle), notify(control.calls)),
   ])
   // Locals: 0 seen, 1 calls, 2 spins left.
   const changed = (): Ref => m.i32.ne(get(1), get(0))
-  add(threadExports.idle, 1, i32, 2, [
+  add(threadExports.idle, 1, i32, [i32, i32], [
     m.local.set(2, m.i32.const(spins.idle)),
     m.loop('spin', m.block(null, [
       m.local.set(1, read(control.calls)),
@@ -128,13 +133,13 @@ export function addThreadFunctions(m: binaryen.Module, data: readonly { readonly
     count(control.idle, -1),
     get(1),
   ])
-  add(threadExports.fail, 1, binaryen.none, 0, [
+  add(threadExports.fail, 1, binaryen.none, [], [
     atomic.store(0, at(control.failed), m.i32.add(get(0), m.i32.const(1))),
     notify(control.arrived),
   ])
-  add(threadExports.failed, 0, i32, 0, [read(control.failed)])
-  add(threadExports.arrived, 0, i32, 0, [read(control.arrived)])
-  add(threadExports.init, 0, binaryen.none, 0, data.flatMap(({ name, address, bytes }) => [
+  add(threadExports.failed, 0, i32, [], [read(control.failed)])
+  add(threadExports.arrived, 0, i32, [], [read(control.arrived)])
+  add(threadExports.init, 0, binaryen.none, [], data.flatMap(({ name, address, bytes }) => [
     m.memory.init(name, at(address), m.i32.const(0), m.i32.const(bytes)),
     m.data.drop(name),
   ]))
