@@ -38,12 +38,16 @@ export function findRace(steps: readonly SharedStep[], barriers: ReadonlySet<str
         }
         continue
       }
-      const here = instance === undefined ? step : { ...step, touches: step.touches.map((touch) => ({ ...touch, memory: touch.memory.replace('[*]', `[${instance}]`) })) }
+      const here =
+        instance === undefined
+          ? step
+          : { ...step, touches: step.touches.map((touch) => ({ ...touch, memory: touch.memory.replace('[*]', `[${instance}]`) })) }
       const alone = raceInside(here)
       if (alone) return alone
       if (barriers.has(step.name)) since = []
       const other = since.find((before) => stepsClash(before, here))
-      if (other) return `${step.name}${instance === undefined ? '' : ` of instance ${instance}`} may meet ${other.name} in memory that one of them writes`
+      if (other)
+        return `${step.name}${instance === undefined ? '' : ` of instance ${instance}`} may meet ${other.name} in memory that one of them writes`
       since.push(here)
     }
     return undefined

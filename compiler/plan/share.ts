@@ -27,14 +27,18 @@ const copyUpTo = 1 << 18
 /** `functions`: the loops of every kernel of the program, by name. */
 export function shareKernels(program: KernelProgram, functions: ReadonlyMap<string, LoopFunction>): Sharing {
   const kernels = kernelsOf(program.steps)
-  const shared = new Set([...program.results.flatMap((source) => (source.kind === 'value' ? [source.id] : [])), ...carriedBy(program.steps)])
+  const shared = new Set([
+    ...program.results.flatMap((source) => (source.kind === 'value' ? [source.id] : [])),
+    ...carriedBy(program.steps),
+  ])
   const written = (kernel: Kernel): readonly string[] | undefined => {
     const ids: string[] = []
     for (const { access, source } of kernel.operands) {
       if (access === 'read') continue
       // Only whole new values: states, results and carried values are everybody's, and a kernel must not read what it replaces.
       if (access === 'readwrite' || source.kind !== 'value' || shared.has(source.id)) return undefined
-      if (kernel.operands.some((other) => other.access === 'read' && other.source.kind === 'value' && other.source.id === source.id)) return undefined
+      if (kernel.operands.some((other) => other.access === 'read' && other.source.kind === 'value' && other.source.id === source.id))
+        return undefined
       ids.push(source.id)
     }
     return ids
@@ -46,10 +50,11 @@ export function shareKernels(program: KernelProgram, functions: ReadonlyMap<stri
   const copied = new Map<string, readonly string[]>()
   for (const kernel of kernels) {
     const ids = written(kernel)
-    if (ids && points(kernel, program.symbols) <= (canSplit(kernel) ? splitFrom : copyUpTo) && !readsMatrix(kernel)) copied.set(kernel.name, ids)
+    if (ids && points(kernel, program.symbols) <= (canSplit(kernel) ? splitFrom : copyUpTo) && !readsMatrix(kernel))
+      copied.set(kernel.name, ids)
   }
   // A value with another writer is everybody's after all, and so is what its other writers write.
-  for (let before = -1; before !== copied.size;) {
+  for (let before = -1; before !== copied.size; ) {
     before = copied.size
     for (const kernel of kernels) {
       if (copied.has(kernel.name)) continue
@@ -66,26 +71,35 @@ const carriedBy = (steps: readonly KernelStep[]): string[] =>
 
 /** No row writes what another reads, nor where another writes (indices that are data may collide). */
 const rowsAreApart = (kernel: Kernel): boolean =>
-  kernel.operands.every(({ access }, n) => access !== 'readwrite' || readsWhatItWrites(kernel, n)) && !kernel.outputs.some(({ index }) => index.some(isIndirect))
+  kernel.operands.every(({ access }, n) => access !== 'readwrite' || readsWhatItWrites(kernel, n)) &&
+  !kernel.outputs.some(({ index }) => index.some(isIndirect))
 
 function isIndirect(index: Index): boolean {
   switch (index.kind) {
-    case 'indirect': return true
-    case 'add': return isIndirect(index.a) || isIndirect(index.b)
+    case 'indirect':
+      return true
+    case 'add':
+      return isIndirect(index.a) || isIndirect(index.b)
     case 'mul':
     case 'div':
-    case 'mod': return isIndirect(index.a)
-    default: return false
+    case 'mod':
+      return isIndirect(index.a)
+    default:
+      return false
   }
 }
 
 /** Products with packed weights are worth splitting at any size: they are what threads are for. */
-const readsMatrix = (kernel: Kernel): boolean => kernel.definitions.some(({ over }) => over.length > 0) && kernel.operands.some(({ layout }) => layout === 'r8')
+const readsMatrix = (kernel: Kernel): boolean =>
+  kernel.definitions.some(({ over }) => over.length > 0) && kernel.operands.some(({ layout }) => layout === 'r8')
 
 /** Points at which a kernel evaluates its definitions and outputs, at the symbols' upper bounds. */
 function points(kernel: Kernel, bounds: affine.Bounds): number {
   const extents = new Map(kernel.axes.map(({ id, extent }) => [id, affine.range(extent, bounds).max]))
   const product = (axes: readonly AxisId[]): number => axes.reduce((count, id) => count * extents.get(id)!, 1)
   const chosen = kernel.select ? product(kernel.axes.map(({ id }) => id)) : 0
-  return [...kernel.definitions.map(({ free, over }) => product([...free, ...over])), ...kernel.outputs.map(({ axes }) => product(axes))].reduce((a, b) => a + b, chosen)
+  return [
+    ...kernel.definitions.map(({ free, over }) => product([...free, ...over])),
+    ...kernel.outputs.map(({ axes }) => product(axes)),
+  ].reduce((a, b) => a + b, chosen)
 }

@@ -18,6 +18,7 @@ export function threadCount(wanted: number | 'auto' = 'auto', { tensors }: Pick<
     const processors = typeof navigator === 'undefined' ? 1 : (navigator.hardwareConcurrency ?? 1)
     return bytes < worthwhileBytes ? 1 : Math.max(1, Math.min(processors, enough))
   }
-  if (!Number.isInteger(wanted) || wanted < 1 || wanted > most) fail('E_ARGUMENT', `threads is ${wanted}; expected 'auto' or a whole number from 1 to ${most}`)
+  if (!Number.isInteger(wanted) || wanted < 1 || wanted > most)
+    fail('E_ARGUMENT', `threads is ${wanted}; expected 'auto' or a whole number from 1 to ${most}`)
   return wanted
 }

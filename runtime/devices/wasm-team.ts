@@ -38,6 +38,11 @@ export interface TeamExports {
 
 export type ThreadedProgram = (...args: number[]) => void
 
+interface Callable {
+  readonly program: ThreadedProgram
+  readonly symbols: number
+}
+
 export interface TeamOptions {
   readonly threads: number
   /** Whether this thread may block and so takes part as thread 0. */
@@ -64,14 +69,20 @@ export class Team {
   readonly #bytes: Uint8Array
   readonly #programs: readonly ThreadedProgram[]
   readonly #own: number
-  /** Arguments of a call by number of symbols: made once, so that a call allocates nothing. */
-  readonly #arguments: number[][] = []
+  /** Arguments of a call, by entry: made once, so that a call allocates nothing. */
+  readonly #arguments: readonly number[][]
   readonly #takesPart: boolean
   #workers: StartedWorker[] = []
   #broken: string | undefined
   #pending: { resolve(): void; reject(reason: Error): void } | undefined
 
-  private constructor(instance: WebAssembly.Instance, memory: WebAssembly.Memory, variant: WasmVariant, programs: readonly ThreadedProgram[], options: TeamOptions) {
+  private constructor(
+    instance: WebAssembly.Instance,
+    memory: WebAssembly.Memory,
+    variant: WasmVariant,
+    programs: readonly Callable[],
+    options: TeamOptions,
+  ) {
     const { mailbox: at, ownBase } = variant.threads!
     this.threads = options.threads
     this.#takesPart = options.takesPart
@@ -79,7 +90,8 @@ export class Team {
     this.#words = new Int32Array(memory.buffer, at, mailbox.words)
     this.#bytes = new Uint8Array(memory.buffer, at + mailbox.text * 4, (mailbox.words - mailbox.text) * 4)
     this.#own = ownBase
-    this.#programs = programs
+    this.#programs = programs.map(({ program }) => program)
+    this.#arguments = programs.map(({ symbols }) => new Array<number>(symbols + 5).fill(0))
   }
 
   /**
@@ -87,15 +99,27 @@ export class Team {
    * bytes each. E_DEVICE when a worker cannot be started, E_ABORTED.
    */
   static async start(
-    module: WebAssembly.Module, instance: WebAssembly.Instance, memory: WebAssembly.Memory, variant: WasmVariant,
-    entries: readonly string[], own: { readonly from: number; readonly stride: number }, options: TeamOptions,
+    module: WebAssembly.Module,
+    instance: WebAssembly.Instance,
+    memory: WebAssembly.Memory,
+    variant: WasmVariant,
+    entries: readonly string[],
+    own: { readonly from: number; readonly stride: number },
+    options: TeamOptions,
   ): Promise<Team> {
     const named = entries.map((name) => ({ export: variant.entries[name]!.export, symbols: variant.entries[name]!.symbols.length }))
-    if (named.some(({ symbols }) => mailbox.symbols + symbols > mailbox.text)) throw new Error('internal: an entry has more symbols than the mailbox has words')
-    const team = new Team(instance, memory, variant, named.map((entry) => instance.exports[entry.export] as ThreadedProgram), options)
+    if (named.some(({ symbols }) => mailbox.symbols + symbols > mailbox.text))
+      throw new Error('internal: an entry has more symbols than the mailbox has words')
+    const programs = named.map((entry) => ({ program: instance.exports[entry.export] as ThreadedProgram, symbols: entry.symbols }))
+    const team = new Team(instance, memory, variant, programs, options)
     team.#exports['threads.init']()
     const member = (thread: number): Membership => ({
-      module, memory, thread, threads: options.threads, entries: named, mailbox: variant.threads!.mailbox,
+      module,
+      memory,
+      thread,
+      threads: options.threads,
+      entries: named,
+      mailbox: variant.threads!.mailbox,
       own: thread === 0 ? variant.threads!.ownBase : own.from + (thread - 1) * own.stride,
       report: thread === 0,
     })
@@ -122,7 +146,7 @@ export class Team {
     for (let i = 0; i < symbols.length; i++) words[mailbox.symbols + i] = symbols[i]!
     this.#exports['threads.call']()
     if (!this.#takesPart) return this.#report(name)
-    const args = (this.#arguments[symbols.length] ??= new Array<number>(symbols.length + 5))
+    const args = this.#arguments[entry]!
     fillArguments(args, statesBase, symbols, this.#own, 0, this.threads, arrived)
     try {
       this.#programs[entry]!.apply(undefined, args)
@@ -207,7 +231,15 @@ export class Team {
 }
 
 /** The arguments of a threaded entry, in place: `args` has room for all of them. */
-export function fillArguments(args: number[], statesBase: number, symbols: ArrayLike<number>, own: number, thread: number, threads: number, arrived: number): void {
+export function fillArguments(
+  args: number[],
+  statesBase: number,
+  symbols: ArrayLike<number>,
+  own: number,
+  thread: number,
+  threads: number,
+  arrived: number,
+): void {
   const count = args.length - 5
   args[0] = statesBase
   for (let i = 0; i < count; i++) args[1 + i] = symbols[i]!

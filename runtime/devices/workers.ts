@@ -68,7 +68,8 @@ export function startWorker(events: WorkerEvents): StartedWorker {
 /** The port of the worker that this code runs in. */
 export function workerPort(): WorkerPort {
   const parent = nodeThreads()?.parentPort
-  if (parent) return { post: (message) => parent.postMessage(message), first: () => new Promise((resolve) => parent.once('message', resolve)) }
+  if (parent)
+    return { post: (message) => parent.postMessage(message), first: () => new Promise((resolve) => parent.once('message', resolve)) }
   const scope = globalThis as unknown as {
     postMessage(message: unknown): void
     addEventListener(type: 'message', listener: (event: MessageEvent) => void, options: { once: true }): void

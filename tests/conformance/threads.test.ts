@@ -8,13 +8,31 @@ import { goldenSequences } from '../support/goldens.ts'
 import type { Model } from '../../runtime/index.ts'
 
 const cases: readonly (readonly [string, CompileRequest, readonly (readonly number[])[]])[] = [
-  ...([['llama', 'llama-gqa'], ['gemma', 'gemma'], ['mixtral', 'mixtral'], ['gpt2', 'gpt2'], ['mistral_ring', 'mistral']] as const).map(([model, folder]) => {
+  ...(
+    [
+      ['llama', 'llama-gqa'],
+      ['gemma', 'gemma'],
+      ['mixtral', 'mixtral'],
+      ['gpt2', 'gpt2'],
+      ['mistral_ring', 'mistral'],
+    ] as const
+  ).map(([model, folder]) => {
     const request: CompileRequest = { model, checkpoint: `hf-golden/${folder}`, targets: ['wasm'], maxSeq: 8 }
     return [model, request, goldenSequences(folder).map(({ ids }) => ids.slice(0, 24))] as const
   }),
   ...(['q8_0', 'q4_0'] as const).map((quant) => {
-    const request: CompileRequest = { model: 'llama', checkpoint: 'checkpoints/stories260K.legacy.bin', targets: ['wasm'], quant, maxSeq: 16 }
-    return [`stories260K in ${quant}`, request, [[1, 403, 407, 261, 378, 432, 281, 267, 337, 410, 408, 262, 429, 341, 394, 398, 402, 404, 405, 278]]] as const
+    const request: CompileRequest = {
+      model: 'llama',
+      checkpoint: 'checkpoints/stories260K.legacy.bin',
+      targets: ['wasm'],
+      quant,
+      maxSeq: 16,
+    }
+    return [
+      `stories260K in ${quant}`,
+      request,
+      [[1, 403, 407, 261, 378, 432, 281, 267, 337, 410, 408, 262, 429, 341, 394, 398, 402, 404, 405, 278]],
+    ] as const
   }),
 ]
 
@@ -43,6 +61,7 @@ describe.each(cases)('%s', (_, request, sequences) => {
     }
     const alone = await run(1)
     expect(alone.length).toBeGreaterThan(1000)
-    for (const threads of [2, 3, 4, 4]) expect(Buffer.compare(Buffer.from((await run(threads)).buffer), Buffer.from(alone.buffer)), `${threads} threads`).toBe(0)
+    for (const threads of [2, 3, 4, 4])
+      expect(Buffer.compare(Buffer.from((await run(threads)).buffer), Buffer.from(alone.buffer)), `${threads} threads`).toBe(0)
   })
 })

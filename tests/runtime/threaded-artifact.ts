@@ -21,8 +21,13 @@ function tripleRows(): LoopFunction {
     e.store(1, i, ops.add(ops.mul(i, 3), ops.sub(load('i32', 0, at), load('i32', 0, i))))
   })
   return {
-    name: 'triple', operands: [buffer('zeros', 0, 'read', 'i32'), buffer('out', 1, 'write', 'i32')], symbols: ['bad'], body: e.finish(),
-    workgroup: 1, grid: [], rows: { count: constant(rows), unit: 1 },
+    name: 'triple',
+    operands: [buffer('zeros', 0, 'read', 'i32'), buffer('out', 1, 'write', 'i32')],
+    symbols: ['bad'],
+    body: e.finish(),
+    workgroup: 1,
+    grid: [],
+    rows: { count: constant(rows), unit: 1 },
   }
 }
 
@@ -52,10 +57,16 @@ function variant(shared: boolean): VariantContents {
     { kind: 'call', kernel: 'reverse', operands: [at(middle), state, at(out)], share: 'split' },
   ]
   const program: WasmProgram = {
-    kernels: [tripleRows(), countCalls(), addReversed()], entries: [{ export: 'go', symbols: ['bad'], steps }], data: [], memoryBytes: states, ownBase: own,
+    kernels: [tripleRows(), countCalls(), addReversed()],
+    entries: [{ export: 'go', symbols: ['bad'], steps }],
+    data: [],
+    memoryBytes: states,
+    ownBase: own,
   }
   return {
-    target: 'wasm', requires: shared ? ['threads'] : [], program: buildModule(program, { relaxed: false, shared }).binary,
+    target: 'wasm',
+    requires: shared ? ['threads'] : [],
+    program: buildModule(program, { relaxed: false, shared }).binary,
     memory: { tensors: [], stateBytes: 64, statesBase: states, arenaBase: zeros, arenaBytes: own + 256 - zeros, dataBytes: 0 },
     entries: { go: { export: 'go', symbols: ['bad'], arguments: {}, results: [out] } },
     ...(shared ? { threads: { mailbox: control.mailbox, ownBase: own, ownBytes: 256 } } : {}),
@@ -67,11 +78,20 @@ export const expectedRows = (calls: number): number[] => Array.from({ length: ro
 export function threadedContents(): ArtifactContents {
   return {
     manifest: {
-      generator: 'test', model: 'Threads', config: {}, parameters: 0, math: 'strict',
-      entries: [{
-        name: 'go', arguments: [{ kind: 'index', name: 'bad' }], symbols: [{ name: 'bad', kind: 'index', min: 0, max: rows }], limits: [],
-        results: [{ dtype: 'i32', dims: [{ const: rows, terms: [] }], labels: ['rows'] }],
-      }],
+      generator: 'test',
+      model: 'Threads',
+      config: {},
+      parameters: 0,
+      math: 'strict',
+      entries: [
+        {
+          name: 'go',
+          arguments: [{ kind: 'index', name: 'bad' }],
+          symbols: [{ name: 'bad', kind: 'index', min: 0, max: rows }],
+          limits: [],
+          results: [{ dtype: 'i32', dims: [{ const: rows, terms: [] }], labels: ['rows'] }],
+        },
+      ],
       states: [{ path: 'count', dtype: 'i32', dims: [1], offset: 0, bytes: 4 }],
     },
     tensors: [],

@@ -17,7 +17,9 @@ const files = packArtifact(threadedContents())
 const open = async (threads: number, takesPart: boolean): Promise<Model> =>
   takesPart
     ? load(await files, { threads })
-    : load(await files, { device: (artifact) => createWasmDevice(artifact, artifact.manifest.variants[0] as WasmVariant, { threads, takesPart }) })
+    : load(await files, {
+        device: (artifact) => createWasmDevice(artifact, artifact.manifest.variants[0] as WasmVariant, { threads, takesPart }),
+      })
 
 const go = async (session: ReturnType<Model['createSession']>, bad = none): Promise<number[]> => {
   const [result] = await session.call('go', { bad })
@@ -35,9 +37,12 @@ describe.each([
     await using model = await open(threads, takesPart)
     expect(model.device).toBe(`wasm, ${threads} threads`)
     const sessions = Array.from({ length: 1200 }, () => model.createSession())
-    for (let call = 1; call <= 40; call++) for (const session of [sessions[0]!, sessions[1199]!]) expect(await go(session)).toEqual(expectedRows(call))
+    for (let call = 1; call <= 40; call++)
+      for (const session of [sessions[0]!, sessions[1199]!]) expect(await go(session)).toEqual(expectedRows(call))
     // Calls that are asked for at once take their turns.
-    expect(await Promise.all(sessions.slice(0, 50).map((session) => go(session)))).toEqual(sessions.slice(0, 50).map((_, i) => expectedRows(i === 0 ? 41 : 1)))
+    expect(await Promise.all(sessions.slice(0, 50).map((session) => go(session)))).toEqual(
+      sessions.slice(0, 50).map((_, i) => expectedRows(i === 0 ? 41 : 1)),
+    )
     const copy = sessions[0]!.fork()
     expect(await go(copy)).toEqual(expectedRows(42))
     expect(await go(sessions[0]!)).toEqual(expectedRows(42))
@@ -47,7 +52,10 @@ describe.each([
     await using model = await open(threads, takesPart)
     const session = model.createSession()
     expect(await go(session)).toEqual(expectedRows(1))
-    await expect(go(session, bad)).rejects.toMatchObject({ code: 'E_DEVICE', message: expect.stringContaining('memory access out of bounds') })
+    await expect(go(session, bad)).rejects.toMatchObject({
+      code: 'E_DEVICE',
+      message: expect.stringContaining('memory access out of bounds'),
+    })
     await expect(go(session)).rejects.toMatchObject({ code: 'E_DEVICE', message: expect.stringContaining('stopped earlier') })
     await expect(go(model.createSession())).rejects.toMatchObject({ code: 'E_DEVICE' })
   })
@@ -73,7 +81,10 @@ test('after dispose: E_DISPOSED; an aborted load leaves nothing', async () => {
   const abort = new AbortController()
   const loading = load(await files, { threads: 3, signal: abort.signal })
   setImmediate(() => abort.abort())
-  await loading.then((late) => late.dispose(), (cause: unknown) => expect(cause).toMatchObject({ code: 'E_ABORTED' }))
+  await loading.then(
+    (late) => late.dispose(),
+    (cause: unknown) => expect(cause).toMatchObject({ code: 'E_ABORTED' }),
+  )
 })
 
 test('how many threads', () => {
@@ -81,7 +92,8 @@ test('how many threads', () => {
   expect(threadCount('auto', model(2 ** 20))).toBe(1)
   expect(threadCount(undefined, model(2 ** 27))).toBe(Math.min(4, navigator.hardwareConcurrency))
   expect(threadCount(7, model(1))).toBe(7)
-  for (const wrong of [0, -1, 1.5, 65, Number.NaN]) expect(() => threadCount(wrong, model(1))).toThrow(expect.objectContaining({ code: 'E_ARGUMENT' }))
+  for (const wrong of [0, -1, 1.5, 65, Number.NaN])
+    expect(() => threadCount(wrong, model(1))).toThrow(expect.objectContaining({ code: 'E_ARGUMENT' }))
 })
 
 // In a process of its own: what it prints must come, and it must end by itself though nobody disposed of the model.
@@ -99,7 +111,10 @@ test('idle workers use no processor and keep no process alive', async () => {
     await new Promise((resolve) => setTimeout(resolve, 1000))
     const { user, system } = process.cpuUsage(before)
     console.log(JSON.stringify({ values: [...result.values], busy: (user + system) / 1e6 }))`
-  const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module-typescript', '-e', script], { cwd: fileURLToPath(new URL('../../', import.meta.url)), timeout: 60_000 })
+  const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module-typescript', '-e', script], {
+    cwd: fileURLToPath(new URL('../../', import.meta.url)),
+    timeout: 60_000,
+  })
   const { values, busy } = JSON.parse(stdout) as { values: number[]; busy: number }
   expect(values).toEqual(expectedRows(1))
   // Three spinning workers would have used up to three seconds, and half a second on the slowest machine.

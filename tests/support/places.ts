@@ -24,7 +24,12 @@ export interface Place {
   open(compiled: Compiled): Promise<PlaceModel>
 }
 
-const wasm = (threads: number): Place => ({ target: 'wasm', math: ['strict', 'fast'], tolerance: 1e-4, open: (compiled) => compiled.open('wasm', { threads }) })
+const wasm = (threads: number): Place => ({
+  target: 'wasm',
+  math: ['strict', 'fast'],
+  tolerance: 1e-4,
+  open: (compiled) => compiled.open('wasm', { threads }),
+})
 
 export const places = {
   reference: { target: 'reference', math: ['strict'], tolerance: 1e-9, open: (compiled) => compiled.open('reference') },

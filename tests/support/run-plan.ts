@@ -39,7 +39,9 @@ export function callsOf({ compilation: { model } }: Compiled): Call[] {
 
 /** Bytes of every tensor as the artifact stores them, by number. */
 export async function tensorsOf({ compilation }: Compiled): Promise<(index: number) => Int32Array> {
-  const tensors = await Promise.all(compilation.contents.tensors.map(async ({ produce }) => new Int32Array((await produce()).slice().buffer)))
+  const tensors = await Promise.all(
+    compilation.contents.tensors.map(async ({ produce }) => new Int32Array((await produce()).slice().buffer)),
+  )
   return (index) => tensors[index]!
 }
 
@@ -111,7 +113,7 @@ export function runPlan(
     for (const step of steps) {
       if (step.kind === 'loop') {
         const array = fill(step.array, frames)
-        step.order.forEach((group, index) => walk(step.groups[group]!, [...frames, [array, index]]))
+        for (const [index, group] of step.order.entries()) walk(step.groups[group]!, [...frames, [array, index]])
       } else for (const kernel of step.kind === 'launch' ? step.kernels : [step.kernel]) launch(kernel, frames)
     }
   }

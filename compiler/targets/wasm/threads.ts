@@ -50,7 +50,10 @@ const i32 = binaryen.i32
 const [spinGlobal, waitGlobal] = ['spins', 'waits']
 
 /** Adds the functions and exports. Tables are passive segments with the names `data`. */
-export function addThreadFunctions(m: binaryen.Module, data: readonly { readonly name: string; readonly address: number; readonly bytes: number }[]): void {
+export function addThreadFunctions(
+  m: binaryen.Module,
+  data: readonly { readonly name: string; readonly address: number; readonly bytes: number }[],
+): void {
   const at = (place: number): Ref => m.i32.const(place)
   const atomic = m.i32.atomic
   const get = (index: number): Ref => m.local.get(index, i32)
@@ -76,72 +79,100 @@ export function addThreadFunctions(m: binaryen.Module, data: readonly { readonly
   /** Whether the arrivals in this local are enough. */
   const complete = (local: number): Ref => m.i32.ge_s(m.i32.sub(get(local), get(0)), m.i32.const(0))
   // Locals: 0 due, 1 arrivals, 2 spins left or looks left, 3 arrivals at the last look.
-  add(threadFunctions.meet, 1, binaryen.none, [i32, i32, i32], [
-    ...arrive(),
-    m.if(complete(1), m.return()),
-    m.global.set(waitGlobal, m.i32.add(m.global.get(waitGlobal, i32), m.i32.const(1))),
-    m.local.set(2, m.select(m.i32.rem_u(m.global.get(waitGlobal, i32), m.i32.const(spins.retry)), spun(), m.i32.const(spins.most))),
-    m.loop('spin', m.block(null, [
-      m.local.set(1, read(control.arrived)),
-      m.if(complete(1), m.block(null, [
-        m.global.set(spinGlobal, m.i32.const(spins.most)),
-        m.return(),
-      ])),
-      m.local.set(2, m.i32.sub(get(2), m.i32.const(1))),
-      m.br('spin', get(2)),
-    ])),
-    m.global.set(spinGlobal, m.i32.shr_u(spun(), m.i32.const(2))),
-    m.if(m.i32.lt_s(spun(), m.i32.const(spins.least)), m.global.set(spinGlobal, m.i32.const(spins.least))),
-    count(control.sleeping, 1),
-    m.local.set(2, m.i32.const(look.most)),
-    m.local.set(3, get(1)),
-    m.block('awake', [m.loop('sleep', m.block(null, [
-      m.local.set(1, read(control.arrived)),
-      m.br('awake', complete(1)),
-      m.if(read(control.failed), m.unreachable()),
-      m.if(m.i32.ne(get(1), get(3)), m.block(null, [m.local.set(3, get(1)), m.local.set(2, m.i32.const(look.most))])),
-      m.if(m.i32.eq(m.memory.atomic.wait32(at(control.arrived), get(1), nanoseconds(look.nanoseconds)), m.i32.const(2)), m.block(null, [
-        m.local.set(2, m.i32.sub(get(2), m.i32.const(1))),
-        m.if(m.i32.eqz(get(2)), m.unreachable()),
-      ])),
-      m.br('sleep'),
-    ]))]),
-    count(control.sleeping, -1),
-  ])
+  add(
+    threadFunctions.meet,
+    1,
+    binaryen.none,
+    [i32, i32, i32],
+    [
+      ...arrive(),
+      m.if(complete(1), m.return()),
+      m.global.set(waitGlobal, m.i32.add(m.global.get(waitGlobal, i32), m.i32.const(1))),
+      m.local.set(2, m.select(m.i32.rem_u(m.global.get(waitGlobal, i32), m.i32.const(spins.retry)), spun(), m.i32.const(spins.most))),
+      m.loop(
+        'spin',
+        m.block(null, [
+          m.local.set(1, read(control.arrived)),
+          m.if(complete(1), m.block(null, [m.global.set(spinGlobal, m.i32.const(spins.most)), m.return()])),
+          m.local.set(2, m.i32.sub(get(2), m.i32.const(1))),
+          m.br('spin', get(2)),
+        ]),
+      ),
+      m.global.set(spinGlobal, m.i32.shr_u(spun(), m.i32.const(2))),
+      m.if(m.i32.lt_s(spun(), m.i32.const(spins.least)), m.global.set(spinGlobal, m.i32.const(spins.least))),
+      count(control.sleeping, 1),
+      m.local.set(2, m.i32.const(look.most)),
+      m.local.set(3, get(1)),
+      m.block('awake', [
+        m.loop(
+          'sleep',
+          m.block(null, [
+            m.local.set(1, read(control.arrived)),
+            m.br('awake', complete(1)),
+            m.if(read(control.failed), m.unreachable()),
+            m.if(m.i32.ne(get(1), get(3)), m.block(null, [m.local.set(3, get(1)), m.local.set(2, m.i32.const(look.most))])),
+            m.if(
+              m.i32.eq(m.memory.atomic.wait32(at(control.arrived), get(1), nanoseconds(look.nanoseconds)), m.i32.const(2)),
+              m.block(null, [m.local.set(2, m.i32.sub(get(2), m.i32.const(1))), m.if(m.i32.eqz(get(2)), m.unreachable())]),
+            ),
+            m.br('sleep'),
+          ]),
+        ),
+      ]),
+      count(control.sleeping, -1),
+    ],
+  )
 
-  add(threadExports.call, 0, binaryen.none, [], [
-    count(control.calls, 1),
-    m.if(read(control.idle), notify(control.calls)),
-  ])
+  add(threadExports.call, 0, binaryen.none, [], [count(control.calls, 1), m.if(read(control.idle), notify(control.calls))])
   // Locals: 0 seen, 1 calls, 2 spins left.
   const changed = (): Ref => m.i32.ne(get(1), get(0))
-  add(threadExports.idle, 1, i32, [i32, i32], [
-    m.local.set(2, m.i32.const(spins.idle)),
-    m.loop('spin', m.block(null, [
-      m.local.set(1, read(control.calls)),
-      m.if(changed(), m.return(get(1))),
-      m.local.set(2, m.i32.sub(get(2), m.i32.const(1))),
-      m.br('spin', get(2)),
-    ])),
-    count(control.idle, 1),
-    m.block('awake', [m.loop('sleep', m.block(null, [
-      m.local.set(1, read(control.calls)),
-      m.br('awake', changed()),
-      m.drop(m.memory.atomic.wait32(at(control.calls), get(0), nanoseconds(-1))),
-      m.br('sleep'),
-    ]))]),
-    count(control.idle, -1),
-    get(1),
-  ])
-  add(threadExports.fail, 1, binaryen.none, [], [
-    atomic.store(0, at(control.failed), m.i32.add(get(0), m.i32.const(1))),
-    notify(control.arrived),
-  ])
+  add(
+    threadExports.idle,
+    1,
+    i32,
+    [i32, i32],
+    [
+      m.local.set(2, m.i32.const(spins.idle)),
+      m.loop(
+        'spin',
+        m.block(null, [
+          m.local.set(1, read(control.calls)),
+          m.if(changed(), m.return(get(1))),
+          m.local.set(2, m.i32.sub(get(2), m.i32.const(1))),
+          m.br('spin', get(2)),
+        ]),
+      ),
+      count(control.idle, 1),
+      m.block('awake', [
+        m.loop(
+          'sleep',
+          m.block(null, [
+            m.local.set(1, read(control.calls)),
+            m.br('awake', changed()),
+            m.drop(m.memory.atomic.wait32(at(control.calls), get(0), nanoseconds(-1))),
+            m.br('sleep'),
+          ]),
+        ),
+      ]),
+      count(control.idle, -1),
+      get(1),
+    ],
+  )
+  add(
+    threadExports.fail,
+    1,
+    binaryen.none,
+    [],
+    [atomic.store(0, at(control.failed), m.i32.add(get(0), m.i32.const(1))), notify(control.arrived)],
+  )
   add(threadExports.failed, 0, i32, [], [read(control.failed)])
   add(threadExports.arrived, 0, i32, [], [read(control.arrived)])
-  add(threadExports.init, 0, binaryen.none, [], data.flatMap(({ name, address, bytes }) => [
-    m.memory.init(name, at(address), m.i32.const(0), m.i32.const(bytes)),
-    m.data.drop(name),
-  ]))
+  add(
+    threadExports.init,
+    0,
+    binaryen.none,
+    [],
+    data.flatMap(({ name, address, bytes }) => [m.memory.init(name, at(address), m.i32.const(0), m.i32.const(bytes)), m.data.drop(name)]),
+  )
   for (const name of Object.values(threadExports)) m.addFunctionExport(name, name)
 }
