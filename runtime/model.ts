@@ -9,6 +9,7 @@ import { threadCount } from './devices/threads.ts'
 import { createWasmDevice, wasmUnmet } from './devices/wasm.ts'
 import { createWebgpuDevice, webgpuUnmet } from './devices/webgpu.ts'
 import { checkAborted, fail } from './error-codes.ts'
+import { LlamacError } from './error.ts'
 import { Host } from './host.ts'
 import { Session } from './session.ts'
 import type { AnyEntries } from './session.ts'
@@ -89,8 +90,17 @@ async function openDevice(artifact: Artifact, options: ModelOptions): Promise<Op
     if (target === 'wasm') {
       const threads = threadCount(options.threads, artifact.manifest)
       const unmet = await wasmUnmet(variant, threads)
-      if (unmet === undefined) return { device: await createWasmDevice(artifact, variant, { signal, onProgress, threads }) }
-      reasons.push(`wasm: ${unmet}`)
+      if (unmet !== undefined) {
+        reasons.push(`wasm: ${unmet}`)
+        continue
+      }
+      try {
+        return { device: await createWasmDevice(artifact, variant, { signal, onProgress, threads }) }
+      } catch (cause) {
+        // Threads that nobody asked for may be impossible (a page that forbids workers): one runs alone.
+        if (typeof options.threads === 'number' || !variant.threads || !(cause instanceof LlamacError && cause.code === 'E_DEVICE')) throw cause
+        reasons.push(`wasm: ${cause.message}`)
+      }
     } else if (target === 'webgpu') {
       const unmet = await webgpuUnmet(variant, gpu)
       if (unmet !== undefined) {

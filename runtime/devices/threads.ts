@@ -2,14 +2,17 @@
 import type { Manifest } from '../artifact/manifest.ts'
 import { fail } from '../error-codes.ts'
 
-/** Below this many bytes of weights a token takes less time than the meetings of threads may cost on a busy machine. */
-const worthwhileBytes = 8 * 2 ** 20
+/**
+ * Below this many bytes of weights a token takes a millisecond or less. Threads meet some five times a layer, which costs
+ * nothing while each has a processor but tens of microseconds a time when neighbours take one.
+ */
+const worthwhileBytes = 32 * 2 ** 20
 /** Decoding is bound by the memory's bandwidth, which a few threads use up. */
 const enough = 4
 const most = 64
 
 /**
- * The number itself, or for 'auto' (the default): one thread for models with less than 8 MiB of weights, else as many as the
+ * The number itself, or for 'auto' (the default): one thread for models with less than 32 MiB of weights, else as many as the
  * machine has processors, at most four. E_ARGUMENT unless it is a whole number from 1 to 64.
  */
 export function threadCount(wanted: number | 'auto' = 'auto', { tensors }: Pick<Manifest, 'tensors'>): number {

@@ -203,7 +203,7 @@ export class Team {
 
   /** A worker is gone between calls, or while this thread does not take part in one. */
   #end(reason: string, thread?: number): void {
-    this.#broken ??= reason
+    this.#broken ??= this.#told() ?? reason
     if (thread !== undefined) this.#exports['threads.fail'](thread)
     this.#pending?.reject(new Error(reason))
   }
@@ -223,10 +223,14 @@ export class Team {
   }
 
   #fail(name: string, cause: Error): never {
-    const thread = this.#exports['threads.failed']() - 1
-    const told = decoder.decode(this.#bytes.slice()).replace(/\0.*$/s, '')
-    this.#broken ??= thread > 0 && told !== '' ? `thread ${thread}: ${told}` : cause.message
+    this.#broken ??= this.#told() ?? cause.message
     return fail('E_DEVICE', `the WASM program stopped in ${name}: ${this.#broken}`, cause)
+  }
+
+  /** What the first worker that failed says; those that stopped because of it may be heard earlier. */
+  #told(): string | undefined {
+    const message = decoder.decode(this.#bytes.slice()).replace(/\0.*$/s, '')
+    return message === '' ? undefined : `thread ${this.#exports['threads.failed']() - 1}: ${message}`
   }
 }
 

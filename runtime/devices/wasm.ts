@@ -61,8 +61,8 @@ class WasmStates implements States {
 }
 
 /**
- * Compiles the program, loads the weights, and gives the device. E_CSP, E_OUT_OF_MEMORY, E_DEVICE, and what
- * Artifact.loadTensors raises.
+ * Compiles the program, starts the team, loads the weights, and gives the device. E_CSP, E_OUT_OF_MEMORY, E_DEVICE (also when
+ * workers cannot be started), and what Artifact.loadTensors raises.
  */
 export async function createWasmDevice(artifact: Artifact, variant: WasmVariant, options: WasmOptions = {}): Promise<Device> {
   const { memory: layout, threads: shared } = variant
@@ -75,15 +75,20 @@ export async function createWasmDevice(artifact: Artifact, variant: WasmVariant,
   checkAborted(options.signal)
   const instance = await WebAssembly.instantiate(module, { env: { memory } }).catch((cause: unknown) =>
     fail('E_DEVICE', `the WASM program does not fit this runtime: ${(cause as Error).message}`, cause))
-  await artifact.loadTensors((tensor, offset, bytes) => {
-    new Uint8Array(memory.buffer, layout.tensors[tensor]! + offset, bytes.length).set(bytes)
-  }, options)
   const { entries } = artifact.manifest
-  const names = entries.map(({ name }) => name)
-  const team = shared && (await Team.start(module, instance, memory, variant, names, { from: layout.statesBase, stride }, {
+  // Before the weights: where workers are forbidden, nothing is downloaded in vain.
+  const team = shared && (await Team.start(module, instance, memory, variant, entries.map(({ name }) => name), { from: layout.statesBase, stride }, {
     threads, takesPart: options.takesPart ?? mayBlock(), signal: options.signal,
   }))
-  return new WasmDevice(memory, instance, variant, entries, sessionsBase, team)
+  try {
+    await artifact.loadTensors((tensor, offset, bytes) => {
+      new Uint8Array(memory.buffer, layout.tensors[tensor]! + offset, bytes.length).set(bytes)
+    }, options)
+    return new WasmDevice(memory, instance, variant, entries, sessionsBase, team)
+  } catch (cause) {
+    team?.close()
+    throw cause
+  }
 }
 
 const alignBlock = (bytes: number): number => Math.ceil(bytes / blockAlignment) * blockAlignment
