@@ -124,12 +124,17 @@ export class Team {
       report: thread === 0,
     })
     const first = options.takesPart ? 1 : 0
+    const settled = new AbortController()
     try {
-      await Promise.all(Array.from({ length: options.threads - first }, (_, i) => team.#start(member(first + i))))
+      // A worker whose script never comes must not outlast the caller's patience.
+      const aborted = new Promise<void>((resolve) => options.signal?.addEventListener('abort', () => resolve(), { signal: settled.signal }))
+      await Promise.race([Promise.all(Array.from({ length: options.threads - first }, (_, i) => team.#start(member(first + i)))), aborted])
       checkAborted(options.signal)
     } catch (cause) {
       team.close()
       throw cause
+    } finally {
+      settled.abort()
     }
     for (const worker of team.#workers) worker.keepAlive(false)
     return team

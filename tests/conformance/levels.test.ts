@@ -11,7 +11,8 @@ import { loopFaults } from '../../compiler/schedule/verify-loops.ts'
 import { createReference, type StateValues } from '../../compiler/targets/reference/evaluate.ts'
 import { type Compiled, compileForTest } from '../support/compiled.ts'
 import { worstDifference } from '../support/goldens.ts'
-import { type Call, callsOf, product, runPlan, tensorsOf } from '../support/run-plan.ts'
+import { type Call, callsOf, product, tensorsOf } from '../support/model-calls.ts'
+import { runPlannedLoops } from '../support/planned-loops.ts'
 
 // Model file, folder of its checkpoint, and how many ids one call may read.
 const models: readonly (readonly [string, string, number])[] = [
@@ -83,7 +84,7 @@ test.each([
   agree(compiled, programs, 1e-4, (program, call, state) => {
     const entry = plan!.entries.find(({ info }) => info.name === program.entry)!
     const words = new Map(compiled.compilation.model.states.map(({ path }) => [path, Float32Array.from(state(path))]))
-    const results = runPlan(plan!, entry, { tensor, state: (path) => words.get(path)! }, call)
+    const results = runPlannedLoops(plan!, entry, { tensor, state: (path) => words.get(path)! }, call.binding, call.inputs)
     for (const [path, values] of words) state(path).set(values)
     return results
   })

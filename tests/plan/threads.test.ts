@@ -6,7 +6,8 @@ import { describe, expect, test } from 'vitest'
 import { placeBarriers } from '../../compiler/plan/barriers.ts'
 import { findRace, type KernelTouches, type SharedStep, type Touch } from '../../compiler/plan/races.ts'
 import { compileForTest, type CompileRequest } from '../support/compiled.ts'
-import { callsOf, runPlan, tensorsOf } from '../support/run-plan.ts'
+import { callsOf, tensorsOf } from '../support/model-calls.ts'
+import { runPlannedLoops } from '../support/planned-loops.ts'
 
 // ---- made-up steps
 
@@ -136,7 +137,7 @@ describe.each(models)('%s', (_, request) => {
       )
       const results = callsOf(compiled).map((call) => {
         const entry = plan!.entries.find(({ info }) => info.name === call.entry.name)!
-        return runPlan(plan!, entry, { tensor, state: (path) => states.get(path)! }, call, { threads, order })
+        return runPlannedLoops(plan!, entry, { tensor, state: (path) => states.get(path)! }, call.binding, call.inputs, { threads, order })
       })
       // Bits: NaNs and the sign of zero count.
       return [...results.flat(), ...states.values()].map(
