@@ -87,6 +87,38 @@ test('after dispose: E_DISPOSED; an aborted load leaves nothing', async () => {
   )
 })
 
+test('an aborted call is skipped, and those around it run', async () => {
+  await using model = await open(3, true)
+  const session = model.createSession()
+  const abort = new AbortController()
+  const calls = [none, none].map((bad, i) => model.createSession().call('go', { bad }, i === 1 ? { signal: abort.signal } : {}))
+  abort.abort(new Error('enough'))
+  await expect(calls[1]).rejects.toMatchObject({ code: 'E_ABORTED', cause: abort.signal.reason })
+  expect([...(await calls[0]!)[0]!.values]).toEqual(expectedRows(1))
+  expect(await go(session)).toEqual(expectedRows(1))
+})
+
+test('a manifest that says wrong things of threads is refused', async () => {
+  const right = JSON.parse(new TextDecoder().decode((await files).get('manifest.json'))) as {
+    variants: { requires: string[]; threads?: Record<string, number> }[]
+  }
+  const changes: ((variant: (typeof right.variants)[number]) => void)[] = [
+    (variant) => delete variant.threads,
+    (variant) => variant.requires.pop(),
+    (variant) => Object.assign(variant.threads!, { mailbox: 2 ** 31 }),
+    (variant) => Object.assign(variant.threads!, { mailbox: 513 }),
+    (variant) => Object.assign(variant.threads!, { ownBase: 16 }),
+    (variant) => Object.assign(variant.threads!, { ownBytes: 2 ** 31 }),
+    (variant) => Object.assign(variant.threads!, { ownBytes: -1 }),
+  ]
+  for (const change of changes) {
+    const manifest = structuredClone(right)
+    change(manifest.variants[0]!)
+    const changed = new Map(await files).set('manifest.json', new TextEncoder().encode(JSON.stringify(manifest)))
+    await expect(load(changed, { threads: 2 }), String(change)).rejects.toMatchObject({ code: 'E_ARTIFACT_MANIFEST' })
+  }
+})
+
 test('how many threads', () => {
   const model = (bytes: number) => ({ tensors: [{ path: 'w', dims: [bytes], format: 'i8', layout: 'plain', shard: 0, offset: 0, bytes }] })
   expect(threadCount('auto', model(2 ** 20))).toBe(1)
