@@ -39,6 +39,7 @@ export interface Plan {
   readonly functions: ReadonlyMap<string, LoopFunction>
   /** The shared part, then one thread's own. */
   readonly arenaBytes: number
+  /** Where that part begins. */
   readonly ownFrom: number
 }
 
