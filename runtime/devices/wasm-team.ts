@@ -4,39 +4,8 @@
 // the entry; the mailbox is free again when it returns. A member that traps or ends breaks the team for good: E_DEVICE.
 import type { WasmVariant } from '../artifact/manifest.ts'
 import { checkAborted, fail } from '../error-codes.ts'
+import { fillArguments, mailbox, type Membership, stop, type TeamExports, type ThreadedProgram } from './wasm-mailbox.ts'
 import { type StartedWorker, startWorker } from './workers.ts'
-
-/** Words of the mailbox; the symbols follow, the message of a failed member fills the second half. */
-export const mailbox = { words: 128, entry: 0, statesBase: 1, arrived: 2, symbols: 3, text: 64 } as const
-/** In place of an entry's number: the team is dissolved. */
-export const stop = -1
-
-/** What a worker is told at its start. */
-export interface Membership {
-  readonly module: WebAssembly.Module
-  readonly memory: WebAssembly.Memory
-  readonly thread: number
-  readonly threads: number
-  /** Address of the thread's own memory. */
-  readonly own: number
-  readonly mailbox: number
-  /** Exports by entry number, with how many symbols each takes. */
-  readonly entries: readonly { readonly export: string; readonly symbols: number }[]
-  /** Post a message after each call: nobody waits inside the module. */
-  readonly report: boolean
-}
-
-/** What the module of a variant with threads exports besides its entries. */
-export interface TeamExports {
-  'threads.init'(): void
-  'threads.call'(): void
-  'threads.idle'(seen: number): number
-  'threads.fail'(thread: number): void
-  'threads.failed'(): number
-  'threads.arrived'(): number
-}
-
-export type ThreadedProgram = (...args: number[]) => void
 
 interface Callable {
   readonly program: ThreadedProgram
@@ -237,23 +206,4 @@ export class Team {
     const message = decoder.decode(this.#bytes.slice()).replace(/\0.*$/s, '')
     return message === '' ? undefined : `thread ${this.#exports['threads.failed']() - 1}: ${message}`
   }
-}
-
-/** The arguments of a threaded entry, in place: `args` has room for all of them. */
-export function fillArguments(
-  args: number[],
-  statesBase: number,
-  symbols: ArrayLike<number>,
-  own: number,
-  thread: number,
-  threads: number,
-  arrived: number,
-): void {
-  const count = args.length - 5
-  args[0] = statesBase
-  for (let i = 0; i < count; i++) args[1 + i] = symbols[i]!
-  args[count + 1] = own
-  args[count + 2] = thread
-  args[count + 3] = threads
-  args[count + 4] = arrived
 }

@@ -1,8 +1,8 @@
 // One worker of a team (wasm-team.ts), the same module in Node and in browsers. It is told its place once; then it lives in a
 // loop: wait inside the module until a call is counted, run the entry that the mailbox names, wait again. Messages cannot reach
 // it any more, which is why everything goes through the shared memory.
-import { fillArguments, mailbox, type Membership, stop, type TeamExports, type ThreadedProgram } from './wasm-team.ts'
-import { workerPort } from './workers.ts'
+import { fillArguments, mailbox, type Membership, stop, type TeamExports, type ThreadedProgram } from './wasm-mailbox.ts'
+import { workerPort } from './worker-port.ts'
 
 const port = workerPort()
 

@@ -1,6 +1,5 @@
-// Workers on every platform: Web Workers where there are any, else Node's worker_threads (reached without an import, so that
-// bundles for browsers have nothing to resolve). Both ends speak through the same small port.
-import type * as NodeThreads from 'node:worker_threads'
+// Starts workers on every platform: Web Workers where there are any, else Node's worker_threads.
+import { nodeThreads } from './worker-port.ts'
 
 /** One end of a worker's channel, from the side that started it. */
 export interface StartedWorker {
@@ -15,16 +14,6 @@ export interface WorkerEvents {
   /** An error nobody caught, or an end that nobody asked for. */
   onEnd(reason: string): void
 }
-
-/** What a worker's own code sees. */
-export interface WorkerPort {
-  post(message: unknown): void
-  /** The first message from the other side. */
-  first(): Promise<unknown>
-}
-
-const nodeThreads = (): typeof NodeThreads | undefined =>
-  typeof process === 'undefined' ? undefined : (process.getBuiltinModule?.('node:worker_threads') as typeof NodeThreads | undefined)
 
 /**
  * Starts a worker that runs wasm-worker.ts. Throws what the platform throws (a page may forbid workers). Bundlers look for
@@ -62,20 +51,5 @@ export function startWorker(events: WorkerEvents): StartedWorker {
       asked = true
       void worker.terminate()
     },
-  }
-}
-
-/** The port of the worker that this code runs in. */
-export function workerPort(): WorkerPort {
-  const parent = nodeThreads()?.parentPort
-  if (parent)
-    return { post: (message) => parent.postMessage(message), first: () => new Promise((resolve) => parent.once('message', resolve)) }
-  const scope = globalThis as unknown as {
-    postMessage(message: unknown): void
-    addEventListener(type: 'message', listener: (event: MessageEvent) => void, options: { once: true }): void
-  }
-  return {
-    post: (message) => scope.postMessage(message),
-    first: () => new Promise((resolve) => scope.addEventListener('message', ({ data }) => resolve(data), { once: true })),
   }
 }
