@@ -45,9 +45,10 @@ function addReversed(): LoopFunction {
   return { name: 'reverse', operands, symbols: [], body: e.finish(), workgroup: 1, grid: [], rows: { count: constant(rows), unit: 1 } }
 }
 
-const [zeros, middle, out, own, states] = [4096, 4352, 4608, 4864, 8192]
+const [zeros, middle, out, own, weights] = [4096, 4352, 4608, 4864, 8192]
 
-function variant(shared: boolean): VariantContents {
+function variant(shared: boolean, weightBytes: number): VariantContents {
+  const states = weights + weightBytes
   const at = (offset: number) => ({ base: 'absolute', offset }) as const
   const state = { base: 'states', offset: 0 } as const
   const steps: Step[] = [
@@ -67,7 +68,14 @@ function variant(shared: boolean): VariantContents {
     target: 'wasm',
     requires: shared ? ['threads'] : [],
     program: buildModule(program, { relaxed: false, shared }).binary,
-    memory: { tensors: [], stateBytes: 64, statesBase: states, arenaBase: zeros, arenaBytes: own + 256 - zeros, dataBytes: 0 },
+    memory: {
+      tensors: weightBytes > 0 ? [weights] : [],
+      stateBytes: 64,
+      statesBase: states,
+      arenaBase: zeros,
+      arenaBytes: own + 256 - zeros,
+      dataBytes: 0,
+    },
     entries: { go: { export: 'go', symbols: ['bad'], arguments: {}, results: [out] } },
     ...(shared ? { threads: { mailbox: control.mailbox, ownBase: own, ownBytes: 256 } } : {}),
   }
@@ -75,7 +83,8 @@ function variant(shared: boolean): VariantContents {
 
 export const expectedRows = (calls: number): number[] => Array.from({ length: rows }, (_, i) => 3 * (rows - 1 - i) + calls)
 
-export function threadedContents(): ArtifactContents {
+/** `weightBytes`, a multiple of 256: weights that nothing reads, for a model of that size. */
+export function threadedContents(weightBytes = 0): ArtifactContents {
   return {
     manifest: {
       generator: 'test',
@@ -94,8 +103,20 @@ export function threadedContents(): ArtifactContents {
       ],
       states: [{ path: 'count', dtype: 'i32', dims: [1], offset: 0, bytes: 4 }],
     },
-    tensors: [],
+    tensors:
+      weightBytes > 0
+        ? [
+            {
+              path: 'w',
+              dims: [weightBytes / 4],
+              format: 'f32',
+              layout: 'plain',
+              bytes: weightBytes,
+              produce: () => new Uint8Array(weightBytes),
+            },
+          ]
+        : [],
     withWeights: true,
-    variants: [variant(true), variant(false)],
+    variants: [variant(true, weightBytes), variant(false, weightBytes)],
   }
 }

@@ -2,9 +2,10 @@
 // main thread). Faults come as typed errors and never as hangs; workers do not keep a process alive, and idle ones cost nothing.
 
 import { execFile } from 'node:child_process'
+import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { packArtifact } from '../../compiler/artifact/write.ts'
 import { createWasmDevice } from '../../runtime/devices/wasm.ts'
 import { threadCount } from '../../runtime/devices/threads.ts'
@@ -61,6 +62,13 @@ describe.each([
   })
 })
 
+test('a large model gets the threads of the machine', async () => {
+  await using model = await load(await packArtifact(threadedContents(33 * 2 ** 20)))
+  const threads = Math.min(4, navigator.hardwareConcurrency)
+  expect(model.device).toBe(threads > 1 ? `wasm, ${threads} threads` : 'wasm')
+  expect(await go(model.createSession())).toEqual(expectedRows(1))
+})
+
 test('one thread takes the variant without threads', async () => {
   await using model = await load(await files, { threads: 1 })
   expect(model.device).toBe('wasm')
@@ -85,6 +93,55 @@ test('after dispose: E_DISPOSED; an aborted load leaves nothing', async () => {
     (late) => late.dispose(),
     (cause: unknown) => expect(cause).toMatchObject({ code: 'E_ABORTED' }),
   )
+})
+
+describe.each([true, false])('workers, this thread among them: %s', (takesPart) => {
+  const library = process.getBuiltinModule('node:worker_threads')
+  const { Worker } = library
+  let made: InstanceType<typeof Worker>[] = []
+  beforeEach(() => {
+    made = []
+    library.Worker = class extends Worker {
+      constructor(...args: ConstructorParameters<typeof Worker>) {
+        super(...args)
+        made.push(this)
+      }
+    }
+  })
+  afterEach(() => {
+    library.Worker = Worker
+  })
+  const ended = (worker: InstanceType<typeof Worker>) => (worker.threadId === -1 ? undefined : once(worker, 'exit'))
+
+  test('end with the model', async () => {
+    const model = await open(3, takesPart)
+    await go(model.createSession())
+    expect(made.length).toBe(takesPart ? 2 : 3)
+    expect(made.every(({ threadId }) => threadId > 0)).toBe(true)
+    await model.dispose()
+    await Promise.all(made.map(ended))
+  })
+
+  test('that die are noticed: the next call says so and does not wait for them', async () => {
+    await using model = await open(3, takesPart)
+    const session = model.createSession()
+    expect(await go(session)).toEqual(expectedRows(1))
+    await made.at(-1)!.terminate()
+    await expect(go(session)).rejects.toMatchObject({ code: 'E_DEVICE', message: expect.stringContaining('thread 2 stopped') })
+  })
+
+  test('that cannot start are an error of load', async () => {
+    library.Worker = class extends Worker {
+      constructor() {
+        super('throw new Error("no worker today")', { eval: true })
+      }
+    } as typeof Worker
+    await expect(open(2, takesPart)).rejects.toMatchObject({ code: 'E_DEVICE', message: expect.stringContaining('no worker today') })
+    // Threads that nobody asked for are done without.
+    await using model = await load(await packArtifact(threadedContents(33 * 2 ** 20)), takesPart ? {} : { threads: 'auto' })
+    expect(model.device).toBe('wasm')
+    expect(await go(model.createSession())).toEqual(expectedRows(1))
+  })
 })
 
 test('an aborted call is skipped, and those around it run', async () => {
