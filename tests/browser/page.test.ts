@@ -1,67 +1,26 @@
-// What a user of a page meets: a page without shared memory, a Content-Security-Policy, downloads that are aborted or damaged,
-// streamed characters, an insecure origin, a GPU with no more than the guaranteed limits, which dies. All in a real Chromium.
+// What a user of a page meets: a page without shared memory, the published build, a Content-Security-Policy, an insecure origin,
+// streamed characters, a GPU with no more than the guaranteed limits, which dies. All in a real Chromium.
 
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
-import type { ServerResponse } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Page } from 'playwright-core'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { createSampler, load, memoryFiles, type ModelOptions } from '../../runtime/index.ts'
+import { beforeAll, describe, expect, test } from 'vitest'
+import { compile, packageSources } from '../../compiler/index.ts'
+import { createSampler, load, memoryFiles } from '../../runtime/index.ts'
 import { type Compiled, compileForTest } from '../support/compiled.ts'
 import { foreignHost, openChromium } from './chromium.ts'
 import type { PageGlobals } from './page/page.ts'
 import { openPage } from './remote-model.ts'
-import { type ArtifactBytes, isolation, openSite, type Site, type SiteOptions } from './server.ts'
+import { type ArtifactBytes, isolation } from './server.ts'
+import { compileStories, tryModel, visit } from './visit.ts'
 
 let compiled: Compiled
-const sites: Site[] = []
-
 beforeAll(async () => {
-  compiled = await compileForTest({
-    model: 'llama',
-    checkpoint: 'checkpoints/llama2ts.tinystories_260k_v1.bin',
-    targets: ['wasm', 'webgpu'],
-    math: 'fast',
-  })
+  compiled = await compileStories()
 })
-afterAll(() => {
-  for (const site of sites) site.close()
-})
-
-async function visit(options: SiteOptions = {}): Promise<{ site: Site; page: Page }> {
-  const site = await openSite(options)
-  sites.push(site)
-  return { site, page: (await openPage(site)).page }
-}
-
-interface Outcome {
-  readonly text?: string
-  readonly code?: string
-  readonly message?: string
-}
-
-/** Loads and generates a little, as a page would. */
-function tryModel(page: Page, url: string, options: Pick<ModelOptions, 'device' | 'threads'> = { device: 'wasm' }): Promise<Outcome> {
-  return page.evaluate(
-    async ({ url, options }): Promise<Outcome> => {
-      const { load } = (globalThis as unknown as PageGlobals).runtime
-      try {
-        const model = await load(url, options)
-        let text = ''
-        for await (const piece of model.createSession().generate('Once upon', { maxTokens: 12 })) text += piece.text
-        await model.dispose()
-        return { text }
-      } catch (error) {
-        const { code, message } = error as Error & { code?: string }
-        return { message, ...(code === undefined ? {} : { code }) }
-      }
-    },
-    { url, options: options as { device: 'wasm' } },
-  )
-}
 
 /** What Node makes of the same. */
 async function textInNode(): Promise<string> {
@@ -126,13 +85,35 @@ describe('a Content-Security-Policy', () => {
     expect(await tryModel(page, url, { device: 'wasm', threads: 1 })).toEqual({ text: await textInNode() })
   })
 
+  test('that forbids workers costs nothing but threads where nobody asked for any', async () => {
+    // Large enough for threads by default.
+    const large = await compile(packageSources(), {
+      entry: 'models/llama.dsl',
+      preset: 'tiny',
+      set: { vocab: '70000', embed: '128' },
+      seedWeights: 1,
+      target: ['wasm'],
+    })
+    if (!large.ok) throw new Error(large.diagnostics.map(({ message }) => message).join('\n'))
+    for (const [policy, device] of [
+      [wasmAllowed, 'wasm, 2 threads'],
+      [`${wasmAllowed}; worker-src 'none'`, 'wasm'],
+    ] as const) {
+      const { site, page } = await visit({ headers: { ...isolation, 'content-security-policy': policy } })
+      const found = await page.evaluate(async (url) => {
+        Object.defineProperty(navigator, 'hardwareConcurrency', { value: 2 })
+        const model = await (globalThis as unknown as PageGlobals).runtime.load(url)
+        return [model.device, (await model.createSession().prefill([1, 2, 3])).length] as const
+      }, site.publish(large.artifact))
+      expect(found).toEqual([device, 70000])
+    }
+  })
+
   test('with it runs the model', async () => {
     const { site, page } = await visit({ headers: { 'content-security-policy': wasmAllowed } })
     expect(await tryModel(page, site.publish(compiled.files))).toEqual({ text: await textInNode() })
   })
 })
-
-const isShard = (path: string): boolean => /\/weights-?\d*\.bin$/.test(path)
 
 test('a page that is no secure context is told so', async () => {
   const { site } = await visit()
@@ -141,84 +122,6 @@ test('a page that is no secure context is told so', async () => {
   expect(
     (await tryModel(page, `${site.origin.replace('127.0.0.1', foreignHost)}${new URL(site.publish(compiled.files)).pathname}`)).code,
   ).toBe('E_INSECURE_CONTEXT')
-})
-
-test('a download that is aborted halfway ends at once, with the reason, and closes the connection', async () => {
-  let halfway = (): void => {}
-  const reached = new Promise<void>((resolve) => {
-    halfway = resolve
-  })
-  let closed = (): void => {}
-  const cut = new Promise<void>((resolve) => {
-    closed = resolve
-  })
-  const stall = (path: string, bytes: Uint8Array, response: ServerResponse): boolean => {
-    if (!isShard(path)) return false
-    response.on('close', () => !response.writableFinished && closed())
-    response.write(bytes.subarray(0, bytes.length >> 1), halfway)
-    return true
-  }
-  const { site, page } = await visit({ intercept: stall })
-  await page.evaluate((url) => {
-    const { load } = (globalThis as unknown as PageGlobals).runtime
-    const controller = new AbortController()
-    const outcome = load(url, { device: 'wasm', signal: controller.signal }).then(
-      () => 'loaded',
-      (error: Error & { code: string }) => [error.code, error.cause],
-    )
-    Object.assign(globalThis, { controller, outcome })
-  }, site.publish(compiled.files))
-  await reached
-  const outcome = await page.evaluate(() => {
-    const { controller, outcome } = globalThis as unknown as { controller: AbortController; outcome: Promise<unknown> }
-    controller.abort('the reader went away')
-    return outcome
-  })
-  expect(outcome).toEqual(['E_ABORTED', 'the reader went away'])
-  await cut
-})
-
-describe('a damaged download gives the code that it gives in Node', () => {
-  const changed = (bytes: Uint8Array): Uint8Array => bytes.with(bytes.length >> 1, bytes[bytes.length >> 1]! ^ 1)
-  const send = (response: ServerResponse, bytes: Uint8Array): true => {
-    response.end(bytes)
-    return true
-  }
-  type Damage = (path: string, bytes: Uint8Array, response: ServerResponse) => boolean
-  const damages: readonly (readonly [string, string, Damage])[] = [
-    ['a bit of the weights', 'E_ARTIFACT_HASH', (path, bytes, response) => isShard(path) && send(response, changed(bytes))],
-    ['weights that end early', 'E_ARTIFACT_SIZE', (path, bytes, response) => isShard(path) && send(response, bytes.subarray(0, -300))],
-    ['weights that go on', 'E_ARTIFACT_SIZE', (path, bytes, response) => isShard(path) && send(response, Buffer.concat([bytes, bytes]))],
-    ['weights that are not there', 'E_ARTIFACT_FILE', (path, _, response) => isShard(path) && !!response.writeHead(404).end()],
-    [
-      'a connection that breaks',
-      'E_ARTIFACT_FILE',
-      (path, bytes, response) => {
-        if (!isShard(path)) return false
-        response.setHeader('content-length', bytes.length)
-        response.write(bytes.subarray(0, bytes.length >> 1), () => response.destroy())
-        return true
-      },
-    ],
-    ['a bit of the program', 'E_ARTIFACT_HASH', (path, bytes, response) => path.endsWith('.wasm') && send(response, changed(bytes))],
-    [
-      'a bit of the tokenizer',
-      'E_ARTIFACT_HASH',
-      (path, bytes, response) => path.endsWith('tokenizer.json') && send(response, changed(bytes)),
-    ],
-    [
-      'a page instead of the manifest',
-      'E_ARTIFACT_MANIFEST',
-      (path, _, response) => path.endsWith('manifest.json') && send(response, Buffer.from('<!doctype html>')),
-    ],
-  ]
-
-  test.each(damages)('%s: %s', async (_, code, damage) => {
-    const { site, page } = await visit({ intercept: damage })
-    const url = site.publish(compiled.files)
-    await expect(load(url, { device: 'wasm' })).rejects.toMatchObject({ code })
-    expect((await tryModel(page, url)).code).toBe(code)
-  })
 })
 
 /** Numbers that make the sampler choose exactly these ids, found with the same model in Node. */

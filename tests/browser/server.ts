@@ -7,6 +7,7 @@ import { createServer, type Server, type ServerResponse } from 'node:http'
 import { stripTypeScriptTypes } from 'node:module'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { afterAll } from 'vitest'
 import { listen } from './chromium.ts'
 
 /** Headers of every answer, the page's and its workers' alike. */
@@ -24,7 +25,6 @@ export interface Site {
   readonly requests: readonly string[]
   /** The URL of an artifact made of these files; the same files keep their URL. */
   publish(files: ArtifactBytes): string
-  close(): void
 }
 
 export interface SiteOptions {
@@ -48,6 +48,16 @@ function moduleText(path: string): string {
   return known
 }
 
+const servers: Server[] = []
+
+afterAll(() => {
+  for (const server of servers.splice(0)) {
+    server.closeAllConnections()
+    server.close()
+  }
+})
+
+/** Open until the end of the test file. */
 export async function openSite({ headers = {}, intercept = () => false, build }: SiteOptions = {}): Promise<Site> {
   const artifacts: ArtifactBytes[] = []
   const requests: string[] = []
@@ -69,6 +79,7 @@ export async function openSite({ headers = {}, intercept = () => false, build }:
     requests.push(url)
     answer(new URL(url, 'http://127.0.0.1').pathname, response)
   })
+  servers.push(server)
   const origin = `http://127.0.0.1:${await listen(server)}`
   return {
     origin,
@@ -76,10 +87,6 @@ export async function openSite({ headers = {}, intercept = () => false, build }:
     publish(files) {
       if (!artifacts.includes(files)) artifacts.push(files)
       return `${origin}/artifacts/${artifacts.indexOf(files)}`
-    },
-    close() {
-      server.closeAllConnections()
-      server.close()
     },
   }
 }
