@@ -11,6 +11,8 @@ import { driverFolder } from '../../cli/software-driver.ts'
 
 export interface Chromium {
   readonly browser: Browser
+  /** Where the executable and its libraries lie. */
+  readonly folder: string
   /** What was asked of other hosts than 127.0.0.1. */
   readonly outside: readonly string[]
 }
@@ -68,6 +70,7 @@ async function start(): Promise<Chromium & { close(): Promise<void> }> {
   })
   return {
     browser,
+    folder,
     outside,
     async close() {
       await browser.close()

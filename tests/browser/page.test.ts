@@ -2,7 +2,7 @@
 // streamed characters, a GPU with no more than the guaranteed limits, which dies. All in a real Chromium.
 
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -227,6 +227,25 @@ describe('WebGPU', () => {
     expect(begun + rest).toBe(wanted)
     expect(devices).toBe(2)
   })
+})
+
+/** Shared libraries in a process's memory. */
+const librariesOf = (pid: string): string[] => [...new Set(readFileSync(`/proc/${pid}/maps`, 'utf8').match(/\/\S+\.so[.\d]*$/gm))]
+
+test('the browser takes no library from the system that Node does not take', async () => {
+  const { folder } = await openChromium()
+  const { site, page } = await visit()
+  expect(await tryModel(page, site.publish(compiled.files), { device: 'webgpu' })).toHaveProperty('text')
+  const ours = new Set(librariesOf('self'))
+  const taken = readdirSync('/proc').flatMap((pid) => {
+    try {
+      return readlinkSync(`/proc/${pid}/exe`) === join(folder, 'chromium') ? librariesOf(pid) : []
+    } catch {
+      return [] // no process, or one that has ended
+    }
+  })
+  expect(taken.some((library) => library.startsWith(folder))).toBe(true)
+  expect(taken.filter((library) => !library.startsWith(folder) && !ours.has(library))).toEqual([])
 })
 
 test('nothing but 127.0.0.1 is asked for anything, and an attempt would be seen', async () => {
