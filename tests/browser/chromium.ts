@@ -2,12 +2,12 @@
 // this file registers that). Its GPU is SwiftShader. A proxy that refuses everything stands for the world outside: it notes
 // whoever asks for another host than 127.0.0.1, the browser's own services included. A missing browser is a failure, never a skip.
 
-import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { type Browser, chromium } from 'playwright-core'
 import { afterAll } from 'vitest'
 import { driverFolder } from '../../cli/software-driver.ts'
+import { listen } from './server.ts'
 
 export interface Chromium {
   readonly browser: Browser
@@ -78,13 +78,4 @@ async function start(): Promise<Chromium & { close(): Promise<void> }> {
       wall.close()
     },
   }
-}
-
-/** Listens on a free port of 127.0.0.1, and says which. */
-export async function listen(server: Server): Promise<number> {
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', resolve)
-  })
-  return (server.address() as AddressInfo).port
 }

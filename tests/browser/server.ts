@@ -5,10 +5,10 @@
 import { readFileSync } from 'node:fs'
 import { createServer, type Server, type ServerResponse } from 'node:http'
 import { stripTypeScriptTypes } from 'node:module'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll } from 'vitest'
-import { listen } from './chromium.ts'
 
 /** Headers of every answer, the page's and its workers' alike. */
 export type SiteHeaders = Readonly<Record<string, string>>
@@ -89,4 +89,13 @@ export async function openSite({ headers = {}, intercept = () => false, build }:
       return `${origin}/artifacts/${artifacts.indexOf(files)}`
     },
   }
+}
+
+/** Listens on a free port of 127.0.0.1, and says which. */
+export async function listen(server: Server): Promise<number> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(0, '127.0.0.1', resolve)
+  })
+  return (server.address() as AddressInfo).port
 }

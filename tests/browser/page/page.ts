@@ -17,6 +17,10 @@ function askWorker(): PageGlobals['ask'] {
     waiting.get(data.id)!(data.answer)
     waiting.delete(data.id)
   }
+  worker.onerror = ({ message }) => {
+    for (const answer of waiting.values()) answer({ error: { name: 'Error', message: `the worker failed: ${message}` } })
+    waiting.clear()
+  }
   return (call) =>
     new Promise((resolve) => {
       waiting.set(++count, resolve)
