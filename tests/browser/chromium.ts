@@ -58,6 +58,8 @@ async function start(): Promise<Chromium & { close(): Promise<void> }> {
   const port = await listen(wall)
   const browser = await chromium.launch({
     executablePath: join(folder, 'chromium'),
+    // A slow machine is no failure.
+    timeout: 0,
     // Tests run as root in containers, where Chromium's sandbox cannot start.
     chromiumSandbox: false,
     args: [
