@@ -6,6 +6,7 @@ import type { EntryManifest } from '../runtime/artifact/manifest.ts'
 import type { CompactTokenizer } from '../runtime/tokenizer/compact.ts'
 import type { ArtifactContents, ArtifactTensor, VariantContents } from './artifact/write.ts'
 import { buildGraph } from './graph/builder.ts'
+import { within } from './limits.ts'
 import type { Constant, Graph } from './graph/types.ts'
 import type { KernelProgram } from './kernel/program.ts'
 import { buildKernels } from './kernel/steps.ts'
@@ -58,6 +59,7 @@ export function compileModel(model: SpecialisedModel, options: CompileOptions): 
     const built = buildGraph(model, entry.name)
     diagnostics.push(...built.diagnostics)
     if (built.graph) graphs.push(built.graph)
+    within('nodes', graphs.reduce((sum, graph) => sum + graph.spans.size, 0), () => model.name)
   }
   if (graphs.length < model.entries.length) return { diagnostics }
 

@@ -20,11 +20,12 @@ export const limits = {
   partDepth: { most: 32, what: 'parts inside each other' },
   /** Counted: the work of checking and expanding bodies. */
   steps: { most: 1_000_000, what: 'expressions after calls and parts are put in place' },
-  parts: { most: 50_000, what: 'parts' },
+  parts: { most: 20_000, what: 'parts' },
   listItems: { most: 65_536, what: 'items in a list' },
   /** A size is a polynomial; products of long ones grow without end. */
   sizeTerms: { most: 64, what: 'terms in a size' },
   sizeName: { most: 2_000, what: 'characters in the name of a size' },
+  axes: { most: 32, what: 'axes of a tensor' },
   /** Counted; below 2^53 bytes in any storage format. */
   elements: { most: 2 ** 50, what: 'numbers in weights and states' },
   pattern: { most: 1_000, what: 'characters in the pattern of a tensor name' },

@@ -6,6 +6,7 @@
 import { constant, equals, isConstant, show, subtract } from '../../dsl/affine.ts'
 import type { ReduceOp } from '../../dsl/sink.ts'
 import { LlamacError } from '../../runtime/error.ts'
+import { within } from '../limits.ts'
 import type { Affine, Dtype, Node, OpName } from '../graph/types.ts'
 import { axesOfExpr, callExpr, constExpr, f32Max, indexExpr, positionOf, showExpr } from './expression.ts'
 import { addIndex, axesOfIndex, divIndex, indexAxis, indexConst, indexOfAffine, modIndex, scaleIndex, showIndex } from './index-map.ts'
@@ -74,6 +75,7 @@ export class Lowering {
     const known = this.#interned.get(key)
     if (known) return known
     this.#interned.set(key, e)
+    within('kernel', this.#interned.size, () => 'one kernel')
     this.#numbers.set(e, this.#numbers.size)
     return e
   }

@@ -8,7 +8,7 @@
 // the free axes, or over the last reduced axis followed by a tree in scratch memory.
 
 import * as affine from '../../dsl/affine.ts'
-import { f32Max } from '../kernel/expression.ts'
+import { f32Max, walkExpr } from '../kernel/expression.ts'
 import type { AxisId, Definition, Expr, Kernel, KernelAxis, Output } from '../kernel/types.ts'
 import { builtin, constant, Emitter, load, ops } from './build-loops.ts'
 import type { LoopExpr, LoopFunction, LoopType } from './loops.ts'
@@ -110,9 +110,11 @@ const axisOf = (kernel: Kernel, id: AxisId): KernelAxis => kernel.axes.find((axi
 const innerAxes = (definition: Definition, outer: readonly KernelAxis[]): AxisId[] => definition.free.filter((id) => !outer.some((axis) => axis.id === id))
 
 /** Definitions that a definition or output mentions directly. */
-function uses(expr: Expr, found = new Set<number>()): Set<number> {
-  if (expr.kind === 'value') found.add(expr.definition)
-  else if (expr.kind === 'call') for (const arg of expr.args) uses(arg, found)
+function uses(expr: Expr): Set<number> {
+  const found = new Set<number>()
+  walkExpr(expr, (part) => {
+    if (part.kind === 'value') found.add(part.definition)
+  })
   return found
 }
 

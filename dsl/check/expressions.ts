@@ -32,6 +32,7 @@ export function evaluate(expr: Expr, frame: Frame): Value {
     const value = walk(expr, frame)
     // Comparing and multiplying sizes takes the square of their lengths.
     if (value.kind === 'size' && value.size.terms.length > 1) report.use('steps', value.size.terms.length ** 2, expr.span)
+    if (value.kind === 'tensor' && value.axes.length > limits.axes.most && !report.exceeds(beyond('axes'), expr.span)) return unknown
     return value
   } catch (cause) {
     if (!(cause instanceof TooLarge)) throw cause

@@ -38,10 +38,11 @@ export const flattenConfig = flattenOnce<FlatConfig>((declared, report, flatPare
   if (tree.extends && !parent) return undefined
   const fields = new Map(parent?.fields)
   const requires = [...(parent?.requires ?? []), ...tree.requires.map((r) => ({ tree: r, module }))]
+  const firsts = new Map(tree.fields.toReversed().map((field) => [field.name.text, field]))
   for (const field of tree.fields) {
     const name = field.name.text
     const old = fields.get(name)
-    const own = tree.fields.find((f) => f.name.text === name)
+    const own = firsts.get(name)
     if (own && own !== field) {
       report.add('L204', `\`${name}\` is set twice`, [
         { span: field.name.span, text: 'here again' },
