@@ -33,6 +33,8 @@ export function parse(source: Source): Parsed {
     return { diagnostics: [...lexicalErrors(source, errors), ...unclosedStrings(source, unclosed.slice(0, mostLexicalErrors))] }
   }
   if (lexed.tokens.length > limits.words.most) return { diagnostics: [tooLarge(source, 'words')] }
+  const magic = lexed.tokens.filter(({ image }) => image === '__proto__')
+  if (magic.length > 0) return { diagnostics: magic.slice(0, mostLexicalErrors).map((token) => magicName(source, token)) }
   const deep = tooDeep(lexed.tokens)
   if (deep) return { diagnostics: [tooDeepAt(source, deep.startOffset, deep.startOffset + deep.image.length)] }
 
@@ -66,6 +68,10 @@ function grammarTree(tokens: IToken[]): CstNode | undefined {
 
 const tooLarge = (source: Source, limit: 'characters' | 'words'): Diagnostic =>
   diagnose('L100', { message: beyond(limit), labels: [{ span: { source, start: 0, end: 0 } }] })
+
+/** The one name that is no ordinary key of JavaScript's objects: manifests and typed bindings could not hold it. */
+const magicName = (source: Source, { startOffset, image }: IToken): Diagnostic =>
+  diagnose('L104', { message: `\`${image}\` is reserved and cannot name anything`, labels: [{ span: { source, start: startOffset, end: startOffset + image.length } }] })
 
 const tooDeepAt = (source: Source, start: number, end: number): Diagnostic =>
   diagnose('L105', { message: 'this is nested too deeply', labels: [{ span: { source, start, end } }], help: 'name inner values with  let' })
