@@ -19,7 +19,7 @@ export const limits = {
   ancestors: { most: 64, what: 'declarations that extend each other' },
   partDepth: { most: 32, what: 'parts inside each other' },
   /** Counted: the work of checking and expanding bodies. */
-  steps: { most: 1_000_000, what: 'expressions after calls and parts are put in place' },
+  steps: { most: 300_000, what: 'expressions after calls and parts are put in place' },
   parts: { most: 20_000, what: 'parts' },
   listItems: { most: 65_536, what: 'items in a list' },
   /** A size is a polynomial; products of long ones grow without end. */
