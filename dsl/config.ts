@@ -187,12 +187,15 @@ export function annotatedKeys(field: FlatField, kind: string): string[] {
 
 /** A dotted key: literally, or step by step. `x.length` of a list is its length. */
 export function readKey(values: Readonly<Record<string, unknown>>, key: string): unknown {
-  if (key in values) return values[key]
+  if (Object.hasOwn(values, key)) return values[key]
   let at: unknown = values
   const steps = key.split('.')
   for (const [i, step] of steps.entries()) {
     if (Array.isArray(at) && step === 'length' && i === steps.length - 1) return at.length
-    if (typeof at !== 'object' || at === null || Array.isArray(at)) return undefined
+    if (typeof at !== 'object' || at === null || Array.isArray(at) || !Object.hasOwn(at, step)) {
+      at = undefined
+      break
+    }
     at = (at as Record<string, unknown>)[step]
   }
   if (at === undefined && key.endsWith('.length')) {
