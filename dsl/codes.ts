@@ -22,7 +22,7 @@ const error = (title: string, explanation: string): Row => ({ severity: 'error',
 const warning = (title: string, explanation: string): Row => ({ severity: 'warning', title, explanation })
 
 export const codes = {
-  L100: error('the file is too large', `A source may have ${limits.characters.most} ${limits.characters.what} and ${limits.words.most} ${limits.words.what}. A model is a page or two; a larger file is most likely not source.`),
+  L100: error('the file is too large', `There may be ${limits.characters.most.toLocaleString('en-US')} ${limits.characters.what}, and ${limits.words.most.toLocaleString('en-US')} ${limits.words.what}. A model is a page or two; a larger file is most likely not source.`),
   L101: error('unexpected token', 'The text does not follow the grammar at this place. The message lists what may stand here. After an error the rest of the same member is not examined for further ones, so correct and run again.'),
   L102: error('unknown character', 'Outside of strings and comments the language is written in ASCII: letters, digits, `_` and the signs of the grammar.'),
   L103: error('a string is not closed', 'A string begins and ends with `"` on one line. Write `\\n` for a line break and `\\"` for a quote within.'),
@@ -85,6 +85,7 @@ export const codes = {
   L320: error('an argument is missing', 'Every parameter without a default must be given, by position or by name.'),
   L321: error('there is no such parameter', 'Arguments are positional, in order, or named with `name: value`.'),
   L322: error('an argument is given twice', 'Once by position and once by name, or twice by name.'),
+  L330: error('a state is stored to from two places', 'A state belongs to one block instance: only a body of that block stores to it, and only one loop of an entry. Store in the block\'s own function, or give each loop its own state.'),
 
   L401: error('a requirement does not hold', 'The author of the model wrote `require`. The text is theirs, with the values of this preset or config.'),
   L402: error('a config value has the wrong type', 'A `dim` is a whole number and not negative, an `int` whole; a list has its declared length.'),

@@ -4,6 +4,7 @@
 // use of the factory, because interned nodes without context (a weight, `iota(n)`) are shared between regions.
 
 import { constant, isConstant, type Affine } from '../../dsl/affine.ts'
+import { diagnose } from '../../dsl/codes.ts'
 import type { Diagnostic } from '../../dsl/diagnostics.ts'
 import type { SpecialisedModel } from '../../dsl/model.ts'
 import type {
@@ -369,7 +370,7 @@ export class GraphBuilder implements Sink<Node> {
   }
 
   #refuse(message: string, span: Span): void {
-    this.diagnostics.push({ code: 'L330', severity: 'error', message, labels: [{ span }], notes: [] })
+    this.diagnostics.push(diagnose('L330', { message, labels: [{ span }] }))
   }
 }
 
