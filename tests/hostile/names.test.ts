@@ -89,6 +89,7 @@ const commentOf = (text: string): string => text.replaceAll(/[\n\r]/g, ' ')
 test('programs are valid and texts come out as they went in, whatever words name things and whatever texts say', async () => {
   const gpu = await createNullGpu()
   const names = fc.uniqueArray(fc.constantFrom(...words), { minLength: 8, maxLength: 8 })
+  let ran = 0
   await fc.assert(fc.asyncProperty(names, nasty, nasty, async ([model, block, weight, part, entry, argument, field, size], doc, text) => {
     const source = `module ${size}
       config Numbers { ${field}: dim = 4 note: text = ${textOf(text)} }
@@ -116,7 +117,9 @@ test('programs are valid and texts come out as they went in, whatever words name
       expect(answer!.dims).toEqual([4])
     }
     shapeOf(emitTypes({ ...manifest, format: 1, tensors: [], shards: [], variants: [] }))
+    ran++
   }), { numRuns: 25 })
+  expect(ran).toBeGreaterThan(12)
 })
 
 const folder = mkdtempSync(join(tmpdir(), 'llamac-names-'))
