@@ -161,9 +161,6 @@ function checkWasm(item: WasmVariant, { tensors, states, entries }: Manifest): v
   }
 }
 
-/** What every WebGPU device takes in each dimension of a dispatch. */
-const mostWorkgroups = 65535
-
 const place = object({ buffer: size, offset: size })
 const webgpuProgram = object({
   modules: listOf(object({ name: text, wgsl: text })),
@@ -222,9 +219,6 @@ export function checkWebgpuProgram(value: unknown, { tensors, states, entries }:
           const unknown = size.terms.find(([used]) => !entryProgram.symbols.includes(used))
           if (unknown) bad(`entry ${name} has a dispatch over the unknown symbol ${unknown[0]}`)
         }
-        // Each factor is what mostBytes measures, but for the divisor.
-        const most = factors.reduce((product, { size, divisor }) => product * Math.ceil(mostBytes([size], symbols) / 4 / divisor), 1)
-        if (most > mostWorkgroups) bad(`entry ${name} has a dispatch of up to ${most} workgroups in one dimension`)
       }
       if (workgroups.length > 3) bad(`entry ${name} has a dispatch of ${workgroups.length} dimensions`)
       for (const { buffer, offset, bytes } of bindings) if (!inside(buffer, offset, bytes)) bad(`entry ${name} binds a range outside its buffer`)

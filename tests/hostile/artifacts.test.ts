@@ -167,7 +167,9 @@ describe('WebGPU programs, on a driver that checks and runs nothing', () => {
     expect(await code((p) => { p.ranges[0] = 99 })).toBe('E_ARTIFACT_MANIFEST')
     expect(await code((p) => { p.ranges[0] = { buffer: 99, offset: 0, bytes: 16 } })).toBe('E_ARTIFACT_MANIFEST')
     expect(await code((p) => { p.ranges[0] = { buffer: 0, offset: 2 ** 40, bytes: 16 } })).toBe('E_ARTIFACT_MANIFEST')
-    expect(await code((p) => { p.grids[0][0][0].size.const = 1e9 })).toBe('E_ARTIFACT_MANIFEST')
+    expect(await code((p) => { p.grids[0][0][0].size.const = 1e9 })).toBe('E_LIMIT')
+    // Fewer than no workgroups are none.
+    expect(await code((p) => { p.grids[0][0][0].size.const = -1e9 })).toBeUndefined()
     expect(await code((p) => { p.grids[0][0][0].size.terms = [['other', 1]] })).toBe('E_ARTIFACT_MANIFEST')
     expect(await code((p) => { p.entries.step.results[0].offset = 1020 })).toBe('E_ARTIFACT_MANIFEST')
     expect(await code((p) => { p.entries.step.arguments.tokens.buffer = 9 })).toBe('E_ARTIFACT_MANIFEST')
