@@ -2,7 +2,7 @@
 // bytes are read when the caller asks for a weight. What does not fit becomes a diagnostic, never an exception: L501 nothing in
 // the file (or no rule) for a weight, L510 sizes differ, L511 a step or a storage type does not work, L520 tensors left over.
 
-import type { Code } from '../../dsl/codes.ts'
+import { type Code, diagnose } from '../../dsl/codes.ts'
 import type { Diagnostic, Severity } from '../../dsl/diagnostics.ts'
 import type { CheckpointTable, WeightBinding } from '../../dsl/model.ts'
 import type { WeightInfo } from '../../dsl/sink.ts'
@@ -139,7 +139,7 @@ function diagnostic(
   help?: string,
 ): Diagnostic {
   const labels = weight ? [{ span: weight.span, text: `[${weight.labels.join(', ')}]` }] : []
-  return { code, severity: 'error', message, labels, notes, help }
+  return diagnose(code, { message, labels, notes, ...(help === undefined ? {} : { help }) })
 }
 
 const listNames = (names: readonly string[], tensors: Tensors): string[] =>
@@ -193,5 +193,5 @@ function leftOver(unused: readonly string[], table: CheckpointTable, severity: S
   if (left.length > notes.length) notes.push(`… and ${left.length - notes.length} more`)
   const message = `${left.length} tensor${left.length > 1 ? 's' : ''} of the checkpoint ${left.length > 1 ? 'are' : 'is'} used by no weight`
   const help = `if the model does not need ${left.length > 1 ? 'them' : 'it'}:  ignore "${left[0]!.replace(/\.\d+\./g, '.*.')}"`
-  return { code: 'L520', severity, message, labels: [], notes, help }
+  return { ...diagnose('L520', { message, labels: [], notes, help }), severity }
 }

@@ -31,9 +31,11 @@ test('every source is compiled or refused, in bounded time and memory', () => {
     .filter((line) => line !== '')
     .map((line) => JSON.parse(line) as Outcome)
   const verdicts = Object.fromEntries(outcomes.map(({ name, ok, thrown, codes }) => [name, thrown ?? (ok ? 'ok' : codes.join(' '))]))
-  expect(verdicts, child.stderr.slice(-2000)).toEqual(
-    Object.fromEntries(Object.entries(sources).map(([name, [verdict]]) => [name, verdict])),
-  )
+  const wanted = Object.entries(sources).map(([name, [verdict]]) => {
+    const any = verdict.split('|')
+    return [name, any.find((each) => each === verdicts[name]) ?? any[0]]
+  })
+  expect(verdicts, child.stderr.slice(-2000)).toEqual(Object.fromEntries(wanted))
   expect(child.status).toBe(0)
   const slowest = outcomes.reduce((a, b) => (a.milliseconds > b.milliseconds ? a : b))
   console.log(`${outcomes.length} sources; slowest ${slowest.name}: ${Math.round(slowest.milliseconds)} ms; heap below ${heapMegabytes} MB`)

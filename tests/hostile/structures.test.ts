@@ -8,6 +8,7 @@ import { openCheckpoint, readConfig } from '../../compiler/weights/checkpoint.ts
 import { fromBytes } from '../../compiler/weights/byte-source.ts'
 import { fitModel } from '../../compiler/fit.ts'
 import { loadModel } from '../../dsl/index.ts'
+import { render } from '../../dsl/render.ts'
 import { LlamacError } from '../../runtime/error.ts'
 import { load } from '../../runtime/index.ts'
 import { memoryFiles } from './memory-files.ts'
@@ -106,7 +107,14 @@ test('a tensor name of 10 MB and a thousand tensors called alike cost little', (
   const many = Object.fromEntries(Array.from({ length: 3000 }, (_, i) => [`${'model.layers.'.repeat(40)}${i}`, { dtype: 'U8', shape: [1], data_offsets: [i, i + 1] }]))
   const config = new TextEncoder().encode(JSON.stringify({ vocab_size: 16, hidden_size: 8, num_hidden_layers: 2, num_attention_heads: 2, intermediate_size: 16 }))
   expect(fitted('m.safetensors', writeSafetensors(JSON.stringify(many), 3000), { 'config.json': config })).toContain('L501')
-  expect(fitted('m.safetensors', writeSafetensors(`{"${'n'.repeat(10_000_000)}":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}`, 1))).toContain('L5')
+  const long = (dtype: string) => writeSafetensors(`{"${'n'.repeat(10_000_000)}":{"dtype":"${dtype}","shape":[1],"data_offsets":[0,1]}}`, 1)
+  expect(fitted('m.safetensors', long('U8'), { 'config.json': config })).toContain('L520')
+  // Nor do messages repeat it.
+  const { diagnostics } = fitModel(llama, {}, { checkpoint: openCheckpoint('m.safetensors', memoryFiles({ 'm.safetensors': long('U8'), 'config.json': config })) })
+  expect(Math.max(...diagnostics.map((diagnostic) => render(diagnostic).length))).toBeLessThan(20_000)
+  const refused = openAnything('m.safetensors', memoryFiles({ 'm.safetensors': long('U9') }))
+  expect(refused).toMatchObject({ kind: 'refused', code: 'E_SAFETENSORS_HEADER_JSON' })
+  if (refused.kind === 'refused') expect(refused.message.length).toBeLessThan(2_000)
 })
 
 const hostileNumbers = [1e308, -1, 0, 0.5, 1e9, 2 ** 53, '1', null, [], {}, true, [1e9], '\u001b[31m'] as const
@@ -134,7 +142,7 @@ test('compile: a context, a depth or a vocabulary without end is refused with th
   }
   expect(await codes({ depth: '1e9' })).toBe('L260')
   expect(await codes({ vocab: '9007199254740991' })).toBe('L260')
-  expect(await codes({ ctx: '1000000000' })).toMatch(/^E_(MEMORY_TOO_LARGE|SCRATCH)$/)
+  expect(await codes({ ctx: '1000000000' })).toMatch(/^(E_MEMORY_TOO_LARGE|E_SCRATCH|L601)$/)
   expect(await codes({ depth: '1e308' })).toBe('L402')
   expect(await codes({ depth: 'NaN' })).toBe('L402')
   expect(await codes({ heads: '0' })).toMatch(/^L/)
