@@ -4,9 +4,12 @@
 /** Code → what it means and what helps. */
 export const compilerCodes = {
   E_NO_MODEL: 'The file declares no `model`: name the file that does.',
-  E_PROGRAM_TOO_LARGE: 'What the model becomes is larger than the compiler handles: unrolled loops, long chains of operations, or nested `concat` and `pad`. Use parts and `for`, or fewer steps.',
-  E_MEMORY_TOO_LARGE: 'Weights, states and intermediate values together exceed WASM\'s 4 GiB: use --quant, a smaller --ctx or --max-seq, or the target webgpu.',
-  E_SCRATCH: 'A kernel keeps more at once than the target has room for, usually the scores of one query over the whole context: use a smaller --ctx.',
+  E_PROGRAM_TOO_LARGE:
+    'What the model becomes is larger than the compiler handles: unrolled loops, long chains of operations, or nested `concat` and `pad`. Use parts and `for`, or fewer steps.',
+  E_MEMORY_TOO_LARGE:
+    "Weights, states and intermediate values together exceed WASM's 4 GiB: use --quant, a smaller --ctx or --max-seq, or the target webgpu.",
+  E_SCRATCH:
+    'A kernel keeps more at once than the target has room for, usually the scores of one query over the whole context: use a smaller --ctx.',
   E_ARENA_TOO_LARGE: 'The intermediate values exceed one WebGPU binding: use a smaller --max-seq or --ctx.',
   E_STATE_TOO_LARGE: 'One state (a cache) exceeds one WebGPU binding: use a smaller --ctx.',
   E_TENSOR_TOO_LARGE: 'One weight exceeds a WebGPU binding and cannot be cut: use a smaller storage format (--quant) or the target wasm.',
@@ -25,10 +28,11 @@ export const compilerCodes = {
   E_SAFETENSORS_HEADER_TOO_LARGE: 'The header claims more than 100 MB: this is no safetensors file.',
   E_SAFETENSORS_HEADER_LENGTH: 'The header claims more bytes than the file has: the download is incomplete.',
   E_SAFETENSORS_HEADER_UTF8: 'The header is not UTF-8: the file is damaged.',
-  E_SAFETENSORS_HEADER_JSON: 'The header is not the JSON that safetensors asks for (also: a key twice, a number beyond 64 bits, a dtype that is unknown).',
+  E_SAFETENSORS_HEADER_JSON:
+    'The header is not the JSON that safetensors asks for (also: a key twice, a number beyond 64 bits, a dtype that is unknown).',
   E_SAFETENSORS_OFFSET: 'Tensors overlap, leave gaps, or begin before the data: the file is damaged or made to mislead.',
-  E_SAFETENSORS_SHAPE: 'A tensor\'s shape and element type do not give the bytes that it claims.',
-  E_SAFETENSORS_OVERFLOW: 'A tensor\'s shape has more elements than any memory holds.',
+  E_SAFETENSORS_SHAPE: "A tensor's shape and element type do not give the bytes that it claims.",
+  E_SAFETENSORS_OVERFLOW: "A tensor's shape has more elements than any memory holds.",
   E_SAFETENSORS_INCOMPLETE: 'The tensors do not cover the file exactly: the download is incomplete, or something was appended.',
   E_SAFETENSORS_INDEX: 'model.safetensors.index.json and the files beside it do not agree: fetch all shards again.',
 
@@ -40,18 +44,19 @@ export const compilerCodes = {
   E_GGUF_METADATA: 'A metadata value has an unknown type or one that its key does not allow.',
   E_GGUF_DUPLICATE: 'A key or a tensor name stands in the file twice.',
   E_GGUF_TYPE: 'A tensor has a storage type that is not known.',
-  E_GGUF_DIMS: 'A tensor\'s sizes are not whole blocks of its storage type, or more than can be counted.',
+  E_GGUF_DIMS: "A tensor's sizes are not whole blocks of its storage type, or more than can be counted.",
   E_GGUF_OFFSET: 'A tensor lies outside the file or off its alignment: the download is incomplete.',
   E_GGUF_OVERLAP: 'Two tensors share bytes: the file is damaged or made to mislead.',
 
-  E_LLAMA2C_HEADER: 'The header\'s sizes make no model.',
-  E_LLAMA2C_VERSION: 'Versions 0 and 1 of llama2.c\'s format are read; its int8 export (2) is not.',
+  E_LLAMA2C_HEADER: "The header's sizes make no model.",
+  E_LLAMA2C_VERSION: "Versions 0 and 1 of llama2.c's format are read; its int8 export (2) is not.",
   E_LLAMA2C_SIZE: 'The file is longer or shorter than its header says: the download is incomplete.',
 
   E_TOKENIZER_NOT_FOUND: 'There is no tokenizer in the file or folder.',
   E_TOKENIZER_KIND: 'This kind of tokenizer (WordPiece, unigram) is not supported, only BPE.',
   E_TOKENIZER_SIZE: 'The file is too large for a tokenizer.',
-  E_TOKENIZER_JSON: 'tokenizer.json, tokenizer_config.json or vocab.json does not have the right shape, or its splitting rule is not known.',
+  E_TOKENIZER_JSON:
+    'tokenizer.json, tokenizer_config.json or vocab.json does not have the right shape, or its splitting rule is not known.',
   E_TOKENIZER_MERGES: 'merges.txt holds a line that is not a pair.',
   E_TOKENIZER_SENTENCEPIECE: 'tokenizer.model is no SentencePiece model, or damaged.',
   E_TOKENIZER_BIN: 'tokenizer.bin (or the vocabulary in a llama2.ts file) is damaged, or no tokenizer.',

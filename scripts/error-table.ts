@@ -10,20 +10,35 @@ import { limits } from '../dsl/limits.ts'
 import { errorCodes } from '../runtime/error-codes.ts'
 
 const groups: readonly (readonly [title: string, codes: RegExp])[] = [
-  ['Syntax', /^L1/], ['Names, types and sizes', /^L2/], ['Bodies and calls', /^L3/], ['Configs and inheritance', /^L4/], ['Checkpoints', /^L5/], ['Targets', /^L6/],
+  ['Syntax', /^L1/],
+  ['Names, types and sizes', /^L2/],
+  ['Bodies and calls', /^L3/],
+  ['Configs and inheritance', /^L4/],
+  ['Checkpoints', /^L5/],
+  ['Targets', /^L6/],
 ]
 
 const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\n', ' ')
 const rows = (head: readonly string[], body: readonly (readonly string[])[]): string =>
   [head, head.map(() => '---'), ...body].map((cells) => `| ${cells.map(cell).join(' | ')} |`).join('\n')
 const byCode = (table: Readonly<Record<string, string>>): string =>
-  rows(['code', 'what it means, and what helps'], Object.entries(table).map(([code, text]) => [code, text]))
+  rows(
+    ['code', 'what it means, and what helps'],
+    Object.entries(table).map(([code, text]) => [code, text]),
+  )
 
 /** The whole document. */
 export function errorTable(): string {
   const language = groups.map(([title, pattern]) => {
     const body = Object.entries(codes).filter(([code]) => pattern.test(code))
-    return `### ${title}\n\n${rows(['code', 'title', 'explanation'], body.map(([code, { severity, title: short, explanation }]) => [code, severity === 'warning' ? `${short} (warning)` : short, explanation]))}`
+    return `### ${title}\n\n${rows(
+      ['code', 'title', 'explanation'],
+      body.map(([code, { severity, title: short, explanation }]) => [
+        code,
+        severity === 'warning' ? `${short} (warning)` : short,
+        explanation,
+      ]),
+    )}`
   })
   return `${[
     '# Error codes',
@@ -33,7 +48,10 @@ export function errorTable(): string {
     ...language,
     '### Limits',
     'A source beyond one of these gets L100, L105, L203 or L260.',
-    rows(['most', 'what'], Object.values(limits).map(({ most, what }) => [most.toLocaleString('en-US'), what])),
+    rows(
+      ['most', 'what'],
+      Object.values(limits).map(({ most, what }) => [most.toLocaleString('en-US'), what]),
+    ),
     '## The compiler, and files from elsewhere',
     byCode(compilerCodes),
     '## The runtime',

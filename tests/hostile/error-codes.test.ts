@@ -20,7 +20,8 @@ const sources = ['dsl', 'compiler', 'runtime', 'cli'].flatMap((folder) =>
       const path = `${folder}/${name}`
       const text = readFileSync(root + path, 'utf8')
       return { path, text, code: text.replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, '') }
-    }))
+    }),
+)
 
 const rows = { ...codes, ...compilerCodes, ...errorCodes, ...cliCodes }
 
@@ -28,7 +29,10 @@ const rows = { ...codes, ...compilerCodes, ...errorCodes, ...cliCodes }
 function raised(): Set<string> {
   const found = new Set<string>()
   for (const { code } of sources) for (const [, name] of code.matchAll(/'((?:[LKG]\d{3}|E_[A-Z0-9_]*[A-Z0-9]))'/g)) found.add(name!)
-  const containers: readonly (readonly [prefix: string, files: RegExp])[] = [['E_GGUF_', /gguf/], ['E_SAFETENSORS_', /safetensors/]]
+  const containers: readonly (readonly [prefix: string, files: RegExp])[] = [
+    ['E_GGUF_', /gguf/],
+    ['E_SAFETENSORS_', /safetensors/],
+  ]
   for (const [prefix, files] of containers) {
     for (const { code } of sources.filter(({ path }) => files.test(path))) {
       for (const [, word] of code.matchAll(/refuse\(\s*'([A-Z0-9_]+)'/g)) found.add(prefix + word)
@@ -58,7 +62,10 @@ test('every code that is raised has a row, and every row is raised', () => {
 
 test('a bare Error is a fault of ours and says so', () => {
   const bare = sources.flatMap(({ path, code }) =>
-    [...code.matchAll(/new Error\(\s*([\s\S]{0,60})/g)].filter(([, text]) => !/^[`']internal: /.test(text!)).map(([all]) => `${path}: ${all}`))
+    [...code.matchAll(/new Error\(\s*([\s\S]{0,60})/g)]
+      .filter(([, text]) => !/^[`']internal: /.test(text!))
+      .map(([all]) => `${path}: ${all}`),
+  )
   expect(bare).toEqual([])
 })
 

@@ -26,13 +26,22 @@ const mostMegabytes = 64
 test('prefixes and bit flips', () => {
   const script = fileURLToPath(new URL('./sweep-files.ts', import.meta.url))
   const child = spawnSync(process.execPath, ['--max-semi-space-size=2', script, dataPath('gguf-model/llama-2-tiny-random.gguf')], {
-    encoding: 'utf8', maxBuffer: 2 ** 24, timeout: 900_000,
+    encoding: 'utf8',
+    maxBuffer: 2 ** 24,
+    timeout: 900_000,
   })
-  const sweeps = child.stdout.split('\n').filter((line) => line !== '').map((line) => JSON.parse(line) as Sweep)
+  const sweeps = child.stdout
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as Sweep)
   expect(child.status, child.stderr.slice(-2000)).toBe(0)
   expect(sweeps.length).toBe(8)
   for (const { name, intact, cases, valid, codes, slowest, risen, wrong } of sweeps) {
-    console.log(`${name}: ${cases} cases, ${valid} valid, slowest ${slowest.toFixed(0)} ms, memory +${risen.toFixed(0)} MiB; ${Object.entries(codes).map(([code, count]) => `${code} ${count}`).join(', ')}`)
+    console.log(
+      `${name}: ${cases} cases, ${valid} valid, slowest ${slowest.toFixed(0)} ms, memory +${risen.toFixed(0)} MiB; ${Object.entries(codes)
+        .map(([code, count]) => `${code} ${count}`)
+        .join(', ')}`,
+    )
     expect(wrong, name).toEqual([])
     expect(intact, name).toBe(true)
     expect(slowest, name).toBeLessThanOrEqual(mostMilliseconds)

@@ -32,8 +32,14 @@ export function openAnything(path: string, files: Files): Outcome {
     }
     return { kind: 'valid' }
   } catch (error) {
-    if (!(error instanceof LlamacError)) return { kind: 'fault', message: error instanceof Error ? (error.stack ?? error.message) : String(error) }
+    if (!(error instanceof LlamacError))
+      return { kind: 'fault', message: error instanceof Error ? (error.stack ?? error.message) : String(error) }
     const { code, message } = error
-    return { kind: 'refused', code, message: `${code} ${message}`, placed: unplaced.test(code) || /\(at (byte|character) \d+\)/.test(message) }
+    return {
+      kind: 'refused',
+      code,
+      message: `${code} ${message}`,
+      placed: unplaced.test(code) || /\(at (byte|character) \d+\)/.test(message),
+    }
   }
 }

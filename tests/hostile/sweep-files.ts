@@ -4,7 +4,16 @@
 import { memoryFiles } from './memory-files.ts'
 import { openAnything } from './open-anything.ts'
 import { readFileSync } from 'node:fs'
-import { smallGguf, smallLegacy, smallSafetensors, smallSentencepiece, smallTokenizerBin, smallTokenizerJson, smallV1, writeGguf } from './write-files.ts'
+import {
+  smallGguf,
+  smallLegacy,
+  smallSafetensors,
+  smallSentencepiece,
+  smallTokenizerBin,
+  smallTokenizerJson,
+  smallV1,
+  writeGguf,
+} from './write-files.ts'
 
 interface Subject {
   readonly name: string
@@ -58,5 +67,7 @@ for (const { name, bytes, header, stride = 1 } of subjects) {
     attempt(`bit ${bit}`, flipped)
     flipped[bit >> 3]! ^= 1 << (bit & 7)
   }
-  process.stdout.write(`${JSON.stringify({ name, intact, cases, valid, codes, slowest, risen: rss() - before, wrong: wrong.slice(0, 8) })}\n`)
+  process.stdout.write(
+    `${JSON.stringify({ name, intact, cases, valid, codes, slowest, risen: rss() - before, wrong: wrong.slice(0, 8) })}\n`,
+  )
 }

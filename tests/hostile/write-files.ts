@@ -78,7 +78,11 @@ function ggufField(out: Bytes, field: GgufField): void {
 }
 
 export function writeGguf(plan: GgufPlan): Uint8Array {
-  const out = new Bytes().text('GGUF').u32(plan.version).u64(plan.tensorCount ?? plan.tensors.length).u64(plan.pairCount ?? plan.pairs.length)
+  const out = new Bytes()
+    .text('GGUF')
+    .u32(plan.version)
+    .u64(plan.tensorCount ?? plan.tensors.length)
+    .u64(plan.pairCount ?? plan.pairs.length)
   for (const [key, field] of plan.pairs) {
     ggufString(out, key)
     out.u32(field.type)
@@ -90,7 +94,10 @@ export function writeGguf(plan: GgufPlan): Uint8Array {
     for (const dim of dims) out.u64(dim)
     out.u32(type).u64(offset)
   }
-  return out.align(plan.alignment ?? 32).raw(new Uint8Array(plan.data)).done()
+  return out
+    .align(plan.alignment ?? 32)
+    .raw(new Uint8Array(plan.data))
+    .done()
 }
 
 const u32 = (value: number): GgufField => ({ type: 4, value })
@@ -106,30 +113,56 @@ export function smallGguf(): GgufPlan {
   const { vocab, embed, ffn, depth, heads, kvHeads, ctx } = small
   const keys = (embed / heads) * kvHeads
   const shapes: readonly (readonly [string, readonly number[]])[] = [
-    ['token_embd.weight', [embed, vocab]], ['output_norm.weight', [embed]],
-    ['blk.0.attn_norm.weight', [embed]], ['blk.0.ffn_norm.weight', [embed]],
-    ['blk.0.attn_q.weight', [embed, embed]], ['blk.0.attn_k.weight', [embed, keys]], ['blk.0.attn_v.weight', [embed, keys]],
+    ['token_embd.weight', [embed, vocab]],
+    ['output_norm.weight', [embed]],
+    ['blk.0.attn_norm.weight', [embed]],
+    ['blk.0.ffn_norm.weight', [embed]],
+    ['blk.0.attn_q.weight', [embed, embed]],
+    ['blk.0.attn_k.weight', [embed, keys]],
+    ['blk.0.attn_v.weight', [embed, keys]],
     ['blk.0.attn_output.weight', [embed, embed]],
-    ['blk.0.ffn_gate.weight', [embed, ffn]], ['blk.0.ffn_up.weight', [embed, ffn]], ['blk.0.ffn_down.weight', [ffn, embed]],
+    ['blk.0.ffn_gate.weight', [embed, ffn]],
+    ['blk.0.ffn_up.weight', [embed, ffn]],
+    ['blk.0.ffn_down.weight', [ffn, embed]],
   ]
   let offset = 0
   const tensors = shapes.map(([name, dims]): GgufTensor => {
     const at = offset
-    offset += Math.ceil((dims.reduce((product, dim) => product * dim, 4)) / 32) * 32
+    offset += Math.ceil(dims.reduce((product, dim) => product * dim, 4) / 32) * 32
     return { name, dims, type: 0, offset: at }
   })
   return {
     version: 3,
     pairs: [
-      ['general.architecture', text('llama')], ['general.name', text('small')], ['general.alignment', u32(32)],
-      ['llama.block_count', u32(depth)], ['llama.embedding_length', u32(embed)], ['llama.feed_forward_length', u32(ffn)],
-      ['llama.context_length', u32(ctx)], ['llama.attention.head_count', u32(heads)], ['llama.attention.head_count_kv', u32(kvHeads)],
-      ['llama.attention.layer_norm_rms_epsilon', { type: 6, value: 1e-5 }], ['llama.rope.freq_base', { type: 6, value: 10000 }],
+      ['general.architecture', text('llama')],
+      ['general.name', text('small')],
+      ['general.alignment', u32(32)],
+      ['llama.block_count', u32(depth)],
+      ['llama.embedding_length', u32(embed)],
+      ['llama.feed_forward_length', u32(ffn)],
+      ['llama.context_length', u32(ctx)],
+      ['llama.attention.head_count', u32(heads)],
+      ['llama.attention.head_count_kv', u32(kvHeads)],
+      ['llama.attention.layer_norm_rms_epsilon', { type: 6, value: 1e-5 }],
+      ['llama.rope.freq_base', { type: 6, value: 10000 }],
       ['tokenizer.ggml.model', text('llama')],
       ['tokenizer.ggml.tokens', list(8, pieces.map(text))],
-      ['tokenizer.ggml.scores', list(6, pieces.map((_, i) => ({ type: 6, value: -i })))],
-      ['tokenizer.ggml.token_type', list(5, pieces.map((_, i) => ({ type: 5, value: i === 0 ? 2 : i < 3 ? 3 : 1 })))],
-      ['tokenizer.ggml.bos_token_id', u32(1)], ['tokenizer.ggml.eos_token_id', u32(2)],
+      [
+        'tokenizer.ggml.scores',
+        list(
+          6,
+          pieces.map((_, i) => ({ type: 6, value: -i })),
+        ),
+      ],
+      [
+        'tokenizer.ggml.token_type',
+        list(
+          5,
+          pieces.map((_, i) => ({ type: 5, value: i === 0 ? 2 : i < 3 ? 3 : 1 })),
+        ),
+      ],
+      ['tokenizer.ggml.bos_token_id', u32(1)],
+      ['tokenizer.ggml.eos_token_id', u32(2)],
       ['tokenizer.ggml.add_bos_token', { type: 7, value: 1 }],
     ],
     tensors,
@@ -140,7 +173,11 @@ export function smallGguf(): GgufPlan {
 /** safetensors with any header text. */
 export function writeSafetensors(header: string, data: number, length?: bigint): Uint8Array {
   const bytes = new TextEncoder().encode(header)
-  return new Bytes().u64(length ?? bytes.length).raw(bytes).raw(new Uint8Array(data)).done()
+  return new Bytes()
+    .u64(length ?? bytes.length)
+    .raw(bytes)
+    .raw(new Uint8Array(data))
+    .done()
 }
 
 export function smallSafetensors(): Uint8Array {
@@ -170,7 +207,11 @@ export function smallV1(): Uint8Array {
   const { embed, ffn, depth, heads, kvHeads, vocab, ctx } = small
   const out = new Bytes().u32(0x616b3432).i32(1)
   for (const value of [embed, ffn, depth, heads, kvHeads, vocab, ctx]) out.i32(value)
-  return out.u8(1).align(256).raw(new Uint8Array(4 * floats(small))).done()
+  return out
+    .u8(1)
+    .align(256)
+    .raw(new Uint8Array(4 * floats(small)))
+    .done()
 }
 
 /** llama2.c's tokenizer.bin. */
@@ -185,24 +226,59 @@ export function smallTokenizerBin(): Uint8Array {
 
 const varint = (value: number): number[] => (value < 128 ? [value] : [(value & 127) | 128, ...varint(Math.floor(value / 128))])
 const delimited = (field: number, content: Uint8Array): Uint8Array =>
-  new Bytes().raw(varint(field * 8 + 2)).raw(varint(content.length)).raw(content).done()
+  new Bytes()
+    .raw(varint(field * 8 + 2))
+    .raw(varint(content.length))
+    .raw(content)
+    .done()
 
 /** SentencePiece's ModelProto: pieces, a BPE trainer, a normalizer. */
 export function smallSentencepiece(): Uint8Array {
   const out = new Bytes()
   for (const [i, piece] of pieces.entries()) {
     const type = i === 0 ? 2 : i < 3 ? 3 : 1
-    out.raw(delimited(1, new Bytes().raw(delimited(1, new TextEncoder().encode(piece))).u8(2 * 8 + 5).f32(-i).raw([3 * 8, type]).done()))
+    out.raw(
+      delimited(
+        1,
+        new Bytes()
+          .raw(delimited(1, new TextEncoder().encode(piece)))
+          .u8(2 * 8 + 5)
+          .f32(-i)
+          .raw([3 * 8, type])
+          .done(),
+      ),
+    )
   }
-  return out.raw(delimited(2, Uint8Array.from([3 * 8, 2, ...varint(40 * 8), 0, ...varint(41 * 8), 1, ...varint(42 * 8), 2]))).raw(delimited(3, Uint8Array.from([3 * 8, 1]))).done()
+  return out
+    .raw(delimited(2, Uint8Array.from([3 * 8, 2, ...varint(40 * 8), 0, ...varint(41 * 8), 1, ...varint(42 * 8), 2])))
+    .raw(delimited(3, Uint8Array.from([3 * 8, 1])))
+    .done()
 }
 
 /** Hugging Face's tokenizer.json, SentencePiece-like. */
 export const smallTokenizerJson = (): Uint8Array =>
-  new TextEncoder().encode(JSON.stringify({
-    version: '1.0',
-    added_tokens: [{ id: 0, content: '<unk>', special: true }, { id: 1, content: '<s>', special: true }, { id: 2, content: '</s>', special: true }],
-    normalizer: { type: 'Sequence', normalizers: [{ type: 'Prepend', prepend: '▁' }, { type: 'Replace', pattern: { String: ' ' }, content: '▁' }] },
-    pre_tokenizer: null,
-    model: { type: 'BPE', unk_token: '<unk>', byte_fallback: true, vocab: Object.fromEntries(pieces.map((piece, id) => [piece, id])), merges: ['a b', 'c d'] },
-  }))
+  new TextEncoder().encode(
+    JSON.stringify({
+      version: '1.0',
+      added_tokens: [
+        { id: 0, content: '<unk>', special: true },
+        { id: 1, content: '<s>', special: true },
+        { id: 2, content: '</s>', special: true },
+      ],
+      normalizer: {
+        type: 'Sequence',
+        normalizers: [
+          { type: 'Prepend', prepend: '▁' },
+          { type: 'Replace', pattern: { String: ' ' }, content: '▁' },
+        ],
+      },
+      pre_tokenizer: null,
+      model: {
+        type: 'BPE',
+        unk_token: '<unk>',
+        byte_fallback: true,
+        vocab: Object.fromEntries(pieces.map((piece, id) => [piece, id])),
+        merges: ['a b', 'c d'],
+      },
+    }),
+  )
