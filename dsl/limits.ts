@@ -14,7 +14,7 @@ export const limits = {
   words: { most: 60_000, what: 'words and signs in a file' },
   brackets: { most: 100, what: 'brackets or prefixes inside each other' },
   treeHeight: { most: 400, what: 'operations on top of each other in one text' },
-  evaluationDepth: { most: 1200, what: 'expressions that wait for each other' },
+  evaluationDepth: { most: 600, what: 'expressions that wait for each other' },
   calls: { most: 100, what: 'calls inside each other' },
   ancestors: { most: 64, what: 'declarations that extend each other' },
   partDepth: { most: 32, what: 'parts inside each other' },

@@ -21,6 +21,20 @@ export const sources: Readonly<Record<string, readonly [verdict: string, text: (
   line240kSpaces: ['ok', () => op('x' + times(' ', 240_000))],
   line240kDots: ['L100', () => op('x' + times('.', 240_000))],
   line240kSlashes: ['L101', () => op('x' + times('/ ', 55_000))],
+  configReversed: [
+    'L260',
+    () =>
+      `module m config A { ${lines(3000, (i) => `a${i}: dim = a${i + 1}`)} a3000: dim = 4 } model M uses A { weight w: [a0] entry e() -> real[a0] { return w } }`,
+  ],
+  tallCalls: [
+    'L260',
+    () =>
+      `module m\nop f0(x: f32[n]) -> f32[n] { return x }\n${lines(95, (i) => `op f${i + 1}(x: f32[n]) -> f32[n] { return f${i}(x)${times(' + 1.0', 250)} }`)}\nmodel M { entry e(x: f32[n]) -> f32[n] { return f95(x) } runtime n: 1 ..= 8 }\n`,
+  ],
+  parens20k: ['L105', () => op(times('(', 20_000) + 'x' + times(')', 20_000))],
+  squares20k: ['L105', () => op(times('[', 20_000) + 'x' + times(']', 20_000))],
+  curlies15k: ['L105', () => `module m op f(x: f32[n]) -> f32[n] ${times('{ if x ', 15_000)}`],
+  members25k: ['L105', () => op('x' + times('.a', 25_000))],
   parens: ['L100', () => op(times('(', N) + 'x' + times(')', N))],
   squares: ['L100', () => op(times('[', N) + 'x' + times(']', N))],
   curliesClose: ['L100', () => `module m ${times('}', N)}`],
