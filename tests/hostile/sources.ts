@@ -31,6 +31,11 @@ export const sources: Readonly<Record<string, readonly [verdict: string, text: (
     () =>
       `module m\nop f0(x: f32[n]) -> f32[n] { return x }\n${lines(95, (i) => `op f${i + 1}(x: f32[n]) -> f32[n] { return f${i}(x)${times(' + 1.0', 250)} }`)}\nmodel M { entry e(x: f32[n]) -> f32[n] { return f95(x) } runtime n: 1 ..= 8 }\n`,
   ],
+  runtimeFloat: [
+    'L226',
+    () =>
+      `module m op cap(x: f32[n], most: float) -> f32[n] { return x * most } model M { entry e(x: f32[n]) -> f32[n] { return cap(x, most: n) } runtime n: 1 ..= 8 }`,
+  ],
   parens20k: ['L105', () => op(times('(', 20_000) + 'x' + times(')', 20_000))],
   squares20k: ['L105', () => op(times('[', 20_000) + 'x' + times(']', 20_000))],
   curlies15k: ['L105', () => `module m op f(x: f32[n]) -> f32[n] ${times('{ if x ', 15_000)}`],
