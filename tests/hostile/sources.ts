@@ -36,6 +36,7 @@ export const sources: Readonly<Record<string, readonly [verdict: string, text: (
     () =>
       `module m op cap(x: f32[n], most: float) -> f32[n] { return x * most } model M { entry e(x: f32[n]) -> f32[n] { return cap(x, most: n) } runtime n: 1 ..= 8 }`,
   ],
+  beyondF32: ['ok', () => op('x * 1e308')],
   parens20k: ['L105', () => op(times('(', 20_000) + 'x' + times(')', 20_000))],
   squares20k: ['L105', () => op(times('[', 20_000) + 'x' + times(']', 20_000))],
   curlies15k: ['L105', () => `module m op f(x: f32[n]) -> f32[n] ${times('{ if x ', 15_000)}`],
