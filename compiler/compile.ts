@@ -12,11 +12,12 @@ import { buildKernels } from './kernel/steps.ts'
 import { analyseWeights, withWeights } from './kernel/weights.ts'
 import { isFormatName } from './formats/index.ts'
 import { mergeSiblings } from './passes/merge-siblings.ts'
-import { type PassOptions, runGraphPasses } from './passes/pipeline.ts'
+import { type PassOptions, runGraphPasses, runsPass } from './passes/pipeline.ts'
 import { splitWeights } from './passes/split-weights.ts'
 import { type Layout, planLayout } from './plan/layout.ts'
 import { makePlan, type Plan } from './plan/plan.ts'
 import { canonicalPaths, patternOf, planWeights, type QuantPolicy, resolveTies, type WeightPlan } from './plan/weights.ts'
+import type { Machine } from './schedule/machine.ts'
 import { type Target, targets, type TargetName } from './targets/index.ts'
 import type { BoundWeight } from './weights/bind.ts'
 import { prepareTensor } from './weights/prepare.ts'
@@ -29,11 +30,15 @@ export interface CompileOptions extends PassOptions {
   /** Weights by path. Absent: compile without weights. */
   readonly weights?: ReadonlyMap<string, BoundWeight>
   readonly tokenizer?: CompactTokenizer
+  /** Other numbers than a target's own machine has: tests take smaller bindings. */
+  readonly machines?: Readonly<Partial<Record<TargetName, Machine>>>
 }
 
 /** What one target made, for `--emit` and `inspect`. */
 export interface TargetResult {
   readonly target: TargetName
+  /** After all passes. */
+  readonly graphs: readonly Graph[]
   readonly programs: readonly KernelProgram[]
   readonly plan?: Plan
   readonly variants: readonly VariantContents[]
@@ -42,7 +47,7 @@ export interface TargetResult {
 }
 
 export interface Compilation {
-  readonly model: SpecialisedModel
+  readonly model: GraphModel
   /** As elaborated: the definition of every result, for the reference. */
   readonly graphs: readonly Graph[]
   readonly results: readonly TargetResult[]
@@ -60,13 +65,21 @@ export function compileModel(model: SpecialisedModel, options: CompileOptions): 
     if (built.graph) graphs.push(built.graph)
   }
   if (graphs.length < model.entries.length) return { diagnostics }
+  return { compilation: compileGraphs(model, graphs, options), diagnostics }
+}
 
+/** What of a model is needed once its graphs are built. */
+export type GraphModel = Omit<SpecialisedModel, 'module' | 'checkpoint' | 'elaborate'>
+
+/** The pipeline from graphs on, one for each entry of the model, in its order. */
+export function compileGraphs(model: GraphModel, graphs: readonly Graph[], options: CompileOptions): Compilation {
   const math = options.math ?? 'fast'
   const canonical = canonicalPaths(model.weights)
   const simple = graphs.map((graph) => runGraphPasses(graph, options))
   // Weights are stored once for all targets, so their plan comes before any target's own passes.
   const stored = (path: string): string | undefined => options.weights?.get(path)?.format
-  const kernelsFor = (graph: Graph): KernelProgram => resolveTies(mergeSiblings(buildKernels(graph)), canonical)
+  const launches = runsPass('merge-siblings', options) ? mergeSiblings : (program: KernelProgram): KernelProgram => program
+  const kernelsFor = (graph: Graph): KernelProgram => resolveTies(launches(buildKernels(graph, { fuse: runsPass('fuse', options) })), canonical)
   const layouts = analyseWeights(simple.map(kernelsFor))
   const choice = planWeights(model.weights, layouts, options.quant ?? 'keep', stored)
   const formatOf = (path: string): string => choice.plans.get(patternOf(canonical(path)))?.format ?? 'f32'
@@ -80,7 +93,10 @@ export function compileModel(model: SpecialisedModel, options: CompileOptions): 
   })
   const constants = new Map(lowered.flatMap(({ own }) => own.flatMap((graph) => [...graph.constants])))
   const layout = planLayout(model.weights, choice.plans, constants.values(), model.states)
-  const results = lowered.map(({ name, target, programs }) => lowerTarget(name, target, programs, layout, model.entries, math))
+  const results = lowered.map(({ name, target, own, programs }): TargetResult => {
+    const machine = options.machines?.[name] ?? target.machine
+    return { target: name, graphs: own, ...lowerTarget(target, programs, layout, model.entries, math, machine, options) }
+  })
   const contents: ArtifactContents = {
     manifest: {
       generator: 'llamac 0.1.0',
@@ -97,15 +113,16 @@ export function compileModel(model: SpecialisedModel, options: CompileOptions): 
     variants: results.flatMap(({ variants }) => variants),
     tokenizer: options.tokenizer,
   }
-  return { compilation: { model, graphs, results, contents, notes: choice.notes }, diagnostics }
+  return { model, graphs, results, contents, notes: choice.notes }
 }
 
-function lowerTarget(name: TargetName, target: Target, whole: readonly KernelProgram[], layout: Layout, entries: readonly EntryInfo[], math: 'fast' | 'strict'): TargetResult {
-  const { machine } = target
-  if (!machine) return { target: name, programs: whole, variants: [{ target: 'reference', requires: [] }], texts: new Map() }
-  const programs = whole.map((program) => splitWeights(program, machine.bindingBytes, (operand) => layout.sizeOf(operand)))
+function lowerTarget(
+  target: Target, whole: readonly KernelProgram[], layout: Layout, entries: readonly EntryInfo[], math: 'fast' | 'strict', machine: Machine | undefined, options: PassOptions,
+): Omit<TargetResult, 'target' | 'graphs'> {
+  if (!machine) return { programs: whole, variants: [{ target: 'reference', requires: [] }], texts: new Map() }
+  const programs = runsPass('split-weights', options) ? whole.map((program) => splitWeights(program, machine.bindingBytes, (operand) => layout.sizeOf(operand))) : whole
   const plan = makePlan(layout, programs.map((program, i) => ({ info: entries[i]!, program })), machine)
-  return { target: name, programs, plan, ...target.lower!(plan, math) }
+  return { programs, plan, ...target.lower!(plan, math) }
 }
 
 function tensorOf(
@@ -127,7 +144,7 @@ function tensorOf(
 
 const roles: ReadonlySet<string> = new Set(['prefill', 'decode', 'score', 'encode'])
 
-function describeEntry(entry: EntryInfo, model: SpecialisedModel): EntryManifest {
+function describeEntry(entry: EntryInfo, model: GraphModel): EntryManifest {
   const vocab = model.config['vocab']
   return {
     name: entry.name,

@@ -10,7 +10,7 @@ import { elements, rounding, strides } from '../ops/tensor.ts'
 import { evaluateIndex } from './index-map.ts'
 import { applyScalar } from './scalar.ts'
 import type { KernelProgram, KernelStep } from './program.ts'
-import type { AxisId, Definition, Expr, Index, Kernel, OperandSource } from './types.ts'
+import type { AxisId, Definition, Expr, Index, Kernel, Operand, OperandSource } from './types.ts'
 
 type Thunk = () => number
 
@@ -215,7 +215,15 @@ export function evaluateSteps(program: KernelProgram, inputs: ProgramInputs): Fl
     if (source.kind === 'value') return valueOf(source.id)
     if (source.kind === 'argument') return inputs.argument(source.name)
     if (source.kind === 'constant') return inputs.constant(source.id)
-    return source.kind === 'weight' ? inputs.weight(fill(source.path, frames)) : inputs.state(fill(source.path, frames))
+    if (source.kind === 'state') return inputs.state(fill(source.path, frames))
+    return inputs.weight(fill(source.path, frames))
+  }
+  /** A run of rows of a weight that was cut reads that part of its values. */
+  const operandOf = ({ source, dims }: Operand, frames: readonly Frame[]): Float64Array => {
+    const values = read(source, frames)
+    if (source.kind !== 'weight' || !source.rows) return values
+    const row = elements(dims.slice(1).map((dim) => evaluateAffine(dim, inputs.binding)))
+    return values.subarray(source.rows[0] * row, source.rows[1] * row)
   }
   const run = (steps: readonly KernelStep[], frames: readonly Frame[]): void => {
     for (const step of steps) {
@@ -225,7 +233,7 @@ export function evaluateSteps(program: KernelProgram, inputs: ProgramInputs): Fl
         continue
       }
       for (const kernel of step.kind === 'launch' ? step.kernels : [step.kernel]) {
-        evaluateKernel(kernel, kernel.operands.map((operand) => read(operand.source, frames)), inputs.binding, inputs.mode)
+        evaluateKernel(kernel, kernel.operands.map((operand) => operandOf(operand, frames)), inputs.binding, inputs.mode)
       }
     }
   }
