@@ -18,7 +18,7 @@ import { type Layout, planLayout } from './plan/layout.ts'
 import { makePlan, type Plan } from './plan/plan.ts'
 import { canonicalPaths, patternOf, planWeights, type QuantPolicy, resolveTies, type WeightPlan } from './plan/weights.ts'
 import type { Machine } from './schedule/machine.ts'
-import { type Target, targets, type TargetName } from './targets/index.ts'
+import { targets, type TargetName } from './targets/index.ts'
 import type { BoundWeight } from './weights/bind.ts'
 import { prepareTensor } from './weights/prepare.ts'
 
@@ -34,13 +34,18 @@ export interface CompileOptions extends PassOptions {
   readonly machines?: Readonly<Partial<Record<TargetName, Machine>>>
 }
 
-/** What one target made, for `--emit` and `inspect`. */
-export interface TargetResult {
+/** One target's entries before they are printed. */
+export interface PlannedTarget {
   readonly target: TargetName
   /** After all passes. */
   readonly graphs: readonly Graph[]
   readonly programs: readonly KernelProgram[]
+  /** Absent where the target evaluates graphs. */
   readonly plan?: Plan
+}
+
+/** What one target made, for `--emit` and `inspect`. */
+export interface TargetResult extends PlannedTarget {
   readonly variants: readonly VariantContents[]
   /** Program texts by name: WAT, WGSL. */
   readonly texts: ReadonlyMap<string, string>
@@ -71,8 +76,15 @@ export function compileModel(model: SpecialisedModel, options: CompileOptions): 
 /** What of a model is needed once its graphs are built. */
 export type GraphModel = Omit<SpecialisedModel, 'module' | 'checkpoint' | 'elaborate'>
 
-/** The pipeline from graphs on, one for each entry of the model, in its order. */
-export function compileGraphs(model: GraphModel, graphs: readonly Graph[], options: CompileOptions): Compilation {
+export interface PlannedModel {
+  readonly targets: readonly PlannedTarget[]
+  readonly layout: Layout
+  readonly tensors: readonly ArtifactTensor[]
+  readonly notes: readonly string[]
+}
+
+/** From graphs, one for each entry of the model in its order, to what the targets print. */
+export function planGraphs(model: GraphModel, graphs: readonly Graph[], options: CompileOptions): PlannedModel {
   const math = options.math ?? 'fast'
   const canonical = canonicalPaths(model.weights)
   const simple = graphs.map((graph) => runGraphPasses(graph, options))
@@ -86,16 +98,32 @@ export function compileGraphs(model: GraphModel, graphs: readonly Graph[], optio
   const isQuantised = (path: string): boolean => formatOf(path).startsWith('q')
 
   const lowered = options.targets.map((name) => {
-    const target = targets[name]
-    const own = simple.map((graph) => (target.quantisedActivations && math === 'fast' ? runGraphPasses(graph, { ...options, quantised: isQuantised }) : graph))
+    const own = simple.map((graph) => (targets[name].quantisedActivations && math === 'fast' ? runGraphPasses(graph, { ...options, quantised: isQuantised }) : graph))
     const programs = own.map((graph) => withWeights(kernelsFor(graph), layouts, formatOf))
-    return { name, target, own, programs }
+    return { name, own, programs }
   })
   const constants = new Map(lowered.flatMap(({ own }) => own.flatMap((graph) => [...graph.constants])))
   const layout = planLayout(model.weights, choice.plans, constants.values(), model.states)
-  const results = lowered.map(({ name, target, own, programs }): TargetResult => {
-    const machine = options.machines?.[name] ?? target.machine
-    return { target: name, graphs: own, ...lowerTarget(target, programs, layout, model.entries, math, machine, options) }
+  return {
+    targets: lowered.map(({ name, own, programs: whole }): PlannedTarget => {
+      const machine = options.machines?.[name] ?? targets[name].machine
+      if (!machine) return { target: name, graphs: own, programs: whole }
+      const programs = runsPass('split-weights', options) ? whole.map((program) => splitWeights(program, machine.bindingBytes, (operand) => layout.sizeOf(operand))) : whole
+      return { target: name, graphs: own, programs, plan: makePlan(layout, programs.map((program, i) => ({ info: model.entries[i]!, program })), machine) }
+    }),
+    layout,
+    tensors: layout.tensors.map((entry) => tensorOf(entry, choice.plans, options.weights, constants)),
+    notes: choice.notes,
+  }
+}
+
+/** The pipeline from graphs on. */
+export function compileGraphs(model: GraphModel, graphs: readonly Graph[], options: CompileOptions): Compilation {
+  const math = options.math ?? 'fast'
+  const planned = planGraphs(model, graphs, options)
+  const results = planned.targets.map((made): TargetResult => {
+    const { plan, target } = made
+    return plan ? { ...made, ...targets[target].lower!(plan, math) } : { ...made, variants: [{ target: 'reference', requires: [] }], texts: new Map() }
   })
   const contents: ArtifactContents = {
     manifest: {
@@ -106,23 +134,14 @@ export function compileGraphs(model: GraphModel, graphs: readonly Graph[], optio
       parameters: model.parameters,
       math,
       entries: model.entries.map((entry) => describeEntry(entry, model)),
-      states: layout.states,
+      states: planned.layout.states,
     },
-    tensors: layout.tensors.map((entry) => tensorOf(entry, choice.plans, options.weights, constants)),
+    tensors: planned.tensors,
     withWeights: options.weights !== undefined,
     variants: results.flatMap(({ variants }) => variants),
     tokenizer: options.tokenizer,
   }
-  return { model, graphs, results, contents, notes: choice.notes }
-}
-
-function lowerTarget(
-  target: Target, whole: readonly KernelProgram[], layout: Layout, entries: readonly EntryInfo[], math: 'fast' | 'strict', machine: Machine | undefined, options: PassOptions,
-): Omit<TargetResult, 'target' | 'graphs'> {
-  if (!machine) return { programs: whole, variants: [{ target: 'reference', requires: [] }], texts: new Map() }
-  const programs = runsPass('split-weights', options) ? whole.map((program) => splitWeights(program, machine.bindingBytes, (operand) => layout.sizeOf(operand))) : whole
-  const plan = makePlan(layout, programs.map((program, i) => ({ info: entries[i]!, program })), machine)
-  return { programs, plan, ...target.lower!(plan, math) }
+  return { model, graphs, results, contents, notes: planned.notes }
 }
 
 function tensorOf(

@@ -39,6 +39,14 @@ export interface PackedFormat {
  */
 export const a8 = { k: 32, words: 26, scale: 8, sum: 9, positive: 10, negative: 18, factor: 2 ** 112 } as const
 
+/** Element `index` of rows of such blocks, for kernels that read a row otherwise than by whole dots. */
+export function a8Element(operand: number, index: LoopExpr): LoopExpr {
+  const block = ops.mul(ops.shr_u(index, 5), a8.words)
+  const word = load('i32', operand, ops.add(block, ops.shr_u(ops.and(index, 31), 2)))
+  const q = ops.shr_s(ops.shl(word, ops.sub(24, ops.mul(ops.and(index, 3), 8))), 24)
+  return ops.mul(ops.to_f32(q), ops.mul(load('f32', operand, block, a8.scale), constant('f32', 1 / a8.factor)))
+}
+
 const vector = (address: Address, offset: LoopArg, constantPart = 0): LoopExpr =>
   load('f32x4', address.operand, ops.add(address.at, offset), address.offset + constantPart, true)
 const words = (address: Address, offset: LoopArg, constantPart = 0): LoopExpr =>
