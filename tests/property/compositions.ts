@@ -175,7 +175,8 @@ const experts = (place: Place): void => {
 /** A value's best places, and what stands there. */
 const choose = (place: Place): void => {
   const { g } = place
-  const x = g.find((type) => type.dtype === 'f32' && type.dims.length > 1 && isConstant(type.dims[type.dims.length - 1]!) && type.dims[type.dims.length - 1]!.const > 0)!
+  const x = g.find((type) => type.dtype === 'f32' && type.dims.length > 1 && isConstant(type.dims[type.dims.length - 1]!) && type.dims[type.dims.length - 1]!.const > 0)
+  if (!x) return norm(place)
   const axis = x.type.dims.length - 1
   const { values, indices } = g.topk(x, axis, g.choices.integer(1, Math.min(5, x.type.dims[axis]!.const)))
   const shared = x.type.dims.slice(0, axis).map((_, i) => [i, i] as const)
@@ -261,7 +262,8 @@ const plainWeights = (place: Place): void => {
 /** Halves exchanged and negated: merges, splits and concatenations of one axis. */
 const regroup = (place: Place): void => {
   const { g } = place
-  const x = g.find((type) => type.dtype === 'f32' && type.dims.length > 0 && type.dims.length < 4 && isConstant(type.dims[type.dims.length - 1]!) && type.dims[type.dims.length - 1]!.const > 1)!
+  const x = g.find((type) => type.dtype === 'f32' && type.dims.length > 0 && type.dims.length < 4 && isConstant(type.dims[type.dims.length - 1]!) && type.dims[type.dims.length - 1]!.const > 1)
+  if (!x) return norm(place)
   const axis = x.type.dims.length - 1
   const length = evaluate(x.type.dims[axis]!, {})
   const half = Math.floor(length / 2)

@@ -1,6 +1,7 @@
 // Random valid graphs: the ops' own generators and whole compositions by turns, in the entry, in composites and in a loop over
-// layers, with states between. One list of numbers makes one case; shorter lists make simpler ones.
+// layers, with states between. Two lists of numbers make one case; shorter lists and smaller numbers make simpler ones.
 
+import fc from 'fast-check'
 import { constant, isConstant } from '../../dsl/affine.ts'
 import { GraphBuilder } from '../../compiler/graph/builder.ts'
 import { reachable, regionsOf, rootsOf } from '../../compiler/graph/nodes.ts'
@@ -14,7 +15,7 @@ import { choicesFrom, Grower } from './grower.ts'
 import { chooseSizes, type Sizes } from './shapes.ts'
 
 /** Elements of one value, at most. */
-const mostElements = 1200
+const mostElements = 500
 
 /** Ops that a pool of values is enough for; the compositions make the others. */
 export const generated: readonly OpName[] = opNames.filter((op) => opDef(op).generate !== null)
@@ -55,7 +56,7 @@ class Maker {
     const outer = g.pool
     const results = g.composite('some', { eps: 0.5, name: null }, operands, (params) => {
       g.pool = [...outer.slice(0, 4), ...params.slice(1), params[0]!]
-      this.grow(prefix, false, g.choices.integer(1, 3))
+      this.grow(prefix, false, g.choices.integer(1, 2))
       return g.choices.integer(0, 1) === 0 ? [g.pool.at(-1)!] : [...new Set(g.pool.slice(-2))]
     })
     g.pool = outer
@@ -73,7 +74,7 @@ class Maker {
     const carried = other && other !== x ? [x, other] : [x]
     const results = g.loop('layers', order, Math.max(...order) + 1, carried, (_group, params) => {
       g.pool = [...outer.slice(0, 3), ...params.slice(1), params[0]!]
-      this.grow('layers[*].', true, g.choices.integer(1, 3))
+      this.grow('layers[*].', true, g.choices.integer(1, 2))
       return params.map((param) => g.pool.findLast((node) => sameType(node.type, param.type)) ?? param)
     })
     g.pool = outer
@@ -98,9 +99,14 @@ function chooseCalls(g: Grower, { fewest, longest, ctx }: Sizes): Binding[] {
 export const nodesOf = (owner: Pick<Region, 'results' | 'states'>): Node[] =>
   reachable(rootsOf(owner)).flatMap((node) => [node, ...regionsOf(node).flatMap(nodesOf)])
 
-export function randomCase(tape: readonly number[]): Case {
-  const choices = choicesFrom(tape)
-  const sizes = chooseSizes(choices)
+const numbers = fc.nat(5039)
+
+/** Tapes of a case: its sizes, and its graph. Without bias: every run is as large as every other. */
+export const tapes = fc.noBias(fc.tuple(fc.array(numbers, { minLength: 130, maxLength: 130 }), fc.array(numbers, { minLength: 10, maxLength: 300, size: 'max' })))
+
+export function randomCase([sizesTape, graphTape]: readonly [readonly number[], readonly number[]]): Case {
+  const sizes = chooseSizes(choicesFrom(sizesTape))
+  const choices = choicesFrom(graphTape)
   const { fewest, longest, ctx, width } = sizes
   const symbols = [
     { name: 'seq', kind: 'size' as const, min: fewest, max: longest },
@@ -114,7 +120,7 @@ export function randomCase(tape: readonly number[]): Case {
   const g = new Grower(builder, choices, bounds)
   const calls = chooseCalls(g, sizes)
   const inputs = patterns[choices.integer(0, patterns.length - 1)]!
-  const small = choices.integer(0, 3) === 3
+  const long = choices.integer(0, 4) === 4
   const size = largest[inputs]
   g.pool = [
     g.given(builder.argument('ids', { dtype: 'i32', dims: [seq] }, span), { lo: -4, hi: 12 }),
@@ -122,7 +128,7 @@ export function randomCase(tape: readonly number[]): Case {
     g.weight('square', sizes.magnitude('square')),
     g.given(builder.argument('x', { dtype: 'f32', dims: [seq, constant(width)] }, span), { lo: -size, hi: size }),
   ]
-  new Maker(g, sizes).grow('', true, choices.integer(2, small ? 5 : 9))
+  new Maker(g, sizes).grow('', true, choices.integer(2, long ? 8 : 4))
   const graph = builder.finish('test', symbols, resultsOf(g), [
     { left: { const: 0, terms: [['seq', 1], ['start', 1]] }, right: ctx, why: 'context' },
   ])

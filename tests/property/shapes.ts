@@ -35,18 +35,18 @@ const pattern = (choices: Choices): Pattern => patterns[[0, 1, 1, 1, 0, 2, 3, 4,
 export function chooseSizes(choices: Choices): Sizes {
   const pick = <T>(list: readonly T[]): T => list[choices.integer(0, list.length - 1)]!
   const blocky = choices.integer(0, 2) > 0
-  const width = blocky ? pick([32, 64, 32, 96]) : pick([4, 6, 8, 5, 1, 12, 33, 31, 7])
-  const [heads, groups] = pick([[2, 1], [2, 2], [1, 1], [4, 2], [3, 3], [3, 1]] as const)
-  const head = pick([4, 2, 6, 8, 5, 16])
-  const inner = blocky ? pick([32, 64, 35]) : pick([8, 5, 9, 3, 16, 13])
-  const longest = pick([3, 2, 4, 5, 1, 9])
+  const width = blocky ? pick([32, 32, 64, 32]) : pick([4, 6, 8, 5, 1, 12, 33, 7])
+  const [heads, groups] = pick([[2, 1], [2, 2], [1, 1], [4, 2], [3, 1]] as const)
+  const head = pick([4, 2, 6, 8, 5])
+  const inner = blocky ? pick([32, 35, 32]) : pick([8, 5, 9, 3, 16, 13])
+  const longest = pick([3, 2, 4, 5, 1])
   const fewest = choices.integer(0, 9) === 9 ? 0 : 1
-  const ctx = longest + pick([3, 1, 6, 0, 13])
+  const ctx = longest + pick([3, 1, 6, 0])
   const ring = longest + pick([1, 0, 2])
-  const vocab = pick([7, 16, 13, 1, 33, 40])
+  const vocab = pick([7, 16, 13, 1, 33])
   const count = pick([3, 2, 4, 5])
   const odd = pick([3, 1, 2, 7])
-  const order = pick([[0, 0], [0, 1], [0], [0, 1, 0], [0, 0, 0]])
+  const order = pick([[0, 0], [0, 1], [0], [0, 1, 0]])
   const tied = choices.integer(0, 2) === 2
 
   const own = (dims: readonly number[], row: number): Pick<WeightSpec, 'dims' | 'pattern' | 'format'> => {
