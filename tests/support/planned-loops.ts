@@ -36,7 +36,8 @@ export function runPlannedLoops(
     const words = tensor(index)
     if (!source.rows) return words
     const { perRow } = plan.layout.sizeOf({ ...operand, source })
-    return words.subarray((source.rows[0] * perRow) / 4, Math.min(words.length, (source.rows[1] * perRow) / 4))
+    const [from, to] = source.rows
+    return words.subarray((from * perRow) / 4, to === plan.layout.tensors[index]!.dims[0] ? words.length : (to * perRow) / 4)
   }
   const memory = (operand: Kernel['operands'][number], frames: Frames): Words => {
     const { source } = operand
