@@ -83,6 +83,27 @@ class Check {
     this.source = this.boundsOf(random.graph, f64, false)
   }
 
+  /** Texts and graphs are asked for again and again. */
+  readonly texts = new Map<Graph, string>()
+  readonly simple = new Map<string, Graph>()
+
+  textOf(graph: Graph): string {
+    const text = this.texts.get(graph) ?? printGraph(graph)
+    this.texts.set(graph, text)
+    return text
+  }
+
+  simplified(disabledPasses: readonly string[]): Graph {
+    const left = disabledPasses.filter((name) => name !== 'quantise-activations' && graphPasses.some((pass) => pass.name === name))
+    const known = this.simple.get(left.join()) ?? runGraphPasses(this.case.graph, { disabledPasses: left, verify: true })
+    this.simple.set(left.join(), known)
+    return known
+  }
+
+  get quantised(): boolean {
+    return this.case.weights.some(({ format }) => format.startsWith('q'))
+  }
+
   /** Runs one level; what it throws is a crash, or a verifier's complaint. */
   at<T>(level: string, configuration: Configuration, body: () => T): T {
     const started = performance.now()
@@ -120,7 +141,7 @@ class Check {
 
   /** Bounds of f32 levels, kept per graph: several configurations end in one. */
   boundsOfFinal(graph: Graph): readonly BoundedValues[] {
-    const key = printGraph(graph)
+    const key = this.textOf(graph)
     const known = this.bounded.get(key) ?? this.boundsOf(graph, f32, true)
     this.bounded.set(key, known)
     return known
@@ -170,7 +191,9 @@ class Check {
     const level = 'optimised graph'
     this.at(level, configuration, () => {
       this.expectNone(level, configuration, verifyGraph(graph))
-      const text = printGraph(graph)
+      const text = this.textOf(graph)
+      if (this.seen.has(`graph\n${text}`)) return
+      this.seen.add(`graph\n${text}`)
       if (printGraph(parseGraph(text, graph.constants)) !== text) throw new Failure('mismatch', level, configuration.name, 'printing what was parsed gives another text')
       const reference = createReference([graph], { weight: (path) => this.weights.get(path)! })
       let states: StateValues = new Map()
@@ -261,9 +284,9 @@ class Check {
   async configuration(configuration: Configuration, math: 'fast' | 'strict'): Promise<void> {
     const { disabled } = configuration
     this.report.configurations++
-    const simple = this.at('graph passes', configuration, () => runGraphPasses(this.case.graph, { disabledPasses: disabled, verify: true }))
-    const later = ['quantise-activations', 'fuse', 'merge-siblings'].filter((pass) => disabled.includes(pass))
-    const key = `${math} ${later.join()}\n${printGraph(simple)}`
+    const simple = this.at('graph passes', configuration, () => this.simplified(disabled))
+    const later = ['quantise-activations', 'fuse', 'merge-siblings'].filter((pass) => disabled.includes(pass) && (pass !== 'quantise-activations' || (this.quantised && math === 'fast')))
+    const key = `${math} ${later.join()}\n${this.textOf(simple)}`
     if (this.seen.has(key)) return
     this.seen.add(key)
     const isDefault = configuration === everything
@@ -353,6 +376,5 @@ export async function checkCase(random: Case, options: CheckOptions): Promise<vo
   const text = printGraph(random.graph)
   const tape = Array.from({ length: 64 }, (_, i) => (text.charCodeAt((i * 97 + 11) % text.length) * 31 + i * 7) >>> 2)
   for (const configuration of configurations(choicesFrom(tape))) await check.configuration(configuration, 'fast')
-  const quantised = random.weights.some(({ format }) => format.startsWith('q'))
-  if (quantised) for (const configuration of [everything, nothing]) await check.configuration(configuration, 'strict')
+  if (check.quantised) for (const configuration of [everything, nothing]) await check.configuration(configuration, 'strict')
 }

@@ -120,7 +120,7 @@ export function randomCase([sizesTape, graphTape]: readonly [readonly number[], 
   const g = new Grower(builder, choices, bounds)
   const calls = chooseCalls(g, sizes)
   const inputs = patterns[choices.integer(0, patterns.length - 1)]!
-  const long = choices.integer(0, 4) === 4
+  const long = choices.integer(0, 7) === 7
   const size = largest[inputs]
   g.pool = [
     g.given(builder.argument('ids', { dtype: 'i32', dims: [seq] }, span), { lo: -4, hi: 12 }),
@@ -128,7 +128,7 @@ export function randomCase([sizesTape, graphTape]: readonly [readonly number[], 
     g.weight('square', sizes.magnitude('square')),
     g.given(builder.argument('x', { dtype: 'f32', dims: [seq, constant(width)] }, span), { lo: -size, hi: size }),
   ]
-  new Maker(g, sizes).grow('', true, choices.integer(2, long ? 8 : 4))
+  new Maker(g, sizes).grow('', true, choices.integer(1, long ? 7 : 3))
   const graph = builder.finish('test', symbols, resultsOf(g), [
     { left: { const: 0, terms: [['seq', 1], ['start', 1]] }, right: ctx, why: 'context' },
   ])
