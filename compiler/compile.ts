@@ -91,14 +91,20 @@ export function planGraphs(model: GraphModel, graphs: readonly Graph[], options:
   // Weights are stored once for all targets, so their plan comes before any target's own passes.
   const stored = (path: string): string | undefined => options.weights?.get(path)?.format
   const launches = runsPass('merge-siblings', options) ? mergeSiblings : (program: KernelProgram): KernelProgram => program
-  const kernelsFor = (graph: Graph): KernelProgram => resolveTies(launches(buildKernels(graph, { fuse: runsPass('fuse', options) })), canonical)
+  const built = new Map<Graph, KernelProgram>()
+  const kernelsFor = (graph: Graph): KernelProgram => {
+    const known = built.get(graph) ?? resolveTies(launches(buildKernels(graph, { fuse: runsPass('fuse', options) })), canonical)
+    built.set(graph, known)
+    return known
+  }
   const layouts = analyseWeights(simple.map(kernelsFor))
   const choice = planWeights(model.weights, layouts, options.quant ?? 'keep', stored)
   const formatOf = (path: string): string => choice.plans.get(patternOf(canonical(path)))?.format ?? 'f32'
   const isQuantised = (path: string): boolean => formatOf(path).startsWith('q')
+  const anyQuantised = [...choice.plans.values()].some(({ format }) => format.startsWith('q'))
 
   const lowered = options.targets.map((name) => {
-    const own = simple.map((graph) => (targets[name].quantisedActivations && math === 'fast' ? runGraphPasses(graph, { ...options, quantised: isQuantised }) : graph))
+    const own = simple.map((graph) => (targets[name].quantisedActivations && math === 'fast' && anyQuantised ? runGraphPasses(graph, { ...options, quantised: isQuantised }) : graph))
     const programs = own.map((graph) => withWeights(kernelsFor(graph), layouts, formatOf))
     return { name, own, programs }
   })

@@ -44,13 +44,15 @@ export interface CheckReport extends Tally {
   programs: number
   configurations: number
   refused: Map<string, number>
+  /** In how many cases an op occurs, in the graph or after the passes. */
+  ops: Map<string, number>
   /** In how many cases a pass changed something. */
   changed: Map<string, number>
   seconds: Map<string, number>
 }
 
 export const newReport = (): CheckReport => ({
-  programs: 0, configurations: 0, refused: new Map(), changed: new Map(), seconds: new Map(), elements: 0, unknown: 0, notFinite: 0,
+  programs: 0, configurations: 0, refused: new Map(), ops: new Map(), changed: new Map(), seconds: new Map(), elements: 0, unknown: 0, notFinite: 0,
 })
 
 const count = (map: Map<string, number>, key: string, by = 1): void => void map.set(key, (map.get(key) ?? 0) + by)
@@ -347,7 +349,8 @@ class Check {
       if (name !== 'quantise-activations' && printGraph(after) !== printGraph(before)) count(changed, name)
       return after
     }, this.case.graph)
-    if (nodesOf(simple).some((node) => is(node, 'constant'))) count(changed, 'tables')
+    if (nodesOf(simple).some((node) => is(node, 'slice') && is(node.operands[0]!, 'constant'))) count(changed, 'tables by position')
+    for (const op of new Set([...nodesOf(this.case.graph), ...nodesOf(simple)].map((node) => node.op))) count(this.report.ops, op)
   }
 
   noteProgram({ graphs: [graph], programs: [program] }: PlannedTarget, target: string): void {

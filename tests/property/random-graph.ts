@@ -20,6 +20,9 @@ const mostElements = 500
 /** Ops that a pool of values is enough for; the compositions make the others. */
 export const generated: readonly OpName[] = opNames.filter((op) => opDef(op).generate !== null)
 
+/** No composition has these: they are chosen more often. */
+const frequent: readonly OpName[] = [...generated, 'pad', 'quantise', 'pad', 'quantise']
+
 class Maker {
   readonly #g: Grower
   readonly #sizes: Sizes
@@ -44,7 +47,7 @@ class Maker {
 
   #op(): void {
     const g = this.#g
-    const op = g.pick(generated)
+    const op = g.pick(frequent)
     const use = opDef(op).generate!(g.choices, g.pool.map((node) => node.type))
     const node = use && g.use(op, use, mostElements)
     if (node) g.push(node)
@@ -92,7 +95,7 @@ function chooseCalls(g: Grower, { fewest, longest, ctx }: Sizes): Binding[] {
     { seq: second, start: Math.min(first, ctx - second) },
     { seq: third, start: g.choices.integer(0, ctx - third) },
   ]
-  return calls.slice(0, 2 + g.choices.integer(0, 1)).map((call) => ({ ...call, start: Math.min(call.start, ctx - 1) })).filter((call) => call.seq + call.start <= ctx)
+  return calls.slice(0, g.chance(4) ? 3 : 2).map((call) => ({ ...call, start: Math.min(call.start, ctx - 1) })).filter((call) => call.seq + call.start <= ctx)
 }
 
 /** All nodes, those in regions too. */

@@ -8,7 +8,7 @@ import type { BinaryOpName, UnaryOp } from '../../dsl/sink.ts'
 
 /** An error so large that nothing is said about the value. Finite, so that it may be multiplied by 0. */
 export const unknown = 1e60
-export const isUnknown = (error: number): boolean => !(error < 1e30)
+export const isUnknown = (error: number): boolean => !(error < 1e50)
 
 /** Below this f32 may flush to 0. */
 const tiny = 2 ** -126
