@@ -5,18 +5,15 @@
 
 import { expect, test } from 'vitest'
 import { evaluateSteps } from '../../compiler/kernel/evaluate.ts'
-import type { KernelProgram, KernelStep } from '../../compiler/kernel/program.ts'
-import type { Kernel, OperandSource } from '../../compiler/kernel/types.ts'
+import type { KernelProgram } from '../../compiler/kernel/program.ts'
 import { runGraphPasses } from '../../compiler/passes/pipeline.ts'
-import { argumentKey, valueKey } from '../../compiler/plan/lifetimes.ts'
-import type { EntryPlan, Plan } from '../../compiler/plan/plan.ts'
-import { evaluateLoops } from '../../compiler/schedule/evaluate-loops.ts'
 import { loopFaults } from '../../compiler/schedule/verify-loops.ts'
 import { createReference, type StateValues } from '../../compiler/targets/reference/evaluate.ts'
 import { type Binding, evaluate } from '../../dsl/affine.ts'
 import type { EntryInfo } from '../../dsl/model.ts'
 import { type Compiled, compileForTest } from '../support/compiled.ts'
 import { worstDifference } from '../support/goldens.ts'
+import { runPlannedLoops } from '../support/planned-loops.ts'
 
 // Model file, folder of its checkpoint, and how many ids one call may read.
 const models: readonly (readonly [string, string, number])[] = [
@@ -104,52 +101,6 @@ test.each(models)('%s, weights of %s: kernels mean what the graph means, loops a
   }
 })
 
-const fill = (path: string, frames: readonly (readonly [string, number])[]): string =>
-  frames.reduce(
-    (filled, [array, index]) => (filled.startsWith(`${array}[*]`) ? `${array}[${index}]${filled.slice(array.length + 3)}` : filled),
-    path,
-  )
-
-/** Runs an entry's loops in the arena as planned, on tensors as the artifact stores them. */
-function runLoops(
-  plan: Plan,
-  entry: EntryPlan,
-  tensor: (index: number) => Int32Array,
-  state: (path: string) => Float32Array,
-  { binding, inputs }: Call,
-): Float32Array[] {
-  const arena = new Int32Array(plan.arenaBytes / 4).fill(0x7fc0dead)
-  const at = (key: string): Int32Array => arena.subarray(entry.arena.offsets.get(key)! / 4)
-  const memory = (source: OperandSource, frames: readonly (readonly [string, number])[]): Int32Array | Float32Array => {
-    if (source.kind === 'value') return at(valueKey(source.id))
-    if (source.kind === 'argument') return at(argumentKey(source.name))
-    if (source.kind === 'constant') return tensor(plan.layout.tensor(`table:${source.id}`))
-    return source.kind === 'state' ? state(fill(source.path, frames)) : tensor(plan.layout.tensor(fill(source.path, frames)))
-  }
-  for (const argument of entry.info.arguments) if (argument.kind === 'tensor') at(argumentKey(argument.name)).set(inputs[argument.name]!)
-  const run = (steps: readonly KernelStep[], frames: readonly (readonly [string, number])[]): void => {
-    for (const step of steps) {
-      if (step.kind === 'loop') {
-        const array = fill(step.array, frames)
-        step.order.forEach((group, index) => run(step.groups[group]!, [...frames, [array, index]]))
-      } else for (const kernel of step.kind === 'launch' ? step.kernels : [step.kernel]) launch(kernel, frames)
-    }
-  }
-  const launch = (kernel: Kernel, frames: readonly (readonly [string, number])[]): void => {
-    const fn = plan.functions.get(kernel.name)!
-    const operands = fn.operands.map(({ memory: m }) =>
-      m.kind === 'scratch' ? undefined : memory(kernel.operands[m.operand]!.source, frames),
-    )
-    evaluateLoops(fn, { memory: operands, symbols: binding })
-  }
-  run(entry.program.steps, [])
-  return entry.program.results.map((source, i) => {
-    const words = memory(source, [])
-    const count = product(entry.info.results[i]!.type.dims.map((dim) => evaluate(dim, binding)))
-    return new Float32Array(words.buffer, words.byteOffset, count)
-  })
-}
-
 test.each([
   ['llama', 'llama-gqa'],
   ['mixtral', 'mixtral'],
@@ -163,7 +114,7 @@ test.each([
   agree(compiled, programs, 1e-4, (program, call, state) => {
     const entry = plan!.entries.find(({ info }) => info.name === program.entry)!
     const words = new Map(compiled.compilation.model.states.map(({ path }) => [path, Float32Array.from(state(path))]))
-    const results = runLoops(plan!, entry, tensor, (path) => words.get(path)!, call)
+    const results = runPlannedLoops(plan!, entry, { tensor, state: (path) => words.get(path)! }, call.binding, call.inputs)
     for (const [path, values] of words) state(path).set(values)
     return results
   })

@@ -34,12 +34,16 @@ interface Frame {
 }
 
 const fill = (path: string, frames: readonly Frame[]): string =>
-  frames.reduce((filled, { array, index }) => (filled.startsWith(`${array}[*]`) ? `${array}[${index}]${filled.slice(array.length + 3)}` : filled), path)
+  frames.reduce(
+    (filled, { array, index }) => (filled.startsWith(`${array}[*]`) ? `${array}[${index}]${filled.slice(array.length + 3)}` : filled),
+    path,
+  )
 
 type Owner = Pick<Region, 'results' | 'states'>
 
 /** A constant, of which f32 levels hold the nearest f32. */
-const stored = (tensor: Tensor, unit: number): Bounded => each(tensor, (i) => (isFloat(tensor.dtype) && Math.fround(tensor.data[i]!) !== tensor.data[i] ? unit * Math.abs(tensor.data[i]!) : 0))
+const stored = (tensor: Tensor, unit: number): Bounded =>
+  each(tensor, (i) => (isFloat(tensor.dtype) && Math.fround(tensor.data[i]!) !== tensor.data[i] ? unit * Math.abs(tensor.data[i]!) : 0))
 
 /** f16 and bf16 are computed in f32 by some levels and rounded by others. */
 const narrow: Readonly<Partial<Record<Dtype, number>>> = { f16: 2 ** -10, bf16: 2 ** -7 }
@@ -58,7 +62,13 @@ export class BoundedRun {
   readonly #inputs: Readonly<Record<string, Float64Array>>
   readonly #states: BoundedStates
 
-  constructor(graph: Graph, options: BoundedOptions, binding: Binding, inputs: Readonly<Record<string, Float64Array>>, states: BoundedStates) {
+  constructor(
+    graph: Graph,
+    options: BoundedOptions,
+    binding: Binding,
+    inputs: Readonly<Record<string, Float64Array>>,
+    states: BoundedStates,
+  ) {
     this.#graph = graph
     this.#options = options
     this.#binding = binding
@@ -80,7 +90,12 @@ export class BoundedRun {
     return owner.results.map((node) => values.get(node)![0]!)
   }
 
-  #node(node: Node, values: ReadonlyMap<Node, readonly Bounded[]>, params: readonly Bounded[], frames: readonly Frame[]): readonly Bounded[] {
+  #node(
+    node: Node,
+    values: ReadonlyMap<Node, readonly Bounded[]>,
+    params: readonly Bounded[],
+    frames: readonly Frame[],
+  ): readonly Bounded[] {
     if (is(node, 'param')) return [params[node.attributes.index]!]
     if (is(node, 'result')) return [values.get(node.operands[0]!)![node.attributes.index]!]
     const operands = node.operands.map((operand) => values.get(operand)![0]!)
@@ -105,7 +120,7 @@ export class BoundedRun {
     const { unit } = this.#options
     const made = rule ? rule(node, operands, evaluate, this.#options) : moved(operands, evaluate)
     const lost = unit > 2 ** -40 ? narrow[node.type.dtype] : undefined
-    if (lost !== undefined) made.error.forEach((error, i) => (made.error[i] = error + lost * Math.abs(made.tensor.data[i]!) + 2 ** -24))
+    if (lost !== undefined) for (const [i, x] of made.tensor.data.entries()) made.error[i]! += lost * Math.abs(x) + 2 ** -24
     return [made]
   }
 
@@ -114,7 +129,14 @@ export class BoundedRun {
       throw new Error('internal: bounded evaluation: not asked of an op')
     }
     return {
-      mode: 'exact', binding: this.#binding, type: node.type, weight: missing, state: missing, param: missing, results: missing, region: missing,
+      mode: 'exact',
+      binding: this.#binding,
+      type: node.type,
+      weight: missing,
+      state: missing,
+      param: missing,
+      results: missing,
+      region: missing,
       constant: (id) => this.#graph.constants.get(id)!,
       argument: (name) => ({ dtype: node.type.dtype, dims: sizes(node.type.dims, this.#binding), data: this.#inputs[name]! }),
     }
@@ -135,9 +157,15 @@ const tensors = (operands: readonly Bounded[]): Tensor[] => operands.map(({ tens
 const errorsOf = ({ tensor, error }: Bounded): Tensor => ({ ...tensor, dtype: 'f32', data: error })
 
 /** Ops that copy elements: errors go where values go. */
-const moved = (operands: readonly Bounded[], evaluate: Evaluate): Bounded => ({ tensor: evaluate(tensors(operands)), error: evaluate(operands.map(errorsOf)).data })
+const moved = (operands: readonly Bounded[], evaluate: Evaluate): Bounded => ({
+  tensor: evaluate(tensors(operands)),
+  error: evaluate(operands.map(errorsOf)).data,
+})
 
-const each = (tensor: Tensor, error: (i: number) => number): Bounded => ({ tensor, error: Float64Array.from(tensor.data, (_, i) => error(i)) })
+const each = (tensor: Tensor, error: (i: number) => number): Bounded => ({
+  tensor,
+  error: Float64Array.from(tensor.data, (_, i) => error(i)),
+})
 
 /** Every row of x along `axis`, as lists of places. */
 function rowsAlong(x: Tensor, axes: readonly number[]): number[][] {
@@ -174,7 +202,10 @@ const rules: Readonly<Partial<Record<Node['op'], Rule>>> = {
   cast(node, [x], evaluate, { unit }) {
     const tensor = evaluate([x!.tensor])
     const from = isFloat(x!.tensor.dtype)
-    if (isFloat(node.type.dtype)) return from ? { tensor, error: x!.error.slice() } : each(tensor, (i) => x!.error[i]! + (Math.abs(tensor.data[i]!) > 2 ** 24 ? unit * Math.abs(tensor.data[i]!) : 0))
+    if (isFloat(node.type.dtype))
+      return from
+        ? { tensor, error: x!.error.slice() }
+        : each(tensor, (i) => x!.error[i]! + (Math.abs(tensor.data[i]!) > 2 ** 24 ? unit * Math.abs(tensor.data[i]!) : 0))
     if (!from) return { tensor, error: x!.error }
     return each(tensor, (i) => castError(x!.tensor.data[i]!, x!.error[i]!, node.type.dtype === 'bool' ? 'bool' : 'integer'))
   },
@@ -186,7 +217,11 @@ const rules: Readonly<Partial<Record<Node['op'], Rule>>> = {
     const grain = fn === 'sum' ? grainOf(data) : 1
     return each(tensor, (i) => {
       const row = rows[i]!
-      if (fn !== 'sum') return extremeError(row.map((at) => (fn === 'max' ? data[at]! : -data[at]!)), row.map((at) => x!.error[at]!))
+      if (fn !== 'sum')
+        return extremeError(
+          row.map((at) => (fn === 'max' ? data[at]! : -data[at]!)),
+          row.map((at) => x!.error[at]!),
+        )
       const given = row.reduce((sum, at) => sum + x!.error[at]!, 0)
       const size = row.reduce((sum, at) => sum + Math.abs(data[at]!), 0)
       if (!isFloat(node.type.dtype)) return given === 0 ? 0 : unknown
@@ -239,7 +274,10 @@ const rules: Readonly<Partial<Record<Node['op'], Rule>>> = {
       const order = [...row].sort((p, q) => data[q]! - data[p]! || p - q)
       const most = Math.max(0, ...row.map((at) => x!.error[at]!))
       const apart = (p: number | undefined, q: number | undefined): boolean =>
-        p === undefined || q === undefined || Math.abs(data[p]! - data[q]!) > x!.error[p]! + x!.error[q]! || (x!.error[p] === 0 && x!.error[q] === 0)
+        p === undefined ||
+        q === undefined ||
+        Math.abs(data[p]! - data[q]!) > x!.error[p]! + x!.error[q]! ||
+        (x!.error[p] === 0 && x!.error[q] === 0)
       const blurred = row.some((at) => isUnknown(x!.error[at]!))
       for (let j = 0; j < k; j++) {
         const certain = !blurred && apart(order[j], order[j - 1]) && apart(order[j], order[j + 1])
@@ -254,7 +292,8 @@ const rules: Readonly<Partial<Record<Node['op'], Rule>>> = {
     const error = new Float64Array(tensor.data.length)
     const row = x!.tensor.dims.at(-1)!
     for (let base = 0; base < error.length; base += row) {
-      for (let from = base; from < base + row; from += blockSize) quantiseBlock(x!, tensor, error, from, Math.min(from + blockSize, base + row), unit)
+      for (let from = base; from < base + row; from += blockSize)
+        quantiseBlock(x!, tensor, error, from, Math.min(from + blockSize, base + row), unit)
     }
     return { tensor, error }
   },
@@ -267,7 +306,14 @@ function extremeError(values: readonly number[], errors: readonly number[]): num
 }
 
 /** q = round(x / d), d = max|x| / 127: where x / d is near a half, q may be its neighbour. */
-function quantiseBlock({ tensor: { data }, error: given }: Bounded, tensor: Tensor, error: Float64Array, from: number, end: number, unit: number): void {
+function quantiseBlock(
+  { tensor: { data }, error: given }: Bounded,
+  tensor: Tensor,
+  error: Float64Array,
+  from: number,
+  end: number,
+  unit: number,
+): void {
   let [most, wrong] = [0, 0]
   for (let i = from; i < end; i++) {
     most = Math.max(most, Math.abs(data[i]!))

@@ -99,7 +99,8 @@ export function inputsOf({ graph, inputs, calls }: Case, number: number): Record
     graph.arguments.map(({ name, type }) => {
       const count = product(type.dims.map((dim) => evaluate(dim, calls[number]!)))
       const key = `${name}/${number}`
-      const data = type.dtype === 'i32' ? dataOf(key, 'quarters', count).map((value) => Math.trunc(value * 4) + 4) : dataOf(key, inputs, count)
+      const data =
+        type.dtype === 'i32' ? dataOf(key, 'quarters', count).map((value) => Math.trunc(value * 4) + 4) : dataOf(key, inputs, count)
       return [name, Float64Array.from(data)]
     }),
   )
@@ -110,7 +111,14 @@ export function modelOf({ graph, weights, states }: Case): GraphModel {
   return {
     name: 'Random',
     config: {},
-    weights: weights.map(({ path, dims, tied }) => ({ path, dims, labels: dims.map((_, i) => `a${i}`), quant: true, span, ...(tied === undefined ? {} : { tied }) })),
+    weights: weights.map(({ path, dims, tied }) => ({
+      path,
+      dims,
+      labels: dims.map((_, i) => `a${i}`),
+      quant: true,
+      span,
+      ...(tied === undefined ? {} : { tied }),
+    })),
     states: states.map(({ path, dtype, dims }) => ({ path, dtype, dims, labels: dims.map((_, i) => `a${i}`), span })),
     parameters: 0,
     entries: [
@@ -130,7 +138,9 @@ export function modelOf({ graph, weights, states }: Case): GraphModel {
 
 export const boundWeights = ({ weights }: Case): ReadonlyMap<string, BoundWeight> =>
   new Map(
-    weights.filter(({ tied }) => tied === undefined).map((weight) => [weight.path, { path: weight.path, dims: weight.dims, format: weight.format, read: () => bytesOf(weight) }]),
+    weights
+      .filter(({ tied }) => tied === undefined)
+      .map((weight) => [weight.path, { path: weight.path, dims: weight.dims, format: weight.format, read: () => bytesOf(weight) }]),
   )
 
 /** Text of a case, for the corpus and for reports. */

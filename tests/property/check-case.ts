@@ -52,7 +52,15 @@ export interface CheckReport extends Tally {
 }
 
 export const newReport = (): CheckReport => ({
-  programs: 0, configurations: 0, refused: new Map(), ops: new Map(), changed: new Map(), seconds: new Map(), elements: 0, unknown: 0, notFinite: 0,
+  programs: 0,
+  configurations: 0,
+  refused: new Map(),
+  ops: new Map(),
+  changed: new Map(),
+  seconds: new Map(),
+  elements: 0,
+  unknown: 0,
+  notFinite: 0,
 })
 
 const count = (map: Map<string, number>, key: string, by = 1): void => void map.set(key, (map.get(key) ?? 0) + by)
@@ -74,13 +82,20 @@ class Check {
     this.case = random
     this.options = options
     this.report = options.report ?? newReport()
-    const values = new Map(random.weights.map((weight) => [weight.path, valuesOf(weight.tied === undefined ? weight : random.weights.find(({ path }) => path === weight.tied)!)]))
-    this.weights = new Map(random.weights.map(({ path, dims, format }) => {
-      const data = values.get(path)!
-      // A kernel may take d·Σq·x and the offset's sum apart: both are as large as the block, however small the weight.
-      const size = format === 'q4_0' || format === 'q4_1' ? 16 * f32 * data.reduce((most, x) => Math.max(most, Math.abs(x)), 0) : 0
-      return [path, { dims, data, error: new Float64Array(data.length).fill(size) }]
-    }))
+    const values = new Map(
+      random.weights.map((weight) => [
+        weight.path,
+        valuesOf(weight.tied === undefined ? weight : random.weights.find(({ path }) => path === weight.tied)!),
+      ]),
+    )
+    this.weights = new Map(
+      random.weights.map(({ path, dims, format }) => {
+        const data = values.get(path)!
+        // A kernel may take d·Σq·x and the offset's sum apart: both are as large as the block, however small the weight.
+        const size = format === 'q4_0' || format === 'q4_1' ? 16 * f32 * data.reduce((most, x) => Math.max(most, Math.abs(x)), 0) : 0
+        return [path, { dims, data, error: new Float64Array(data.length).fill(size) }]
+      }),
+    )
     this.inputs = random.calls.map((_, i) => inputsOf(random, i))
     this.source = this.boundsOf(random.graph, f64, false)
   }
@@ -149,9 +164,17 @@ class Check {
     return known
   }
 
-  compare(level: string, { name }: Configuration, actual: Values, wanted: readonly BoundedValues[], call: number, text: () => string): void {
+  compare(
+    level: string,
+    { name }: Configuration,
+    actual: Values,
+    wanted: readonly BoundedValues[],
+    call: number,
+    text: () => string,
+  ): void {
     const difference = firstDifference(actual, wanted[call]!, this.report)
-    if (difference !== undefined) throw new Failure('mismatch', level, name, `call ${call} ${JSON.stringify(this.case.calls[call])}: ${difference}\n${text()}`)
+    if (difference !== undefined)
+      throw new Failure('mismatch', level, name, `call ${call} ${JSON.stringify(this.case.calls[call])}: ${difference}\n${text()}`)
   }
 
   expectNone(level: string, { name }: Configuration, faults: readonly string[]): void {
@@ -167,14 +190,18 @@ class Check {
       const text = printGraph(graph)
       const read = parseGraph(text)
       this.expectNone('graph text', everything, verifyGraph(read))
-      if (printGraph(read) !== text) throw new Failure('mismatch', 'graph text', everything.name, 'printing what was parsed gives another text')
+      if (printGraph(read) !== text)
+        throw new Failure('mismatch', 'graph text', everything.name, 'printing what was parsed gives another text')
     })
   }
 
   /** The reference itself, exactly and rounding to types. */
   reference(): void {
     const typedBounds = this.boundsOf(this.case.graph, f32, true)
-    for (const [mode, wanted] of [['exact', this.source], ['typed', typedBounds]] as const) {
+    for (const [mode, wanted] of [
+      ['exact', this.source],
+      ['typed', typedBounds],
+    ] as const) {
       const level = `reference (${mode})`
       this.at(level, everything, () => {
         const reference = createReference([this.case.graph], { weight: (path) => this.weights.get(path)!, mode })
@@ -196,7 +223,8 @@ class Check {
       const text = this.textOf(graph)
       if (this.seen.has(`graph\n${text}`)) return
       this.seen.add(`graph\n${text}`)
-      if (printGraph(parseGraph(text, graph.constants)) !== text) throw new Failure('mismatch', level, configuration.name, 'printing what was parsed gives another text')
+      if (printGraph(parseGraph(text, graph.constants)) !== text)
+        throw new Failure('mismatch', level, configuration.name, 'printing what was parsed gives another text')
       const reference = createReference([graph], { weight: (path) => this.weights.get(path)! })
       let states: StateValues = new Map()
       this.case.calls.forEach((binding, i) => {
@@ -218,7 +246,8 @@ class Check {
         const states = new Map(this.case.states.map(({ path, dims }) => [path, new Float64Array(product(dims))]))
         this.case.calls.forEach((binding, i) => {
           const results = evaluateSteps(program!, {
-            binding, mode,
+            binding,
+            mode,
             weight: (path) => this.weights.get(path)!.data,
             state: (path) => states.get(path)!,
             argument: (name) => this.inputs[i]![name]!,
@@ -230,14 +259,30 @@ class Check {
     })
   }
 
-  loops({ graphs: [graph], programs: [program], plan }: PlannedTarget, tensors: readonly Uint8Array[], target: string, configuration: Configuration): void {
+  loops(
+    { graphs: [graph], programs: [program], plan }: PlannedTarget,
+    tensors: readonly Uint8Array[],
+    target: string,
+    configuration: Configuration,
+  ): void {
     const level = `loops for ${target}`
     this.at(level, configuration, () => {
       const wanted = this.boundsOfFinal(graph!)
       const words = tensors.map((bytes) => new Int32Array(bytes.slice().buffer))
-      const states = new Map(this.case.states.map(({ path, dims, dtype }) => [path, dtype === 'f32' ? new Float32Array(product(dims)) : new Int32Array(product(dims))]))
+      const states = new Map(
+        this.case.states.map(({ path, dims, dtype }) => [
+          path,
+          dtype === 'f32' ? new Float32Array(product(dims)) : new Int32Array(product(dims)),
+        ]),
+      )
       this.case.calls.forEach((binding, i) => {
-        const results = runPlannedLoops(plan!, plan!.entries[0]!, { tensor: (index) => words[index]!, state: (path) => states.get(path)! }, binding, this.inputs[i]!)
+        const results = runPlannedLoops(
+          plan!,
+          plan!.entries[0]!,
+          { tensor: (index) => words[index]!, state: (path) => states.get(path)! },
+          binding,
+          this.inputs[i]!,
+        )
         this.compare(level, configuration, { results, states }, wanted, i, () => printProgram(program!))
       })
     })
@@ -247,7 +292,12 @@ class Check {
     return new Map(this.case.states.map(({ path, dtype }, i) => [path, dtype === 'f32' ? new Float32Array(read(i).buffer) : read(i)]))
   }
 
-  wasm({ graphs: [graph], programs: [program], plan }: PlannedTarget, tensors: readonly Uint8Array[], relaxed: boolean, configuration: Configuration): void {
+  wasm(
+    { graphs: [graph], programs: [program], plan }: PlannedTarget,
+    tensors: readonly Uint8Array[],
+    relaxed: boolean,
+    configuration: Configuration,
+  ): void {
     const level = relaxed ? 'WASM with relaxed SIMD' : 'WASM'
     this.at(level, configuration, () => {
       const wanted = this.boundsOfFinal(graph!)
@@ -261,7 +311,11 @@ class Check {
     })
   }
 
-  async wgsl({ graphs: [graph], programs: [program], plan }: PlannedTarget, tensors: readonly Uint8Array[], configuration: Configuration): Promise<void> {
+  async wgsl(
+    { graphs: [graph], programs: [program], plan }: PlannedTarget,
+    tensors: readonly Uint8Array[],
+    configuration: Configuration,
+  ): Promise<void> {
     const level = 'WGSL'
     const started = performance.now()
     try {
@@ -287,26 +341,44 @@ class Check {
     const { disabled } = configuration
     this.report.configurations++
     const simple = this.at('graph passes', configuration, () => this.simplified(disabled))
-    const later = ['quantise-activations', 'fuse', 'merge-siblings'].filter((pass) => disabled.includes(pass) && (pass !== 'quantise-activations' || (this.quantised && math === 'fast')))
+    const later = ['quantise-activations', 'fuse', 'merge-siblings'].filter(
+      (pass) => disabled.includes(pass) && (pass !== 'quantise-activations' || (this.quantised && math === 'fast')),
+    )
     const key = `${math} ${later.join()}\n${this.textOf(simple)}`
     if (this.seen.has(key)) return
     this.seen.add(key)
     const isDefault = configuration === everything
     const withWgsl = this.options.levels.has('webgpu') && math === 'fast' && (isDefault || configuration === nothing)
     // The default goes the whole way; others begin with the graph that they gave, which no pass needs to change again.
-    const [graph, left] = isDefault ? [this.case.graph, disabled] : [simple, [...disabled, ...graphPasses.map(({ name }) => name).filter((name) => name !== 'quantise-activations')]]
+    const [graph, left] = isDefault
+      ? [this.case.graph, disabled]
+      : [simple, [...disabled, ...graphPasses.map(({ name }) => name).filter((name) => name !== 'quantise-activations')]]
     if (this.options.levels.has('wasm')) await this.target('wasm', graph, left, math, configuration)
     if (withWgsl) await this.target('webgpu', graph, left, math, configuration)
     if (isDefault) this.note(simple)
   }
 
-  async target(target: 'wasm' | 'webgpu', graph: Graph, disabledPasses: readonly string[], math: 'fast' | 'strict', configuration: Configuration): Promise<void> {
+  async target(
+    target: 'wasm' | 'webgpu',
+    graph: Graph,
+    disabledPasses: readonly string[],
+    math: 'fast' | 'strict',
+    configuration: Configuration,
+  ): Promise<void> {
     const { bindingBytes } = this.case
     const small = target === 'webgpu' && bindingBytes > 0
-    const plan = (machines: object) => this.at(`compiling for ${target}`, configuration, () => {
-      const planned = planGraphs(modelOf(this.case), [graph], { targets: [target], disabledPasses, math, weights: boundWeights(this.case), verify: true, ...machines })
-      return { made: planned.targets[0]!, tensors: planned.tensors.map(({ produce }) => produce() as Uint8Array) }
-    })
+    const plan = (machines: object) =>
+      this.at(`compiling for ${target}`, configuration, () => {
+        const planned = planGraphs(modelOf(this.case), [graph], {
+          targets: [target],
+          disabledPasses,
+          math,
+          weights: boundWeights(this.case),
+          verify: true,
+          ...machines,
+        })
+        return { made: planned.targets[0]!, tensors: planned.tensors.map(({ produce }) => produce() as Uint8Array) }
+      })
     const machines = { machines: { webgpu: { ...webgpuMachine, bindingBytes } } }
     let planned: ReturnType<typeof plan>
     try {
@@ -361,7 +433,12 @@ class Check {
     if (steps.some(({ kind }) => kind === 'launch')) count(changed, `merge-siblings (${target})`)
     const kernels = kernelsOf(program!.steps)
     if (kernels.some(({ name }) => name.includes('_part'))) count(changed, 'split-weights')
-    if (kernels.length < nodes.filter(({ op }) => !['literal', 'size', 'iota', 'weight', 'state', 'argument', 'param', 'result', 'constant'].includes(op)).length) count(changed, `fuse (${target})`)
+    if (
+      kernels.length <
+      nodes.filter(({ op }) => !['literal', 'size', 'iota', 'weight', 'state', 'argument', 'param', 'result', 'constant'].includes(op))
+        .length
+    )
+      count(changed, `fuse (${target})`)
   }
 }
 

@@ -116,7 +116,10 @@ function attend(place: Place, { x, q }: Projected, keys: Node, values: Node, mas
   const lowest = g.broadcast(g.given(g.builder.literal(-Infinity, 'f32', g.builderSpan), { lo: 0, hi: 0 }), scores.type.dims, [])
   const shares = softmax(g, g.where(g.along(mask, scores, [0, 3]), scores, lowest), 3)
   const mixed = g.merge(g.dot(shares, values, [[3, 0]], [[1, 1]]), 1, 2)
-  const out = g.dot(mixed, weight(place, 'wo'), [[1, 1], [2, 2]])
+  const out = g.dot(mixed, weight(place, 'wo'), [
+    [1, 1],
+    [2, 2],
+  ])
   g.push(mixed, g.binary('add', x, out))
 }
 
@@ -132,19 +135,32 @@ const attention = (place: Place): void => {
   g.store(`${prefix}keys`, 0, start, k)
   g.store(`${prefix}values`, 0, start, v)
   const keys = g.state(`${prefix}keys`)
-  attend(place, made, keys, g.state(`${prefix}values`), sees(g, g.iota(keys.type.dims[0]!), g.chance(3) ? Math.max(1, sizes.ctx - 2) : undefined))
+  attend(
+    place,
+    made,
+    keys,
+    g.state(`${prefix}values`),
+    sees(g, g.iota(keys.type.dims[0]!), g.chance(3) ? Math.max(1, sizes.ctx - 2) : undefined),
+  )
 }
 
 /** A cache of fewer places than positions: the ring before this call, then the new rows; places remember their positions. */
 const ringAttention = (place: Place): void => {
   const { g, prefix, sizes, stores } = place
-  if (!stores) return attention(place)
+  if (!stores) {
+    attention(place)
+    return
+  }
   const made = project(place)
   const positions = g.binary('add', g.along(g.size(start), g.iota(seq), []), g.iota(seq))
   const [k, v] = [made.k, made.v].map((node) => g.tame(node, 8)) as [Node, Node]
   const old = g.state(`${prefix}filled`)
   const both = g.concat([g.binary('sub', old, g.fill(1, old)), positions], 0)
-  const mask = g.binary('and', sees(g, both, sizes.ring), g.binary('ge', g.broadcast(both, [seq, both.type.dims[0]!], [1]), g.broadcast(g.literal(0, 'i32'), [seq, both.type.dims[0]!], [])))
+  const mask = g.binary(
+    'and',
+    sees(g, both, sizes.ring),
+    g.binary('ge', g.broadcast(both, [seq, both.type.dims[0]!], [1]), g.broadcast(g.literal(0, 'i32'), [seq, both.type.dims[0]!], [])),
+  )
   attend(place, made, g.concat([g.state(`${prefix}ringkeys`), k], 0), g.concat([g.state(`${prefix}ringvalues`), v], 0), mask)
   const at = g.binary('mod', positions, g.fill(sizes.ring, positions))
   g.scatter(`${prefix}ringkeys`, 0, at, k)
@@ -158,7 +174,8 @@ const embed = (place: Place): void => {
   const tokens = g.gather(weight(place, 'embedding'), 0, ids)
   const places = g.slice(weight(place, 'positions'), 0, start, seq)
   g.push(g.chance(2) ? g.binary('add', tokens, places) : tokens)
-  if (prefix === '' && g.chance(2)) g.push(g.binary('add', rows(place), g.gather(weight(place, 'positions'), 0, g.binary('add', ids, g.fill(sizes.ctx - 2, ids)))))
+  if (prefix === '' && g.chance(2))
+    g.push(g.binary('add', rows(place), g.gather(weight(place, 'positions'), 0, g.binary('add', ids, g.fill(sizes.ctx - 2, ids)))))
 }
 
 /** The best k experts of every row, their weights read in place. */
@@ -168,15 +185,32 @@ const experts = (place: Place): void => {
   const { values, indices } = g.topk(g.dot(x, weight(place, 'router'), [[1, 1]]), 1, g.choices.integer(1, sizes.experts))
   const shares = softmax(g, values, 1)
   const hidden = activate(g, g.dot(x, g.gather(weight(place, 'expertsup'), 0, indices), [[1, 3]], [[0, 0]]))
-  const each = g.dot(hidden, g.gather(weight(place, 'expertsdown'), 0, indices), [[2, 3]], [[0, 0], [1, 1]])
+  const each = g.dot(
+    hidden,
+    g.gather(weight(place, 'expertsdown'), 0, indices),
+    [[2, 3]],
+    [
+      [0, 0],
+      [1, 1],
+    ],
+  )
   g.push(hidden, g.binary('add', x, g.dot(shares, each, [[1, 1]], [[0, 0]])))
 }
 
 /** A value's best places, and what stands there. */
 const choose = (place: Place): void => {
   const { g } = place
-  const x = g.find((type) => type.dtype === 'f32' && type.dims.length > 1 && isConstant(type.dims[type.dims.length - 1]!) && type.dims[type.dims.length - 1]!.const > 0)
-  if (!x) return norm(place)
+  const x = g.find(
+    (type) =>
+      type.dtype === 'f32' &&
+      type.dims.length > 1 &&
+      isConstant(type.dims[type.dims.length - 1]!) &&
+      type.dims[type.dims.length - 1]!.const > 0,
+  )
+  if (!x) {
+    norm(place)
+    return
+  }
   const axis = x.type.dims.length - 1
   const { values, indices } = g.topk(x, axis, g.choices.integer(1, Math.min(5, x.type.dims[axis]!.const)))
   const shared = x.type.dims.slice(0, axis).map((_, i) => [i, i] as const)
@@ -188,7 +222,8 @@ const masked = (place: Place): void => {
   const x = g.find((type) => type.dtype === 'f32' && type.dims.length > 0)!
   const axis = g.choices.integer(0, x.type.dims.length - 1)
   const mask = g.binary(g.pick(['lt', 'ge', 'eq', 'ne'] as const), x, g.fill(g.pick([0, -2, 100, -0.25]), x))
-  const bound = (value: number): Node => g.broadcast(g.given(g.builder.literal(value, 'f32', g.builderSpan), { lo: 0, hi: 0 }), x.type.dims, [])
+  const bound = (value: number): Node =>
+    g.broadcast(g.given(g.builder.literal(value, 'f32', g.builderSpan), { lo: 0, hi: 0 }), x.type.dims, [])
   g.push(g.reduce('max', g.where(mask, x, bound(-Infinity)), [axis]), g.reduce('min', g.where(mask, x, bound(Infinity)), [axis]))
   g.push(softmax(g, g.where(mask, x, bound(-Infinity)), axis))
 }
@@ -203,9 +238,14 @@ const soft = (place: Place): void => {
 const convolve = (place: Place): void => {
   const { g, prefix, stores } = place
   const x = g.tame(rows(place), 8)
-  if (!stores) return soft(place)
+  if (!stores) {
+    soft(place)
+    return
+  }
   const all = g.concat([g.state(`${prefix}tail`), x], 0)
-  const taps = [0, 1, 2].map((tap) => g.binary('mul', g.slice(all, 0, constant(tap), seq), g.along(g.take(weight(place, 'taps'), 1, constant(tap)), x, [1])))
+  const taps = [0, 1, 2].map((tap) =>
+    g.binary('mul', g.slice(all, 0, constant(tap), seq), g.along(g.take(weight(place, 'taps'), 1, constant(tap)), x, [1])),
+  )
   g.push(taps.reduce((sum, each) => g.binary('add', sum, each)))
   g.store(`${prefix}tail`, 0, constant(0), g.slice(all, 0, seq, constant(2)))
 }
@@ -214,20 +254,31 @@ const convolve = (place: Place): void => {
 const remember = (place: Place): void => {
   const { g, prefix, stores, sizes } = place
   const x = g.tame(rows(place), 8)
-  if (!stores) return norm(place)
+  if (!stores) {
+    norm(place)
+    return
+  }
   const before = g.state(`${prefix}mean`)
   const most = g.reduce('sum', x, [0])
   const after = g.times(g.binary('add', before, g.tame(most, 8)), 0.5)
   g.store(`${prefix}mean`, 0, constant(0), after)
   const count = g.state(`${prefix}count`)
-  g.store(`${prefix}count`, 0, constant(sizes.odd - 1), g.slice(g.binary('add', count, g.along(g.size(add(start, constant(1))), count, [])), 0, constant(0), constant(1)))
+  g.store(
+    `${prefix}count`,
+    0,
+    constant(sizes.odd - 1),
+    g.slice(g.binary('add', count, g.along(g.size(add(start, constant(1))), count, [])), 0, constant(0), constant(1)),
+  )
   g.push(g.binary('sub', x, g.along(g.chance(2) ? before : g.state(`${prefix}mean`), x, [1])), g.state(`${prefix}count`))
 }
 
 /** Logits of the last position by the embedding itself, and the likeliest id's own row. */
 const logits = (place: Place): void => {
   const { g, prefix, sizes } = place
-  if (sizes.fewest < 1) return norm(place)
+  if (sizes.fewest < 1) {
+    norm(place)
+    return
+  }
   const last = g.take(rows(place), 0, subtract(seq, constant(1)))
   const scores = g.dot(last, weight(place, prefix === '' && sizes.tied ? 'unembedding' : 'embedding'), [[0, 1]])
   const { indices } = g.topk(scores, 0, 1)
@@ -255,24 +306,59 @@ const plainWeights = (place: Place): void => {
   const [square, cube] = [weight(place, 'square'), weight(place, 'cube')]
   const turned = g.transpose(square, [1, 0])
   const matrix = g.merge(g.transpose(cube, [1, 0, 2]), 0, 2)
-  g.push(g.dot(turned, square, [[0, 1]]), g.binary('add', turned, g.unary('abs', turned)), matrix, g.slice(cube, 1, constant(1), constant(1)))
+  g.push(
+    g.dot(turned, square, [[0, 1]]),
+    g.binary('add', turned, g.unary('abs', turned)),
+    matrix,
+    g.slice(cube, 1, constant(1), constant(1)),
+  )
   g.push(g.dot(rows(place), g.slice(weight(place, 'up'), 0, constant(1), constant(sizes.inner - 1)), [[1, 1]]))
 }
 
 /** Halves exchanged and negated: merges, splits and concatenations of one axis. */
 const regroup = (place: Place): void => {
   const { g } = place
-  const x = g.find((type) => type.dtype === 'f32' && type.dims.length > 0 && type.dims.length < 4 && isConstant(type.dims[type.dims.length - 1]!) && type.dims[type.dims.length - 1]!.const > 1)
-  if (!x) return norm(place)
+  const x = g.find(
+    (type) =>
+      type.dtype === 'f32' &&
+      type.dims.length > 0 &&
+      type.dims.length < 4 &&
+      isConstant(type.dims[type.dims.length - 1]!) &&
+      type.dims[type.dims.length - 1]!.const > 1,
+  )
+  if (!x) {
+    norm(place)
+    return
+  }
   const axis = x.type.dims.length - 1
   const length = evaluate(x.type.dims[axis]!, {})
   const half = Math.floor(length / 2)
-  const turned = g.concat([g.unary('neg', g.slice(x, axis, constant(half), constant(length - half))), g.slice(x, axis, constant(0), constant(half))], axis)
+  const turned = g.concat(
+    [g.unary('neg', g.slice(x, axis, constant(half), constant(length - half))), g.slice(x, axis, constant(0), constant(half))],
+    axis,
+  )
   g.push(turned)
-  if (length % 2 === 0) g.push(g.merge(g.transpose(g.split(turned, axis, [2, half]), [...x.type.dims.keys()].slice(0, axis).concat([axis + 1, axis])), axis, 2))
+  if (length % 2 === 0)
+    g.push(g.merge(g.transpose(g.split(turned, axis, [2, half]), [...x.type.dims.keys()].slice(0, axis).concat([axis + 1, axis])), axis, 2))
 }
 
 /** By how often each is chosen. */
 export const compositions: readonly ((place: Place) => void)[] = [
-  feedForward, attention, norm, embed, soft, masked, choose, regroup, positional, ringAttention, experts, logits, convolve, remember, plainWeights, attention, feedForward,
+  feedForward,
+  attention,
+  norm,
+  embed,
+  soft,
+  masked,
+  choose,
+  regroup,
+  positional,
+  ringAttention,
+  experts,
+  logits,
+  convolve,
+  remember,
+  plainWeights,
+  attention,
+  feedForward,
 ]

@@ -11,7 +11,10 @@ export interface Configuration {
 
 export const optionalPasses = passNames.filter((name) => name !== 'inline-composites')
 
-const without = (name: string, enabled: readonly string[]): Configuration => ({ name, disabled: optionalPasses.filter((pass) => !enabled.includes(pass)) })
+const without = (name: string, enabled: readonly string[]): Configuration => ({
+  name,
+  disabled: optionalPasses.filter((pass) => !enabled.includes(pass)),
+})
 
 export const everything: Configuration = { name: 'all passes', disabled: [] }
 export const nothing = without('no pass', [])
@@ -22,7 +25,12 @@ export function configurations(choices: Choices): readonly Configuration[] {
     everything,
     nothing,
     ...optionalPasses.map((pass) => without(`${pass} alone`, [pass])),
-    ...optionalPasses.map((pass) => without(`all but ${pass}`, optionalPasses.filter((other) => other !== pass))),
+    ...optionalPasses.map((pass) =>
+      without(
+        `all but ${pass}`,
+        optionalPasses.filter((other) => other !== pass),
+      ),
+    ),
     ...optionalPasses.slice(1).map((_, i) => without(`the first ${i + 1}`, optionalPasses.slice(0, i + 1))),
     ...[0, 1].map(() => {
       const enabled = optionalPasses.filter(() => choices.integer(0, 1) === 1)

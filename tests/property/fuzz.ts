@@ -18,8 +18,12 @@ const shrinkSeconds = 120
 const { values: flags } = parseArgs({
   allowNegative: true,
   options: {
-    runs: { type: 'string', default: '200' }, seed: { type: 'string' }, minutes: { type: 'string' }, targets: { type: 'string', default: 'wasm' },
-    bail: { type: 'boolean', default: false }, save: { type: 'boolean', default: true },
+    runs: { type: 'string', default: '200' },
+    seed: { type: 'string' },
+    minutes: { type: 'string' },
+    targets: { type: 'string', default: 'wasm' },
+    bail: { type: 'boolean', default: false },
+    save: { type: 'boolean', default: true },
   },
 })
 
@@ -30,11 +34,13 @@ function natural(name: string, text: string): number {
 }
 
 const seed = flags.seed === undefined ? Date.now() % 2 ** 31 : natural('seed', flags.seed)
-const levels = new Set(flags.targets.split(',').map((name) => {
-  if (name === 'wasm' || name === 'webgpu') return name
-  console.error(`--targets knows wasm and webgpu, not ${name}`)
+const known = ['wasm', 'webgpu'] as const
+const names = flags.targets.split(',')
+const levels = new Set(known.filter((name) => names.includes(name)))
+if (levels.size < new Set(names).size) {
+  console.error(`--targets knows ${known.join(' and ')}, not ${flags.targets}`)
   process.exit(2)
-}))
+}
 const runs = flags.minutes === undefined ? natural('runs', flags.runs) : Number.MAX_SAFE_INTEGER
 const timeLimit = flags.minutes === undefined ? undefined : Number(flags.minutes) * 60_000
 
@@ -52,7 +58,9 @@ function fail(failure: unknown, random: Case | undefined, where: string): never 
   console.log(`${failure instanceof Failure ? message : `crash in the harness: ${(failure as Error).stack}`}\n`)
   if (random) {
     console.log(printGraph(random.graph))
-    console.log(`weights ${JSON.stringify(random.weights)}\nstates ${JSON.stringify(random.states)}\ncalls ${JSON.stringify(random.calls)}, inputs ${random.inputs}`)
+    console.log(
+      `weights ${JSON.stringify(random.weights)}\nstates ${JSON.stringify(random.states)}\ncalls ${JSON.stringify(random.calls)}, inputs ${random.inputs}`,
+    )
     if (flags.save) console.log(`written to ${keep(random, message.split('\n')[0]!)}`)
   }
   console.log(`FAILED: ${where}, seed ${seed}\n${message.split('\n')[0]}`)
@@ -60,7 +68,8 @@ function fail(failure: unknown, random: Case | undefined, where: string): never 
 }
 
 const kept = corpus()
-for (const { file, case: known } of kept) await checkCase(known, options).catch((failure: unknown) => fail(failure, undefined, `corpus ${file}`))
+for (const { file, case: known } of kept)
+  await checkCase(known, options).catch((failure: unknown) => fail(failure, undefined, `corpus ${file}`))
 
 let graphs = 0
 let failed: { readonly since: number; random: Case; failure: unknown } | undefined
@@ -70,15 +79,26 @@ const details = await fc.check(
     if (failed && performance.now() - failed.since > shrinkSeconds * 1000) return
     const random = randomCase(tape)
     if (!failed) graphs++
-    if (!failed && graphs % 100 === 0) console.log(`${graphs} graphs, ${report.programs} programs, ${((performance.now() - started) / 1000).toFixed(0)} s`)
+    if (!failed && graphs % 100 === 0)
+      console.log(`${graphs} graphs, ${report.programs} programs, ${((performance.now() - started) / 1000).toFixed(0)} s`)
     await checkCase(random, options).catch((failure: unknown) => {
       failed = { since: failed?.since ?? performance.now(), random, failure }
       throw failure
     })
   }),
-  { seed, numRuns: runs, endOnFailure: flags.bail, ...(timeLimit === undefined ? {} : { interruptAfterTimeLimit: timeLimit, markInterruptAsFailure: false }) },
+  {
+    seed,
+    numRuns: runs,
+    endOnFailure: flags.bail,
+    ...(timeLimit === undefined ? {} : { interruptAfterTimeLimit: timeLimit, markInterruptAsFailure: false }),
+  },
 )
-if (failed) fail(failed.failure, failed.random, `graph ${graphs} (${featuresOf(failed.random.graph).nodes} nodes after ${details.numShrinks} shrinks)`)
+if (failed)
+  fail(
+    failed.failure,
+    failed.random,
+    `graph ${graphs} (${featuresOf(failed.random.graph).nodes} nodes after ${details.numShrinks} shrinks)`,
+  )
 if (details.failed && !details.interrupted) fail(details.errorInstance, undefined, `graph ${graphs}`)
 console.log(`${graphs} random graphs and ${kept.length} kept ones, ${report.programs} programs, no mismatch; seed ${seed}`)
 process.exit(0)

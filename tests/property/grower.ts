@@ -3,7 +3,7 @@
 
 import { type Affine, type Bounds, constant, equals, isConstant, range } from '../../dsl/affine.ts'
 import type { Attribute, BinaryOpName, ReduceOp, UnaryOp } from '../../dsl/sink.ts'
-import { GraphBuilder } from '../../compiler/graph/builder.ts'
+import type { GraphBuilder } from '../../compiler/graph/builder.ts'
 import type { Attributes, Dtype, Node, OpName, TensorType } from '../../compiler/graph/types.ts'
 import { isFloat, type Choices, type Use } from '../../compiler/ops/op.ts'
 import { sameDims } from '../../compiler/ops/shape.ts'
@@ -52,7 +52,10 @@ export class Grower {
 
   /** A value of the pool, one of the last three that fit. */
   find(fits: (type: TensorType) => boolean): Node | undefined {
-    const found = this.pool.filter((node) => fits(node.type)).slice(-3).reverse()
+    const found = this.pool
+      .filter((node) => fits(node.type))
+      .slice(-3)
+      .reverse()
     return found.length === 0 ? undefined : this.pick(found)
   }
 
@@ -79,7 +82,14 @@ export class Grower {
 
   made<T extends Node>(node: T, operands: readonly Node[]): T {
     if (this.#intervals.has(node)) return node
-    return this.given(node, intervalOf(node, operands.map((operand) => this.interval(operand)), this.bounds))
+    return this.given(
+      node,
+      intervalOf(
+        node,
+        operands.map((operand) => this.interval(operand)),
+        this.bounds,
+      ),
+    )
   }
 
   /** The value, by a power of two within ± limit; integers are cut off. */
@@ -211,23 +221,44 @@ export class Grower {
     return this.most(dims) > mostElements || dims.length > 5 || symbolic > 2 ? undefined : this.#kept(node)
   }
 
-  composite(name: string, attributes: Readonly<Record<string, Attribute>>, operands: readonly Node[], body: (params: readonly Node[]) => readonly Node[]): readonly Node[] {
+  composite(
+    name: string,
+    attributes: Readonly<Record<string, Attribute>>,
+    operands: readonly Node[],
+    body: (params: readonly Node[]) => readonly Node[],
+  ): readonly Node[] {
     let inner: readonly Interval[] = []
-    const results = this.builder.composite(name, attributes, operands, (params) => {
-      params.forEach((param, i) => this.given(param, this.interval(operands[i]!)))
-      const made = body(params)
-      inner = made.map((node) => this.interval(node))
-      return made
-    }, span)
-    results.forEach((node, i) => this.given(node, inner[i]!))
+    const results = this.builder.composite(
+      name,
+      attributes,
+      operands,
+      (params) => {
+        for (const [i, param] of params.entries()) this.given(param, this.interval(operands[i]!))
+        const made = body(params)
+        inner = made.map((node) => this.interval(node))
+        return made
+      },
+      span,
+    )
+    for (const [i, node] of results.entries()) this.given(node, inner[i]!)
     return results
   }
 
   /** Carried values stay within `keptLimit`: bodies must tame what they give. */
-  loop(array: string, order: readonly number[], groups: number, carried: readonly Node[], body: (group: number, params: readonly Node[]) => readonly Node[]): readonly Node[] {
+  loop(
+    array: string,
+    order: readonly number[],
+    groups: number,
+    carried: readonly Node[],
+    body: (group: number, params: readonly Node[]) => readonly Node[],
+  ): readonly Node[] {
     const kept: Interval = { lo: -keptLimit, hi: keptLimit }
     const results = this.builder.loop({
-      array, order, groups, span, carried: carried.map((node) => this.tame(node, keptLimit)),
+      array,
+      order,
+      groups,
+      span,
+      carried: carried.map((node) => this.tame(node, keptLimit)),
       body: (group, params) => {
         for (const param of params) this.given(param, kept)
         return body(group, params).map((node) => this.tame(node, keptLimit))

@@ -11,7 +11,10 @@ export interface Interval {
 
 export const sizeOf = ({ lo, hi }: Interval): number => Math.max(Math.abs(lo), Math.abs(hi))
 const around = (size: number): Interval => ({ lo: -size, hi: size })
-const union = (...parts: readonly Interval[]): Interval => ({ lo: Math.min(...parts.map(({ lo }) => lo)), hi: Math.max(...parts.map(({ hi }) => hi)) })
+const union = (...parts: readonly Interval[]): Interval => ({
+  lo: Math.min(...parts.map(({ lo }) => lo)),
+  hi: Math.max(...parts.map(({ hi }) => hi)),
+})
 const corners = (a: Interval, b: Interval, apply: (x: number, y: number) => number): Interval => {
   const values = [apply(a.lo, b.lo), apply(a.lo, b.hi), apply(a.hi, b.lo), apply(a.hi, b.hi)]
   return { lo: Math.min(...values), hi: Math.max(...values) }
@@ -49,7 +52,8 @@ const binary: Readonly<Record<string, Rule>> = {
 
 const integerRanges: Readonly<Partial<Record<Dtype, Interval>>> = { i32: anyInteger, bool: truth }
 
-const most = (dims: readonly Affine[], bounds: Bounds): number => dims.reduce((count, dim) => count * Math.max(0, range(dim, bounds).max), 1)
+const most = (dims: readonly Affine[], bounds: Bounds): number =>
+  dims.reduce((count, dim) => count * Math.max(0, range(dim, bounds).max), 1)
 
 /** The interval of a new node from those of its operands. Leaves and parameters are given by whoever makes them. */
 export function intervalOf(node: Node, operands: readonly Interval[], bounds: Bounds): Interval {
@@ -71,15 +75,26 @@ function rawInterval(node: Node, operands: readonly Interval[], bounds: Bounds):
   if (is(node, 'unary')) return unary[node.attributes.fn]!(a)
   if (is(node, 'binary')) return node.type.dtype === 'bool' ? truth : binary[node.attributes.fn]!(a, b)
   if (is(node, 'where')) return union(...operands.slice(1))
-  if (is(node, 'cast')) return node.type.dtype === 'bool' ? truth : node.type.dtype === 'i32' ? { lo: Math.max(anyInteger.lo, Math.trunc(a.lo)), hi: Math.min(anyInteger.hi, Math.trunc(a.hi)) } : a
+  if (is(node, 'cast'))
+    return node.type.dtype === 'bool'
+      ? truth
+      : node.type.dtype === 'i32'
+        ? { lo: Math.max(anyInteger.lo, Math.trunc(a.lo)), hi: Math.min(anyInteger.hi, Math.trunc(a.hi)) }
+        : a
   if (is(node, 'reduce')) {
     const zero: Interval = { lo: 0, hi: 0 }
     if (node.attributes.fn !== 'sum') return union(a, zero)
-    const count = most(node.attributes.axes.map((axis) => x!.type.dims[axis]!), bounds)
+    const count = most(
+      node.attributes.axes.map((axis) => x!.type.dims[axis]!),
+      bounds,
+    )
     return union({ lo: a.lo * count, hi: a.hi * count }, a, zero)
   }
   if (is(node, 'dot')) {
-    const count = most(node.attributes.contract.map(([axis]) => x!.type.dims[axis]!), bounds)
+    const count = most(
+      node.attributes.contract.map(([axis]) => x!.type.dims[axis]!),
+      bounds,
+    )
     return around(count * sizeOf(a) * sizeOf(b))
   }
   if (is(node, 'pad')) return union(a, { lo: node.attributes.value, hi: node.attributes.value })

@@ -48,7 +48,10 @@ class Maker {
   #op(): void {
     const g = this.#g
     const op = g.pick(frequent)
-    const use = opDef(op).generate!(g.choices, g.pool.map((node) => node.type))
+    const use = opDef(op).generate!(
+      g.choices,
+      g.pool.map((node) => node.type),
+    )
     const node = use && g.use(op, use, mostElements)
     if (node) g.push(node)
   }
@@ -95,7 +98,10 @@ function chooseCalls(g: Grower, { fewest, longest, ctx }: Sizes): Binding[] {
     { seq: second, start: Math.min(first, ctx - second) },
     { seq: third, start: g.choices.integer(0, ctx - third) },
   ]
-  return calls.slice(0, g.chance(4) ? 3 : 2).map((call) => ({ ...call, start: Math.min(call.start, ctx - 1) })).filter((call) => call.seq + call.start <= ctx)
+  return calls
+    .slice(0, g.chance(4) ? 3 : 2)
+    .map((call) => ({ ...call, start: Math.min(call.start, ctx - 1) }))
+    .filter((call) => call.seq + call.start <= ctx)
 }
 
 /** All nodes, those in regions too. */
@@ -105,7 +111,9 @@ export const nodesOf = (owner: Pick<Region, 'results' | 'states'>): Node[] =>
 const numbers = fc.nat(5039)
 
 /** Tapes of a case: its sizes, and its graph. Without bias: every run is as large as every other. */
-export const tapes = fc.noBias(fc.tuple(fc.array(numbers, { minLength: 130, maxLength: 130 }), fc.array(numbers, { minLength: 10, maxLength: 300, size: 'max' })))
+export const tapes = fc.noBias(
+  fc.tuple(fc.array(numbers, { minLength: 130, maxLength: 130 }), fc.array(numbers, { minLength: 10, maxLength: 300, size: 'max' })),
+)
 
 export function randomCase([sizesTape, graphTape]: readonly [readonly number[], readonly number[]]): Case {
   const sizes = chooseSizes(choicesFrom(sizesTape))
@@ -133,7 +141,17 @@ export function randomCase([sizesTape, graphTape]: readonly [readonly number[], 
   ]
   new Maker(g, sizes).grow('', true, choices.integer(1, long ? 7 : 3))
   const graph = builder.finish('test', symbols, resultsOf(g), [
-    { left: { const: 0, terms: [['seq', 1], ['start', 1]] }, right: ctx, why: 'context' },
+    {
+      left: {
+        const: 0,
+        terms: [
+          ['seq', 1],
+          ['start', 1],
+        ],
+      },
+      right: ctx,
+      why: 'context',
+    },
   ])
   return { graph, ...usedOf(graph, sizes), calls, inputs, bindingBytes: choices.integer(0, 3) === 3 ? 2048 : 0 }
 }
@@ -151,7 +169,10 @@ function usedOf(graph: Graph, { weights, states }: Sizes): Pick<Case, 'weights' 
   for (const node of nodesOf(graph)) if (is(node, 'weight') || is(node, 'state')) paths.add(node.attributes.path)
   const used = (path: string): boolean => paths.has(path) || paths.has(path.replace(/\[\d+\]/, '[*]'))
   const ties = new Set(weights.flatMap(({ path, tied }) => (tied !== undefined && used(path) ? [tied] : [])))
-  return { weights: weights.filter(({ path, tied }) => (used(path) || ties.has(path)) && (tied === undefined || used(path))), states: states.filter(({ path }) => used(path)) }
+  return {
+    weights: weights.filter(({ path, tied }) => (used(path) || ties.has(path)) && (tied === undefined || used(path))),
+    states: states.filter(({ path }) => used(path)),
+  }
 }
 
 export interface Features {
@@ -162,5 +183,9 @@ export interface Features {
 
 export function featuresOf(graph: Graph): Features {
   const nodes = nodesOf(graph)
-  return { nodes: nodes.length, ops: new Set(nodes.map(({ op }) => op)), dynamic: nodes.some(({ type }) => type.dims.some((dim) => !isConstant(dim))) }
+  return {
+    nodes: nodes.length,
+    ops: new Set(nodes.map(({ op }) => op)),
+    dynamic: nodes.some(({ type }) => type.dims.some((dim) => !isConstant(dim))),
+  }
 }

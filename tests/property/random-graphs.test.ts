@@ -21,7 +21,9 @@ test(`${runs} random graphs`, async () => {
   expect(dynamic).toBeGreaterThanOrEqual(100)
   // Passes that change next to nothing would be tested by next to nothing; cutting weights is WebGPU's.
   const changes = new Map([...report.changed].map(([name, n]) => [name.replace(/ \(.*/, ''), n]))
-  expect(optionalPasses.filter((pass) => !['split-weights', 'fold-after-tables'].includes(pass) && (changes.get(pass) ?? 0) < 100)).toEqual([])
+  expect(optionalPasses.filter((pass) => !['split-weights', 'fold-after-tables'].includes(pass) && (changes.get(pass) ?? 0) < 100)).toEqual(
+    [],
+  )
   // Rounding decides some comparisons, and half floats overflow: neither may hide much.
   expect(report.unknown / report.elements).toBeLessThan(0.05)
   expect(report.notFinite / report.elements).toBeLessThan(0.05)

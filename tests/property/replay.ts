@@ -15,7 +15,8 @@ export interface Summary {
 
 /** Replays the corpus. */
 export async function replay(options: Omit<CheckOptions, 'report'>): Promise<void> {
-  for (const { file, case: known } of corpus()) await checkCase(known, options).catch((cause: Error) => expect.fail(`${file}: ${cause.message}`))
+  for (const { file, case: known } of corpus())
+    await checkCase(known, options).catch((cause: Error) => expect.fail(`${file}: ${cause.message}`))
 }
 
 /** Random cases until one fails; fast-check prints the seed and the smallest case. */
@@ -37,11 +38,17 @@ export async function checkRandom(runs: number, options: Omit<CheckOptions, 'rep
 }
 
 export function show(title: string, { report, nodes, dynamic }: Summary): void {
-  const list = (counts: ReadonlyMap<string, number>): string => [...counts].sort(([, a], [, b]) => a - b).map(([name, n]) => `${name} ${n}`).join(', ')
-  console.log([
-    `${title}: ${nodes.length} graphs (${nodes[nodes.length >> 1]} nodes in the median, ${nodes.at(-1)} at most; ${dynamic} with dynamic sizes), ${report.programs} programs of ${report.configurations} configurations`,
-    `elements: ${report.elements} compared, ${report.unknown} that rounding may decide, ${report.notFinite} not finite`,
-    `graphs by op: ${list(report.ops)}`,
-    `graphs by what passes changed: ${list(report.changed)}; refused: ${list(report.refused) || 'none'}`,
-  ].join('\n'))
+  const list = (counts: ReadonlyMap<string, number>): string =>
+    [...counts]
+      .sort(([, a], [, b]) => a - b)
+      .map(([name, n]) => `${name} ${n}`)
+      .join(', ')
+  console.log(
+    [
+      `${title}: ${nodes.length} graphs (${nodes[nodes.length >> 1]} nodes in the median, ${nodes.at(-1)} at most; ${dynamic} with dynamic sizes), ${report.programs} programs of ${report.configurations} configurations`,
+      `elements: ${report.elements} compared, ${report.unknown} that rounding may decide, ${report.notFinite} not finite`,
+      `graphs by op: ${list(report.ops)}`,
+      `graphs by what passes changed: ${list(report.changed)}; refused: ${list(report.refused) || 'none'}`,
+    ].join('\n'),
+  )
 }

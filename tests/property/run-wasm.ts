@@ -19,7 +19,13 @@ export interface Session {
 }
 
 /** A session of one entry; `tensors` are the stored bytes in order. */
-export function openWasm(binary: Uint8Array<ArrayBuffer>, lowered: LoweredWasm, info: EntryInfo, states: readonly StateManifest[], tensors: readonly Uint8Array[]): Session {
+export function openWasm(
+  binary: Uint8Array<ArrayBuffer>,
+  lowered: LoweredWasm,
+  info: EntryInfo,
+  states: readonly StateManifest[],
+  tensors: readonly Uint8Array[],
+): Session {
   const { memory: layout } = lowered
   const entry = lowered.entries[info.name]!
   const end = layout.statesBase + layout.stateBytes + guardBytes
@@ -27,12 +33,13 @@ export function openWasm(binary: Uint8Array<ArrayBuffer>, lowered: LoweredWasm, 
   const words = new Int32Array(memory.buffer)
   words.fill(guard)
   words.fill(0, layout.statesBase / 4, (layout.statesBase + layout.stateBytes) / 4)
-  layout.tensors.forEach((address, i) => new Uint8Array(memory.buffer).set(tensors[i]!, address))
+  for (const [i, address] of layout.tensors.entries()) new Uint8Array(memory.buffer).set(tensors[i]!, address)
   const instance = new WebAssembly.Instance(new WebAssembly.Module(binary), { env: { memory } })
   const program = instance.exports[entry.export] as (...args: number[]) => void
   const floats = new Float32Array(memory.buffer)
   // Alignment gaps between the states belong to nobody.
-  for (const [i, { offset, bytes }] of states.entries()) words.fill(guard, (layout.statesBase + offset + bytes) / 4, (layout.statesBase + (states[i + 1]?.offset ?? layout.stateBytes)) / 4)
+  for (const [i, { offset, bytes }] of states.entries())
+    words.fill(guard, (layout.statesBase + offset + bytes) / 4, (layout.statesBase + (states[i + 1]?.offset ?? layout.stateBytes)) / 4)
   const arena = [layout.arenaBase / 4, (layout.arenaBase + layout.arenaBytes) / 4] as const
   const owned = states.map(({ offset, bytes }) => [(layout.statesBase + offset) / 4, (layout.statesBase + offset + bytes) / 4] as const)
   const free = [arena, ...owned].sort(([a], [b]) => a - b)
@@ -49,7 +56,8 @@ export function openWasm(binary: Uint8Array<ArrayBuffer>, lowered: LoweredWasm, 
       program(layout.statesBase, ...entry.symbols.map((name) => binding[name]!))
       let from = 0
       for (const [start, stop] of [...free, [words.length, words.length] as const]) {
-        for (let i = from; i < start; i++) if (words[i] !== before[i]) throw new Error(`out of bounds: the program wrote the word at ${i * 4}, outside arena and states`)
+        for (let i = from; i < start; i++)
+          if (words[i] !== before[i]) throw new Error(`out of bounds: the program wrote the word at ${i * 4}, outside arena and states`)
         from = stop
       }
       return info.results.map(({ type }, i) => {

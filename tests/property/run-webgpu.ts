@@ -61,14 +61,21 @@ export interface GpuSession {
 }
 
 /** A session of one entry; `tensors` are the stored bytes in order. */
-export async function openWebgpu(pipelines: Pipelines, program: WebgpuProgram, info: EntryInfo, states: readonly StateManifest[], tensors: readonly Uint8Array[]): Promise<GpuSession> {
+export async function openWebgpu(
+  pipelines: Pipelines,
+  program: WebgpuProgram,
+  info: EntryInfo,
+  states: readonly StateManifest[],
+  tensors: readonly Uint8Array[],
+): Promise<GpuSession> {
   const { device } = pipelines
   const entry = program.entries[info.name]!
   const round = (bytes: number): number => Math.max(16, Math.ceil(bytes / 16) * 16)
   const made = program.buffers.map((buffer) => {
     const gpu = device.createBuffer({
       size: round(buffer.bytes),
-      usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC | (buffer.kind === 'uniform' ? GPUBufferUsage.UNIFORM : GPUBufferUsage.STORAGE),
+      usage:
+        GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC | (buffer.kind === 'uniform' ? GPUBufferUsage.UNIFORM : GPUBufferUsage.STORAGE),
     })
     if (buffer.kind === 'tensor') {
       const bytes = new Uint8Array(round(buffer.bytes))
@@ -81,17 +88,28 @@ export async function openWebgpu(pipelines: Pipelines, program: WebgpuProgram, i
   const arena = program.buffers.findIndex(({ kind }) => kind === 'arena')
   const dispatches = await Promise.all(
     entry.dispatches.map(async ({ module, bindings, workgroups }) => {
-      const { pipeline, layout } = await pipelines.get(program.modules[module]!.wgsl, bindings.map(({ buffer }) => program.buffers[buffer]!.kind))
+      const { pipeline, layout } = await pipelines.get(
+        program.modules[module]!.wgsl,
+        bindings.map(({ buffer }) => program.buffers[buffer]!.kind),
+      )
       const group = device.createBindGroup({
         layout,
         entries: bindings.map(({ buffer, offset, bytes }, binding) => ({
-          binding, resource: { buffer: made[buffer]!, offset, size: Math.max(4, program.buffers[buffer]!.kind === 'uniform' ? round(bytes) : Math.ceil(bytes / 4) * 4) },
+          binding,
+          resource: {
+            buffer: made[buffer]!,
+            offset,
+            size: Math.max(4, program.buffers[buffer]!.kind === 'uniform' ? round(bytes) : Math.ceil(bytes / 4) * 4),
+          },
         })),
       })
       return { pipeline, group, workgroups }
     }),
   )
-  const read = async (sources: readonly { readonly buffer: number; readonly offset: number; readonly words: number }[], encoder: GPUCommandEncoder): Promise<Int32Array[]> => {
+  const read = async (
+    sources: readonly { readonly buffer: number; readonly offset: number; readonly words: number }[],
+    encoder: GPUCommandEncoder,
+  ): Promise<Int32Array[]> => {
     const total = sources.reduce((sum, { words }) => sum + words * 4, 0)
     const staging = device.createBuffer({ size: Math.max(16, total), usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ })
     let at = 0
@@ -105,20 +123,28 @@ export async function openWebgpu(pipelines: Pipelines, program: WebgpuProgram, i
     staging.destroy()
     pipelines.expectNoErrors()
     let from = 0
-    return sources.map(({ words }) => all.subarray(from, (from += words)))
+    return sources.map(({ words }) => {
+      from += words
+      return all.subarray(from - words, from)
+    })
   }
 
   return {
     async call(binding, inputs) {
       device.queue.writeBuffer(made[arena]!, 0, new Int32Array(round(program.buffers[arena]!.bytes) / 4).fill(poison))
       const symbols = new Int32Array(round(program.buffers[uniform]!.bytes) / 4)
-      entry.symbols.forEach((name, i) => (symbols[i] = binding[name]!))
+      symbols.set(entry.symbols.map((name) => binding[name]!))
       device.queue.writeBuffer(made[uniform]!, 0, symbols)
       for (const argument of info.arguments) {
         if (argument.kind !== 'tensor') continue
         const values = inputs[argument.name]!
         const { buffer, offset } = entry.arguments[argument.name]!
-        if (values.length > 0) device.queue.writeBuffer(made[buffer]!, offset, argument.type.dtype === 'i32' ? Int32Array.from(values) : Float32Array.from(values))
+        if (values.length > 0)
+          device.queue.writeBuffer(
+            made[buffer]!,
+            offset,
+            argument.type.dtype === 'i32' ? Int32Array.from(values) : Float32Array.from(values),
+          )
       }
       const encoder = device.createCommandEncoder()
       const pass = encoder.beginComputePass()
@@ -131,11 +157,13 @@ export async function openWebgpu(pipelines: Pipelines, program: WebgpuProgram, i
       }
       pass.end()
       const places = info.results.map(({ type }, i) => ({
-        ...entry.results[i]!, words: type.dims.reduce((product, dim) => product * evaluate(dim, binding), 1),
+        ...entry.results[i]!,
+        words: type.dims.reduce((product, dim) => product * evaluate(dim, binding), 1),
       }))
       const words = await read(places, encoder)
       return info.results.map(({ type }, i) =>
-        type.dtype === 'i32' || type.dtype === 'bool' ? words[i]!.slice() : new Float32Array(words[i]!.slice().buffer))
+        type.dtype === 'i32' || type.dtype === 'bool' ? words[i]!.slice() : new Float32Array(words[i]!.slice().buffer),
+      )
     },
     async state(index) {
       const buffer = program.buffers.findIndex((each) => each.kind === 'state' && each.state === index)

@@ -17,8 +17,14 @@ const isF32 = (x: number): boolean => Math.fround(x) === x
 
 type Own = (value: number, x: number, u: number) => number
 
-const relative = (units: number): Own => (value, _, u) => Math.abs(value) * units * u
-const absolute = (units: number): Own => (_, __, u) => units * u
+const relative =
+  (units: number): Own =>
+  (value, _, u) =>
+    Math.abs(value) * units * u
+const absolute =
+  (units: number): Own =>
+  (_, __, u) =>
+    units * u
 
 const own: Readonly<Partial<Record<UnaryOp, Own>>> = {
   exp: (value, x, u) => value * (6 + 4 * Math.abs(x)) * u,

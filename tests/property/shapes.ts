@@ -36,7 +36,13 @@ export function chooseSizes(choices: Choices): Sizes {
   const pick = <T>(list: readonly T[]): T => list[choices.integer(0, list.length - 1)]!
   const blocky = choices.integer(0, 2) > 0
   const width = blocky ? pick([32, 32, 64, 32]) : pick([4, 6, 8, 5, 1, 12, 33, 7])
-  const [heads, groups] = pick([[2, 1], [2, 2], [1, 1], [4, 2], [3, 1]] as const)
+  const [heads, groups] = pick([
+    [2, 1],
+    [2, 2],
+    [1, 1],
+    [4, 2],
+    [3, 1],
+  ] as const)
   const head = pick([4, 2, 6, 8, 5])
   const inner = blocky ? pick([32, 35, 32]) : pick([8, 5, 9, 3, 16, 13])
   const longest = pick([3, 2, 4, 5, 1])
@@ -94,7 +100,21 @@ export function chooseSizes(choices: Choices): Sizes {
   ]
   const patternOf = new Map(weights.map(({ path, pattern: of }) => [path.replace(/\[\d+\]/, '[*]'), of]))
   return {
-    width, heads, groups, head, inner, vocab, ctx, ring, experts: count, odd, fewest, longest, order, tied, weights,
+    width,
+    heads,
+    groups,
+    head,
+    inner,
+    vocab,
+    ctx,
+    ring,
+    experts: count,
+    odd,
+    fewest,
+    longest,
+    order,
+    tied,
+    weights,
     states: [...state(''), ...order.flatMap((_, i) => state(`layers[${i}].`))],
     magnitude: (path) => largest[patternOf.get(path)!] * 1.2,
   }

@@ -13,7 +13,10 @@ type Words = Int32Array<ArrayBufferLike> | Float32Array<ArrayBufferLike>
 
 /** `layers[*].w` in the running instances. */
 const fill = (path: string, frames: Frames): string =>
-  frames.reduce((filled, [array, index]) => (filled.startsWith(`${array}[*]`) ? `${array}[${index}]${filled.slice(array.length + 3)}` : filled), path)
+  frames.reduce(
+    (filled, [array, index]) => (filled.startsWith(`${array}[*]`) ? `${array}[${index}]${filled.slice(array.length + 3)}` : filled),
+    path,
+  )
 
 export interface LoopMemory {
   /** A stored tensor, by its index in the layout. */
@@ -44,7 +47,9 @@ export function runPlannedLoops(
     if (source.kind === 'value') return at(valueKey(source.id))
     if (source.kind === 'argument') return at(argumentKey(source.name))
     if (source.kind === 'constant') return tensor(plan.layout.tensor(`table:${source.id}`))
-    return source.kind === 'state' ? state(fill(source.path, frames)) : rowsOf(plan.layout.tensor(fill(source.path, frames)), source, operand)
+    return source.kind === 'state'
+      ? state(fill(source.path, frames))
+      : rowsOf(plan.layout.tensor(fill(source.path, frames)), source, operand)
   }
   for (const argument of entry.info.arguments) {
     if (argument.kind !== 'tensor') continue
@@ -61,7 +66,7 @@ export function runPlannedLoops(
     for (const step of steps) {
       if (step.kind === 'loop') {
         const array = fill(step.array, frames)
-        step.order.forEach((group, index) => run(step.groups[group]!, [...frames, [array, index]]))
+        for (const [index, group] of step.order.entries()) run(step.groups[group]!, [...frames, [array, index]])
       } else for (const kernel of step.kind === 'launch' ? step.kernels : [step.kernel]) launch(kernel, frames)
     }
   }
@@ -69,7 +74,10 @@ export function runPlannedLoops(
   return entry.program.results.map((source, i) => {
     if (source.kind !== 'value') throw new Error('internal: a result that is not in the arena')
     const { dtype, dims } = entry.info.results[i]!.type
-    const words = at(valueKey(source.id)).subarray(0, dims.reduce((count, dim) => count * evaluate(dim, binding), 1))
+    const words = at(valueKey(source.id)).subarray(
+      0,
+      dims.reduce((count, dim) => count * evaluate(dim, binding), 1),
+    )
     return dtype === 'i32' || dtype === 'bool' ? words : new Float32Array(words.buffer, words.byteOffset, words.length)
   })
 }
