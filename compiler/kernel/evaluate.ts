@@ -3,6 +3,7 @@
 // formats play no part here: a weight is its values, an a8 value the rounded ones. Loads are clamped to the operand.
 
 import { evaluate as evaluateAffine, type Binding } from '../../dsl/affine.ts'
+import type { ReduceOp } from '../../dsl/sink.ts'
 import type { Dtype } from '../graph/types.ts'
 import { isFloat, type Mode } from '../ops/op.ts'
 import { quantise } from '../ops/quantise.ts'
@@ -14,7 +15,10 @@ import type { AxisId, Definition, Expr, Index, Kernel, Operand, OperandSource } 
 
 type Thunk = () => number
 
-const starts = { sum: 0, max: -3.4028234663852886e38, min: 3.4028234663852886e38 }
+const startOf = (how: ReduceOp, dtype: Dtype): number => {
+  const [least, most] = isFloat(dtype) ? [-3.4028234663852886e38, 3.4028234663852886e38] : [-2147483648, 2147483647]
+  return how === 'sum' ? 0 : how === 'max' ? least : most
+}
 const combine = { sum: (a: number, b: number) => a + b, max: Math.max, min: Math.min }
 /** Definitions with more points than this are computed anew at each use. */
 const memoLimit = 1 << 22
@@ -99,7 +103,7 @@ class KernelRun {
       body ??= this.#thunk(definition.body)
       if (over.length === 0) return body()
       const step = combine[definition.combine!]
-      let value = starts[definition.combine!]
+      let value = startOf(definition.combine!, dtype)
       const inner = body
       this.#each(over, () => {
         value = step(value, inner())

@@ -204,6 +204,8 @@ function accumulate(staged: Staged, definition: Definition, acc: LoopExpr, lane?
 }
 
 const typeOf = (definition: Definition): 'f32' | 'i32' => elementOf(definition.dtype)
+/** Integers have no max and min of vectors. */
+const takesVectors = ({ dtype, combine: how }: Definition): boolean => elementOf(dtype) === 'f32' || how === undefined || how === 'sum'
 
 /** Reduces to one scalar at the current point. */
 function reduceAll(staged: Staged, definition: Definition): LoopExpr {
@@ -282,7 +284,7 @@ function emitInto(staged: Staged, id: number, inner: readonly AxisId[]): void {
     e.barrier()
     return
   }
-  const lane = laneOf(staged, [definition.body], inner.slice(-1))
+  const lane = takesVectors(definition) ? laneOf(staged, [definition.body], inner.slice(-1)) : undefined
   if (lane === undefined) {
     nest(scope, axes, single)
     return
