@@ -11,6 +11,7 @@ import { type EvaluateContext, isFloat } from '../../compiler/ops/op.ts'
 import { blockSize, quantise } from '../../compiler/ops/quantise.ts'
 import { sizes } from '../../compiler/ops/shape.ts'
 import { elements, permute, type Tensor } from '../../compiler/ops/tensor.ts'
+import { type Frame, fill } from '../../compiler/targets/reference/evaluate.ts'
 import { binaryError, castError, isUnknown, unaryError, unknown } from './scalar-errors.ts'
 
 export interface Bounded {
@@ -27,17 +28,6 @@ export interface BoundedOptions {
 }
 
 export type BoundedStates = ReadonlyMap<string, { readonly data: Float64Array; readonly error: Float64Array }>
-
-interface Frame {
-  readonly array: string
-  readonly index: number
-}
-
-const fill = (path: string, frames: readonly Frame[]): string =>
-  frames.reduce(
-    (filled, { array, index }) => (filled.startsWith(`${array}[*]`) ? `${array}[${index}]${filled.slice(array.length + 3)}` : filled),
-    path,
-  )
 
 type Owner = Pick<Region, 'results' | 'states'>
 

@@ -57,7 +57,8 @@ const llama = numbered(load('llama'), small)
 const weights = seededWeights(llama.weights, 3)
 const prompt = [3, 14, 15, 9, 26, 5, 35, 8, 9, 7]
 
-const scores = async (model: Model, ids: readonly number[] = prompt): Promise<ArrayLike<number>> => (await model.createSession().score(ids)).values
+const scores = async (model: Model, ids: readonly number[] = prompt): Promise<ArrayLike<number>> =>
+  (await model.createSession().score(ids)).values
 
 async function expectSame(changed: Weights): Promise<void> {
   const [one, other] = [await openModel(llama, weights), await openModel(llama, changed)]
