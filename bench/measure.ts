@@ -58,6 +58,7 @@ export function measure(bench: Bench, relaxed = true, milliseconds = 60): Timing
     ],
     data: streamed === undefined ? [] : [{ address: table, bytes: new Uint8Array(Int32Array.from({ length: copies }, (_, i) => bases[streamed]! + i * stride).buffer) }],
     memoryBytes: end,
+    ownBase: 0,
   }, { relaxed })
   const memory = new WebAssembly.Memory({ initial: Math.ceil(end / 65536), maximum: 65536 })
   const words = (i: number) => new Int32Array(memory.buffer, bases[i]!, sizes[i]! / 4)

@@ -30,11 +30,13 @@ const planText = ({ plan }: TargetResult): string | undefined =>
   plan && JSON.stringify(
     {
       arenaBytes: plan.arenaBytes,
+      ownFrom: plan.ownFrom,
       stateBytes: plan.layout.stateBytes,
       states: plan.layout.states,
       tensors: plan.layout.tensors,
-      entries: plan.entries.map(({ info, arena }) => ({
+      entries: plan.entries.map(({ info, arena, shares, barriers }) => ({
         name: info.name, arenaBytes: arena.bytes, lowerBound: arena.lowerBound, offsets: Object.fromEntries(arena.offsets),
+        threads: [...shares].map(([kernel, share]) => `${barriers.has(kernel) ? 'meet, ' : ''}${share} ${kernel}`),
       })),
     },
     undefined,

@@ -39,7 +39,8 @@ function variantText(variant: Manifest['variants'][number]): string {
   const title = [variant.target, ...variant.requires].join('+')
   if (variant.target !== 'wasm') return title
   const { arenaBytes, stateBytes, statesBase, dataBytes } = variant.memory
-  return `${title}  tensors and program ${size(statesBase)}, arena ${size(arenaBytes)}, ${size(stateBytes)} per session, data ${size(dataBytes)}`
+  const further = variant.threads ? `, ${size(variant.threads.ownBytes)} per further thread` : ''
+  return `${title}  tensors and program ${size(statesBase)}, arena ${size(arenaBytes)}, ${size(stateBytes)} per session${further}, data ${size(dataBytes)}`
 }
 
 async function inspectCheckpoint(path: string, { json }: Flags): Promise<void> {

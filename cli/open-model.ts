@@ -7,6 +7,7 @@ import { note, UsageError } from './report.ts'
 
 export interface OpenFlags extends CompileFlags {
   readonly device: DeviceName
+  readonly threads?: number | 'auto'
 }
 
 /** Errors: those of compiling and of `load`, E_REFERENCE_NEEDS_SOURCE, E_NO_WEIGHTS. The caller disposes of the model. */
@@ -28,7 +29,7 @@ async function openSourceFile(path: string, flags: OpenFlags, signal: AbortSigna
     // The reference reads weights itself; the artifact is only needed for what it tells about entries.
     return load(memoryFiles(await packArtifact({ ...contents, withWeights: false })), { device: () => referenceOf(project), ...(signal ? { signal } : {}) })
   }
-  return openArtifact(memoryFiles(await packArtifact(contents, { signal })), { device }, signal)
+  return openArtifact(memoryFiles(await packArtifact(contents, { signal })), { device, ...(flags.threads === undefined ? {} : { threads: flags.threads }) }, signal)
 }
 
 async function openArtifact(
@@ -44,7 +45,7 @@ async function openArtifact(
   // A software GPU is slower than WASM: it is only made when nothing else was compiled, or on demand.
   const needsGpu = device === 'webgpu' ? targets.includes('webgpu') : device === 'auto' && !targets.includes('wasm') && targets.includes('webgpu')
   const gpu = needsGpu ? await nodeGpu() : undefined
-  return load(source, { device, ...(gpu ? { gpu } : {}), ...(signal ? { signal } : {}) })
+  return load(source, { device, ...(flags.threads === undefined ? {} : { threads: flags.threads }), ...(gpu ? { gpu } : {}), ...(signal ? { signal } : {}) })
 }
 
 async function nodeGpu(): Promise<GPU> {

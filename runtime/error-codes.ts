@@ -14,7 +14,7 @@ export const errorCodes = {
   E_BUSY: 'The session is already running a call: wait for it, or use another session.',
   E_CONTEXT_FULL: 'The tokens do not fit into the model\'s context: rewind, or start a new session.',
   E_CSP: 'The page\'s Content-Security-Policy forbids WebAssembly: add \'wasm-unsafe-eval\' to script-src.',
-  E_DEVICE: 'The device failed while it ran an entry.',
+  E_DEVICE: 'The device failed while it ran an entry, or a worker of its threads could not be started.',
   E_DEVICE_LOST: 'The GPU device was lost (driver reset, tab in the background, out of memory).',
   E_DISPOSED: 'The model or the session was disposed.',
   E_ENTRY: 'The model has no such entry.',

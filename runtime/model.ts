@@ -5,9 +5,11 @@ import { readArtifact } from './artifact/read.ts'
 import type { Artifact, LoadProgress } from './artifact/read.ts'
 import type { ArtifactSource } from './artifact/sources.ts'
 import type { Device } from './devices/device.ts'
+import { threadCount } from './devices/threads.ts'
 import { createWasmDevice, wasmUnmet } from './devices/wasm.ts'
 import { createWebgpuDevice, webgpuUnmet } from './devices/webgpu.ts'
 import { checkAborted, fail } from './error-codes.ts'
+import { LlamacError } from './error.ts'
 import { Host } from './host.ts'
 import { Session } from './session.ts'
 import type { AnyEntries } from './session.ts'
@@ -20,6 +22,11 @@ export type DeviceFactory = (artifact: Artifact) => Device | Promise<Device>
 export interface ModelOptions {
   /** 'auto': the first variant whose needs are met. A Device is taken as it is, and disposed of with the model. */
   readonly device?: 'auto' | 'wasm' | 'webgpu' | Device | DeviceFactory
+  /**
+   * How many threads run a call on WASM: a number, or 'auto' (the default, see devices/threads.ts). Where memory cannot be shared
+   * (a page without cross-origin isolation) one thread runs alone. Results under `--math strict` do not depend on it.
+   */
+  readonly threads?: number | 'auto'
   /** Where WebGPU comes from; by default navigator.gpu. */
   readonly gpu?: GPU | GPUDevice
   readonly signal?: AbortSignal
@@ -81,9 +88,19 @@ async function openDevice(artifact: Artifact, options: ModelOptions): Promise<Op
     const { target } = variant
     if (device !== 'auto' && device !== target) continue
     if (target === 'wasm') {
-      const unmet = await wasmUnmet(variant)
-      if (unmet === undefined) return { device: await createWasmDevice(artifact, variant, { signal, onProgress }) }
-      reasons.push(`wasm: ${unmet}`)
+      const threads = threadCount(options.threads, artifact.manifest)
+      const unmet = await wasmUnmet(variant, threads)
+      if (unmet !== undefined) {
+        reasons.push(`wasm: ${unmet}`)
+        continue
+      }
+      try {
+        return { device: await createWasmDevice(artifact, variant, { signal, onProgress, threads }) }
+      } catch (cause) {
+        // Threads that nobody asked for may be impossible (a page that forbids workers): one runs alone.
+        if (typeof options.threads === 'number' || !variant.threads || !(cause instanceof LlamacError && cause.code === 'E_DEVICE')) throw cause
+        reasons.push(`wasm: ${cause.message}`)
+      }
     } else if (target === 'webgpu') {
       const unmet = await webgpuUnmet(variant, gpu)
       if (unmet !== undefined) {

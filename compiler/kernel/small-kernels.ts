@@ -23,15 +23,17 @@ export function copyKernel(name: string, from: Place, to: Place, symbols: Bounds
   return buildKernel(name, [{ node: root, target: to }], { symbols, placeOf: (each) => (each === node ? from : undefined) })
 }
 
-/** Whether a kernel that writes over an operand reads it only at the element that it is about to write. */
+/** Whether a kernel that writes over a value reads it only at the element that it is about to write. */
 export function isPointwiseUpdate(kernel: Kernel): boolean {
-  return kernel.operands.every((operand, n) => {
-    if (operand.access !== 'readwrite' || operand.source.kind !== 'value') return true
-    const reads = (e: Expr, at: string | undefined): boolean => {
-      if (e.kind === 'load') return e.operand !== n || e.index.map(showIndex).join() === at
-      return e.kind !== 'call' || e.args.every((arg) => reads(arg, at))
-    }
-    return kernel.definitions.every((definition) => reads(definition.body, undefined)) &&
-      kernel.outputs.every((output) => reads(output.value, output.operand === n ? output.index.map(showIndex).join() : undefined))
-  })
+  return kernel.operands.every((operand, n) => operand.access !== 'readwrite' || operand.source.kind !== 'value' || readsWhatItWrites(kernel, n))
+}
+
+/** Whether every load of operand `n` is at the element that the same output writes. */
+export function readsWhatItWrites(kernel: Kernel, n: number): boolean {
+  const reads = (e: Expr, at: string | undefined): boolean => {
+    if (e.kind === 'load') return e.operand !== n || e.index.map(showIndex).join() === at
+    return e.kind !== 'call' || e.args.every((arg) => reads(arg, at))
+  }
+  return kernel.definitions.every((definition) => reads(definition.body, undefined)) &&
+    kernel.outputs.every((output) => reads(output.value, output.operand === n ? output.index.map(showIndex).join() : undefined))
 }

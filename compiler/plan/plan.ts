@@ -1,9 +1,10 @@
-// What a target lowers: the entries as kernels with stored weights, their loops, and one arena that all entries share.
+// What a target lowers: the entries as kernels with stored weights, their loops, one arena that all entries share, and how
+// threads share the work. The arena's end is memory that every thread has for itself (scratch, and values of 'each' kernels).
 
 import type { EntryInfo } from '../../dsl/model.ts'
 import { range } from '../../dsl/affine.ts'
 import type { Kernel } from '../kernel/types.ts'
-import type { KernelProgram } from '../kernel/program.ts'
+import type { KernelProgram, KernelStep } from '../kernel/program.ts'
 import { kernelsOf } from '../kernel/weights.ts'
 import { LlamacError } from '../../runtime/error.ts'
 import { ScratchOverflow } from '../schedule/staged.ts'
@@ -11,14 +12,24 @@ import { verifyLoops } from '../schedule/verify-loops.ts'
 import { schedule } from '../schedule/index.ts'
 import type { LoopFunction } from '../schedule/loops.ts'
 import type { Machine } from '../schedule/machine.ts'
-import { type Arena, placeBuffers } from './arena.ts'
+import { type Arena, type Buffer, placeBuffers } from './arena.ts'
+import { placeBarriers } from './barriers.ts'
 import type { Layout } from './layout.ts'
-import { lifetimes } from './lifetimes.ts'
+import { argumentKey, lifetimes, scratchKey, valueBytes, valueKey } from './lifetimes.ts'
+import type { SharedStep, Touch } from './races.ts'
+import { type Share, shareKernels } from './share.ts'
 
 export interface EntryPlan {
   readonly info: EntryInfo
   readonly program: KernelProgram
+  /** Offsets from `Plan.ownFrom` on lie in memory that every thread has for itself. */
   readonly arena: Arena
+  /** How threads share each kernel, by name. */
+  readonly shares: ReadonlyMap<string, Share>
+  /** What kernels touch of the memory that threads share. */
+  readonly touches: readonly SharedStep[]
+  /** Names of the kernels before which all threads meet. */
+  readonly barriers: ReadonlySet<string>
 }
 
 export interface Plan {
@@ -26,7 +37,10 @@ export interface Plan {
   readonly entries: readonly EntryPlan[]
   /** Loops of each kernel, by the kernel's name. */
   readonly functions: ReadonlyMap<string, LoopFunction>
+  /** The shared part, then one thread's own. */
   readonly arenaBytes: number
+  /** Where that part begins. */
+  readonly ownFrom: number
 }
 
 /** E_SCRATCH when a kernel keeps more at once than the target has memory for. */
@@ -48,7 +62,7 @@ export function makePlan(
   machine: Machine,
 ): Plan {
   const functions = new Map<string, LoopFunction>()
-  const entries = programs.map(({ info, program }): EntryPlan => {
+  const placed = programs.map(({ info, program }) => {
     for (const kernel of kernelsOf(program.steps)) {
       const fn = scheduleFor(kernel, machine, program)
       verifyLoops(fn)
@@ -60,7 +74,48 @@ export function makePlan(
         : [])
     // Scratch lies in the arena where the machine has no memory of its own for it.
     const scratchOf = (kernel: Kernel): readonly number[] => (machine.rowBlocks ? scratchWords(functions.get(kernel.name)!) : [])
-    return { info, program, arena: placeBuffers(lifetimes(program, args, scratchOf)) }
+    const sharing = shareKernels(program, functions)
+    const own = new Set([
+      ...[...sharing.own].map(valueKey),
+      ...kernelsOf(program.steps).flatMap((kernel) => scratchOf(kernel).map((_, i) => scratchKey(kernel.name, i))),
+    ])
+    const buffers = lifetimes(program, args, scratchOf)
+    const isOwn = ({ id }: Buffer): boolean => machine.rowBlocks && own.has(id)
+    return { info, program, shares: sharing.of, shared: placeBuffers(buffers.filter((buffer) => !isOwn(buffer))), own: placeBuffers(buffers.filter(isOwn)), args }
   })
-  return { layout, entries, functions, arenaBytes: Math.max(0, ...entries.map(({ arena }) => arena.bytes)) }
+  const ownFrom = alignOwn(Math.max(0, ...placed.map(({ shared }) => shared.bytes)))
+  const entries = placed.map(({ info, program, shares, shared, own, args }): EntryPlan => {
+    const offsets = new Map([...shared.offsets, ...[...own.offsets].map(([key, offset]) => [key, ownFrom + offset] as const)])
+    const arena = { offsets, bytes: shared.bytes + own.bytes, lowerBound: shared.lowerBound + own.lowerBound }
+    const touches = machine.rowBlocks ? touchesOf(program, shares, shared, new Map(args.map(({ name, bytes }) => [name, bytes]))) : []
+    return { info, program, arena, shares, touches, barriers: placeBarriers(touches) }
+  })
+  return { layout, entries, functions, ownFrom, arenaBytes: Math.max(0, ...placed.map(({ own }) => ownFrom + own.bytes)) }
+}
+
+/** The own memory of two threads shares no line of any cache. */
+const alignOwn = (bytes: number): number => Math.ceil(bytes / 256) * 256
+
+/** The steps with the bytes that they touch of arena and states; weights and tables are never written. */
+function touchesOf(program: KernelProgram, shares: ReadonlyMap<string, Share>, arena: Arena, args: ReadonlyMap<string, number>): SharedStep[] {
+  const inArena = (key: string, bytes: number, write: boolean): Touch[] => {
+    const from = arena.offsets.get(key)
+    return from === undefined ? [] : [{ memory: 'arena', from, to: from + bytes, write }]
+  }
+  const touch = ({ source, access }: Kernel['operands'][number]): Touch[] => {
+    const write = access !== 'read'
+    switch (source.kind) {
+      case 'value': return inArena(valueKey(source.id), valueBytes(program.values.get(source.id)!, program.symbols), write)
+      case 'argument': return inArena(argumentKey(source.name), args.get(source.name)!, write)
+      case 'state': return [{ memory: source.path, from: 0, to: 1, write }]
+      default: return []
+    }
+  }
+  const visit = (steps: readonly KernelStep[]): SharedStep[] =>
+    steps.flatMap((step): SharedStep[] => {
+      if (step.kind === 'loop') return [{ kind: 'loop', order: step.order, groups: step.groups.map(visit) }]
+      const kernels = step.kind === 'kernel' ? [step.kernel] : step.kernels
+      return kernels.map((kernel) => ({ kind: 'kernel', name: kernel.name, share: shares.get(kernel.name)!, touches: kernel.operands.flatMap(touch) }))
+    })
+  return visit(program.steps)
 }

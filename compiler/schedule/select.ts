@@ -10,6 +10,7 @@ import { ordered } from './integers.ts'
 import type { LoopExpr, LoopFunction } from './loops.ts'
 import type { Machine } from './machine.ts'
 import { kernelFunction } from './outputs.ts'
+import { overRows } from './rows.ts'
 import { elementOf, emitAffine, nest, Scope } from './scope.ts'
 
 export function scheduleSelect(kernel: Kernel, machine: Machine, bounds: affine.Bounds): LoopFunction {
@@ -53,8 +54,8 @@ export function scheduleSelect(kernel: Kernel, machine: Machine, bounds: affine.
     })
   }
   if (machine.rowBlocks) {
-    nest(scope, outer, point)
-    return kernelFunction(kernel, e, {})
+    const rows = overRows(scope, outer, point)
+    return kernelFunction(kernel, e, rows ? { rows } : {})
   }
   if (moving.length > 2) throw new Error(`internal: ${kernel.name} has more symbolic axes than a grid has dimensions`)
   const at: [string, LoopExpr][] = moving.map((axis, i) => [axis.id, builtin(i === 0 ? 'group_y' : 'group_z')])

@@ -14,6 +14,7 @@ import { builtin, constant, Emitter, load, ops } from './build-loops.ts'
 import type { LoopExpr, LoopFunction, LoopType } from './loops.ts'
 import type { Machine } from './machine.ts'
 import { isContiguous, kernelFunction, storeByteBlock, storeOutput } from './outputs.ts'
+import { overRows } from './rows.ts'
 import { elementOf, emitAffine, nest, type Place, Scope, toWords, unflatten } from './scope.ts'
 
 type Combine = NonNullable<Definition['combine']>
@@ -55,12 +56,8 @@ export function scheduleStaged(kernel: Kernel, machine: Machine, bounds: affine.
   if (total > machine.scratchWords) throw new ScratchOverflow(kernel.name, total, machine.scratchWords)
   const staged: Staged = { kernel, machine, scope, outer, scratch, tree: base + words.length }
   if (machine.threads > 1) return scheduleGroups(staged, [...words, ...treeWords])
-  const [first, ...inner] = outer
-  const e = scope.emitter
-  const run = (): void => nest(scope, inner, () => emitStages(staged))
-  if (first) e.loop(first.id, builtin('from'), builtin('to'), 1, (value) => scope.at([[first.id, value]], run))
-  else run()
-  return kernelFunction(kernel, e, { scratch: words, ...(first ? { rows: { count: first.extent, unit: 1 } } : {}) })
+  const rows = overRows(scope, outer, () => emitStages(staged))
+  return kernelFunction(kernel, scope.emitter, { scratch: words, ...(rows ? { rows } : {}) })
 }
 
 /** A kernel needs more scratch memory than the target has; the caller makes a message of it. */

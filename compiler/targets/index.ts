@@ -22,14 +22,16 @@ export const targets: Readonly<Record<TargetName, Target>> = {
     machine: wasmMachine,
     quantisedActivations: true,
     lower(plan, math) {
-      const { program, memory, entries } = lowerWasm(plan)
+      const { program, memory, entries, threads } = lowerWasm(plan)
       const texts = new Map<string, string>()
-      // The runtime takes the first variant whose needs are met: relaxed SIMD passes a numeric self-test, or plain SIMD runs.
-      const variants = (math === 'fast' ? [true, false] : [false]).map((relaxed): VariantContents => {
-        const { binary, text } = buildModule(program, { relaxed, text: texts.size === 0 })
+      // The runtime takes the first variant whose needs are met: relaxed SIMD passes a numeric self-test, or plain SIMD runs;
+      // threads are wanted and memory can be shared, or one thread runs alone.
+      const variants = (math === 'fast' ? [true, false] : [false]).flatMap((relaxed) => [true, false].map((shared): VariantContents => {
+        const { binary, text } = buildModule(program, { relaxed, shared, text: !shared && texts.size === 0 })
         if (text) texts.set('wat', text)
-        return { target: 'wasm', requires: relaxed ? ['relaxed-simd'] : [], program: binary, memory, entries }
-      })
+        const requires = [...(relaxed ? ['relaxed-simd'] : []), ...(shared ? ['threads'] : [])]
+        return { target: 'wasm', requires, program: binary, memory, entries, ...(shared ? { threads } : {}) }
+      }))
       return { variants, texts }
     },
   },

@@ -40,6 +40,7 @@ const variant = tagged('target', {
       tensors: listOf(address), stateBytes: address, statesBase: address, arenaBase: address, arenaBytes: address, dataBytes: address,
     }),
     entries: mapOf(object({ export: text, symbols: listOf(text), arguments: mapOf(address), results: listOf(address) })),
+    threads: optional(object({ mailbox: address, ownBase: address, ownBytes: address })),
   }),
   webgpu: object(program),
   reference: object({ requires: listOf(text) }),
@@ -115,6 +116,12 @@ function checkWasm(item: WasmVariant, { tensors, states, entries }: Manifest): v
     const at = memory.tensors[index]!
     if (at % 16 !== 0 || at + bytes > memory.statesBase) bad(`the tensor ${path} has no place in memory`)
     if (at < memory.arenaBase + memory.arenaBytes && memory.arenaBase < at + bytes) bad(`the tensor ${path} overlaps the arena`)
+  }
+  if (item.requires.includes('threads') !== (item.threads !== undefined)) bad('a variant says what threads need without needing them, or the other way round')
+  if (item.threads) {
+    const { mailbox, ownBase, ownBytes } = item.threads
+    if (mailbox % 4 !== 0 || mailbox + 512 > memory.statesBase) bad('the mailbox of the threads has no place in memory')
+    if (ownBase % 16 !== 0 || ownBase < memory.arenaBase || ownBase + ownBytes > memory.arenaBase + memory.arenaBytes) bad('the own memory of thread 0 lies outside the arena')
   }
   for (const { path, offset, bytes } of states) if (offset + bytes > memory.stateBytes) bad(`the state ${path} lies outside its block`)
   for (const { name, arguments: given, results } of entries) {

@@ -82,7 +82,7 @@ export type Variant = WasmVariant | WebgpuVariant | ReferenceVariant
 
 export interface WasmVariant {
   readonly target: 'wasm'
-  /** Features beyond SIMD that the module needs: 'relaxed-simd', 'threads'. */
+  /** Features beyond SIMD that the module needs: 'relaxed-simd', 'threads' (shared memory and workers). */
   readonly requires: readonly string[]
   readonly program: string
   readonly sha256: string
@@ -105,6 +105,17 @@ export interface WasmVariant {
     readonly arguments: Readonly<Record<string, number>>
     readonly results: readonly number[]
   }>>
+  /**
+   * Present where `requires` has 'threads': memory is shared, and entries take (statesBase, ...symbols, own, thread, threads,
+   * arrived), called by every thread of a team. The module exports what compiler/targets/wasm/threads.ts lists.
+   */
+  readonly threads?: {
+    /** 128 words for the runtime: what to call next. */
+    readonly mailbox: number
+    /** `own` of thread 0, and how much memory of its own every other thread needs. */
+    readonly ownBase: number
+    readonly ownBytes: number
+  }
 }
 
 /** Buffers of a WebGPU program. Weights are bound alone; arena parts and states are `read_write`. */

@@ -1,29 +1,43 @@
 // Runs a WASM program: one memory that holds tensors, arena and the sessions' state blocks, one call per entry. The memory
 // grows by whole state blocks; blocks of disposed sessions are zeroed and used again. In steady state a call allocates nothing
-// but the arrays of its results.
+// but the arrays of its results. With threads, the memory is shared and a team (wasm-team.ts) runs each call.
 import type { Artifact, LoadOptions } from '../artifact/read.ts'
 import { elementCount } from '../artifact/affine.ts'
 import type { EntryManifest, WasmVariant } from '../artifact/manifest.ts'
 import { checkAborted, fail } from '../error-codes.ts'
 import { type ArgumentArray, asResult, type Device, type ResultArray, type States } from './device.ts'
 import { relaxedSimdWorks } from './relaxed-simd.ts'
+import { mayBlock, Team } from './wasm-team.ts'
 
 const pageBytes = 65536
 const maxPages = 65536
 const blockAlignment = 256
 
-/** Why a variant cannot run here, or undefined when it can. */
-export async function wasmUnmet(variant: WasmVariant): Promise<string | undefined> {
+export interface WasmOptions extends LoadOptions {
+  /** How many threads run a call together; default 1. */
+  readonly threads?: number
+  /** For tests: keep this thread out of the team, as on a browser's main thread. */
+  readonly takesPart?: boolean
+}
+
+/** Why a variant cannot run here with so many threads, or undefined when it can. */
+export async function wasmUnmet(variant: WasmVariant, threads = 1): Promise<string | undefined> {
   if (typeof WebAssembly === 'undefined') return 'there is no WebAssembly'
   for (const feature of variant.requires) {
     if (feature === 'relaxed-simd') {
       if (!(await relaxedSimdWorks())) return 'relaxed SIMD is missing or computes wrong numbers'
+    } else if (feature === 'threads') {
+      if (threads === 1) return 'one thread runs alone'
+      if (!memoryIsShareable()) return 'memory cannot be shared between threads (serve the page with COOP same-origin and COEP require-corp)'
     } else return `the runtime does not offer ${feature}`
   }
   return undefined
 }
 
-type Program = (statesBase: number, ...symbols: number[]) => void
+const memoryIsShareable = (): boolean =>
+  typeof SharedArrayBuffer === 'function' && (globalThis as { crossOriginIsolated?: boolean }).crossOriginIsolated !== false
+
+type Program = (...args: number[]) => void
 
 class WasmStates implements States {
   readonly base: number
@@ -47,47 +61,69 @@ class WasmStates implements States {
 }
 
 /**
- * Compiles the program, loads the weights, and gives the device. E_CSP, E_OUT_OF_MEMORY, E_DEVICE, and what
- * Artifact.loadTensors raises.
+ * Compiles the program, starts the team, loads the weights, and gives the device. E_CSP, E_OUT_OF_MEMORY, E_DEVICE (also when
+ * workers cannot be started), and what Artifact.loadTensors raises.
  */
-export async function createWasmDevice(artifact: Artifact, variant: WasmVariant, options: LoadOptions = {}): Promise<Device> {
-  const { memory: layout } = variant
-  const memory = createMemory(layout.statesBase)
+export async function createWasmDevice(artifact: Artifact, variant: WasmVariant, options: WasmOptions = {}): Promise<Device> {
+  const { memory: layout, threads: shared } = variant
+  const threads = shared ? (options.threads ?? 1) : 1
+  // The first thread's own memory is part of the arena; that of the others lies before the first session.
+  const stride = shared ? alignBlock(shared.ownBytes) : 0
+  const sessionsBase = layout.statesBase + (threads - 1) * stride
+  const memory = createMemory(sessionsBase, shared !== undefined)
   const module = await compile(await artifact.program(variant, options.signal))
   checkAborted(options.signal)
   const instance = await WebAssembly.instantiate(module, { env: { memory } }).catch((cause: unknown) =>
     fail('E_DEVICE', `the WASM program does not fit this runtime: ${(cause as Error).message}`, cause))
-  await artifact.loadTensors((tensor, offset, bytes) => {
-    new Uint8Array(memory.buffer, layout.tensors[tensor]! + offset, bytes.length).set(bytes)
-  }, options)
-  return new WasmDevice(memory, instance, variant, artifact.manifest.entries)
+  const { entries } = artifact.manifest
+  // Before the weights: where workers are forbidden, nothing is downloaded in vain.
+  const team = shared && (await Team.start(module, instance, memory, variant, entries.map(({ name }) => name), { from: layout.statesBase, stride }, {
+    threads, takesPart: options.takesPart ?? mayBlock(), signal: options.signal,
+  }))
+  try {
+    await artifact.loadTensors((tensor, offset, bytes) => {
+      new Uint8Array(memory.buffer, layout.tensors[tensor]! + offset, bytes.length).set(bytes)
+    }, options)
+    return new WasmDevice(memory, instance, variant, entries, sessionsBase, team)
+  } catch (cause) {
+    team?.close()
+    throw cause
+  }
 }
 
+const alignBlock = (bytes: number): number => Math.ceil(bytes / blockAlignment) * blockAlignment
+
 class WasmDevice implements Device {
-  readonly name = 'wasm'
+  readonly name: string
   readonly #memory: WebAssembly.Memory
   readonly #variant: WasmVariant
-  readonly #entries = new Map<string, { readonly manifest: EntryManifest; readonly program: Program }>()
+  readonly #team: Team | undefined
+  readonly #entries = new Map<string, { readonly manifest: EntryManifest; readonly program: Program; readonly number: number }>()
   readonly #blockBytes: number
   readonly #free: number[] = []
   #end: number
   #disposed = false
-  // Views of the memory; a grow detaches its buffer, so they are made again when it changed.
+  // Views of the memory; a grow replaces its buffer, so they are made again when it changed.
   #f32 = new Float32Array(0)
   #i32 = new Int32Array(0)
   /** Scratch for the arguments of a call, one list per arity. */
-  readonly #symbols: number[][] = []
+  readonly #arguments: number[][] = []
 
-  constructor(memory: WebAssembly.Memory, instance: WebAssembly.Instance, variant: WasmVariant, entries: readonly EntryManifest[]) {
+  constructor(
+    memory: WebAssembly.Memory, instance: WebAssembly.Instance, variant: WasmVariant, entries: readonly EntryManifest[],
+    sessionsBase: number, team: Team | undefined,
+  ) {
+    this.name = team ? `wasm, ${team.threads} threads` : 'wasm'
     this.#memory = memory
     this.#variant = variant
-    this.#end = variant.memory.statesBase
-    this.#blockBytes = Math.ceil(variant.memory.stateBytes / blockAlignment) * blockAlignment
-    for (const manifest of entries) {
+    this.#team = team
+    this.#end = sessionsBase
+    this.#blockBytes = alignBlock(variant.memory.stateBytes)
+    for (const [number, manifest] of entries.entries()) {
       const name = variant.entries[manifest.name]!.export
       const program = instance.exports[name]
       if (typeof program !== 'function') fail('E_DEVICE', `the WASM program has no export ${name}`)
-      this.#entries.set(manifest.name, { manifest, program: program as Program })
+      this.#entries.set(manifest.name, { manifest, program: program as Program, number })
     }
   }
 
@@ -115,7 +151,7 @@ class WasmDevice implements Device {
   ): Promise<ResultArray[]> {
     this.#checkLive()
     const { base } = live(states)
-    const { manifest, program } = this.#entries.get(entry) ?? fail('E_ENTRY', `the model has no entry ${entry}`)
+    const { manifest, program, number } = this.#entries.get(entry) ?? fail('E_ENTRY', `the model has no entry ${entry}`)
     const places = this.#variant.entries[entry]!
     this.#refreshViews()
     for (const name in places.arguments) {
@@ -124,12 +160,15 @@ class WasmDevice implements Device {
       if (values instanceof Float32Array) this.#f32.set(values, places.arguments[name]! / 4)
       else this.#i32.set(values, places.arguments[name]! / 4)
     }
-    const call = (this.#symbols[places.symbols.length] ??= new Array<number>(places.symbols.length))
-    for (let i = 0; i < call.length; i++) call[i] = symbols[places.symbols[i]!]!
-    try {
-      program(base, ...call)
-    } catch (cause) {
-      fail('E_DEVICE', `the WASM program stopped in ${entry}: ${(cause as Error).message}`, cause)
+    const args = (this.#arguments[places.symbols.length] ??= new Array<number>(places.symbols.length))
+    for (let i = 0; i < args.length; i++) args[i] = symbols[places.symbols[i]!]!
+    if (this.#team) await this.#team.run(number, entry, base, args)
+    else {
+      try {
+        program(base, ...args)
+      } catch (cause) {
+        fail('E_DEVICE', `the WASM program stopped in ${entry}: ${(cause as Error).message}`, cause)
+      }
     }
     return manifest.results.map(({ dtype, dims }, index) => {
       const at = places.results[index]! / 4
@@ -140,6 +179,7 @@ class WasmDevice implements Device {
 
   dispose(): void {
     this.#disposed = true
+    this.#team?.close()
     this.#entries.clear()
     this.#free.length = 0
   }
@@ -181,9 +221,9 @@ function live(states: States): WasmStates {
   return states
 }
 
-function createMemory(bytes: number): WebAssembly.Memory {
+function createMemory(bytes: number, shared: boolean): WebAssembly.Memory {
   try {
-    return new WebAssembly.Memory({ initial: Math.ceil(bytes / pageBytes), maximum: maxPages })
+    return new WebAssembly.Memory({ initial: Math.ceil(bytes / pageBytes), maximum: maxPages, shared })
   } catch (cause) {
     fail('E_OUT_OF_MEMORY', `no memory for the model: it needs ${bytes} bytes`, cause)
   }

@@ -82,6 +82,17 @@ describe('an artifact', () => {
     expect(await json('run', ...tiny, ...ask)).toEqual(first)
   })
 
+  test('generates the same with any number of threads', patience, async () => {
+    const ask = ['run', artifact, '--tokens', '1,2', '-n', '12']
+    const [one, three, wrong] = await Promise.all([json(...ask, '--threads', '1'), json(...ask, '--threads', '3'), llamac(...ask, '--threads', 'many')])
+    expect(three).toEqual(one)
+    expect((await llamac(...ask, '--threads', '3')).stderr).toContain('on wasm, 3 threads')
+    expect([wrong.code, wrong.stdout]).toEqual([2, ''])
+    expect(wrong.stderr).toContain('--threads')
+    expect((await llamac(...ask, '--threads', '1000')).stderr).toContain('error[E_ARGUMENT]')
+    expect((await llamac('compile', ...tiny, '--emit', 'plan')).stdout).toMatch(/meet, split decode_\d+/)
+  })
+
   test('needs its source for the reference', patience, async () => {
     const { code, stdout, stderr } = await llamac('logits', artifact, '--tokens', '1', '--device', 'reference')
     expect([code, stdout]).toEqual([1, ''])

@@ -9,10 +9,9 @@ import type { KernelProgram } from '../../compiler/kernel/program.ts'
 import { runGraphPasses } from '../../compiler/passes/pipeline.ts'
 import { loopFaults } from '../../compiler/schedule/verify-loops.ts'
 import { createReference, type StateValues } from '../../compiler/targets/reference/evaluate.ts'
-import { type Binding, evaluate } from '../../dsl/affine.ts'
-import type { EntryInfo } from '../../dsl/model.ts'
 import { type Compiled, compileForTest } from '../support/compiled.ts'
 import { worstDifference } from '../support/goldens.ts'
+import { type Call, callsOf, product, tensorsOf } from '../support/model-calls.ts'
 import { runPlannedLoops } from '../support/planned-loops.ts'
 
 // Model file, folder of its checkpoint, and how many ids one call may read.
@@ -31,32 +30,6 @@ const models: readonly (readonly [string, string, number])[] = [
   ['bert', 'bert', 16],
   ['marian', 'marian', 16],
 ]
-
-const product = (dims: readonly number[]): number => dims.reduce((count, dim) => count * dim, 1)
-
-interface Call {
-  readonly entry: EntryInfo
-  readonly binding: Binding
-  readonly inputs: Readonly<Record<string, Float64Array>>
-}
-
-/** Every entry once, in order, on ids of its own; positions go on from call to call, so later calls read what earlier ones stored. */
-function callsOf({ compilation: { model } }: Compiled): Call[] {
-  let start = 0
-  return model.entries.map((entry) => {
-    const binding = Object.fromEntries(entry.symbols.map(({ name }) => [name, name === 'start' ? start : 3]))
-    if ('start' in binding) start += 'seq' in binding ? 3 : 1
-    const inputs = Object.fromEntries(
-      entry.arguments.flatMap((argument) => {
-        if (argument.kind === 'index') return []
-        const ids = argument.name !== 'segments'
-        const count = product(argument.type.dims.map((dim) => evaluate(dim, binding)))
-        return [[argument.name, Float64Array.from({ length: count }, (_, i) => (ids ? 3 + ((i * 17 + start * 5) % 80) : i % 2))] as const]
-      }),
-    )
-    return { entry, binding, inputs }
-  })
-}
 
 type RunEntry = (program: KernelProgram, call: Call, states: (path: string) => Float64Array) => readonly ArrayLike<number>[]
 
@@ -107,10 +80,7 @@ test.each([
 ])('%s, weights of %s: WASM loops in the planned arena', async (model, folder) => {
   const compiled = await compileForTest({ model, checkpoint: `hf-golden/${folder}`, targets: ['wasm'], maxSeq: 4 })
   const { plan, programs } = compiled.compilation.results[0]!
-  const tensors = await Promise.all(
-    compiled.compilation.contents.tensors.map(async ({ produce }) => new Int32Array((await produce()).slice().buffer)),
-  )
-  const tensor = (index: number): Int32Array => tensors[index]!
+  const tensor = await tensorsOf(compiled)
   agree(compiled, programs, 1e-4, (program, call, state) => {
     const entry = plan!.entries.find(({ info }) => info.name === program.entry)!
     const words = new Map(compiled.compilation.model.states.map(({ path }) => [path, Float32Array.from(state(path))]))

@@ -13,7 +13,7 @@ import { bindWeights, hasTensorFor, nodeFiles, openCheckpoint, openTokenizer, re
 import { decodeAll } from '../../compiler/weights/plain-tensor.ts'
 import type { Diagnostic } from '../../dsl/diagnostics.ts'
 import { loadModel, type ReadSource } from '../../dsl/index.ts'
-import { load, memoryFiles, type Model } from '../../runtime/index.ts'
+import { load, memoryFiles, type Model, type ModelOptions } from '../../runtime/index.ts'
 import { dataPath } from './goldens.ts'
 
 export interface CompileRequest {
@@ -37,8 +37,8 @@ export interface Compiled {
   readonly files: ReadonlyMap<string, Uint8Array>
   /** A weight's values as the checkpoint has them, by concrete path; ties are followed. */
   weight(path: string): { readonly dims: readonly number[]; readonly data: Float64Array }
-  /** Loads it; the caller disposes of it. 'webgpu' is the software GPU. */
-  open(device: TargetName): Promise<Model>
+  /** Loads it; the caller disposes of it. 'webgpu' is the software GPU; one thread unless `threads` says more. */
+  open(device: TargetName, options?: Pick<ModelOptions, 'threads'>): Promise<Model>
 }
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
@@ -108,10 +108,10 @@ async function compileNow(request: CompileRequest): Promise<Compiled> {
     compilation: compilation!,
     files,
     weight,
-    async open(device) {
+    async open(device, { threads = 1 } = {}) {
       const source = memoryFiles(files)
       if (device === 'reference') return load(source, { device: createReferenceDevice(compilation!.graphs, { weight }) })
-      if (device === 'wasm') return load(source, { device })
+      if (device === 'wasm') return load(source, { device, threads })
       softwareGpu ??= createNodeGpu({ software: true })
       return load(source, { device, gpu: await softwareGpu })
     },

@@ -1,5 +1,7 @@
 // Runs a planned entry on the loop evaluator: every kernel's loops in the arena as planned, instances of layers in order, tensors
-// as the artifact stores them. Scratch memory is the evaluator's own.
+// as the artifact stores them; by one thread, or by a team whose threads run one after the other between two barriers, in
+// any order. What a thread has for itself is its own array here, and full of NaNs at first: a value that another thread should
+// have made, or that comes too early or too late, shows. Scratch memory is the evaluator's own.
 
 import type { KernelStep } from '../../compiler/kernel/program.ts'
 import type { Kernel, OperandSource } from '../../compiler/kernel/types.ts'
@@ -25,16 +27,32 @@ export interface LoopMemory {
   readonly state: (path: string) => Words
 }
 
-/** Runs one entry; gives a view of the arena at each result, `count(i)` words long. */
+export interface Team {
+  readonly threads: number
+  /** The order in which threads run their parts after barrier number `epoch`: a permutation of 0 … threads - 1. */
+  order(epoch: number): readonly number[]
+  /** Instead of the plan's own, for tests of barriers. */
+  readonly barriers?: ReadonlySet<string>
+}
+
+const alone: Team = { threads: 1, order: () => [0] }
+
+/** Runs one entry; gives a view of the arena at each result. */
 export function runPlannedLoops(
   plan: Plan,
   entry: EntryPlan,
   { tensor, state }: LoopMemory,
   binding: Binding,
   inputs: Readonly<Record<string, ArrayLike<number>>>,
+  { threads, order, barriers = entry.barriers }: Team = alone,
 ): (Int32Array | Float32Array)[] {
-  const arena = new Int32Array(plan.arenaBytes / 4).fill(0x7fc0dead)
-  const at = (key: string): Int32Array => arena.subarray(entry.arena.offsets.get(key)! / 4)
+  const empty = (bytes: number): Int32Array => new Int32Array(bytes / 4).fill(0x7fc0dead)
+  const shared = empty(plan.ownFrom)
+  const own = Array.from({ length: threads }, () => empty(plan.arenaBytes - plan.ownFrom))
+  const at = (key: string, thread = 0): Int32Array => {
+    const offset = entry.arena.offsets.get(key)!
+    return offset < plan.ownFrom ? shared.subarray(offset / 4) : own[thread]!.subarray((offset - plan.ownFrom) / 4)
+  }
   const rowsOf = (index: number, source: Extract<OperandSource, { kind: 'weight' }>, operand: Kernel['operands'][number]): Int32Array => {
     const words = tensor(index)
     if (!source.rows) return words
@@ -42,9 +60,9 @@ export function runPlannedLoops(
     const [from, to] = source.rows
     return words.subarray((from * perRow) / 4, to === plan.layout.tensors[index]!.dims[0] ? words.length : (to * perRow) / 4)
   }
-  const memory = (operand: Kernel['operands'][number], frames: Frames): Words => {
+  const memory = (operand: Kernel['operands'][number], frames: Frames, thread: number): Words => {
     const { source } = operand
-    if (source.kind === 'value') return at(valueKey(source.id))
+    if (source.kind === 'value') return at(valueKey(source.id), thread)
     if (source.kind === 'argument') return at(argumentKey(source.name))
     if (source.kind === 'constant') return tensor(plan.layout.tensor(`table:${source.id}`))
     return source.kind === 'state'
@@ -57,10 +75,26 @@ export function runPlannedLoops(
     const view = argument.type.dtype === 'i32' ? words : new Float32Array(words.buffer, words.byteOffset, words.length)
     view.set(inputs[argument.name]!)
   }
+
+  let since: ((thread: number) => void)[] = []
+  let epoch = 0
+  const meet = (): void => {
+    for (const thread of order(epoch++)) for (const part of since) part(thread)
+    since = []
+  }
   const launch = (kernel: Kernel, frames: Frames): void => {
+    if (barriers.has(kernel.name)) meet()
     const fn = plan.functions.get(kernel.name)!
-    const operands = fn.operands.map(({ memory: m }) => (m.kind === 'scratch' ? undefined : memory(kernel.operands[m.operand]!, frames)))
-    evaluateLoops(fn, { memory: operands, symbols: binding })
+    const share = entry.shares.get(kernel.name)!
+    since.push((thread) => {
+      if (share === 'one' && thread > 0) return
+      const operands = fn.operands.map(({ memory: m }) =>
+        m.kind === 'scratch' ? undefined : memory(kernel.operands[m.operand]!, frames, thread),
+      )
+      const rows = fn.rows && share === 'split' ? evaluate(fn.rows.count, binding) : undefined
+      const cut = (part: number): number => Math.floor((rows! * part) / threads)
+      evaluateLoops(fn, { memory: operands, symbols: binding, ...(rows === undefined ? {} : { from: cut(thread), to: cut(thread + 1) }) })
+    })
   }
   const run = (steps: readonly KernelStep[], frames: Frames): void => {
     for (const step of steps) {
@@ -71,6 +105,7 @@ export function runPlannedLoops(
     }
   }
   run(entry.program.steps, [])
+  meet()
   return entry.program.results.map((source, i) => {
     if (source.kind !== 'value') throw new Error('internal: a result that is not in the arena')
     const { dtype, dims } = entry.info.results[i]!.type

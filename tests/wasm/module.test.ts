@@ -51,6 +51,7 @@ function program(order: readonly number[]): WasmProgram {
     entries: [{ export: 'go', symbols: ['n', 'at'], steps }],
     data: [{ address: table, bytes: new Uint8Array(Int32Array.from(rows).buffer) }],
     memoryBytes: states,
+    ownBase: 0,
   }
 }
 

@@ -6,6 +6,7 @@ import type { KernelStep } from '../../kernel/steps.ts'
 import { argumentKey, scratchKey, valueKey } from '../../plan/lifetimes.ts'
 import type { EntryPlan, Plan } from '../../plan/plan.ts'
 import type { VariantContents } from '../../artifact/write.ts'
+import { control } from './threads.ts'
 import type { Address, Step, WasmProgram } from './program.ts'
 
 type WasmContents = Extract<VariantContents, { target: 'wasm' }>
@@ -14,12 +15,14 @@ export interface LoweredWasm {
   readonly program: WasmProgram
   readonly memory: WasmContents['memory']
   readonly entries: WasmContents['entries']
+  /** For the variants with threads. */
+  readonly threads: NonNullable<WasmContents['threads']>
 }
 
 const alignment = 256
 const align = (bytes: number): number => Math.ceil(bytes / alignment) * alignment
 
-/** Address 0 stays free: a negative index may reach below an operand's start, never below the memory's. */
+/** Address 0 stays free: a negative index may reach below an operand's start, never below the memory's. Threads meet there too. */
 const firstAddress = 1024
 
 interface Table {
@@ -40,10 +43,15 @@ export function lowerWasm(plan: Plan): LoweredWasm {
   }
   const statesBase = address
 
+  const inArena = (entry: EntryPlan, key: string): Address => {
+    const offset = offsetIn(entry, key)
+    return offset < plan.ownFrom ? { base: 'absolute', offset: arenaBase + offset } : { base: 'own', offset: offset - plan.ownFrom }
+  }
+
   const fixed = (entry: EntryPlan, source: OperandSource): Address => {
     switch (source.kind) {
-      case 'value': return { base: 'absolute', offset: arenaBase + offsetIn(entry, valueKey(source.id)) }
-      case 'argument': return { base: 'absolute', offset: arenaBase + offsetIn(entry, argumentKey(source.name)) }
+      case 'value': return inArena(entry, valueKey(source.id))
+      case 'argument': return inArena(entry, argumentKey(source.name))
       case 'weight': return { base: 'absolute', offset: tensors[plan.layout.tensor(source.path)]! }
       case 'constant': return { base: 'absolute', offset: tensors[plan.layout.tensor(`table:${source.id}`)]! }
       case 'state': return { base: 'states', offset: plan.layout.states[plan.layout.state(source.path)]!.offset }
@@ -54,18 +62,19 @@ export function lowerWasm(plan: Plan): LoweredWasm {
     steps.flatMap((step): Step[] => {
       if (step.kind === 'loop') return [lowerLoop(entry, step)]
       const kernels = step.kind === 'kernel' ? [step.kernel] : step.kernels
-      return kernels.map((kernel): Step => {
+      return kernels.flatMap((kernel): Step[] => {
         const fn = plan.functions.get(kernel.name)!
         let scratch = 0
         const operands = fn.operands.map((operand): Address => {
-          if (operand.memory.kind === 'scratch') return { base: 'absolute', offset: arenaBase + offsetIn(entry, scratchKey(kernel.name, scratch++)) }
+          if (operand.memory.kind === 'scratch') return inArena(entry, scratchKey(kernel.name, scratch++))
           const { source } = kernel.operands[operand.memory.operand]!
           if ((source.kind === 'weight' || source.kind === 'state') && source.path.includes('[*]')) {
             return { base: source.kind === 'state' ? 'states' : 'absolute', slot: slots.indexOf(slotKey(source)) }
           }
           return fixed(entry, source)
         })
-        return { kind: 'call', kernel: kernel.name, operands }
+        const call: Step = { kind: 'call', kernel: kernel.name, operands, share: entry.shares.get(kernel.name)! }
+        return entry.barriers.has(kernel.name) ? [{ kind: 'barrier' }, call] : [call]
       })
     })
 
@@ -102,9 +111,10 @@ export function lowerWasm(plan: Plan): LoweredWasm {
   })
   const data = tables.map(({ address, rows }) => ({ address, bytes: new Uint8Array(Int32Array.from(rows.flat()).buffer) }))
   return {
-    program: { kernels: [...plan.functions.values()], entries: programs, data, memoryBytes: statesBase },
+    program: { kernels: [...plan.functions.values()], entries: programs, data, memoryBytes: statesBase, ownBase: arenaBase + plan.ownFrom },
     memory: { tensors, stateBytes: plan.layout.stateBytes, statesBase, arenaBase, arenaBytes: plan.arenaBytes, dataBytes: tableBytes },
     entries,
+    threads: { mailbox: control.mailbox, ownBase: arenaBase + plan.ownFrom, ownBytes: plan.arenaBytes - plan.ownFrom },
   }
 }
 

@@ -1,6 +1,8 @@
 // Builds the one module of a program: kernels, the math they use, and entries that call them in order. Kernels stay separate
 // functions and rows are handed out in blocks, because V8 replaces Liftoff code between calls only. Memory is imported as
-// env.memory; loop tables are data segments. Nothing is optimised by binaryen (see functions.ts).
+// env.memory; loop tables are data segments. With a shared memory every thread of a team runs the whole entry (SPMD): a run of
+// rows in ascending order to each thread, meetings where the program has barriers (threads.ts), tables written once. Nothing
+// is optimised by binaryen (see functions.ts).
 
 import binaryen from 'binaryen'
 import type { Affine } from '../../graph/types.ts'
@@ -8,6 +10,7 @@ import type { LoopFunction } from '../../schedule/loops.ts'
 import { emitKernel, type EmitOptions } from './emit.ts'
 import type { Ref } from './expressions.ts'
 import { type Address, type EntryProgram, rowBlock, type Step, type WasmProgram } from './program.ts'
+import { addThreadFunctions, threadFunctions } from './threads.ts'
 
 export interface ModuleOptions extends EmitOptions {
   /** Import a shared memory, for threads. */
@@ -34,15 +37,18 @@ export function buildModule(program: WasmProgram, options: ModuleOptions): Built
     ...(options.relaxed ? [all.RelaxedSIMD] : []), ...(options.shared ? [all.Atomics] : []),
   ]
   module.setFeatures(features.reduce<number>((set, one) => set | one, 0))
-  const segments = program.data.map(({ address, bytes }) => ({ offset: module.i32.const(address), data: bytes }))
-  module.setMemory(Math.ceil(program.memoryBytes / pageBytes), maxPages, null, segments, options.shared ?? false, false, 'memory')
-  module.addMemoryImport('memory', 'env', 'memory', options.shared ?? false)
+  const shared = options.shared ?? false
+  // Active segments would be written again by every thread's instance.
+  const segments = program.data.map(({ address, bytes }) => (shared ? { offset: 0, data: bytes, passive: true } : { offset: module.i32.const(address), data: bytes }))
+  module.setMemory(Math.ceil(program.memoryBytes / pageBytes), maxPages, null, segments, shared, false, 'memory')
+  module.addMemoryImport('memory', 'env', 'memory', shared)
   for (const fn of program.kernels) {
     emitKernel(module, fn, options)
     if (fn.rows) addRowBlocks(module, fn)
   }
   const kernels = new Map(program.kernels.map((fn) => [fn.name, fn]))
-  for (const entry of program.entries) addEntry(module, entry, kernels)
+  if (shared) addThreadFunctions(module, program.data.map(({ address, bytes }, i) => ({ name: String(i), address, bytes: bytes.length })))
+  for (const entry of program.entries) addEntry(module, entry, kernels, program.ownBase, shared)
   try {
     if (!module.validate()) throw new Error('internal: the WASM module is invalid')
     const binary = module.emitBinary() as Uint8Array<ArrayBuffer>
@@ -54,29 +60,31 @@ export function buildModule(program: WasmProgram, options: ModuleOptions): Built
 
 const blocksName = (kernel: string): string => `${kernel}.blocks`
 
-/** `kernel.blocks(operands…, count, symbols…)` calls the kernel for rows [0, count) in blocks. */
+/** `kernel.blocks(operands…, from, to, symbols…)` calls the kernel for rows [from, to) in blocks. */
 function addRowBlocks(m: binaryen.Module, fn: LoopFunction): void {
-  const [operands, count] = [fn.operands.length, fn.operands.length]
-  const from = count + 1 + fn.symbols.length
+  const operands = fn.operands.length
+  const [from, until] = [operands, operands + 1]
   const get = (index: number) => m.local.get(index, i32)
   const end = () => m.i32.add(get(from), m.i32.const(rowBlock))
-  const to = m.select(m.i32.lt_s(end(), get(count)), end(), get(count))
+  const to = m.select(m.i32.lt_s(end(), get(until)), end(), get(until))
   const args = [
     ...Array.from({ length: operands }, (_, i) => get(i)), get(from), to,
-    ...fn.symbols.map((_, i) => get(count + 1 + i)),
+    ...fn.symbols.map((_, i) => get(until + 1 + i)),
   ]
   const body = m.block(null, [
     m.call(fn.name, args, binaryen.none),
     m.local.set(from, end()),
-    m.br('rows', m.i32.lt_s(get(from), get(count))),
+    m.br('rows', m.i32.lt_s(get(from), get(until))),
   ])
-  const params = binaryen.createType(Array.from({ length: from }, () => i32))
-  m.addFunction(blocksName(fn.name), params, binaryen.none, [i32], m.if(m.i32.lt_s(m.i32.const(0), get(count)), m.loop('rows', body)))
+  const params = binaryen.createType(Array.from({ length: until + 1 + fn.symbols.length }, () => i32))
+  m.addFunction(blocksName(fn.name), params, binaryen.none, [], m.if(m.i32.lt_s(get(from), get(until)), m.loop('rows', body)))
 }
 
-/** Locals of an entry: statesBase, the symbols, then a table row and an instance number per loop depth. */
-function addEntry(m: binaryen.Module, entry: EntryProgram, kernels: ReadonlyMap<string, LoopFunction>): void {
-  const params = 1 + entry.symbols.length
+/** Locals of an entry: statesBase, the symbols, with threads own, thread, threads, arrived; then a table row and an instance number per loop depth. */
+function addEntry(m: binaryen.Module, entry: EntryProgram, kernels: ReadonlyMap<string, LoopFunction>, ownBase: number, shared: boolean): void {
+  const own = 1 + entry.symbols.length
+  const [thread, threads, arrived] = [own + 1, own + 2, own + 3]
+  const params = own + (shared ? 4 : 0)
   const vars: binaryen.Type[] = []
   let labels = 0
   const get = (index: number): Ref => m.local.get(index, i32)
@@ -97,8 +105,14 @@ function addEntry(m: binaryen.Module, entry: EntryProgram, kernels: ReadonlyMap<
       const entryOfTable = m.i32.load(at.slot * 4, 4, get(row))
       return at.base === 'states' ? m.i32.add(get(0), entryOfTable) : entryOfTable
     }
+    if (at.base === 'own') return shared ? m.i32.add(get(own), m.i32.const(at.offset)) : m.i32.const(ownBase + at.offset)
     return at.base === 'states' ? m.i32.add(get(0), m.i32.const(at.offset)) : m.i32.const(at.offset)
   }
+
+  /** The count of arrivals that completes the next meeting. */
+  const due = (): Ref => m.local.tee(arrived, m.i32.add(get(arrived), get(threads)), i32)
+  const meet = (): Ref => m.call(threadFunctions.meet, [due()], binaryen.none)
+  const onlyFirst = (work: Ref): Ref => m.if(m.i32.eqz(get(thread)), work)
 
   const call = (step: Step & { kind: 'call' }, row: number | undefined): Ref => {
     const fn = kernels.get(step.kernel)
@@ -106,8 +120,13 @@ function addEntry(m: binaryen.Module, entry: EntryProgram, kernels: ReadonlyMap<
     if (fn.operands.length !== step.operands.length) throw new Error(`internal: ${step.kernel} takes ${fn.operands.length} operands, not ${step.operands.length}`)
     const operands = step.operands.map((at) => address(at, row))
     const symbols = fn.symbols.map(symbol)
-    if (!fn.rows) return m.call(fn.name, [...operands, ...symbols], binaryen.none)
-    return m.call(blocksName(fn.name), [...operands, size(fn.rows.count), ...symbols], binaryen.none)
+    const { rows } = fn
+    const run = (from: Ref, to: Ref): Ref => m.call(blocksName(fn.name), [...operands, from, to, ...symbols], binaryen.none)
+    // Thread t of n takes rows [count·t/n, count·(t+1)/n).
+    const cut = (part: Ref): Ref => m.i32.div_u(m.i32.mul(size(rows!.count), part), get(threads))
+    if (shared && rows && step.share === 'split') return run(cut(get(thread)), cut(m.i32.add(get(thread), m.i32.const(1))))
+    const whole = rows ? run(m.i32.const(0), size(rows.count)) : m.call(fn.name, [...operands, ...symbols], binaryen.none)
+    return shared && step.share !== 'each' ? onlyFirst(whole) : whole
   }
 
   const loop = (step: Step & { kind: 'loop' }): Ref => {
@@ -140,9 +159,15 @@ function addEntry(m: binaryen.Module, entry: EntryProgram, kernels: ReadonlyMap<
     return [m.block(done, [nest])]
   }
 
-  const list = (steps: readonly Step[], row: number | undefined): Ref[] => steps.map((step) => (step.kind === 'call' ? call(step, row) : loop(step)))
+  const list = (steps: readonly Step[], row: number | undefined): Ref[] =>
+    steps.flatMap((step): Ref[] => {
+      if (step.kind === 'barrier') return shared ? [meet()] : []
+      return [step.kind === 'call' ? call(step, row) : loop(step)]
+    })
 
-  const body = m.block(null, list(entry.steps, undefined))
+  // At the end the others only say that they have arrived; thread 0 returns when all results are there.
+  const end = shared ? [m.if(get(thread), m.call(threadFunctions.arrive, [due()], binaryen.none), meet())] : []
+  const body = m.block(null, [...list(entry.steps, undefined), ...end])
   const type = binaryen.createType(Array.from({ length: params }, () => i32))
   m.addFunction(`entry ${entry.export}`, type, binaryen.none, vars, body)
   m.addFunctionExport(`entry ${entry.export}`, entry.export)

@@ -1,23 +1,26 @@
 // What the planner hands to the module builder: every kernel once, and entries as steps that call them. Addresses are bytes in
-// the one memory; they are absolute, relative to the session's state block, or, inside a loop over instances, read from
-// a table with one row of pointers per instance.
+// the one memory; they are absolute, relative to the session's state block or to the thread's own memory, or, inside a loop over
+// instances, read from a table with one row of pointers per instance.
 
 import type { Affine } from '../../graph/types.ts'
+import type { Share } from '../../plan/share.ts'
 import type { LoopFunction } from '../../schedule/loops.ts'
 
 export type Address =
-  | { readonly base: 'absolute' | 'states'; readonly offset: number }
+  | { readonly base: 'absolute' | 'states' | 'own'; readonly offset: number }
   /** Slot of the current instance's row in the enclosing loop's table; 'states': the entry is relative to the state block. */
   | { readonly base: 'absolute' | 'states'; readonly slot: number }
 
 export type Step =
-  /** One address per operand of the function, scratch included. */
-  | { readonly kind: 'call'; readonly kernel: string; readonly operands: readonly Address[] }
+  /** One address per operand of the function, scratch included. `share`: how threads share it, by default thread 0 alone. */
+  | { readonly kind: 'call'; readonly kernel: string; readonly operands: readonly Address[]; readonly share?: Share }
+  /** All threads meet: what any of them wrote before is seen by all after. */
+  | { readonly kind: 'barrier' }
   /** Runs groups[order[i]] for every instance i. The table holds `slots` i32 a row, rows in instance order. */
   | { readonly kind: 'loop'; readonly order: readonly number[]; readonly groups: readonly (readonly Step[])[]; readonly table: number; readonly slots: number }
 
 export interface EntryProgram {
-  /** Export name; the function takes (statesBase, ...symbols), all i32. */
+  /** Export name; the function takes (statesBase, ...symbols), all i32; with threads also what threads.ts says. */
   readonly export: string
   readonly symbols: readonly string[]
   readonly steps: readonly Step[]
@@ -30,6 +33,8 @@ export interface WasmProgram {
   readonly data: readonly { readonly address: number; readonly bytes: Uint8Array }[]
   /** Bytes of memory that exist before the first session. */
   readonly memoryBytes: number
+  /** Where the own memory of thread 0, or of the only one, begins. */
+  readonly ownBase: number
 }
 
 /** A row block never has more than this many units: V8 replaces code between calls only, so long kernels are called often. */

@@ -1,0 +1,105 @@
+// How the threads of a team share each kernel. 'split': every thread takes a run of the kernel's rows. 'each': every thread does
+// all of it into memory of its own, so that nobody waits (norms, roundings to 8 bits: cheaper than a barrier). 'one': thread 0
+// alone. A value that 'each' kernels write lies in memory of its own per thread, as scratch does. What is decided here is
+// correct for any number of threads, and no result depends on it: rows and copies are computed the same way by whoever does it.
+
+import * as affine from '../../dsl/affine.ts'
+import type { KernelProgram, KernelStep } from '../kernel/program.ts'
+import { readsWhatItWrites } from '../kernel/small-kernels.ts'
+import type { AxisId, Index, Kernel } from '../kernel/types.ts'
+import { kernelsOf } from '../kernel/weights.ts'
+import type { LoopFunction } from '../schedule/loops.ts'
+
+export type Share = 'split' | 'each' | 'one'
+
+export interface Sharing {
+  /** By kernel name. */
+  readonly of: ReadonlyMap<string, Share>
+  /** Ids of values that every thread has for itself. */
+  readonly own: ReadonlySet<string>
+}
+
+/** A kernel with fewer points than this is done by each thread even if it could be split: about what a barrier costs. */
+const splitFrom = 4096
+/** A kernel with more points than this is not copied into every thread's memory. */
+const copyUpTo = 1 << 18
+
+/** `functions`: the loops of every kernel of the program, by name. */
+export function shareKernels(program: KernelProgram, functions: ReadonlyMap<string, LoopFunction>): Sharing {
+  const kernels = kernelsOf(program.steps)
+  const shared = new Set([
+    ...program.results.flatMap((source) => (source.kind === 'value' ? [source.id] : [])),
+    ...carriedBy(program.steps),
+  ])
+  const written = (kernel: Kernel): readonly string[] | undefined => {
+    const ids: string[] = []
+    for (const { access, source } of kernel.operands) {
+      if (access === 'read') continue
+      // Only whole new values: states, results and carried values are everybody's, and a kernel must not read what it replaces.
+      if (access === 'readwrite' || source.kind !== 'value' || shared.has(source.id)) return undefined
+      if (kernel.operands.some((other) => other.access === 'read' && other.source.kind === 'value' && other.source.id === source.id))
+        return undefined
+      ids.push(source.id)
+    }
+    return ids
+  }
+  const canSplit = (kernel: Kernel): boolean => {
+    const { rows } = functions.get(kernel.name)!
+    return rows !== undefined && affine.range(rows.count, program.symbols).max > 1 && rowsAreApart(kernel)
+  }
+  const copied = new Map<string, readonly string[]>()
+  for (const kernel of kernels) {
+    const ids = written(kernel)
+    if (ids && points(kernel, program.symbols) <= (canSplit(kernel) ? splitFrom : copyUpTo) && !readsMatrix(kernel))
+      copied.set(kernel.name, ids)
+  }
+  // A value with another writer is everybody's after all, and so is what its other writers write.
+  for (let before = -1; before !== copied.size; ) {
+    before = copied.size
+    for (const kernel of kernels) {
+      if (copied.has(kernel.name)) continue
+      for (const { access, source } of kernel.operands) if (access !== 'read' && source.kind === 'value') shared.add(source.id)
+    }
+    for (const [name, ids] of copied) if (ids.some((id) => shared.has(id))) copied.delete(name)
+  }
+  const of = kernels.map((kernel) => [kernel.name, copied.has(kernel.name) ? 'each' : canSplit(kernel) ? 'split' : 'one'] as const)
+  return { of: new Map(of), own: new Set([...copied.values()].flat()) }
+}
+
+const carriedBy = (steps: readonly KernelStep[]): string[] =>
+  steps.flatMap((step) => (step.kind === 'loop' ? [...step.carried, ...step.groups.flatMap(carriedBy)] : []))
+
+/** No row writes what another reads, nor where another writes (indices that are data may collide). */
+const rowsAreApart = (kernel: Kernel): boolean =>
+  kernel.operands.every(({ access }, n) => access !== 'readwrite' || readsWhatItWrites(kernel, n)) &&
+  !kernel.outputs.some(({ index }) => index.some(isIndirect))
+
+function isIndirect(index: Index): boolean {
+  switch (index.kind) {
+    case 'indirect':
+      return true
+    case 'add':
+      return isIndirect(index.a) || isIndirect(index.b)
+    case 'mul':
+    case 'div':
+    case 'mod':
+      return isIndirect(index.a)
+    default:
+      return false
+  }
+}
+
+/** Products with packed weights are worth splitting at any size: they are what threads are for. */
+const readsMatrix = (kernel: Kernel): boolean =>
+  kernel.definitions.some(({ over }) => over.length > 0) && kernel.operands.some(({ layout }) => layout === 'r8')
+
+/** Points at which a kernel evaluates its definitions and outputs, at the symbols' upper bounds. */
+function points(kernel: Kernel, bounds: affine.Bounds): number {
+  const extents = new Map(kernel.axes.map(({ id, extent }) => [id, affine.range(extent, bounds).max]))
+  const product = (axes: readonly AxisId[]): number => axes.reduce((count, id) => count * extents.get(id)!, 1)
+  const chosen = kernel.select ? product(kernel.axes.map(({ id }) => id)) : 0
+  return [
+    ...kernel.definitions.map(({ free, over }) => product([...free, ...over])),
+    ...kernel.outputs.map(({ axes }) => product(axes)),
+  ].reduce((a, b) => a + b, chosen)
+}
