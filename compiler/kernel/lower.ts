@@ -325,8 +325,9 @@ function overAxes(fn: ReduceOp, extents: readonly Affine[], at: readonly Index[]
 
 /** A max (min) over nothing, or over masked places only, is 0. */
 function unmasked(fn: ReduceOp, value: Expr, dtype: Dtype, l: Lowering): Expr {
-  if (dtype !== 'f32') return value
-  const limit = constExpr(fn === 'max' ? -f32Max : f32Max, dtype)
+  if (dtype !== 'f32' && dtype !== 'i32') return value
+  const [least, most] = dtype === 'f32' ? [-f32Max, f32Max] : [-2147483648, 2147483647]
+  const limit = constExpr(fn === 'max' ? least : most, dtype)
   return l.call('where', [l.call(fn === 'max' ? 'le' : 'ge', [value, limit], 'bool'), constExpr(0, dtype), value], dtype)
 }
 
