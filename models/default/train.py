@@ -46,7 +46,7 @@ CLIP = 1.0
 DROPOUT = 0.1
 SPEECH_SHARE = 0.5  # windows that begin where a speech does, with BOS before it; the others begin anywhere
 HELD_OUT = 0.1
-EVALUATE_EVERY = 200
+EVALUATE_EVERY = 150
 
 BOS = "<|endoftext|>"
 
@@ -67,31 +67,27 @@ def rotate(x, cos, sin):
 
 
 class Layer(nn.Module):
+    """The matrices that read the same vector are one here (`qkv_proj`, `gate_up_proj`), which is faster; `export` takes them apart."""
+
     def __init__(self):
         super().__init__()
         head = EMBED // HEADS
         self.input_layernorm, self.post_attention_layernorm = Norm(), Norm()
-        self.q_proj = nn.Linear(EMBED, HEADS * head, bias=False)
-        self.k_proj = nn.Linear(EMBED, KV_HEADS * head, bias=False)
-        self.v_proj = nn.Linear(EMBED, KV_HEADS * head, bias=False)
+        self.qkv_proj = nn.Linear(EMBED, (HEADS + 2 * KV_HEADS) * head, bias=False)
         self.o_proj = nn.Linear(HEADS * head, EMBED, bias=False)
-        self.gate_proj = nn.Linear(EMBED, FFN, bias=False)
-        self.up_proj = nn.Linear(EMBED, FFN, bias=False)
+        self.gate_up_proj = nn.Linear(EMBED, 2 * FFN, bias=False)
         self.down_proj = nn.Linear(FFN, EMBED, bias=False)
         self.drop = nn.Dropout(DROPOUT)
 
     def forward(self, x, cos, sin):
         batch, length, _ = x.shape
-        h = self.input_layernorm(x)
-        split = lambda y, n: y.view(batch, length, n, -1).transpose(1, 2)
-        q = rotate(split(self.q_proj(h), HEADS), cos, sin)
-        k = rotate(split(self.k_proj(h), KV_HEADS), cos, sin)
-        v = split(self.v_proj(h), KV_HEADS)
-        k, v = (t.repeat_interleave(HEADS // KV_HEADS, dim=1) for t in (k, v))
-        mix = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        mixed = self.qkv_proj(self.input_layernorm(x)).view(batch, length, HEADS + 2 * KV_HEADS, -1).transpose(1, 2)
+        turned, v = mixed.split((HEADS + KV_HEADS, KV_HEADS), dim=1)
+        q, k = rotate(turned, cos, sin).split((HEADS, KV_HEADS), dim=1)
+        mix = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
         x = x + self.drop(self.o_proj(mix.transpose(1, 2).reshape(batch, length, -1)))
-        h = self.post_attention_layernorm(x)
-        return x + self.drop(self.down_proj(F.silu(self.gate_proj(h)) * self.up_proj(h)))
+        gate, up = self.gate_up_proj(self.post_attention_layernorm(x)).chunk(2, dim=-1)
+        return x + self.drop(self.down_proj(F.silu(gate) * up))
 
 
 class Model(nn.Module):
@@ -191,11 +187,16 @@ def train(arguments, tokenizer, out):
     training, held_out = split_text(arguments.text)
     windows = Windows(tokenizer, training, generator)
     model = Model()
-    matrices = [p for p in model.parameters() if p.dim() >= 2]
+    # Muon is for matrices between layers (Jordan 2024); its rates are scaled here so that AdamW's fit.
+    between = [p for name, p in model.named_parameters() if name.startswith("layers.") and p.dim() == 2]
     gains = [p for p in model.parameters() if p.dim() < 2]
-    optimiser = torch.optim.AdamW(
-        [{"params": matrices, "weight_decay": DECAY}, {"params": gains, "weight_decay": 0.0}], lr=PEAK_RATE, betas=BETAS, fused=True
-    )
+    optimisers = [
+        torch.optim.Muon(between, lr=PEAK_RATE, weight_decay=DECAY, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(
+            [{"params": [model.embed_tokens.weight], "weight_decay": DECAY}, {"params": gains, "weight_decay": 0.0}],
+            lr=PEAK_RATE, betas=BETAS, fused=True,
+        ),
+    ]
     parameters = sum(p.numel() for p in model.parameters())
     print(f"{parameters:,} parameters; {len(windows.ids):,} training tokens of {len(training):,} characters", flush=True)
     steps = arguments.steps
@@ -222,16 +223,17 @@ def train(arguments, tokenizer, out):
                 torch.save(model.state_dict(), out / "best.pt")
         if step == steps:
             break
-        for group in optimiser.param_groups:
+        for group in (group for each in optimisers for group in each.param_groups):
             group["lr"] = learning_rate(step, steps)
         inputs, targets = windows.draw(BATCH)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=arguments.bf16):
             logits = model(inputs)
         loss = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten())
-        optimiser.zero_grad(set_to_none=True)
+        model.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), CLIP)
-        optimiser.step()
+        for each in optimisers:
+            each.step()
         recent.append(loss.item())
         step += 1
     return best

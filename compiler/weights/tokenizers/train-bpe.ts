@@ -16,6 +16,8 @@ export interface BpeTraining {
   readonly special?: readonly string[]
   /** Splitting rule by its name in the runtime. Default: gpt2. */
   readonly split?: string
+  /** Whether the tokenizer puts BOS before every text. Needs a special token. */
+  readonly addBos?: boolean
 }
 
 /** A pair that occurs once saves nothing: its piece would stand for a single place of the text. */
@@ -30,9 +32,9 @@ interface Word {
 /**
  * A tokenizer trained on `texts`: ids are the special tokens, the 256 bytes in the order of GPT-2's alphabet (printable ones
  * first), then pieces in order of merging. Nothing is merged across two texts. Errors: E_ARGUMENT for a vocabulary that is too
- * small or special tokens that are empty, given twice or a single byte's piece; E_TOKENIZER for an unknown rule.
+ * small, special tokens that are empty, given twice or spelled like a piece, and BOS without one; E_TOKENIZER for an unknown rule.
  */
-export function trainBpe(texts: Iterable<string>, { vocabulary, special = [], split = 'gpt2' }: BpeTraining): CompactTokenizer {
+export function trainBpe(texts: Iterable<string>, { vocabulary, special = [], split = 'gpt2', addBos = false }: BpeTraining): CompactTokenizer {
   checkSpecial(special)
   const least = special.length + 256
   if (!Number.isSafeInteger(vocabulary) || vocabulary < least)
@@ -40,19 +42,23 @@ export function trainBpe(texts: Iterable<string>, { vocabulary, special = [], sp
       'E_ARGUMENT',
       `a vocabulary of ${vocabulary} is too small: ${special.length} special tokens and 256 bytes make ${least}`,
     )
+  if (addBos && special.length === 0) throw new LlamacError('E_ARGUMENT', 'BOS before every text needs a special token')
   // Bytes as characters U+0000 to U+00FF while training: comparing two such strings compares their bytes.
   const pieces = [...special, ...alphabetOrder.map((byte) => String.fromCharCode(byte))]
   const ids = new Map(alphabetOrder.map((_, i) => [pieces[special.length + i]!, special.length + i]))
   const words = countWords(texts, special, split, (byte) => ids.get(String.fromCharCode(byte))!)
-  const merges: string[] = []
+  // A set: a pair can come back when its left piece is built in another way, and is joined then by the merge that there is.
+  const merges = new Set<string>()
   const pairs = new PairCounts(words, pieces)
   while (pieces.length < vocabulary) {
     const best = pairs.best()
     if (!best) break
     const [left, right] = best
-    merges.push(`${spell(pieces[left]!)} ${spell(pieces[right]!)}`)
+    merges.add(`${spell(pieces[left]!)} ${spell(pieces[right]!)}`)
     // Two ways to build one piece are two merges: `a bc` and `ab c`.
     const joined = pieces[left]! + pieces[right]!
+    if (special.includes(spell(joined)))
+      throw new LlamacError('E_ARGUMENT', `the special token ${JSON.stringify(spell(joined))} is also how a piece of the text is written`)
     const id = ids.get(joined) ?? pieces.push(joined) - 1
     ids.set(joined, id)
     pairs.join(left, right, id)
@@ -61,12 +67,12 @@ export function trainBpe(texts: Iterable<string>, { vocabulary, special = [], sp
     version: 1,
     kind: 'bpe',
     pieces: pieces.map((piece, id) => (id < special.length ? piece : spell(piece))),
-    merges,
+    merges: [...merges],
     split,
     special: special.map((_, id) => id),
     bytes: [],
     ...(special.length > 0 ? { bos: 0, eos: 0 } : {}),
-    addBos: false,
+    addBos,
     addPrefixSpace: false,
   }
 }
