@@ -47,6 +47,7 @@ DROPOUT = 0.1
 SPEECH_SHARE = 0.5  # windows that begin where a speech does, with BOS before it; the others begin anywhere
 HELD_OUT = 0.1
 EVALUATE_EVERY = 150
+SLICE = 20000  # characters of the held-out text that tests read
 
 BOS = "<|endoftext|>"
 
@@ -213,14 +214,29 @@ CONFIG = {
 }
 
 
-def export(out, tokenizer_file):
-    """OUT/best.pt as model.gguf (matrices q8_0, norms f32) and as a Hugging Face folder OUT/hf (f32)."""
+def figures(state, tokenizer, path):
+    """What the tests compare with: losses in f32, of the whole held-out text and of a shorter part of it."""
+    model = Model()
+    model.load_state_dict(state)
+    training, held_out = split_text(path)
+    return {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "held_out_from": len(training),
+        "held_out_characters": len(held_out),
+        "held_out_nats_per_character": round(held_out_loss(model, tokenizer, held_out), 5),
+        "slice_characters": SLICE,
+        "slice_nats_per_character": round(held_out_loss(model, tokenizer, held_out[:SLICE]), 5),
+    }
+
+
+def export(state, out, tokenizer_file):
+    """The state as model.gguf (matrices q8_0, norms f32) and as a Hugging Face folder OUT/hf (f32)."""
     import shutil
 
     import gguf
     from safetensors.torch import save_file
 
-    tensors = hugging_face_names(torch.load(out / "best.pt", weights_only=True))
+    tensors = hugging_face_names(state)
     folder = out / "hf"
     folder.mkdir(exist_ok=True)
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
@@ -360,7 +376,11 @@ def main():
     tokenizer = Tokenizer.from_file(arguments.tokenizer)
     if not arguments.export:
         train(arguments, tokenizer, arguments.out)
-    export(arguments.out, arguments.tokenizer)
+    state = torch.load(arguments.out / "best.pt", weights_only=True)
+    found = figures(state, tokenizer, arguments.text)
+    (arguments.out / "figures.json").write_text(json.dumps(found, indent=2) + "\n")
+    print(found)
+    export(state, arguments.out, arguments.tokenizer)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 // The model that ships with the package: what it writes and how well it predicts Shakespeare. The greedy text is the same on
 // every device and is kept in tests/golden; the loss on held-out text is compared with what PyTorch computed from the weights
-// before they were quantised; sampled text must consist of words that there are.
+// before they were quantised; sampled text must consist of words that there are; the tokenizer is ours.
 
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { defaultModel } from '../../compiler/package-sources.ts'
+import { nodeFiles, openCheckpoint } from '../../compiler/weights/index.ts'
+import { trainBpe } from '../../compiler/weights/tokenizers/train-bpe.ts'
 import type { Model } from '../../runtime/index.ts'
 import { compileForTest, type Compiled } from '../support/compiled.ts'
 import { dataText } from '../support/goldens.ts'
@@ -31,6 +33,11 @@ const figures = JSON.parse(readFileSync(fileURLToPath(new URL('../../models/defa
 const shakespeare = dataText('text/tinyshakespeare.txt')
 const training = shakespeare.slice(0, figures.held_out_from)
 const heldOut = shakespeare.slice(figures.held_out_from)
+
+test('the tokenizer is what our trainer makes of the training text', () => {
+  const trained = trainBpe([training], { vocabulary: 1024, special: ['<|endoftext|>'], addBos: true })
+  expect(openCheckpoint(defaultModel().weights, nodeFiles).tokenizer).toEqual({ ...trained, split: 'gpt-2' })
+})
 
 const prompt = 'ROMEO:'
 
