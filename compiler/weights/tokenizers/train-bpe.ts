@@ -34,7 +34,10 @@ interface Word {
  * first), then pieces in order of merging. Nothing is merged across two texts. Errors: E_ARGUMENT for a vocabulary that is too
  * small, special tokens that are empty, given twice or spelled like a piece, and BOS without one; E_TOKENIZER for an unknown rule.
  */
-export function trainBpe(texts: Iterable<string>, { vocabulary, special = [], split = 'gpt2', addBos = false }: BpeTraining): CompactTokenizer {
+export function trainBpe(
+  texts: Iterable<string>,
+  { vocabulary, special = [], split = 'gpt2', addBos = false }: BpeTraining,
+): CompactTokenizer {
   checkSpecial(special)
   const least = special.length + 256
   if (!Number.isSafeInteger(vocabulary) || vocabulary < least)
@@ -47,27 +50,25 @@ export function trainBpe(texts: Iterable<string>, { vocabulary, special = [], sp
   const pieces = [...special, ...alphabetOrder.map((byte) => String.fromCharCode(byte))]
   const ids = new Map(alphabetOrder.map((_, i) => [pieces[special.length + i]!, special.length + i]))
   const words = countWords(texts, special, split, (byte) => ids.get(String.fromCharCode(byte))!)
-  // A set: a pair can come back when its left piece is built in another way, and is joined then by the merge that there is.
-  const merges = new Set<string>()
+  const merges: string[] = []
   const pairs = new PairCounts(words, pieces)
   while (pieces.length < vocabulary) {
     const best = pairs.best()
     if (!best) break
     const [left, right] = best
-    merges.add(`${spell(pieces[left]!)} ${spell(pieces[right]!)}`)
-    // Two ways to build one piece are two merges: `a bc` and `ab c`.
+    merges.push(`${spell(pieces[left]!)} ${spell(pieces[right]!)}`)
+    // No piece is built in two ways: between two cuts that are still there, what was joined depended on nothing outside. So the
+    // joined bytes are new, and the pair never comes back.
     const joined = pieces[left]! + pieces[right]!
     if (special.includes(spell(joined)))
       throw new LlamacError('E_ARGUMENT', `the special token ${JSON.stringify(spell(joined))} is also how a piece of the text is written`)
-    const id = ids.get(joined) ?? pieces.push(joined) - 1
-    ids.set(joined, id)
-    pairs.join(left, right, id)
+    pairs.join(left, right, pieces.push(joined) - 1)
   }
   return {
     version: 1,
     kind: 'bpe',
     pieces: pieces.map((piece, id) => (id < special.length ? piece : spell(piece))),
-    merges: [...merges],
+    merges,
     split,
     special: special.map((_, id) => id),
     bytes: [],
