@@ -1,10 +1,10 @@
-"""Trains the model that ships with llamac: a small LLaMA on Shakespeare, and writes it as GGUF (q8_0) and as safetensors (f32).
+"""Trains the model that ships with llamac: a small LLaMA on Shakespeare. OUT/best.pt is what export.py turns into files.
 
-    python train.py --text tinyshakespeare.txt --tokenizer tokenizer.json --out OUT [--steps 2400]
+    python train.py --text tinyshakespeare.txt --tokenizer tokenizer.json --out OUT [--bf16]
 
-Needs torch, numpy, tokenizers, gguf and safetensors (any recent version; a CPU is enough). The text's last tenth is held out: no
-part of it is trained on, and the tokenizer must have been trained without it too (`--split` writes both parts and ends). What is
-kept is the state with the lowest held-out loss, so that figure is a little optimistic: it chose the moment to stop.
+Needs torch (2.9 or newer, for Muon) and tokenizers; a CPU is enough. The text's last tenth is held out: no part of it is trained
+on, and the tokenizer must have been trained without it too (`--split` writes both parts and ends). What is kept is the state with
+the lowest held-out loss, so that figure is a little optimistic: it chose the moment to stop.
 
 The held-out loss is in nats per character: each token of the held-out text is predicted once, in windows of `context` tokens that
 begin every half window (the first one with BOS), from at least half a window of text before it; the sum is divided by characters.
@@ -12,12 +12,10 @@ begin every half window (the first one with BOS), from at least half a window of
 
 import argparse
 import csv
-import json
 import math
 import time
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -47,7 +45,6 @@ DROPOUT = 0.1
 SPEECH_SHARE = 0.5  # windows that begin where a speech does, with BOS before it; the others begin anywhere
 HELD_OUT = 0.1
 EVALUATE_EVERY = 150
-SLICE = 20000  # characters of the held-out text that tests read
 
 BOS = "<|endoftext|>"
 
@@ -68,7 +65,7 @@ def rotate(x, cos, sin):
 
 
 class Layer(nn.Module):
-    """The matrices that read the same vector are one here (`qkv_proj`, `gate_up_proj`), which is faster; `export` takes them apart."""
+    """The matrices that read the same vector are one here (`qkv_proj`, `gate_up_proj`), which is faster; export.py takes them apart."""
 
     def __init__(self):
         super().__init__()
@@ -176,119 +173,6 @@ def held_out_loss(model, tokenizer, text):
     return total / len(text)
 
 
-def hugging_face_names(state):
-    """The state under the names of Hugging Face's LLaMA, with the joined matrices apart."""
-    tensors = {"model.embed_tokens.weight": state["embed_tokens.weight"], "model.norm.weight": state["norm.weight"]}
-    head = EMBED // HEADS
-    for i in range(DEPTH):
-        here, there = f"layers.{i}", f"model.layers.{i}"
-        q, k, v = state[f"{here}.qkv_proj.weight"].split((HEADS * head, KV_HEADS * head, KV_HEADS * head))
-        gate, up = state[f"{here}.gate_up_proj.weight"].chunk(2)
-        for name in ("input_layernorm", "post_attention_layernorm"):
-            tensors[f"{there}.{name}.weight"] = state[f"{here}.{name}.weight"]
-        for name, tensor in (("q", q), ("k", k), ("v", v), ("o", state[f"{here}.o_proj.weight"])):
-            tensors[f"{there}.self_attn.{name}_proj.weight"] = tensor
-        for name, tensor in (("gate", gate), ("up", up), ("down", state[f"{here}.down_proj.weight"])):
-            tensors[f"{there}.mlp.{name}_proj.weight"] = tensor
-    return {name: tensor.contiguous() for name, tensor in tensors.items()}
-
-
-CONFIG = {
-    "architectures": ["LlamaForCausalLM"],
-    "model_type": "llama",
-    "vocab_size": VOCAB,
-    "hidden_size": EMBED,
-    "intermediate_size": FFN,
-    "num_hidden_layers": DEPTH,
-    "num_attention_heads": HEADS,
-    "num_key_value_heads": KV_HEADS,
-    "max_position_embeddings": CONTEXT,
-    "rope_theta": THETA,
-    "rms_norm_eps": NORM_EPS,
-    "hidden_act": "silu",
-    "attention_bias": False,
-    "mlp_bias": False,
-    "tie_word_embeddings": True,
-    "bos_token_id": 0,
-    "eos_token_id": 0,
-}
-
-
-def figures(state, tokenizer, path):
-    """What the tests compare with: losses in f32, of the whole held-out text and of a shorter part of it."""
-    model = Model()
-    model.load_state_dict(state)
-    training, held_out = split_text(path)
-    return {
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "held_out_from": len(training),
-        "held_out_characters": len(held_out),
-        "held_out_nats_per_character": round(held_out_loss(model, tokenizer, held_out), 5),
-        "slice_characters": SLICE,
-        "slice_nats_per_character": round(held_out_loss(model, tokenizer, held_out[:SLICE]), 5),
-    }
-
-
-def export(state, out, tokenizer_file):
-    """The state as model.gguf (matrices q8_0, norms f32) and as a Hugging Face folder OUT/hf (f32)."""
-    import shutil
-
-    import gguf
-    from safetensors.torch import save_file
-
-    tensors = hugging_face_names(state)
-    folder = out / "hf"
-    folder.mkdir(exist_ok=True)
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    (folder / "config.json").write_text(json.dumps(CONFIG, indent=2) + "\n")
-    (folder / "tokenizer_config.json").write_text(json.dumps({"bos_token": BOS, "eos_token": BOS}) + "\n")
-    shutil.copyfile(tokenizer_file, folder / "tokenizer.json")
-
-    tokenizer = json.loads(Path(tokenizer_file).read_text(encoding="utf-8"))
-    pieces = sorted(tokenizer["model"]["vocab"], key=tokenizer["model"]["vocab"].get)
-    special = {token["content"] for token in tokenizer["added_tokens"]}
-    writer = gguf.GGUFWriter(out / "model.gguf", "llama")
-    writer.add_name("Shakespeare")
-    writer.add_description("The model that ships with llamac, trained by models/default/train.py")
-    writer.add_license("MIT")
-    writer.add_vocab_size(VOCAB)
-    writer.add_context_length(CONTEXT)
-    writer.add_embedding_length(EMBED)
-    writer.add_block_count(DEPTH)
-    writer.add_feed_forward_length(FFN)
-    writer.add_head_count(HEADS)
-    writer.add_head_count_kv(KV_HEADS)
-    writer.add_rope_dimension_count(EMBED // HEADS)
-    writer.add_rope_freq_base(THETA)
-    writer.add_layer_norm_rms_eps(NORM_EPS)
-    writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0)
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("gpt-2")
-    writer.add_token_list(pieces)
-    writer.add_token_types([gguf.TokenType.CONTROL if piece in special else gguf.TokenType.NORMAL for piece in pieces])
-    writer.add_token_merges([" ".join(merge) for merge in tokenizer["model"]["merges"]])
-    writer.add_bos_token_id(pieces.index(BOS))
-    writer.add_eos_token_id(pieces.index(BOS))
-    writer.add_add_bos_token(True)
-    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, DEPTH)
-    for name, tensor in tensors.items():
-        values = tensor.numpy()
-        for which, heads in (("q_proj", HEADS), ("k_proj", KV_HEADS)):
-            if which in name:  # GGUF's LLaMA pairs neighbouring rows of a head for its rotary positions.
-                rows = values.reshape(heads, 2, values.shape[0] // heads // 2, EMBED)
-                values = np.ascontiguousarray(rows.swapaxes(1, 2).reshape(values.shape))
-        name = names.get_name(name, try_suffixes=(".weight",))
-        if values.ndim < 2:
-            writer.add_tensor(name, values)
-        else:
-            kind = gguf.GGMLQuantizationType.Q8_0
-            writer.add_tensor(name, gguf.quants.quantize(values, kind), raw_dtype=kind)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-
-
 def learning_rate(step, steps):
     rise = min(1, (step + 1) / WARMUP)
     fallen = max(0, (step - steps * (1 - FALL)) / (steps * FALL))
@@ -363,7 +247,6 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--bf16", action="store_true", help="bfloat16 products while training")
     parser.add_argument("--split", action="store_true", help="only write training.txt and held-out.txt")
-    parser.add_argument("--export", action="store_true", help="only write the files again, from OUT/best.pt")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(arguments.threads)
@@ -374,13 +257,7 @@ def main():
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(arguments.tokenizer)
-    if not arguments.export:
-        train(arguments, tokenizer, arguments.out)
-    state = torch.load(arguments.out / "best.pt", weights_only=True)
-    found = figures(state, tokenizer, arguments.text)
-    (arguments.out / "figures.json").write_text(json.dumps(found, indent=2) + "\n")
-    print(found)
-    export(state, arguments.out, arguments.tokenizer)
+    train(arguments, tokenizer, arguments.out)
 
 
 if __name__ == "__main__":
