@@ -34,7 +34,7 @@ NORM_EPS = 1e-5
 # The training.
 SEED = 1
 BATCH = 16
-STEPS = 2400
+STEPS = 820
 WARMUP = 100  # steps from 0 to PEAK_RATE, which stays until the last FALL of the steps, where it falls to 0 along a cosine
 PEAK_RATE = 2e-3
 FALL = 0.45
