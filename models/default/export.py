@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 
 from train import BOS, CONTEXT, DEPTH, EMBED, FFN, HEADS, KV_HEADS, NORM_EPS, THETA, VOCAB, Model, held_out_loss, split_text
 
-SLICE = 20000  # characters of the held-out text that tests read
+SLICE = 10000  # characters of the held-out text that tests read
 
 
 def hugging_face_names(state):

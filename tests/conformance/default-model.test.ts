@@ -39,7 +39,7 @@ test('the tokenizer is what our trainer makes of the training text', () => {
   expect(openCheckpoint(defaultModel().weights, nodeFiles).tokenizer).toEqual({ ...trained, split: 'gpt-2' })
 })
 
-const prompt = 'ROMEO:'
+const prompt = 'To be, or not'
 
 async function generate(model: Model, maxTokens: number, options: { temperature?: number; seed?: number; prompt?: string } = {}): Promise<string> {
   const session = model.createSession({ seed: options.seed ?? 0 })
@@ -58,7 +58,7 @@ test.each(['strict', 'fast'] as const)('greedy text on wasm, %s', async (math) =
 // In f64, and on a software GPU: fewer tokens, because they are slow.
 test.each([
   ['reference', 60],
-  ['webgpu', 40],
+  ['webgpu', 32],
 ] as const)('the beginning of the greedy text on %s', async (device, tokens) => {
   const { open } = await compiled('strict')
   await using model = await open(device)
@@ -89,8 +89,8 @@ async function natsPerCharacter(model: Model, text: string, context: number): Pr
 
 // Rounding to q8_0 costs little, and so does rounding activations in fast math; what else differs is a bug.
 test.each([
-  ['strict', 0.003],
-  ['fast', 0.006],
+  ['strict', 0.001],
+  ['fast', 0.002],
 ] as const)('loss on held-out text, quantised, %s', async (math, most) => {
   expect(figures.held_out_nats_per_character).toBeLessThan(1.7)
   await using model = await (await compiled(math)).open('wasm')
