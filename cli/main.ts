@@ -10,8 +10,9 @@ import { addInspect } from './inspect.ts'
 import { addLogits } from './logits.ts'
 import { exitCodes, reportError } from './report.ts'
 import { addRun } from './run.ts'
+import { addTrainTokenizer } from './train-tokenizer.ts'
 
-const commands = [addCompile, addRun, addLogits, addCall, addCheck, addInspect]
+const commands = [addCompile, addRun, addLogits, addCall, addCheck, addInspect, addTrainTokenizer]
 
 async function main(argv: readonly string[]): Promise<number> {
   const program = new Command('llamac')
