@@ -41,10 +41,15 @@ test('the tokenizer is what our trainer makes of the training text', () => {
 
 const prompt = 'To be, or not'
 
-async function generate(model: Model, maxTokens: number, options: { temperature?: number; seed?: number; prompt?: string } = {}): Promise<string> {
+async function generate(
+  model: Model,
+  maxTokens: number,
+  options: { temperature?: number; seed?: number; prompt?: string } = {},
+): Promise<string> {
   const session = model.createSession({ seed: options.seed ?? 0 })
   let text = ''
-  for await (const piece of session.generate(options.prompt ?? prompt, { maxTokens, temperature: options.temperature ?? 0 })) text += piece.text
+  for await (const piece of session.generate(options.prompt ?? prompt, { maxTokens, temperature: options.temperature ?? 0 }))
+    text += piece.text
   session.dispose()
   return text
 }
@@ -104,7 +109,8 @@ test('nine words in ten of a sample occur in the training text', async () => {
   await using model = await (await compiled('fast')).open('wasm')
   const sampled: string[] = []
   // The last word of a sample may be cut off.
-  for (let seed = 1; seed <= 5; seed++) sampled.push(...words(await generate(model, 200, { temperature: 0.8, seed, prompt: '' })).slice(0, -1))
+  for (let seed = 1; seed <= 5; seed++)
+    sampled.push(...words(await generate(model, 200, { temperature: 0.8, seed, prompt: '' })).slice(0, -1))
   expect(sampled.length).toBeGreaterThan(300)
   const share = sampled.filter((word) => known.has(word)).length / sampled.length
   expect(share).toBeGreaterThanOrEqual(0.9)
