@@ -11,7 +11,7 @@ import { didYouMean, type Report } from './check/report.ts'
 import { describe, none, unknown, type Value } from './check/values.ts'
 import type { ConfigValue, Numbers } from './model.ts'
 import type { FlatBlock } from './resolve/blocks.ts'
-import type { FlatConfig, FlatField } from './resolve/configs.ts'
+import { type FlatConfig, type FlatField, noField } from './resolve/configs.ts'
 import type { Declared, Module } from './resolve/modules.ts'
 import { known, whole } from './sizes.ts'
 
@@ -128,13 +128,7 @@ function checkNames(config: FlatConfig | undefined, sources: ConfigSources, repo
   const names = [...(config?.fields.keys() ?? [])]
   for (const binding of sources.preset?.tree.bindings ?? []) {
     if (names.includes(binding.name.text)) continue
-    const help = didYouMean(binding.name.text, names)
-    report.add(
-      'L201',
-      `${config?.name ?? 'the model'} has no field \`${binding.name.text}\``,
-      [{ span: binding.name.span }],
-      help ? { help } : {},
-    )
+    noField(report, config, binding.name)
   }
   for (const name of Object.keys(sources.numbers.set ?? {})) {
     if (names.includes(name)) continue

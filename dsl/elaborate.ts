@@ -245,6 +245,7 @@ function walkEntry(body: FlatEntry, fixed: ReadonlyMap<string, Size>, context: C
       return undefined
     }
     const elem = elementOf(frame, param.type)
+    if (!elem) return undefined
     const axes = axesOf(frame, param.type.axes ?? [])
     const dims = axes && dimsOf(frame, axes, param.span)
     if (!axes || !dims) return undefined
@@ -256,8 +257,9 @@ function walkEntry(body: FlatEntry, fixed: ReadonlyMap<string, Size>, context: C
   const value = runBody(callable.body, frame)
   if (!callable.result) return { arguments: args, results: [] }
   const axes = axesOf(frame, callable.result.axes ?? [])
-  if (!axes) return undefined
-  const result = matchResult(frame, callable, { elem: elementOf(frame, callable.result), axes }, value)
+  const elem = elementOf(frame, callable.result)
+  if (!axes || !elem) return undefined
+  const result = matchResult(frame, callable, { elem, axes }, value)
   if (result.kind !== 'tensor') return undefined
   const dims = result.axes.map((axis) => affineOf(frame, axis.size, callable.span) ?? constant(0))
   const type = { dtype: dtypeOf(frame, result.elem), dims }

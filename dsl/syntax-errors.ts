@@ -16,6 +16,8 @@ const statementWords = ['let', 'return', 'store', 'for']
 const reserved = new Set<string>(reservedWords)
 /** More are of no use, and each costs a search for its place. */
 const mostErrors = 50
+/** An error this few tokens behind another is its consequence: the parser has only just found its feet. */
+const closest = 3
 const sectionStarts = new Set([...declarationWords, ...memberWords])
 
 /** What may be meant by a misspelt word at the beginning of something, by grammar rule. */
@@ -64,12 +66,15 @@ export function grammarErrors(source: Source, errors: readonly IRecognitionExcep
   tokens.forEach((token, i) => sections.push((sections[i - 1] ?? 0) + (beginsSection(token, tokens[i - 1]) ? 1 : 0)))
   const seen = new Set<number>()
   const shown: Diagnostic[] = []
+  let last = -Infinity
   for (const error of errors) {
     const at = place.get(error.token) ?? tokens.length
     // A closing error is noticed at the first word of the next section, but belongs to the one before.
     const section = sections[beginsSection(error.token, tokens[at - 1]) ? at - 1 : at] ?? sections.at(-1) ?? 0
     if (shown.length >= mostErrors) break
-    if (seen.has(section) || seen.has(sections[at] ?? section)) continue
+    const follows = at - last <= closest
+    last = at
+    if (follows || seen.has(section) || seen.has(sections[at] ?? section)) continue
     seen.add(section).add(sections[at] ?? section)
     shown.push(grammarError(source, error, tokens, at))
   }
@@ -82,9 +87,10 @@ function grammarError(source: Source, error: IRecognitionException, tokens: read
   const isEnd = token.tokenType === EOF
   const before = tokens[at - 1]
   const next = tokens[at + 1]
-  // The end of the file has no extent: its place is just behind the last token.
-  const start = isEnd ? (before ? before.startOffset + before.image.length : 0) : token.startOffset
-  const label: Label = { span: { source, start, end: isEnd ? start : start + token.image.length } }
+  // What is missing before the next section, or before the end of the file, is missing behind the last token.
+  const behind = isEnd || (beginsSection(token, before) && before !== undefined && isAtLineStart(source, token))
+  const start = behind ? (before ? before.startOffset + before.image.length : 0) : token.startOffset
+  const label: Label = { span: { source, start, end: behind ? start : start + token.image.length } }
   const thing = namesWhat(rule, wanted, next)
   if (reserved.has(token.image) && thing !== undefined) {
     const help = `choose another name, such as  ${token.image}_  or  my_${token.image}`
@@ -96,6 +102,8 @@ function grammarError(source: Source, error: IRecognitionException, tokens: read
   const help = hint(token, rule, wanted)
   return diagnose('L101', { message: `expected ${wanted}, ${found}`, labels, ...(help && { help }) })
 }
+
+const isAtLineStart = (source: Source, token: IToken): boolean => /(?:^|\n)[ \t]*$/.test(source.text.slice(0, token.startOffset))
 
 const spanOf = (source: Source, token: IToken) => ({ source, start: token.startOffset, end: token.startOffset + token.image.length })
 

@@ -52,7 +52,8 @@ function pair(callable: Callable, expr: CallExpr, caller: Frame, replacements: r
           ? `\`${callable.name}\` takes ${names.length} argument${names.length === 1 ? '' : 's'}`
           : `\`${callable.name}\` has no parameter \`${name}\``
       const help = (name !== undefined && didYouMean(name, names)) || signature
-      report.add('L321', message, [{ span }, { span: callable.span, text: 'declared here' }], { help })
+      const cause = name === undefined ? {} : { cause: `name ${name}` }
+      report.add('L321', message, [{ span }, { span: callable.span, text: 'declared here' }], { help, ...cause })
       fine = false
     } else if (given.has(name)) {
       report.add('L322', `argument \`${name}\` is given twice`, [{ span }, { span: (given.get(name) as Given).span, text: 'first here' }])
@@ -93,6 +94,12 @@ function pair(callable: Callable, expr: CallExpr, caller: Frame, replacements: r
 
 const textOfParam = (param: Param): string => param.span.source.text.slice(param.span.start, param.span.end).replace(/\s+/g, ' ')
 
+/** From the name to the end of the result's type. */
+function signatureSpan({ span, params, result }: Callable): Span {
+  const end = result?.span.end ?? params.at(-1)?.span.end ?? span.end
+  return { ...span, end }
+}
+
 /** Binds the arguments of a call into the callee's frame; undefined after a message. */
 export function bind(
   callable: Callable,
@@ -101,6 +108,8 @@ export function bind(
   callee: Frame,
   replacements: readonly Replacement[],
 ): Bound | undefined {
+  // What is wrong in the signature has been told; nothing can be held against it.
+  if (caller.walk.report.hasErrorIn(signatureSpan(callable))) return undefined
   const given = pair(callable, expr, caller, replacements)
   if (!given) return undefined
   const binder: Binder = { callee, name: callable.name, labels: new Map(), sources: new Map(), deferred: [] }

@@ -9,7 +9,7 @@ import type { Span } from '../source.ts'
 import { evaluate, truth } from './expressions.ts'
 import { affineOf, type Frame, holder, isGeneric, textOf } from './frames.ts'
 import { instanceFrame, slotOf } from './instances.ts'
-import { didYouMean } from './report.ts'
+import { didYouMean, nearName } from './report.ts'
 import { primitiveNames } from './primitives/names.ts'
 
 export type Storage = Extract<FlatMember, { kind: 'weight' | 'state' }>
@@ -76,17 +76,18 @@ export function storageType(frame: Frame, member: Storage): { elem: Elem; axes?:
   const trees = member.kind === 'weight' ? member.tree.axes : (member.tree.type.axes ?? [])
   const elem = member.kind === 'weight' ? 'real' : elementOf(owner, member.tree.type)
   const axes = axesOf(owner, trees)
+  if (!elem) return { elem: 'real' }
   if (axes && duplicateLabel(owner, axes, member.tree.name.span)) return { elem }
   return axes ? { elem, axes } : { elem }
 }
 
-/** The element type a type expression names; reports others and gives f32. */
-export function elementOf(frame: Frame, type: TypeExpr): Elem {
+/** The element type a type expression names; undefined after a message. `others` are types that could stand here as well. */
+export function elementOf(frame: Frame, type: TypeExpr, others: readonly string[] = []): Elem | undefined {
   const name = type.name.text
   if ((elementTypes as readonly string[]).includes(name)) return name as Elem
-  const help = didYouMean(name, elementTypes) ?? `one of ${elementTypes.join(', ')}`
-  frame.walk.report.add('L205', `there is no element type \`${name}\``, [{ span: type.name.span }], { help })
-  return 'f32'
+  const help = didYouMean(name, [...elementTypes, ...others]) ?? `one of ${[...elementTypes, ...others].join(', ')}`
+  frame.walk.report.add('L205', `there is no type \`${name}\``, [{ span: type.name.span }], { help })
+  return undefined
 }
 
 /** Axes as written, with sizes evaluated in `frame`; `..b` stands for the axes the row was bound to. */
@@ -136,17 +137,27 @@ export function duplicateLabel(frame: Frame, axes: readonly Axis[], span: Span, 
   return true
 }
 
-/** Every name that could have been meant at this place. */
-export function visibleNames(frame: Frame, functions: boolean): string[] {
-  const names: string[] = []
-  for (let f: Frame | undefined = frame; f; f = f.outer) names.push(...f.locals.keys())
+/** Variables that an assignment could mean. */
+export function visibleLocals(frame: Frame): Map<string, Span | undefined> {
+  const names = new Map<string, Span | undefined>()
+  for (let f: Frame | undefined = frame; f; f = f.outer) {
+    for (const [name, value] of f.locals) names.set(name, value.kind === 'tensor' ? value.origin?.span : undefined)
+  }
+  return names
+}
+
+/** Every name that could have been meant at this place, with where it is declared. */
+export function visibleNames(frame: Frame, functions: boolean): Map<string, Span | undefined> {
+  const names = new Map<string, Span | undefined>()
   const block = frame.self?.instance.block
-  names.push(
-    ...(block?.params.map((p) => p.tree.name.text) ?? []),
-    ...(block?.members.keys() ?? []),
-    ...(frame.config?.fields.keys() ?? []),
-  )
-  if (functions) names.push(...[...frame.module.names].filter(([, d]) => d.tree.kind === 'op').map(([n]) => n), ...primitiveNames)
+  if (functions) {
+    for (const name of primitiveNames) names.set(name, undefined)
+    for (const [name, { tree }] of frame.module.names) if (tree.kind === 'op') names.set(name, tree.name.span)
+  }
+  for (const [name, { span }] of frame.config?.fields ?? []) names.set(name, span)
+  for (const [name, { tree }] of block?.members ?? []) names.set(name, tree.name.span)
+  for (const { tree } of block?.params ?? []) names.set(tree.name.text, tree.span)
+  for (const [name, span] of visibleLocals(frame)) names.set(name, span)
   return names
 }
 
@@ -154,8 +165,8 @@ export function visibleNames(frame: Frame, functions: boolean): string[] {
 export function unknownName(frame: Frame, name: string, span: Span, functions = false): Value {
   const { report } = frame.walk
   const config = frame.config
-  const known = didYouMean(name, visibleNames(frame, functions))
-  const wider = config && !known ? widerConfig(frame, config, name) : undefined
+  const known = nearName(name, visibleNames(frame, functions))
+  const wider = config && !known.help ? widerConfig(frame, config, name) : undefined
   if (config && wider) {
     const block = frame.block?.name ?? 'this block'
     report.add('L201', `\`${block}\` uses ${config.name}, which has no \`${name}\``, [{ span }], { help: `write \`uses ${wider}\`` })
@@ -166,7 +177,8 @@ export function unknownName(frame: Frame, name: string, span: Span, functions = 
     report.add('L207', `\`${name}\` is ${declared.tree.kind === 'op' ? 'an op' : `a ${declared.tree.kind}`}, not a value`, [{ span }])
     return unknown
   }
-  report.add('L201', `unknown name \`${name}\``, [{ span }], known ? { help: known } : {})
+  const { help, places } = known
+  report.add('L201', `unknown name \`${name}\``, [{ span }, ...places], { ...(help ? { help } : {}), cause: `name ${name}` })
   return unknown
 }
 

@@ -4,7 +4,7 @@
 import { genericHome } from '../config.ts'
 import type { FlatBlock, FlatEntry, FlatFn, FlatMember } from '../resolve/blocks.ts'
 import { flattenBlock } from '../resolve/blocks.ts'
-import { flattenConfig } from '../resolve/configs.ts'
+import { flattenConfig, isCompileType, noField } from '../resolve/configs.ts'
 import type { Declared, Module } from '../resolve/modules.ts'
 import { replacementsOf } from '../resolve/replacements.ts'
 import { callableOf, matchResult } from './calls.ts'
@@ -26,7 +26,8 @@ import { bindStandIns, fit, standIn } from './parameters.ts'
 import { sameAxes } from './primitives/arguments.ts'
 import { didYouMean, type Report } from './report.ts'
 import { runBody } from './statements.ts'
-import { describe, type Value } from './values.ts'
+import { describe } from './values.ts'
+import type { Body } from '../ast.ts'
 
 /** Flattened blocks by declaration, each made once. */
 export function flattener(report: Report): (declared: Declared) => FlatBlock | undefined {
@@ -56,16 +57,22 @@ function checkOp(declared: Declared, report: Report): void {
   if (tree.kind !== 'op') return
   const home = genericHome(undefined, () => undefined, [], report)
   const frame: Frame = { walk: home.walk, module, locals: new Map(), rows: new Map(), assumed: [], facts: [] }
+  const errors = report.errorCount
   bindStandIns(frame, tree.params)
   for (const require of tree.requires) {
-    truth(require.condition, frame)
+    report.once(require.span, () => truth(require.condition, frame))
     collectFacts(require.condition, frame, frame.facts)
   }
-  checkResult({ name: tree.name.text, result: tree.result, span: tree.name.span }, runBody(tree.body, frame), frame)
+  checkBody({ name: tree.name.text, result: tree.result, span: tree.name.span, body: tree.body }, frame, errors)
 }
 
-function checkResult(callable: Parameters<typeof matchResult>[1], value: Value, frame: Frame): void {
+/** The body against the promised result; left alone if the signature has errors (more than `before` by now). */
+function checkBody(callable: Parameters<typeof matchResult>[1] & { body: Body }, frame: Frame, before: number): void {
   const { result } = callable
+  const { report } = frame.walk
+  const type = result && { elem: elementOf(frame, result), axes: axesOf(frame, result.axes ?? []) }
+  if (report.errorCount > before) return
+  const value = runBody(callable.body, frame)
   if (!result) {
     if (value.kind !== 'nothing' && value.kind !== 'unknown') {
       frame.walk.report.add('L313', `\`${callable.name}\` promises no result but returns ${describe(value)}`, [{ span: callable.span }], {
@@ -74,8 +81,7 @@ function checkResult(callable: Parameters<typeof matchResult>[1], value: Value, 
     }
     return
   }
-  const axes = axesOf(frame, result.axes ?? [])
-  if (axes) matchResult(frame, callable, { elem: elementOf(frame, result), axes }, value)
+  if (type?.axes && type.elem) matchResult(frame, callable, { elem: type.elem, axes: type.axes }, value)
 }
 
 function checkConfig(declared: Declared, flat: (d: Declared) => FlatBlock | undefined, report: Report): void {
@@ -84,7 +90,9 @@ function checkConfig(declared: Declared, flat: (d: Declared) => FlatBlock | unde
   const home = genericHome(config, flat, [], report)
   for (const field of config.fields.values()) {
     if (!field.default) continue
-    const value = evaluate(field.default, configFrame(home, field.module))
+    const { default: text } = field
+    const value = report.once(text.span, () => evaluate(text, configFrame(home, field.module)))
+    if (!isCompileType(field.type)) continue
     if (value.kind === 'unknown' || (value.kind === 'none' && field.type.optional)) continue
     if (value.kind === 'none' || !fit(field.type, value)) {
       report.add('L402', `\`${field.name}\` is \`${field.type.name.text}\`, not ${describe(value)}`, [
@@ -93,7 +101,7 @@ function checkConfig(declared: Declared, flat: (d: Declared) => FlatBlock | unde
       ])
     }
   }
-  for (const { tree, module } of config.requires) truth(tree.condition, configFrame(home, module))
+  for (const { tree, module } of config.requires) report.once(tree.span, () => truth(tree.condition, configFrame(home, module)))
 }
 
 function checkBlock(block: FlatBlock, flat: (d: Declared) => FlatBlock | undefined, report: Report): void {
@@ -111,10 +119,11 @@ function checkInstance(instance: Instance, home: Home, seen: Set<string>): void 
   if (seen.has(key)) return
   seen.add(key)
   for (const member of instance.block.members.values()) {
-    if (member.kind === 'weight' || member.kind === 'state') checkStorage(instance, member, home)
+    if (member.kind === 'weight' || member.kind === 'state') home.walk.report.once(member.tree.span, () => checkStorage(instance, member, home))
     else if (member.kind === 'fn' || member.kind === 'entry') checkFunction(instance, member, home)
   }
-  for (const { tree, module } of instance.block.requires) truth(tree.condition, instanceFrame(instance, '', module, home.walk))
+  for (const { tree, module } of instance.block.requires)
+    home.walk.report.once(tree.span, () => truth(tree.condition, instanceFrame(instance, '', module, home.walk)))
   for (const member of instance.block.members.values()) {
     if (member.kind !== 'part') continue
     const slot = slotOf(instance, member.name)
@@ -191,8 +200,9 @@ function checkFunction(instance: Instance, member: FlatFn | FlatEntry, home: Hom
   const frame: Frame = member.inherited ? { ...base, inherited: member.inherited } : base
   for (const { tree, module } of instance.block.requires)
     collectFacts(tree.condition, instanceFrame(instance, '', module, home.walk), frame.facts)
+  const errors = home.walk.report.errorCount
   bindStandIns(frame, callable.params)
-  checkResult(callable, runBody(callable.body, frame), frame)
+  checkBody(callable, frame, errors)
 }
 
 function checkSpecialised(instance: Instance, entry: FlatEntry, home: Home): void {
@@ -211,16 +221,11 @@ function checkModelTexts(model: FlatBlock, home: Home, report: Report): void {
     for (const binding of preset.bindings) {
       const field = model.config?.fields.get(binding.name.text)
       if (!field) {
-        const help = didYouMean(binding.name.text, model.config?.fields.keys() ?? [])
-        report.add(
-          'L201',
-          `${model.config?.name ?? 'the model'} has no field \`${binding.name.text}\``,
-          [{ span: binding.name.span }],
-          help ? { help } : {},
-        )
+        noField(report, model.config, binding.name)
         continue
       }
-      const value = evaluate(binding.value, configFrame(home, model.declared.module))
+      const value = report.once(binding.span, () => evaluate(binding.value, configFrame(home, model.declared.module)))
+      if (!isCompileType(field.type)) continue
       const fits = value.kind === 'unknown' || (value.kind === 'none' ? field.type.optional : fit(field.type, value) !== undefined)
       if (!fits)
         report.add('L402', `\`${field.name}\` is \`${field.type.name.text}\`, not ${describe(value)}`, [

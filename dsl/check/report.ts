@@ -1,9 +1,10 @@
-// Where the semantic half puts its diagnostics: one collector that drops a repeated message about the same place (a block is
-// checked on its own and again inside each model that uses it), adds the call when the place is in another file, offers near names.
+// Where the semantic half puts its diagnostics, and what makes one mistake one error: of a statement, field or rule only the first
+// error is told; a repeated message about the same place (a block is checked on its own and again inside each model that uses it)
+// or about the same unknown name is dropped. Adds the call when the place is in another file, offers near names.
 
-import { type Code, diagnose } from '../codes.ts'
+import { type Code, codes, diagnose } from '../codes.ts'
 import type { Diagnostic, Label } from '../diagnostics.ts'
-import type { Span } from '../source.ts'
+import { position, type Span } from '../source.ts'
 import { suggest } from '../suggest.ts'
 
 export interface More {
@@ -11,36 +12,103 @@ export interface More {
   readonly help?: string
   /** Tells apart messages of one code about one place. */
   readonly about?: string
+  /** The one thing that is wrong wherever it shows (an unknown name): later places are only listed. */
+  readonly cause?: string
 }
 
 /** Something that stands somewhere in a source, with what to write beside it. */
 export interface Place {
   readonly span: Span
   readonly text?: string
+  /** Where an operand was declared: one message about it is enough, others are most likely the same mistake. */
+  readonly blame?: boolean
 }
+
+const keyOf = (span: Span): string => `${span.source.path}:${span.start}:${span.end}`
 
 export class Report {
   readonly diagnostics: Diagnostic[] = []
   /** Calls that are being evaluated, outermost first: a mistake inside a library text also points at the author's. */
   readonly calls: Span[] = []
   readonly #seen = new Set<string>()
+  readonly #causes = new Map<string, { readonly first: Span; readonly lines: Set<number>; readonly notes: string[] }>()
+  /** Statements and the like that have an error already, from this walk or an earlier one. */
+  readonly #failed = new Set<string>()
+  /** Declarations that a message has blamed, with its cause. */
+  readonly #blamed = new Map<string, string>()
+  readonly #errors: Span[] = []
+  #within: string[] = []
 
   /** Adds a diagnostic; the first place is where the message stands. */
   add(code: Code, message: string, places: readonly Place[], more: More = {}): void {
     const first = places[0]?.span
+    const isError = codes[code].severity === 'error'
+    if (isError && this.#within.some((key) => this.#failed.has(key))) return
+    if (isError) for (const key of this.#within) this.#failed.add(key)
+    const blamed = isError ? places.map(({ span }) => this.#blamed.get(keyOf(span))).find((cause) => cause !== undefined) : undefined
+    if (blamed !== undefined && first && this.#again(blamed, first)) return
+    if (more.cause !== undefined && first && this.#again(more.cause, first)) return
     const key = `${code}@${first?.source.path}:${first?.start}:${first?.end}:${more.about ?? (first ? '' : message)}`
     if (this.#seen.has(key)) return
     this.#seen.add(key)
     const call = this.calls.findLast((span) => span.source !== first?.source)
     const all = call && first ? [...places, { span: call, text: 'called here' }] : places
     const labels: Label[] = all.map(({ span, text }) => (text === undefined ? { span } : { span, text }))
-    const { notes = [], help } = more
+    const { help } = more
+    const notes = [...(more.notes ?? [])]
+    if (first) {
+      const told = { first, lines: new Set<number>(), notes }
+      this.#causes.set(more.cause ?? key, told)
+      if (isError) for (const place of places) if (place.blame) this.#blamed.set(keyOf(place.span), more.cause ?? key)
+      if (isError) this.#errors.push(first)
+    }
     this.diagnostics.push(diagnose(code, { message, labels, notes, ...(help === undefined ? {} : { help }) }))
+  }
+
+  /** Whether the cause is known already; the place is then listed under the message that told it. */
+  #again(cause: string, place: Span): boolean {
+    const old = this.#causes.get(cause)
+    if (!old) return false
+    if (old.first.source !== place.source) return true
+    const line = position(place.source, place.start).line
+    if (line === position(old.first.source, old.first.start).line) return true
+    if (old.lines.size > 0) old.notes.pop()
+    old.lines.add(line)
+    const lines = [...old.lines].sort((a, b) => a - b)
+    old.notes.push(`also in line ${lines.slice(0, 4).join(', ')}${lines.length > 4 ? ' and others' : ''}`)
+    return true
+  }
+
+  /** Checks one statement, field, member or rule: its first error is told, what follows from that is not, in later walks either. */
+  once<T>(span: Span, check: () => T): T {
+    this.#within.push(keyOf(span))
+    try {
+      return check()
+    } finally {
+      this.#within.pop()
+    }
+  }
+
+  /** Whether a message stands inside `span`: then what relies on that text is not judged. */
+  hasErrorIn(span: Span): boolean {
+    return this.#errors.some((e) => e.source.path === span.source.path && span.start <= e.start && e.end <= span.end)
+  }
+
+  get errorCount(): number {
+    return this.#errors.length
   }
 
   get hasErrors(): boolean {
     return this.diagnostics.some((d) => d.severity === 'error')
   }
+}
+
+/** The nearest of the names, for the help and for a label where it is declared. */
+export function nearName(name: string, declared: ReadonlyMap<string, Span | undefined>): { name?: string; help?: string; places: Place[] } {
+  const near = suggest(name, declared.keys())
+  if (near === undefined) return { places: [] }
+  const span = declared.get(near)
+  return { name: near, help: `did you mean \`${near}\`?`, places: span ? [{ span, text: `\`${near}\` is declared here` }] : [] }
 }
 
 export const didYouMean = (name: string, names: Iterable<string>): string | undefined => {

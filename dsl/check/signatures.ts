@@ -8,10 +8,10 @@ import type { Span } from '../source.ts'
 import { evaluate } from './expressions.ts'
 import type { Frame } from './frames.ts'
 import { axesOf, elementOf, lookup } from './lookup.ts'
-import { newSize } from './parameters.ts'
+import { compileTypes, newSize } from './parameters.ts'
 import { sameAxes } from './primitives/arguments.ts'
 import { toTensor } from './primitives/align.ts'
-import { type Axis, describe, type Elem, showAxes, showLabel, type Tensor, type Value } from './values.ts'
+import { type Axis, describe, type Elem, operandPlaces, showAxes, showLabel, type Tensor, type Value } from './values.ts'
 
 export interface Binder {
   readonly callee: Frame
@@ -29,7 +29,8 @@ export interface Binder {
 export function bindTensor(binder: Binder, param: Param, value: Value, span: Span): Tensor | undefined {
   const { callee, name } = binder
   const { report } = callee.walk
-  const declared = elementOf(callee, param.type)
+  const declared = elementOf(callee, param.type, compileTypes)
+  if (!declared) return undefined
   const wanted = declared === 'T' ? (binder.generic ?? (value.kind === 'tensor' ? value.elem : 'f32')) : declared
   const tensor = toTensor(callee, value, wanted, span)
   if (!tensor) return undefined
@@ -43,6 +44,7 @@ export function bindTensor(binder: Binder, param: Param, value: Value, span: Spa
     const type = param.type.span.source.text.slice(param.type.span.start, param.type.span.end)
     report.add('L222', `\`${name}\` wants \`${param.name.text}: ${type}\``, [
       { span, text: describe(tensor) },
+      ...operandPlaces({ ...tensor, span }).slice(1),
       { span: param.span, text: 'declared here' },
     ])
     return undefined
@@ -94,6 +96,7 @@ function bindAxis(binder: Binder, tree: Extract<AxisTree, { kind: 'axis' }>, own
       `\`${name}\` wants the axis \`${label}\` here, but was given \`${showLabel(own.label)}\``,
       [
         { span, text: describe(tensor) },
+        ...operandPlaces({ ...tensor, span }).slice(1),
         { span: tree.span, text: 'a config field names its axis' },
       ],
       { help: `rename(x, ${own.label} -> ${label})` },
@@ -153,7 +156,7 @@ export function checkDeferred(binder: Binder): boolean {
 export function resultType(binder: Binder, type: TypeExpr): { elem: Elem; axes: readonly Axis[] } | undefined {
   const declared = elementOf(binder.callee, type)
   const axes = axesOf(binder.callee, type.axes ?? [])
-  return axes && { elem: declared === 'T' ? (binder.generic ?? 'T') : declared, axes }
+  return axes && declared && { elem: declared === 'T' ? (binder.generic ?? 'T') : declared, axes }
 }
 
 /** The caller's labels instead of the callee's. */

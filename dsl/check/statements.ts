@@ -6,37 +6,48 @@ import { sameSize, showSize } from '../sizes.ts'
 import { evaluate, sameType, usable } from './expressions.ts'
 import { affineOf, fail, type Frame, holder, inner, isGeneric } from './frames.ts'
 import { type Instance, instanceKey } from './instances.ts'
-import { lookup, storageType } from './lookup.ts'
+import { lookup, storageType, unknownName, visibleLocals } from './lookup.ts'
 import { mixed, toTensor } from './primitives/align.ts'
 import { placeOf, rangeOf } from './primitives/index-into.ts'
 import { type Axis, describe, isInteger, nothing, type Tensor, unknown, type Value } from './values.ts'
-import { didYouMean } from './report.ts'
+import { nearName } from './report.ts'
 
 /** Runs a function's body and gives what it returns (`nothing` without a return). */
 export function runBody(body: Body, frame: Frame): Value {
   let result: Value = nothing
   for (const [i, stmt] of body.entries()) {
     if (stmt.kind === 'return') {
-      result = usable(frame, stmt.value)
+      result = frame.walk.report.once(stmt.span, () => usable(frame, stmt.value))
       if (i < body.length - 1) fail(frame, 'L314', 'nothing after `return` is reached', [{ span: body[i + 1]?.span ?? stmt.span }])
       break
     }
-    run(stmt, frame)
+    // A value that nobody uses is most likely half of a statement: the rest of the body would only suffer from it.
+    if (!run(stmt, frame)) return unknown
   }
   return result
 }
 
-function run(stmt: Stmt, frame: Frame): void {
+/** False if the statement makes no sense at all. */
+function run(stmt: Stmt, frame: Frame): boolean {
+  // The statements of a loop each have their own error.
+  if (stmt.kind !== 'for') return frame.walk.report.once(stmt.span, () => runOne(stmt, frame))
+  loop(stmt, frame)
+  return true
+}
+
+function runOne(stmt: Exclude<Stmt, { kind: 'for' }>, frame: Frame): boolean {
   if (stmt.kind === 'let') bindNames(stmt, frame)
   else if (stmt.kind === 'assign') assign(stmt, frame)
   else if (stmt.kind === 'store') store(stmt, frame)
-  else if (stmt.kind === 'for') loop(stmt, frame)
   else if (stmt.kind === 'return') fail(frame, 'L314', '`return` cannot stand in a loop', [{ span: stmt.span }])
   else {
     const value = evaluate(stmt.value, frame)
-    if (value.kind !== 'nothing' && value.kind !== 'unknown')
+    if (value.kind !== 'nothing' && value.kind !== 'unknown') {
       fail(frame, 'L108', 'a value is not used', [{ span: stmt.span, text: describe(value) }])
+      return false
+    }
   }
+  return true
 }
 
 function bindNames(stmt: Extract<Stmt, { kind: 'let' }>, frame: Frame): void {
@@ -66,8 +77,10 @@ function assign(stmt: Extract<Stmt, { kind: 'assign' }>, frame: Frame): void {
   const scope = holder(frame, name)
   const old = scope?.locals.get(name)
   if (!scope || !old) {
-    const help = didYouMean(name, frame.locals.keys()) ?? `write  let ${name} = …`
-    fail(frame, 'L201', `there is no variable \`${name}\` to assign`, [{ span: stmt.name.span }], { help })
+    const near = nearName(name, visibleLocals(frame))
+    const help = near.help ?? `write  let ${name} = …`
+    const places = [{ span: stmt.name.span }, ...near.places]
+    fail(frame, 'L201', `there is no variable \`${name}\` to assign`, places, { help, cause: `name ${name}` })
     return
   }
   if (old.kind === 'unknown' || value.kind === 'unknown') {
@@ -90,6 +103,10 @@ function store(stmt: Extract<Stmt, { kind: 'store' }>, frame: Frame): void {
   const value = usable(frame, stmt.value)
   const state = place.kind === 'index' && place.of.kind === 'name' ? place.of.name : place.kind === 'name' ? place.name : undefined
   const member = state === undefined ? undefined : frame.self?.instance.block.members.get(state)
+  if (state !== undefined && member === undefined && lookup(frame, state, place.span) === undefined) {
+    unknownName(frame, state, place.kind === 'index' ? place.of.span : place.span)
+    return
+  }
   if (member?.kind !== 'state' || !frame.self) {
     fail(frame, 'L315', 'only a state of this block can be stored to', [{ span: place.span }], {
       help: 'store name[axis: start ..+ n] = value',

@@ -3,7 +3,7 @@
 // to leaf: replacements, requirements, checkpoint tables. Nothing is evaluated here.
 
 import type { BlockDecl, Entry, Fn, Member, Param, Part, Preset, Replace, Require, RuntimeRange, State, Weight } from '../ast.ts'
-import { didYouMean, type Report } from '../check/report.ts'
+import { didYouMean, nearName, type Report } from '../check/report.ts'
 import { type FlatConfig, flattenConfig } from './configs.ts'
 import type { Declared, Module } from './modules.ts'
 import { type FlatTable, inheritTables } from './tables.ts'
@@ -56,6 +56,8 @@ export function flattenBlock(declared: Declared, report: Report, below: readonly
   const parent = parentOf(declared, tree, report, below)
   if (tree.extends && !parent) return undefined
   const config = usedConfig(declared, tree, parent, report)
+  // Without its config nothing in the block can be judged.
+  if (tree.uses && !config) return undefined
   const members = new Map(parent?.members)
   for (const member of tree.members) addMember(members, member, declared, tree, report)
   const own = <K extends Member['kind']>(kind: K): Extract<Member, { kind: K }>[] => tree.members.filter((m) => m.kind === kind) as never
@@ -103,7 +105,7 @@ function usedConfig(declared: Declared, tree: BlockDecl, parent: FlatBlock | und
     const configs = [...declared.module.names].filter(([, d]) => d.tree.kind === 'config').map(([n]) => n)
     const help = didYouMean(tree.uses.text, configs)
     report.add('L201', `there is no config called \`${tree.uses.text}\``, [{ span: tree.uses.span }], help ? { help } : {})
-    return parent?.config
+    return undefined
   }
   const config = flattenConfig(found, report)
   if (config && parent?.config && !config.chain.includes(parent.config.declared)) {
@@ -138,12 +140,15 @@ function addMember(members: Map<string, FlatMember>, member: Member, owner: Decl
   }
   if (!(member.kind in memberKinds)) return
   const item = member as Weight | State | Part | Fn | Entry
-  const { text: name, span } = item.name
+  const { text: written, span } = item.name
+  const near = item.override && !members.has(written) ? nearName(written, new Map([...members].map(([n, m]) => [n, m.tree.name.span]))) : undefined
+  // A misspelt override still stands for what it was meant to override.
+  const name = near?.name ?? written
   const old = members.get(name)
-  if (item.override && !old) {
-    const help = didYouMean(name, members.keys())
+  if (near) {
     const where = tree.extends?.text ?? tree.name.text
-    report.add('L410', `nothing called \`${name}\` to override in \`${where}\``, [{ span }], help ? { help } : {})
+    const more = { ...(near.help ? { help: near.help } : {}), cause: `name ${written}` }
+    report.add('L410', `nothing called \`${written}\` to override in \`${where}\``, [{ span }, ...near.places], more)
   } else if (old && !item.override) {
     const places = [
       { span, text: 'here again' },

@@ -1,9 +1,9 @@
 // `config B extends A`: the fields of a config with everything it inherits. Re-assigning keeps the type and each annotation
 // that is not repeated; an unknown field is an error.
 
-import type { Annotation, ConfigDecl, Expr, Require, TypeExpr } from '../ast.ts'
+import type { Annotation, ConfigDecl, Expr, Name, Require, TypeExpr } from '../ast.ts'
 import type { Span } from '../source.ts'
-import { didYouMean, type Report } from '../check/report.ts'
+import { didYouMean, nearName, type Report } from '../check/report.ts'
 import type { Declared, Module } from './modules.ts'
 
 export interface FlatField {
@@ -28,6 +28,16 @@ export interface FlatConfig {
 
 const compileTypes = ['dim', 'int', 'float', 'bool', 'text']
 
+/** Whether a field can be of this type; what cannot has been reported and is not judged further. */
+export const isCompileType = (type: TypeExpr): boolean => compileTypes.includes(type.name.text)
+
+/** Reports a setting of a field that the config does not have. */
+export function noField(report: Report, config: FlatConfig | undefined, name: Name): void {
+  const near = nearName(name.text, new Map([...(config?.fields ?? [])].map(([n, f]) => [n, f.span])))
+  const more = { ...(near.help ? { help: near.help } : {}), cause: `name ${name.text}` }
+  report.add('L201', `${config?.name ?? 'the model'} has no field \`${name.text}\``, [{ span: name.span }, ...near.places], more)
+}
+
 /** Flattens a config declaration; undefined (with a message) if it is not one or its parents are in a circle. */
 export function flattenConfig(declared: Declared, report: Report, below: readonly Declared[] = []): FlatConfig | undefined {
   const { tree, module } = declared
@@ -49,14 +59,19 @@ export function flattenConfig(declared: Declared, report: Report, below: readonl
     }
     const type = field.type ?? old?.type
     if (!type) {
-      const help = didYouMean(name, fields.keys()) ?? `a new field needs a type: ${name}: dim = …`
-      report.add('L201', `${tree.name.text} has no field \`${name}\` to set`, [{ span: field.name.span }], { help })
+      const near = nearName(name, new Map([...fields].map(([n, f]) => [n, f.span])))
+      const help = near.help ?? `a new field needs a type: ${name}: dim = …`
+      const places = [{ span: field.name.span }, ...near.places]
+      report.add('L201', `${tree.name.text} has no field \`${name}\` to set`, places, { help, cause: `name ${name}` })
       continue
     }
-    if (!compileTypes.includes(type.name.text)) {
+    if (field.type && !isCompileType(type)) {
       report.add('L205', `a config field cannot be of type \`${type.name.text}\``, [{ span: type.name.span }], {
-        help: `one of ${compileTypes.join(', ')}`,
+        help: didYouMean(type.name.text, compileTypes) ?? `one of ${compileTypes.join(', ')}`,
       })
+    }
+    if (field.type?.axes && field.type.axes.length !== 1) {
+      report.add('L205', 'a list has one length', [{ span: type.span }], { help: `${type.name.text}[n]  or  ${type.name.text}[..]` })
     }
     const annotations = new Map(old?.annotations)
     for (const annotation of field.annotations) {

@@ -43,6 +43,14 @@ export function replacementsOf(model: FlatBlock, flat: (d: Declared) => FlatBloc
   return list
 }
 
+/** The text that a replacement is judged by: an op's signature, or that of a block's `forward`. */
+function headOf(declared: Declared, flat: (d: Declared) => FlatBlock | undefined): Expr['span'] {
+  const { tree } = declared
+  const forward = tree.kind === 'block' ? flat(declared)?.members.get('forward') : undefined
+  const of = tree.kind === 'op' ? tree : forward?.kind === 'fn' ? forward.tree : undefined
+  return of ? { ...of.name.span, end: (of.result ?? of.params.at(-1) ?? of.name).span.end } : tree.name.span
+}
+
 interface Signature {
   readonly params: readonly Param[]
   readonly result?: TypeExpr
@@ -67,6 +75,7 @@ function agree(
     )
     return false
   }
+  if ([what, by].some((d) => report.hasErrorIn(headOf(d, flat)))) return false
   if (what.tree.kind === 'op' && by.tree.kind === 'op') {
     const [a, b] = [
       { ...what.tree, module: what.module },

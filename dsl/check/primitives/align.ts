@@ -5,7 +5,7 @@ import type { Code } from '../../codes.ts'
 import type { Span } from '../../source.ts'
 import { known, sameSize, type Size, showSize } from '../../sizes.ts'
 import { affineOf, dimsOf, dtypeOf, fail, type Frame, isGeneric } from '../frames.ts'
-import { type Axis, describe, type Elem, isFloat, isInteger, showAxes, type Tensor, type Value } from '../values.ts'
+import { type Axis, describe, type Elem, isFloat, isInteger, operandPlaces, showAxes, type Tensor, type Value } from '../values.ts'
 
 /** A constant of a known element type as a tensor without axes. */
 export function scalar(frame: Frame, value: number | undefined, elem: Elem, span: Span): Tensor {
@@ -60,7 +60,7 @@ export function mixed(frame: Frame, a: Tensor, b: Tensor, span: Span): Value {
     frame,
     'L226',
     `mixed element types ${a.elem} and ${b.elem}`,
-    [{ span }, { span: a.span, text: describe(a) }, { span: b.span, text: describe(b) }],
+    [{ span }, ...operandPlaces(a), ...operandPlaces(b)],
     { help: `cast one side: ${cast}(…)` },
   )
 }
@@ -99,6 +99,7 @@ export function commonAxes(frame: Frame, tensors: readonly Tensor[], span: Span)
         { span },
         { span: tensor.span, text: `here ${axis.label} = ${showSize(axis.size)}` },
         { span: widest.span, text: `here ${axis.label} = ${showSize(other.size)}` },
+        ...[tensor, widest].flatMap((t) => operandPlaces(t).slice(1)),
       ]
       frame.walk.report.add('L221', `\`${axis.label}\` has two different lengths`, places)
       return undefined
@@ -116,7 +117,7 @@ function notLinedUp(frame: Frame, a: Tensor, b: Tensor, span: Span): void {
   frame.walk.report.add(
     'L220',
     'these two cannot be lined up: neither list of axes contains the other in order',
-    [{ span }, { span: a.span, text: describe(a) }, { span: b.span, text: describe(b) }],
+    [{ span }, ...operandPlaces(a), ...operandPlaces(b)],
     { help },
   )
 }

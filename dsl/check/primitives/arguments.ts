@@ -8,7 +8,7 @@ import { evaluate, usable } from '../expressions.ts'
 import { fail, type Frame, holder } from '../frames.ts'
 import { axesOf } from '../lookup.ts'
 import { didYouMean } from '../report.ts'
-import { type Axis, describe, showLabel, type Tensor, type Value } from '../values.ts'
+import { type Axis, describe, operandPlaces, showLabel, type Tensor, type Value } from '../values.ts'
 import { toTensor } from './align.ts'
 
 type CallExpr = Extract<Expr, { kind: 'call' }>
@@ -117,11 +117,7 @@ export function axisIndex(call: { name: string; at: Span; frame: Frame }, x: Ten
 export function noSuchAxis(call: { name: string; at: Span; frame: Frame }, x: Tensor, label: string, span: Span, side?: string): Value {
   const labels = x.axes.filter((a) => !a.row).map((a) => showLabel(a.label))
   const help = didYouMean(label, labels) ?? (labels.length ? `it has ${labels.join(', ')}` : 'it has no axes')
-  const places = [
-    { span, text: `no \`${showLabel(label)}\` there` },
-    { span: x.span, text: describe(x) },
-  ]
-  if (x.origin) places.push({ span: x.origin.span, text: `\`${x.origin.name}\` is declared here` })
+  const places = [{ span, text: `no \`${showLabel(label)}\` there` }, ...operandPlaces(x)]
   const verb = call.name === 'dot' ? 'contract over' : call.name === 'index' ? 'index' : 'work over'
   const who = call.name === 'index' ? 'this tensor' : `\`${call.name}\``
   return fail(call.frame, 'L301', `${who} cannot ${verb} \`${showLabel(label)}\`: ${side ?? 'its operand'} has no such axis`, places, {

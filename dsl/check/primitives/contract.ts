@@ -2,7 +2,7 @@
 
 import { sameSize, showSize } from '../../sizes.ts'
 import { fail } from '../frames.ts'
-import { type Axis, describe, isFloat, unknown, type Value } from '../values.ts'
+import { type Axis, describe, isFloat, operandPlaces, unknown, type Value } from '../values.ts'
 import { mixed } from './align.ts'
 import { type Call, labelsOf, noSuchAxis, onlyArguments, operand } from './arguments.ts'
 
@@ -39,6 +39,7 @@ export function dot(call: Call): Value {
       { span: call.at },
       { span: a.span, text: `here ${x.label} = ${showSize(x.size)}` },
       { span: b.span, text: `here ${y.label} = ${showSize(y.size)}` },
+      ...[a, b].flatMap((t) => operandPlaces(t).slice(1)),
     ])
   }
   const axes = [
