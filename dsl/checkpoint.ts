@@ -2,12 +2,13 @@
 // them). The last rule whose condition holds wins; rules for parts that are absent are skipped when inherited, an error when
 // the model's own; tied weights need none, and their stored copies may be left over.
 
-import type { Rule, RuleStep, WeightPath } from './ast.ts'
-import { constantOf, evaluate, truth } from './check/expressions.ts'
+import type { Rule, WeightPath } from './ast.ts'
+import { evaluate, truth } from './check/expressions.ts'
 import { configFrame, type Home, type Instance, slotOf } from './check/instances.ts'
 import type { Frame } from './check/frames.ts'
 import { join } from './check/lookup.ts'
 import { didYouMean, Report } from './check/report.ts'
+import { stepOf } from './checkpoint-steps.ts'
 import type { BindingStep, SpecialisedModel, WeightBinding } from './model.ts'
 import type { FlatBlock } from './resolve/blocks.ts'
 import { formatKey, type FlatRule } from './resolve/tables.ts'
@@ -69,7 +70,8 @@ export function checkpointTable(
       report.add('L503', 'this rule fits no weight of the model', [{ span: rule.tree.span }], help ? { help } : {})
     }
   }
-  const missing = weights.filter((w) => w.tied === undefined && !owner.has(w.path))
+  // A rule that fits nothing was most likely meant for one of these.
+  const missing = report.hasErrors ? [] : weights.filter((w) => w.tied === undefined && !owner.has(w.path))
   for (const weight of missing.slice(0, 3)) {
     const more = missing.length > 3 ? { notes: [`${missing.length} weights have no rule`] } : {}
     report.add('L501', `\`${weight.path}\` has no rule in ${formatKey(format, arch)}`, [{ span: weight.span }], {
@@ -159,7 +161,7 @@ function bindingOf(
   const { source } = rule
   const steps: BindingStep[] = []
   for (const tree of rule.steps) {
-    const step = stepOf(tree, targets.length, indices, frame, report)
+    const step = stepOf(tree, targets.length, (name) => fill(name, indices), frame, report)
     if (!step) return undefined
     steps.push(step)
   }
@@ -175,50 +177,4 @@ function bindingOf(
   }
   const sources = Array.from({ length: number }, (_, e) => named(source.pattern, new Map(indices).set(source.index.text, e)))
   return { targets, sources, stacked: true, steps }
-}
-
-const layouts = ['adjacent', 'half'] as const
-type Layout = (typeof layouts)[number]
-
-function stepOf(
-  tree: RuleStep,
-  targets: number,
-  indices: ReadonlyMap<string, number>,
-  frame: Frame,
-  report: Report,
-): BindingStep | undefined {
-  const positional = tree.args.filter((a) => a.kind === 'positional').map((a) => constantOf(evaluate(a.value, frame)))
-  const named = new Map(
-    tree.args.flatMap((a) => (a.kind === 'named' ? [[a.name.text, constantOf(evaluate(a.value, frame))] as const] : [])),
-  )
-  const wrong = (message: string): undefined => report.add('L507', message, [{ span: tree.span }]) as undefined
-  const [first] = positional
-  switch (tree.name.text) {
-    case 'transpose':
-      return { op: 'transpose' }
-    case 'cast':
-      return { op: 'cast' }
-    case 'add':
-    case 'scale':
-      return typeof first === 'number' ? { op: tree.name.text, value: first } : wrong(`\`${tree.name.text}\` wants a number`)
-    case 'rope_rows': {
-      const from = named.get('from') as Layout
-      const to = named.get('to') as Layout
-      if (typeof first !== 'number' || !layouts.includes(from) || !layouts.includes(to))
-        return wrong('write  rope_rows(heads, from: "adjacent", to: "half")')
-      return { op: 'rope_rows', heads: first, from, to }
-    }
-    case 'chunk': {
-      const groups = named.get('groups')
-      if (first !== undefined && first !== targets) return wrong(`${targets} weights stand on the left, but the tensor is cut in ${first}`)
-      return { op: 'chunk', ...(typeof first === 'number' ? { count: first } : {}), ...(typeof groups === 'number' ? { groups } : {}) }
-    }
-    case 'join':
-      return { op: 'join', names: positional.filter((p) => typeof p === 'string').map((p) => fill(p, indices)) }
-    default: {
-      const help = didYouMean(tree.name.text, ['transpose', 'join', 'rope_rows', 'add', 'scale', 'cast', 'chunk'])
-      report.add('L507', `there is no step \`${tree.name.text}\``, [{ span: tree.name.span }], help ? { help } : {})
-      return undefined
-    }
-  }
 }

@@ -49,7 +49,11 @@ export function loadModel(entryPath: string, read: ReadSource, options: { readon
     name: block.name,
     module: entry.name,
     presets: [...block.presets.keys()],
-    checkpoints: [...block.tables.values()].map(({ format, arch }) => (arch === undefined ? { format } : { format, arch })),
+    checkpoints: [...block.tables.values()].map(({ format, arch, rules }) => ({
+      format,
+      ...(arch === undefined ? {} : { arch }),
+      own: rules.some((rule) => rule.own),
+    })),
     specialise: (numbers) => specialise(block, flat, numbers),
   }
   return { model, diagnostics: diagnostics() }

@@ -93,8 +93,8 @@ export interface CheckedModel {
   readonly name: string
   readonly module: string
   readonly presets: readonly string[]
-  /** Formats with a table: `hf`, `gguf("llama")`. */
-  readonly checkpoints: readonly { readonly format: string; readonly arch?: string }[]
+  /** Formats with a table: `hf`, `gguf("llama")`. `own`: written in this model, so meant to be complete for it. */
+  readonly checkpoints: readonly { readonly format: string; readonly arch?: string; readonly own: boolean }[]
   specialise(numbers: Numbers): { readonly model?: SpecialisedModel; readonly diagnostics: readonly Diagnostic[] }
 }
 

@@ -8,6 +8,8 @@ import { flattenConfig, isCompileType, noField } from '../resolve/configs.ts'
 import type { Declared, Module } from '../resolve/modules.ts'
 import { replacementsOf } from '../resolve/replacements.ts'
 import { callableOf, matchResult } from './calls.ts'
+import { checkAnnotations } from './annotations.ts'
+import { checkTables } from './checkpoints.ts'
 import { evaluate, truth } from './expressions.ts'
 import type { Frame } from './frames.ts'
 import {
@@ -166,6 +168,7 @@ const signatureText = (fn: FlatFn): string =>
 function checkStorage(instance: Instance, member: Extract<FlatMember, { kind: 'weight' | 'state' }>, home: Home): void {
   const frame = instanceFrame(instance, '', member.module, home.walk)
   if (member.tree.when) truth(member.tree.when, frame)
+  checkAnnotations(member.kind, member.tree.annotations, home.walk.report)
   const { axes } = storageType(frame, member)
   if (member.kind !== 'weight' || !member.tree.tied) return
   const { text, span } = member.tree.tied
@@ -217,6 +220,7 @@ function checkSpecialised(instance: Instance, entry: FlatEntry, home: Home): voi
 }
 
 function checkModelTexts(model: FlatBlock, home: Home, report: Report): void {
+  checkTables(model, home, report)
   for (const preset of model.presets.values()) {
     for (const binding of preset.bindings) {
       const field = model.config?.fields.get(binding.name.text)

@@ -3,6 +3,7 @@
 
 import type { Annotation, ConfigDecl, Expr, Name, Require, TypeExpr } from '../ast.ts'
 import type { Span } from '../source.ts'
+import { checkAnnotations } from '../check/annotations.ts'
 import { didYouMean, nearName, type Report } from '../check/report.ts'
 import type { Declared, Module } from './modules.ts'
 
@@ -73,9 +74,15 @@ export function flattenConfig(declared: Declared, report: Report, below: readonl
     if (field.type?.axes && field.type.axes.length !== 1) {
       report.add('L205', 'a list has one length', [{ span: type.span }], { help: `${type.name.text}[n]  or  ${type.name.text}[..]` })
     }
+    checkAnnotations('config field', field.annotations, report)
     const annotations = new Map(old?.annotations)
     for (const annotation of field.annotations) {
-      if (annotation.args.length === 0) annotations.delete(annotation.name.text)
+      if (annotation.args.length === 0) {
+        const { text: key } = annotation.name
+        if (!annotations.delete(key) && (key === 'hf' || key === 'gguf')) {
+          report.add('L238', `\`${name}\` has no inherited \`@${key}\` to remove`, [{ span: annotation.span }], { help: `@${key}("key")` })
+        }
+      }
       else annotations.set(annotation.name.text, annotation)
     }
     const value = field.default ?? old?.default

@@ -107,7 +107,7 @@ function numbered(model: CheckedModel): Outcome {
   const errors = inOrder(made.flatMap(({ diagnostics }) => diagnostics)).filter(isError)
   if (errors.length > 0) return { stage: 'numbers', errors }
   const specialised = made.flatMap(({ model: one }) => (one ? [one] : []))
-  const unnamed = inOrder(specialised.flatMap((one) => model.checkpoints.flatMap(({ format, arch }) => [...one.checkpoint(format, arch).diagnostics]))).filter(isError)
+  const unnamed = inOrder(specialised.flatMap((one) => model.checkpoints.filter(({ own }) => own).flatMap(({ format, arch }) => [...one.checkpoint(format, arch).diagnostics]))).filter(isError)
   if (unnamed.length > 0) return { stage: 'tables', errors: unnamed }
   // A published size says nothing that a small one does not, and unrolls nothing.
   return walked(specialised.at(-1))
