@@ -1,5 +1,5 @@
-// A model's own checkpoint tables before any number or file is known: the format exists, every rule's weights are declared, its
-// indices are those of its parts, every hole of a name is filled, and its steps and conditions can be read. Whether each weight
+// A model's own checkpoint tables before any number or file is known: every rule's weights are declared, its indices are
+// those of its parts, every hole of a name is filled, and its steps and conditions can be read. Whether each weight
 // has a rule is a question of numbers (dsl/checkpoint.ts), whether it fits one of the file.
 
 import type { Checkpoint, Expr, Make, Rule, WeightPath } from '../ast.ts'
@@ -14,24 +14,13 @@ import { didYouMean, type Report } from './report.ts'
 
 type BindRule = Extract<Rule, { kind: 'bind' }>
 
-/** The naming tables that containers ask for; `gguf` names an architecture as well. */
-const formats: Readonly<Record<string, { readonly arch: boolean }>> = { hf: { arch: false }, gguf: { arch: true }, meta: { arch: false } }
-
 export function checkTables(model: FlatBlock, home: Home, report: Report): void {
   const { tree } = model.declared
   if (tree.kind !== 'model') return
   for (const member of tree.members) if (member.kind === 'checkpoint') checkTable(member, model, home, report)
 }
 
-function checkTable({ format, rules }: Checkpoint, model: FlatBlock, home: Home, report: Report): void {
-  const wanted = formats[format.name]
-  if (!wanted) {
-    const help = didYouMean(format.name, Object.keys(formats)) ?? 'there are hf, gguf("architecture") and meta'
-    report.add('L509', `there is no checkpoint format \`${format.name}\``, [{ span: format.span }], { help })
-  } else if (wanted.arch !== (format.arch !== undefined)) {
-    const help = wanted.arch ? `${format.name}("llama")` : format.name
-    report.add('L509', wanted.arch ? '`gguf` needs an architecture' : `\`${format.name}\` has no architectures`, [{ span: format.span }], { help })
-  }
+function checkTable({ rules }: Checkpoint, model: FlatBlock, home: Home, report: Report): void {
   const frame = configFrame(home, model.declared.module)
   for (const rule of rules) {
     if (rule.kind === 'expect') report.once(rule.span, () => evaluate(rule.value, frame))

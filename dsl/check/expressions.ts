@@ -2,6 +2,7 @@
 // compile-time choice: while its condition is not known (generic checking) both sides are walked and must agree.
 
 import type { Expr } from '../ast.ts'
+import type { FlatBlock } from '../resolve/blocks.ts'
 import type { Span } from '../source.ts'
 import { atom, known, sameSize, whole } from '../sizes.ts'
 import { call } from './calls.ts'
@@ -216,12 +217,12 @@ function member(expr: Extract<Expr, { kind: 'member' }>, frame: Frame): Value {
 
 export function unknownMember(
   frame: Frame,
-  block: { name: string; members: ReadonlyMap<string, unknown> },
+  block: { name: string; members: FlatBlock['members'] },
   name: string,
   span: Span,
 ): Value {
-  const near = [...block.members.keys()].join(', ')
-  return fail(frame, 'L201', `\`${block.name}\` has nothing called \`${name}\``, [{ span }], {
-    help: near ? `it has ${near}` : 'it has no members',
-  })
+  const members = new Map([...block.members].map(([n, m]) => [n, m.tree.name.span]))
+  const all = members.size > 0 ? `it has ${[...members.keys()].join(', ')}` : 'it has no members'
+  frame.walk.report.unknown(`\`${block.name}\` has nothing called \`${name}\``, name, span, members, all)
+  return unknown
 }

@@ -6,13 +6,13 @@ import type { Arg, Expr, Make, Name } from '../ast.ts'
 import { parse } from '../parse.ts'
 import type { FlatBlock, FlatMember } from '../resolve/blocks.ts'
 import type { FlatConfig } from '../resolve/configs.ts'
-import type { Declared, Module } from '../resolve/modules.ts'
+import { type Declared, declaredIn, type Module } from '../resolve/modules.ts'
 import { atom, known, showSize, whole } from '../sizes.ts'
 import type { Span } from '../source.ts'
 import { evaluate, truth } from './expressions.ts'
 import type { Frame, Walk } from './frames.ts'
 import { coerceParameter } from './parameters.ts'
-import { didYouMean, Report } from './report.ts'
+import { nearName, Report } from './report.ts'
 import { type Value, none, unknown } from './values.ts'
 
 export interface Replacement {
@@ -184,9 +184,8 @@ function makeOne(tree: Extract<Make, { kind: 'make' }>, frame: Frame, within: In
   const { text, span } = tree.block
   const found = frame.module.names.get(text)
   if (found?.tree.kind !== 'block') {
-    const blocks = [...frame.module.names].filter(([, d]) => d.tree.kind === 'block').map(([n]) => n)
-    const help = didYouMean(text, blocks)
-    report.add('L201', found ? `\`${text}\` is not a block` : `there is no block called \`${text}\``, [{ span }], help ? { help } : {})
+    const message = found ? `\`${text}\` is not a block` : `there is no block called \`${text}\``
+    report.unknown(message, text, span, declaredIn(frame.module, 'block'))
     return undefined
   }
   const { home } = within
@@ -225,13 +224,10 @@ export function instantiate(
     const value = arg.kind === 'sized' ? arg.size : arg.value
     if (name === undefined || !block.params.some((p) => p.tree.name.text === name)) {
       const names = block.params.map((p) => p.tree.name.text)
-      const help = (name && didYouMean(name, names)) ?? `\`${block.name}\` takes (${names.join(', ')})`
-      report.add(
-        'L321',
-        name === undefined ? `\`${block.name}\` takes ${names.length} arguments` : `\`${block.name}\` has no parameter \`${name}\``,
-        [{ span: arg.span }],
-        { help },
-      )
+      const near = nearName(name ?? '', new Map(block.params.map((p) => [p.tree.name.text, p.tree.span])))
+      const help = near.help ?? `\`${block.name}\` takes (${names.join(', ')})`
+      const message = name === undefined ? `\`${block.name}\` takes ${names.length} arguments` : `\`${block.name}\` has no parameter \`${name}\``
+      report.add('L321', message, [{ span: arg.span }, ...near.places], { help, ...(name === undefined ? {} : { cause: `name ${name}` }) })
       continue
     }
     given.set(name, evaluate(value, caller))

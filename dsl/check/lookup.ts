@@ -9,7 +9,8 @@ import type { Span } from '../source.ts'
 import { evaluate, truth } from './expressions.ts'
 import { affineOf, type Frame, holder, isGeneric, textOf } from './frames.ts'
 import { instanceFrame, slotOf } from './instances.ts'
-import { didYouMean, nearName } from './report.ts'
+import { didYouMean } from './report.ts'
+import { suggest } from '../suggest.ts'
 import { primitiveNames } from './primitives/names.ts'
 
 export type Storage = Extract<FlatMember, { kind: 'weight' | 'state' }>
@@ -97,7 +98,9 @@ export function axesOf(frame: Frame, trees: readonly AxisTree[]): Axis[] | undef
     if (tree.kind === 'row') {
       const row = rowOf(frame, tree.name?.text ?? '')
       if (!row) {
-        frame.walk.report.add('L201', `no row of axes is called \`..${tree.name?.text ?? ''}\` here`, [{ span: tree.span }])
+        const name = `..${tree.name?.text ?? ''}`
+        const rows = new Map([...allRows(frame)].map((r) => [`..${r}`, undefined]))
+        frame.walk.report.unknown(`no row of axes is called \`${name}\` here`, name, tree.span, rows)
         return undefined
       }
       axes.push(...row)
@@ -116,6 +119,10 @@ export function axesOf(frame: Frame, trees: readonly AxisTree[]): Axis[] | undef
     axes.push({ label: tree.label.text, size: size.size })
   }
   return axes
+}
+
+function* allRows(frame: Frame): Generator<string> {
+  for (let f: Frame | undefined = frame; f; f = f.outer) yield* f.rows.keys()
 }
 
 export function rowOf(frame: Frame, name: string): readonly Axis[] | undefined {
@@ -165,8 +172,8 @@ export function visibleNames(frame: Frame, functions: boolean): Map<string, Span
 export function unknownName(frame: Frame, name: string, span: Span, functions = false): Value {
   const { report } = frame.walk
   const config = frame.config
-  const known = nearName(name, visibleNames(frame, functions))
-  const wider = config && !known.help ? widerConfig(frame, config, name) : undefined
+  const names = visibleNames(frame, functions)
+  const wider = config && suggest(name, names.keys()) === undefined ? widerConfig(frame, config, name) : undefined
   if (config && wider) {
     const block = frame.block?.name ?? 'this block'
     report.add('L201', `\`${block}\` uses ${config.name}, which has no \`${name}\``, [{ span }], { help: `write \`uses ${wider}\`` })
@@ -177,8 +184,7 @@ export function unknownName(frame: Frame, name: string, span: Span, functions = 
     report.add('L207', `\`${name}\` is ${declared.tree.kind === 'op' ? 'an op' : `a ${declared.tree.kind}`}, not a value`, [{ span }])
     return unknown
   }
-  const { help, places } = known
-  report.add('L201', `unknown name \`${name}\``, [{ span }, ...places], { ...(help ? { help } : {}), cause: `name ${name}` })
+  report.unknown(`unknown name \`${name}\``, name, span, names)
   return unknown
 }
 

@@ -26,7 +26,8 @@ import {
 import { axesOf, elementOf, storageType } from './lookup.ts'
 import { bindStandIns, fit, standIn } from './parameters.ts'
 import { sameAxes } from './primitives/arguments.ts'
-import { didYouMean, type Report } from './report.ts'
+import type { Report } from './report.ts'
+import type { Span } from '../source.ts'
 import { runBody } from './statements.ts'
 import { describe } from './values.ts'
 import type { Body } from '../ast.ts'
@@ -37,6 +38,14 @@ export function flattener(report: Report): (declared: Declared) => FlatBlock | u
   return (declared) => {
     if (!made.has(declared)) made.set(declared, flattenBlock(declared, report))
     return made.get(declared)
+  }
+}
+
+/** Checks the checkpoint tables of one module's models; for programs without errors, which would all show in their tables again. */
+export function checkModuleTables(module: Module, flat: (d: Declared) => FlatBlock | undefined, report: Report): void {
+  for (const declared of module.names.values()) {
+    const model = declared.module === module && declared.tree.kind === 'model' ? flat(declared) : undefined
+    if (model) checkTables(model, genericHome(model.config, flat, replacementsOf(model, flat, report), report), report)
   }
 }
 
@@ -59,20 +68,22 @@ function checkOp(declared: Declared, report: Report): void {
   if (tree.kind !== 'op') return
   const home = genericHome(undefined, () => undefined, [], report)
   const frame: Frame = { walk: home.walk, module, locals: new Map(), rows: new Map(), assumed: [], facts: [] }
+  const mark = report.diagnostics.length
   const errors = report.errorCount
-  bindStandIns(frame, tree.params)
+  report.once(tree.name.span, () => bindStandIns(frame, tree.params))
   for (const require of tree.requires) {
     report.once(require.span, () => truth(require.condition, frame))
     collectFacts(require.condition, frame, frame.facts)
   }
   checkBody({ name: tree.name.text, result: tree.result, span: tree.name.span, body: tree.body }, frame, errors)
+  report.explainBy('L212', mark)
 }
 
 /** The body against the promised result; left alone if the signature has errors (more than `before` by now). */
 function checkBody(callable: Parameters<typeof matchResult>[1] & { body: Body }, frame: Frame, before: number): void {
   const { result } = callable
   const { report } = frame.walk
-  const type = result && { elem: elementOf(frame, result), axes: axesOf(frame, result.axes ?? []) }
+  const type = result && report.once(callable.span, () => ({ elem: elementOf(frame, result), axes: axesOf(frame, result.axes ?? []) }))
   if (report.errorCount > before) return
   const value = runBody(callable.body, frame)
   if (!result) {
@@ -174,11 +185,7 @@ function checkStorage(instance: Instance, member: Extract<FlatMember, { kind: 'w
   const { text, span } = member.tree.tied
   const other = instance.block.members.get(text)
   if (other?.kind !== 'weight') {
-    const help = didYouMean(
-      text,
-      [...instance.block.members].filter(([, m]) => m.kind === 'weight').map(([n]) => n),
-    )
-    home.walk.report.add('L201', `there is no weight \`${text}\` to tie to`, [{ span }], help ? { help } : {})
+    home.walk.report.unknown(`there is no weight \`${text}\` to tie to`, text, span, membersOf(instance.block, 'weight'))
     return
   }
   const target = storageType(frame, other).axes
@@ -203,24 +210,28 @@ function checkFunction(instance: Instance, member: FlatFn | FlatEntry, home: Hom
   const frame: Frame = member.inherited ? { ...base, inherited: member.inherited } : base
   for (const { tree, module } of instance.block.requires)
     collectFacts(tree.condition, instanceFrame(instance, '', module, home.walk), frame.facts)
-  const errors = home.walk.report.errorCount
-  bindStandIns(frame, callable.params)
+  const { report } = home.walk
+  const mark = report.diagnostics.length
+  const errors = report.errorCount
+  report.once(callable.span, () => bindStandIns(frame, callable.params))
   checkBody(callable, frame, errors)
+  report.explainBy('L212', mark)
 }
+
+const membersOf = (block: FlatBlock, kind: FlatMember['kind']): Map<string, Span> =>
+  new Map([...block.members].filter(([, m]) => m.kind === kind).map(([name, m]) => [name, m.tree.name.span]))
 
 function checkSpecialised(instance: Instance, entry: FlatEntry, home: Home): void {
   const { definition } = entry.tree
   if (definition.kind !== 'specialise') return
   const of = instance.block.members.get(definition.of.text)
   if (of?.kind !== 'entry') {
-    const entries = [...instance.block.members].filter(([, m]) => m.kind === 'entry').map(([n]) => n)
-    const help = didYouMean(definition.of.text, entries)
-    home.walk.report.add('L201', `there is no entry \`${definition.of.text}\``, [{ span: definition.of.span }], help ? { help } : {})
+    const { text, span } = definition.of
+    home.walk.report.unknown(`there is no entry \`${text}\``, text, span, membersOf(instance.block, 'entry'))
   }
 }
 
 function checkModelTexts(model: FlatBlock, home: Home, report: Report): void {
-  checkTables(model, home, report)
   for (const preset of model.presets.values()) {
     for (const binding of preset.bindings) {
       const field = model.config?.fields.get(binding.name.text)

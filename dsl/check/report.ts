@@ -22,6 +22,8 @@ export interface Place {
   readonly text?: string
   /** Where an operand was declared: one message about it is enough, others are most likely the same mistake. */
   readonly blame?: boolean
+  /** A promise that is not kept: whatever relies on that text is not judged either. */
+  readonly doubt?: boolean
 }
 
 const keyOf = (span: Span): string => `${span.source.path}:${span.start}:${span.end}`
@@ -60,7 +62,7 @@ export class Report {
       const told = { first, lines: new Set<number>(), notes }
       this.#causes.set(more.cause ?? key, told)
       if (isError) for (const place of places) if (place.blame) this.#blamed.set(keyOf(place.span), more.cause ?? key)
-      if (isError) this.#errors.push(first)
+      if (isError) this.#errors.push(first, ...places.filter(({ doubt }) => doubt).map(({ span }) => span))
     }
     this.diagnostics.push(diagnose(code, { message, labels, notes, ...(help === undefined ? {} : { help }) }))
   }
@@ -79,6 +81,16 @@ export class Report {
     return true
   }
 
+  /**
+   * Reports (L201) a name that stands for nothing; `declared` are those that could stand there, by where they are declared. One
+   * name is one mistake however often it is used.
+   */
+  unknown(message: string, name: string, span: Span, declared: ReadonlyMap<string, Span | undefined>, otherwise?: string): void {
+    const near = nearName(name, declared)
+    const help = near.help ?? otherwise
+    this.add('L201', message, [{ span }, ...near.places], { ...(help === undefined ? {} : { help }), cause: `name ${name}` })
+  }
+
   /** Checks one statement, field, member or rule: its first error is told, what follows from that is not, in later walks either. */
   once<T>(span: Span, check: () => T): T {
     this.#within.push(keyOf(span))
@@ -87,6 +99,24 @@ export class Report {
     } finally {
       this.#within.pop()
     }
+  }
+
+  /**
+   * What a suspicious declaration is told to be after all if errors followed: the warnings of a code since `mark` become the one
+   * error, and the errors since then a note of it.
+   */
+  explainBy(code: Code, mark: number): void {
+    const since = this.diagnostics.slice(mark)
+    const at = since.findIndex((d) => d.code === code)
+    const errors = since.filter((d) => d.severity === 'error')
+    const [first] = errors
+    const suspect = since[at]
+    if (!suspect || !first) return
+    const place = suspect.labels[0]?.span
+    if (place) this.#errors.push(place)
+    const told: Diagnostic = { ...suspect, severity: 'error', notes: [...suspect.notes, `as it stands, ${first.message}`] }
+    const kept = since.filter((d) => d.severity !== 'error').map((d) => (d === suspect ? told : d))
+    this.diagnostics.splice(mark, since.length, ...kept)
   }
 
   /** Whether a message stands inside `span`: then what relies on that text is not judged. */

@@ -42,11 +42,15 @@ export function bindTensor(binder: Binder, param: Param, value: Value, span: Spa
   const fixed = row < 0 ? tensor.axes : [...tensor.axes.slice(0, row), ...tensor.axes.slice(count - (trees.length - 1 - row))]
   if (count < least || (row < 0 && count > least) || fixed.some((a) => a.row)) {
     const type = param.type.span.source.text.slice(param.type.span.start, param.type.span.end)
-    report.add('L222', `\`${name}\` wants \`${param.name.text}: ${type}\``, [
+    const given = span.source.text.slice(span.start, span.end)
+    const places = [
       { span, text: describe(tensor) },
       ...operandPlaces({ ...tensor, span }).slice(1),
       { span: param.span, text: 'declared here' },
-    ])
+    ]
+    // A variable that does not fit once fits nowhere.
+    const cause = /^\w+$/.test(given) ? { cause: `${name} ${param.name.text} ${given}` } : {}
+    report.add('L222', `\`${name}\` wants \`${param.name.text}: ${type}\``, places, cause)
     return undefined
   }
   const axes: Axis[] = []

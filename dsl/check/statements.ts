@@ -10,7 +10,6 @@ import { lookup, storageType, unknownName, visibleLocals } from './lookup.ts'
 import { mixed, toTensor } from './primitives/align.ts'
 import { placeOf, rangeOf } from './primitives/index-into.ts'
 import { type Axis, describe, isInteger, nothing, type Tensor, unknown, type Value } from './values.ts'
-import { nearName } from './report.ts'
 
 /** Runs a function's body and gives what it returns (`nothing` without a return). */
 export function runBody(body: Body, frame: Frame): Value {
@@ -77,10 +76,8 @@ function assign(stmt: Extract<Stmt, { kind: 'assign' }>, frame: Frame): void {
   const scope = holder(frame, name)
   const old = scope?.locals.get(name)
   if (!scope || !old) {
-    const near = nearName(name, visibleLocals(frame))
-    const help = near.help ?? `write  let ${name} = …`
-    const places = [{ span: stmt.name.span }, ...near.places]
-    fail(frame, 'L201', `there is no variable \`${name}\` to assign`, places, { help, cause: `name ${name}` })
+    const { report } = frame.walk
+    report.unknown(`there is no variable \`${name}\` to assign`, name, stmt.name.span, visibleLocals(frame), `write  let ${name} = …`)
     return
   }
   if (old.kind === 'unknown' || value.kind === 'unknown') {

@@ -5,7 +5,7 @@
 import type { BlockDecl, Entry, Fn, Member, Param, Part, Preset, Replace, Require, RuntimeRange, State, Weight } from '../ast.ts'
 import { didYouMean, nearName, type Report } from '../check/report.ts'
 import { type FlatConfig, flattenConfig } from './configs.ts'
-import type { Declared, Module } from './modules.ts'
+import { type Declared, declaredIn, type Module } from './modules.ts'
 import { type FlatTable, inheritTables } from './tables.ts'
 
 interface Common {
@@ -86,9 +86,7 @@ function parentOf(declared: Declared, tree: BlockDecl, report: Report, below: re
   const { text, span } = tree.extends
   const found = declared.module.names.get(text)
   if (!found || found.tree.kind !== tree.kind) {
-    const same = [...declared.module.names].filter(([, d]) => d.tree.kind === tree.kind).map(([n]) => n)
-    const help = didYouMean(text, same)
-    report.add('L201', `there is no ${tree.kind} called \`${text}\``, [{ span }], help ? { help } : {})
+    report.unknown(`there is no ${tree.kind} called \`${text}\``, text, span, declaredIn(declared.module, tree.kind))
     return undefined
   }
   if (found === declared || below.includes(found)) {
@@ -102,9 +100,8 @@ function usedConfig(declared: Declared, tree: BlockDecl, parent: FlatBlock | und
   if (!tree.uses) return parent?.config
   const found = declared.module.names.get(tree.uses.text)
   if (found?.tree.kind !== 'config') {
-    const configs = [...declared.module.names].filter(([, d]) => d.tree.kind === 'config').map(([n]) => n)
-    const help = didYouMean(tree.uses.text, configs)
-    report.add('L201', `there is no config called \`${tree.uses.text}\``, [{ span: tree.uses.span }], help ? { help } : {})
+    const { text, span } = tree.uses
+    report.unknown(`there is no config called \`${text}\``, text, span, declaredIn(declared.module, 'config'))
     return undefined
   }
   const config = flattenConfig(found, report)

@@ -4,8 +4,8 @@
 import type { Annotation, ConfigDecl, Expr, Name, Require, TypeExpr } from '../ast.ts'
 import type { Span } from '../source.ts'
 import { checkAnnotations } from '../check/annotations.ts'
-import { didYouMean, nearName, type Report } from '../check/report.ts'
-import type { Declared, Module } from './modules.ts'
+import { didYouMean, type Report } from '../check/report.ts'
+import { type Declared, declaredIn, type Module } from './modules.ts'
 
 export interface FlatField {
   readonly name: string
@@ -34,9 +34,8 @@ export const isCompileType = (type: TypeExpr): boolean => compileTypes.includes(
 
 /** Reports a setting of a field that the config does not have. */
 export function noField(report: Report, config: FlatConfig | undefined, name: Name): void {
-  const near = nearName(name.text, new Map([...(config?.fields ?? [])].map(([n, f]) => [n, f.span])))
-  const more = { ...(near.help ? { help: near.help } : {}), cause: `name ${name.text}` }
-  report.add('L201', `${config?.name ?? 'the model'} has no field \`${name.text}\``, [{ span: name.span }, ...near.places], more)
+  const fields = new Map([...(config?.fields ?? [])].map(([n, f]) => [n, f.span]))
+  report.unknown(`${config?.name ?? 'the model'} has no field \`${name.text}\``, name.text, name.span, fields)
 }
 
 /** Flattens a config declaration; undefined (with a message) if it is not one or its parents are in a circle. */
@@ -60,18 +59,16 @@ export function flattenConfig(declared: Declared, report: Report, below: readonl
     }
     const type = field.type ?? old?.type
     if (!type) {
-      const near = nearName(name, new Map([...fields].map(([n, f]) => [n, f.span])))
-      const help = near.help ?? `a new field needs a type: ${name}: dim = …`
-      const places = [{ span: field.name.span }, ...near.places]
-      report.add('L201', `${tree.name.text} has no field \`${name}\` to set`, places, { help, cause: `name ${name}` })
+      const known = new Map([...fields].map(([n, f]) => [n, f.span]))
+      const fix = `a new field needs a type: ${name}: dim = …`
+      report.unknown(`${tree.name.text} has no field \`${name}\` to set`, name, field.name.span, known, fix)
       continue
     }
     if (field.type && !isCompileType(type)) {
       report.add('L205', `a config field cannot be of type \`${type.name.text}\``, [{ span: type.name.span }], {
         help: didYouMean(type.name.text, compileTypes) ?? `one of ${compileTypes.join(', ')}`,
       })
-    }
-    if (field.type?.axes && field.type.axes.length !== 1) {
+    } else if (field.type?.axes && field.type.axes.length !== 1) {
       report.add('L205', 'a list has one length', [{ span: type.span }], { help: `${type.name.text}[n]  or  ${type.name.text}[..]` })
     }
     checkAnnotations('config field', field.annotations, report)
@@ -97,9 +94,7 @@ function parentOf(declared: Declared, tree: ConfigDecl, report: Report, below: r
   const { text, span } = tree.extends
   const found = declared.module.names.get(text)
   if (found?.tree.kind !== 'config') {
-    const configs = [...declared.module.names].filter(([, d]) => d.tree.kind === 'config').map(([n]) => n)
-    const more = didYouMean(text, configs)
-    report.add('L201', `there is no config called \`${text}\``, [{ span }], more ? { help: more } : {})
+    report.unknown(`there is no config called \`${text}\``, text, span, declaredIn(declared.module, 'config'))
     return undefined
   }
   if (found === declared || below.includes(found)) {

@@ -5,8 +5,8 @@ import type { Declaration, FileTree, Import } from '../ast.ts'
 import type { Diagnostic } from '../diagnostics.ts'
 import type { ReadSource } from '../model.ts'
 import { parse } from '../parse.ts'
-import type { Source } from '../source.ts'
-import { nearName, type Report } from '../check/report.ts'
+import type { Source, Span } from '../source.ts'
+import type { Report } from '../check/report.ts'
 
 export interface Declared {
   readonly tree: Declaration
@@ -23,6 +23,10 @@ export interface Module {
   /** Modules this one imports. */
   readonly imports: Module[]
 }
+
+/** The declarations of some kinds that a module's texts may name, with their places. */
+export const declaredIn = (module: Module, ...kinds: readonly Declaration['kind'][]): Map<string, Span> =>
+  new Map([...module.names].filter(([, d]) => kinds.includes(d.tree.kind)).map(([name, d]) => [name, d.tree.name.span]))
 
 /** Loads `entryPath` and its imports; undefined if the entry itself cannot be read or parsed. */
 export function loadModules(entryPath: string, read: ReadSource, report: Report): { entry?: Module; parseDiagnostics: Diagnostic[] } {
@@ -82,10 +86,8 @@ function importNames(loader: Loader, into: Module, item: Import): void {
     if (declared) into.names.set(name.text, declared)
     else {
       const own = new Map([...from.names].filter(([, d]) => d.module === from).map(([n, d]) => [n, d.tree.name.span]))
-      const near = nearName(name.text, own)
-      const help = near.help ?? `it has ${[...own.keys()].join(', ') || 'no declarations'}`
-      const places = [{ span: name.span }, ...near.places]
-      loader.report.add('L201', `${item.path} has nothing called \`${name.text}\``, places, { help, cause: `name ${name.text}` })
+      const all = `it has ${[...own.keys()].join(', ') || 'no declarations'}`
+      loader.report.unknown(`${item.path} has nothing called \`${name.text}\``, name.text, name.span, own, all)
     }
   }
 }

@@ -3,9 +3,9 @@
 
 import type { Axis, Expr, Param, TypeExpr } from '../ast.ts'
 import type { Replacement } from '../check/instances.ts'
-import { didYouMean, type Report } from '../check/report.ts'
+import type { Report } from '../check/report.ts'
 import type { FlatBlock } from './blocks.ts'
-import type { Declared, Module } from './modules.ts'
+import { type Declared, declaredIn, type Module } from './modules.ts'
 
 /** The model's replacements; those with mistakes are reported and left out. */
 export function replacementsOf(model: FlatBlock, flat: (d: Declared) => FlatBlock | undefined, report: Report): Replacement[] {
@@ -14,8 +14,8 @@ export function replacementsOf(model: FlatBlock, flat: (d: Declared) => FlatBloc
     const find = (name: { text: string; span: Expr['span'] }): Declared | undefined => {
       const found = module.names.get(name.text)
       if (found && found.tree.kind !== 'config') return found
-      const help = didYouMean(name.text, module.names.keys()) ?? 'import it'
-      report.add('L201', `there is no op or block called \`${name.text}\` here`, [{ span: name.span }], { help })
+      const all = declaredIn(module, 'op', 'block', 'model')
+      report.unknown(`there is no op or block called \`${name.text}\` here`, name.text, name.span, all, 'import it')
       return undefined
     }
     const what = find(tree.what)
