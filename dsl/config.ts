@@ -2,18 +2,19 @@
 // tensors say (`tie`), the preset, its default. Defaults may use other fields; they are evaluated on demand, in f64 and exact
 // integers, and a circle is reported with its members.
 
-import type { Preset, TypeExpr } from './ast.ts'
+import type { Expr, Preset, TypeExpr } from './ast.ts'
 import { evaluate } from './check/expressions.ts'
 import type { Walk } from './check/frames.ts'
 import { checkRequire, configFrame, type Home, type Replacement } from './check/instances.ts'
 import { fit, standIn } from './check/parameters.ts'
-import { didYouMean, type Report } from './check/report.ts'
+import { didYouMean, type Place, type Report } from './check/report.ts'
 import { describe, none, unknown, type Value } from './check/values.ts'
 import type { ConfigValue, Numbers } from './model.ts'
 import type { FlatBlock } from './resolve/blocks.ts'
 import { type FlatConfig, type FlatField, noField } from './resolve/configs.ts'
 import type { Declared, Module } from './resolve/modules.ts'
 import { known, whole } from './sizes.ts'
+import type { Span } from './source.ts'
 
 type Flat = (declared: Declared) => FlatBlock | undefined
 
@@ -49,6 +50,7 @@ export function numberedHome(
 ): Home & { readAll(): Record<string, ConfigValue> } {
   const values = new Map<string, Value>()
   const open: string[] = []
+  const origins = new Map<string, { readonly span: Span; readonly text?: string }>()
   const walk = silentWalk(report)
   const value = (name: string): Value => {
     const done = values.get(name)
@@ -84,7 +86,8 @@ export function numberedHome(
       })
       return unknown
     }
-    const raw = evaluate(text.expr, configFrame(home, text.module))
+    origins.set(field.name, binding ? { span: binding.span, text: `in preset "${sources.preset?.tree.name}"` } : { span: text.expr.span })
+    const raw = report.because(() => originsIn(text.expr), () => evaluate(text.expr, configFrame(home, text.module)))
     if (raw.kind === 'unknown') return unknown
     if (raw.kind === 'none') {
       if (field.type.optional) return none
@@ -118,10 +121,29 @@ export function numberedHome(
       const read = value(name)
       all[name] = plain(read.kind === 'list' ? checkedLength(field, read) : read)
     }
-    for (const { tree, module } of config?.requires ?? []) checkRequire(tree, configFrame(home, module))
+    // A field that has no value, or a wrong one, would fail its requirements too.
+    if (report.hasErrors) return all
+    for (const { tree, module } of config?.requires ?? [])
+      report.because(() => originsIn(tree.condition), () => checkRequire(tree, configFrame(home, module)))
     return all
   }
+  /** Where the values of the fields in an expression were written, those it is written with included. */
+  const originsIn = (expr: Expr): Place[] =>
+    [...namesIn(expr)].flatMap((name) => {
+      const origin = origins.get(name)
+      const read = values.get(name)
+      const number = read?.kind === 'size' ? known(read.size) : undefined
+      return origin && number !== undefined ? [{ span: origin.span, text: `${name} = ${number}${origin.text ? ` ${origin.text}` : ''}`, blame: true }] : []
+    })
   return { ...home, readAll }
+}
+
+/** Every name in an expression. */
+function* namesIn(part: unknown): Generator<string> {
+  if (typeof part !== 'object' || part === null) return
+  const { kind, name } = part as { kind?: string; name?: unknown }
+  if (kind === 'name' && typeof name === 'string') yield name
+  for (const [key, inner] of Object.entries(part)) if (key !== 'span') yield* namesIn(inner)
 }
 
 function checkNames(config: FlatConfig | undefined, sources: ConfigSources, report: Report): void {

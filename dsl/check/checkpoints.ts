@@ -22,10 +22,20 @@ export function checkTables(model: FlatBlock, home: Home, report: Report): void 
 
 function checkTable({ rules }: Checkpoint, model: FlatBlock, home: Home, report: Report): void {
   const frame = configFrame(home, model.declared.module)
+  const ruled = new Map<string, Span>()
   for (const rule of rules) {
+    if (rule.kind === 'bind' && !rule.when) for (const { span } of rule.targets) ruledTwice(span, ruled, report)
     if (rule.kind === 'expect') report.once(rule.span, () => evaluate(rule.value, frame))
     if (rule.kind === 'bind') report.once(rule.span, () => checkRule(rule, model, home, report))
   }
+}
+
+// Later rules win over inherited ones; two of one table are a slip.
+function ruledTwice(span: Span, ruled: Map<string, Span>, report: Report): void {
+  const path = span.source.text.slice(span.start, span.end)
+  const first = ruled.get(path)
+  if (first) report.add('L204', `\`${path}\` has two rules`, [{ span, text: 'here again' }, { span: first, text: 'first here' }])
+  else ruled.set(path, span)
 }
 
 function checkRule(rule: BindRule, model: FlatBlock, home: Home, report: Report): void {

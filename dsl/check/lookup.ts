@@ -160,9 +160,11 @@ export function visibleNames(frame: Frame, functions: boolean): Map<string, Span
   if (functions) {
     for (const name of primitiveNames) names.set(name, undefined)
     for (const [name, { tree }] of frame.module.names) if (tree.kind === 'op') names.set(name, tree.name.span)
+    for (const [name, { kind, tree }] of block?.members ?? []) if (kind !== 'weight' && kind !== 'state') names.set(name, tree.name.span)
+    return names
   }
   for (const [name, { span }] of frame.config?.fields ?? []) names.set(name, span)
-  for (const [name, { tree }] of block?.members ?? []) names.set(name, tree.name.span)
+  for (const [name, { kind, tree }] of block?.members ?? []) if (kind !== 'fn' && kind !== 'entry') names.set(name, tree.name.span)
   for (const { tree } of block?.params ?? []) names.set(tree.name.text, tree.span)
   for (const [name, span] of visibleLocals(frame)) names.set(name, span)
   return names
@@ -180,8 +182,16 @@ export function unknownName(frame: Frame, name: string, span: Span, functions = 
     return unknown
   }
   const declared = frame.module.names.get(name)
-  if (declared) {
-    report.add('L207', `\`${name}\` is ${declared.tree.kind === 'op' ? 'an op' : `a ${declared.tree.kind}`}, not a value`, [{ span }])
+  const member = frame.self?.instance.block.members.get(name)?.kind
+  if (functions && (member === 'weight' || member === 'state' || config?.fields.has(name))) {
+    report.add('L207', `\`${name}\` is a ${member ?? 'config field'} and cannot be called`, [{ span }])
+    return unknown
+  }
+  const kind = declared?.tree.kind ?? member
+  const isFunction = kind === 'op' || kind === 'fn' || kind === 'entry' || (primitiveNames as readonly string[]).includes(name)
+  if (kind || isFunction) {
+    const what = isFunction ? 'a function' : `a ${kind}`
+    report.add('L207', `\`${name}\` is ${what}, not a value`, [{ span }], isFunction ? { help: `call it: ${name}(…)` } : {})
     return unknown
   }
   report.unknown(`unknown name \`${name}\``, name, span, names)

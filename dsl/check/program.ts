@@ -69,22 +69,22 @@ function checkOp(declared: Declared, report: Report): void {
   const home = genericHome(undefined, () => undefined, [], report)
   const frame: Frame = { walk: home.walk, module, locals: new Map(), rows: new Map(), assumed: [], facts: [] }
   const mark = report.diagnostics.length
-  const errors = report.errorCount
   report.once(tree.name.span, () => bindStandIns(frame, tree.params))
   for (const require of tree.requires) {
     report.once(require.span, () => truth(require.condition, frame))
     collectFacts(require.condition, frame, frame.facts)
   }
-  checkBody({ name: tree.name.text, result: tree.result, span: tree.name.span, body: tree.body }, frame, errors)
+  checkBody({ name: tree.name.text, result: tree.result, span: tree.name.span, body: tree.body }, frame)
   report.explainBy('L212', mark)
 }
 
-/** The body against the promised result; left alone if the signature has errors (more than `before` by now). */
-function checkBody(callable: Parameters<typeof matchResult>[1] & { body: Body }, frame: Frame, before: number): void {
+/** The body against the promised result; left alone if the signature has errors. */
+function checkBody(callable: Parameters<typeof matchResult>[1] & { body: Body }, frame: Frame): void {
   const { result } = callable
   const { report } = frame.walk
   const type = result && report.once(callable.span, () => ({ elem: elementOf(frame, result), axes: axesOf(frame, result.axes ?? []) }))
-  if (report.errorCount > before) return
+  const end = callable.body[0]?.span.start ?? callable.span.end
+  if (report.hasErrorIn({ ...callable.span, end })) return
   const value = runBody(callable.body, frame)
   if (!result) {
     if (value.kind !== 'nothing' && value.kind !== 'unknown') {
@@ -212,9 +212,8 @@ function checkFunction(instance: Instance, member: FlatFn | FlatEntry, home: Hom
     collectFacts(tree.condition, instanceFrame(instance, '', module, home.walk), frame.facts)
   const { report } = home.walk
   const mark = report.diagnostics.length
-  const errors = report.errorCount
   report.once(callable.span, () => bindStandIns(frame, callable.params))
-  checkBody(callable, frame, errors)
+  checkBody(callable, frame)
   report.explainBy('L212', mark)
 }
 

@@ -40,6 +40,7 @@ export class Report {
   readonly #blamed = new Map<string, string>()
   readonly #errors: Span[] = []
   #within: string[] = []
+  #reasons: (() => readonly Place[])[] = []
 
   /** Adds a diagnostic; the first place is where the message stands. */
   add(code: Code, message: string, places: readonly Place[], more: More = {}): void {
@@ -47,21 +48,22 @@ export class Report {
     const isError = codes[code].severity === 'error'
     if (isError && this.#within.some((key) => this.#failed.has(key))) return
     if (isError) for (const key of this.#within) this.#failed.add(key)
-    const blamed = isError ? places.map(({ span }) => this.#blamed.get(keyOf(span))).find((cause) => cause !== undefined) : undefined
+    const reasons = isError ? this.#reasons.flatMap((reason) => reason()) : []
+    const blamed = isError ? [...places, ...reasons].map(({ span }) => this.#blamed.get(keyOf(span))).find((cause) => cause !== undefined) : undefined
     if (blamed !== undefined && first && this.#again(blamed, first)) return
     if (more.cause !== undefined && first && this.#again(more.cause, first)) return
     const key = `${code}@${first?.source.path}:${first?.start}:${first?.end}:${more.about ?? (first ? '' : message)}`
     if (this.#seen.has(key)) return
     this.#seen.add(key)
     const call = this.calls.findLast((span) => span.source !== first?.source)
-    const all = call && first ? [...places, { span: call, text: 'called here' }] : places
+    const told = [...places, ...reasons]
+    const all = call && first ? [...told, { span: call, text: 'called here' }] : told
     const labels: Label[] = all.map(({ span, text }) => (text === undefined ? { span } : { span, text }))
     const { help } = more
     const notes = [...(more.notes ?? [])]
     if (first) {
-      const told = { first, lines: new Set<number>(), notes }
-      this.#causes.set(more.cause ?? key, told)
-      if (isError) for (const place of places) if (place.blame) this.#blamed.set(keyOf(place.span), more.cause ?? key)
+      this.#causes.set(more.cause ?? key, { first, lines: new Set<number>(), notes })
+      if (isError) for (const place of all) if (place.blame) this.#blamed.set(keyOf(place.span), more.cause ?? key)
       if (isError) this.#errors.push(first, ...places.filter(({ doubt }) => doubt).map(({ span }) => span))
     }
     this.diagnostics.push(diagnose(code, { message, labels, notes, ...(help === undefined ? {} : { help }) }))
@@ -89,6 +91,16 @@ export class Report {
     const near = nearName(name, declared)
     const help = near.help ?? otherwise
     this.add('L201', message, [{ span }, ...near.places], { ...(help === undefined ? {} : { help }), cause: `name ${name}` })
+  }
+
+  /** While `check` runs, errors also show `reason`'s places: where the numbers came from that they are about. */
+  because<T>(reason: () => readonly Place[], check: () => T): T {
+    this.#reasons.push(reason)
+    try {
+      return check()
+    } finally {
+      this.#reasons.pop()
+    }
   }
 
   /** Checks one statement, field, member or rule: its first error is told, what follows from that is not, in later walks either. */
@@ -122,10 +134,6 @@ export class Report {
   /** Whether a message stands inside `span`: then what relies on that text is not judged. */
   hasErrorIn(span: Span): boolean {
     return this.#errors.some((e) => e.source.path === span.source.path && span.start <= e.start && e.end <= span.end)
-  }
-
-  get errorCount(): number {
-    return this.#errors.length
   }
 
   get hasErrors(): boolean {

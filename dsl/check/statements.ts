@@ -17,29 +17,33 @@ export function runBody(body: Body, frame: Frame): Value {
   for (const [i, stmt] of body.entries()) {
     if (stmt.kind === 'return') {
       result = frame.walk.report.once(stmt.span, () => usable(frame, stmt.value))
-      if (i < body.length - 1) fail(frame, 'L314', 'nothing after `return` is reached', [{ span: body[i + 1]?.span ?? stmt.span }])
+      // Behind a wrong value it is the rest of that value.
+      if (i < body.length - 1 && !frame.walk.report.hasErrorIn(stmt.span)) fail(frame, 'L314', 'nothing after `return` is reached', [{ span: body[i + 1]?.span ?? stmt.span }])
       break
     }
     // A value that nobody uses is most likely half of a statement: the rest of the body would only suffer from it.
-    if (!run(stmt, frame)) return unknown
+    if (!run(stmt, frame, body[i - 1])) return unknown
   }
   return result
 }
 
 /** False if the statement makes no sense at all. */
-function run(stmt: Stmt, frame: Frame): boolean {
+function run(stmt: Stmt, frame: Frame, before?: Stmt): boolean {
   // The statements of a loop each have their own error.
-  if (stmt.kind !== 'for') return frame.walk.report.once(stmt.span, () => runOne(stmt, frame))
+  if (stmt.kind !== 'for') return frame.walk.report.once(stmt.span, () => runOne(stmt, frame, before))
   loop(stmt, frame)
   return true
 }
 
-function runOne(stmt: Exclude<Stmt, { kind: 'for' }>, frame: Frame): boolean {
+function runOne(stmt: Exclude<Stmt, { kind: 'for' }>, frame: Frame, before: Stmt | undefined): boolean {
   if (stmt.kind === 'let') bindNames(stmt, frame)
   else if (stmt.kind === 'assign') assign(stmt, frame)
   else if (stmt.kind === 'store') store(stmt, frame)
   else if (stmt.kind === 'return') fail(frame, 'L314', '`return` cannot stand in a loop', [{ span: stmt.span }])
   else {
+    // On one line with a statement that has an error this is its other half.
+    if (before && frame.walk.report.hasErrorIn(before.span) && !/\n/.test(before.span.source.text.slice(before.span.start, stmt.span.start)))
+      return false
     const value = evaluate(stmt.value, frame)
     if (value.kind !== 'nothing' && value.kind !== 'unknown') {
       fail(frame, 'L108', 'a value is not used', [{ span: stmt.span, text: describe(value) }])

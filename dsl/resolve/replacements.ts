@@ -3,7 +3,7 @@
 
 import type { Axis, Expr, Param, TypeExpr } from '../ast.ts'
 import type { Replacement } from '../check/instances.ts'
-import type { Report } from '../check/report.ts'
+import { nearName, type Report } from '../check/report.ts'
 import type { FlatBlock } from './blocks.ts'
 import { type Declared, declaredIn, type Module } from './modules.ts'
 
@@ -101,7 +101,10 @@ function agree(
   const [f, g] = [a.members.get('forward'), b.members.get('forward')]
   if (f?.kind !== 'fn') return true
   if (g?.kind !== 'fn') {
-    report.add('L415', `\`${names}\`: ${b.name} has no \`forward\``, places)
+    const functions = [...b.members].flatMap(([n, m]) => (m.kind === 'fn' ? [[n, m.tree.name.span] as const] : []))
+    const near = nearName('forward', new Map(functions))
+    const more = near.help ? { help: near.help } : {}
+    report.add('L415', `\`${names}\`: ${b.name} has no \`forward\``, [...places, ...near.places], more)
     return false
   }
   const isField = (name: string): boolean => (a.config?.fields.has(name) ?? false) || (b.config?.fields.has(name) ?? false)

@@ -81,9 +81,11 @@ export const mistake: fc.Arbitrary<Mistake> = fc
     if (kind === 'swapped') {
       if (!next || next.image === was) return undefined
       const between = source.text.slice(after, next.startOffset)
-      // Glued tokens keep a blank between them, or the mistake would be another one.
-      const now = `${next.image}${between === '' ? ' ' : between}${was}`
       const end = next.startOffset + next.image.length
+      // Blanks keep the tokens what they are: `embed) let` must not become `embedlet )`.
+      const before = /\w$/.test(source.text.slice(0, offset)) && /^\w/.test(next.image) ? ' ' : ''
+      const behind = /\w$/.test(was) && /^\w/.test(source.text.slice(end)) ? ' ' : ''
+      const now = `${before}${next.image}${between === '' ? ' ' : between}${was}${behind}`
       return { ...common, was: source.text.slice(offset, end), now, text: source.text.slice(0, offset) + now + source.text.slice(end) }
     }
     if (!/^\w/.test(was)) return undefined

@@ -4,7 +4,7 @@ import { known, minus, whole } from '../../sizes.ts'
 import { evaluate, usable } from '../expressions.ts'
 import { affineOf, fail, inner } from '../frames.ts'
 import { atom } from '../../sizes.ts'
-import { describe, type Elem, type Tensor, unknown, type Value } from '../values.ts'
+import { describe, type Elem, operandPlaces, showAxes, type Tensor, unknown, type Value } from '../values.ts'
 import { broadcastTo, commonAxes, places, toTensor } from './align.ts'
 import { axesArgument, type Call, missing, onlyArguments, operand } from './arguments.ts'
 
@@ -44,7 +44,7 @@ export function expand(call: Call): Value {
       frame,
       'L220',
       'the list must contain all axes of the operand in their order',
-      [{ span: list.span }, { span: x.span, text: describe(x) }],
+      [{ span: list.span, text: showAxes(axes) }, ...operandPlaces(x)],
       { help: 'rearrange first: order(x, […])' },
     )
   }
