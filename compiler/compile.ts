@@ -14,6 +14,7 @@ import { isFormatName } from './formats/index.ts'
 import { mergeSiblings } from './passes/merge-siblings.ts'
 import { type PassOptions, runGraphPasses } from './passes/pipeline.ts'
 import { splitWeights } from './passes/split-weights.ts'
+import { checkMemory } from './plan/check-memory.ts'
 import { type Layout, planLayout } from './plan/layout.ts'
 import { makePlan, type Plan } from './plan/plan.ts'
 import { canonicalPaths, patternOf, planWeights, type QuantPolicy, resolveTies, type WeightPlan } from './plan/weights.ts'
@@ -80,7 +81,8 @@ export function compileModel(model: SpecialisedModel, options: CompileOptions): 
   })
   const constants = new Map(lowered.flatMap(({ own }) => own.flatMap((graph) => [...graph.constants])))
   const layout = planLayout(model.weights, choice.plans, constants.values(), model.states)
-  const results = lowered.map(({ name, target, programs }) => lowerTarget(name, target, programs, layout, model.entries, math))
+  const results = lowered.map(({ name, target, programs }) => lowerTarget(name, target, programs, layout, model, math, diagnostics))
+  if (diagnostics.some(({ severity }) => severity === 'error')) return { diagnostics }
   const contents: ArtifactContents = {
     manifest: {
       generator: 'llamac 0.1.0',
@@ -100,11 +102,16 @@ export function compileModel(model: SpecialisedModel, options: CompileOptions): 
   return { compilation: { model, graphs, results, contents, notes: choice.notes }, diagnostics }
 }
 
-function lowerTarget(name: TargetName, target: Target, whole: readonly KernelProgram[], layout: Layout, entries: readonly EntryInfo[], math: 'fast' | 'strict'): TargetResult {
+function lowerTarget(
+  name: TargetName, target: Target, whole: readonly KernelProgram[], layout: Layout, model: SpecialisedModel, math: 'fast' | 'strict', diagnostics: Diagnostic[],
+): TargetResult {
   const { machine } = target
   if (!machine) return { target: name, programs: whole, variants: [{ target: 'reference', requires: [] }], texts: new Map() }
   const programs = whole.map((program) => splitWeights(program, machine.bindingBytes, (operand) => layout.sizeOf(operand)))
-  const plan = makePlan(layout, programs.map((program, i) => ({ info: entries[i]!, program })), machine)
+  const plan = makePlan(layout, programs.map((program, i) => ({ info: model.entries[i]!, program })), machine)
+  const tooLarge = checkMemory(plan, model, name, machine)
+  diagnostics.push(...tooLarge)
+  if (tooLarge.length > 0) return { target: name, programs, plan, variants: [], texts: new Map() }
   return { target: name, programs, plan, ...target.lower!(plan, math) }
 }
 
