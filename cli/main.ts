@@ -6,12 +6,13 @@ import { Command, CommanderError } from 'commander'
 import { addCall } from './call.ts'
 import { addCheck } from './check.ts'
 import { addCompile } from './compile.ts'
+import { addExplain } from './explain.ts'
 import { addInspect } from './inspect.ts'
 import { addLogits } from './logits.ts'
 import { exitCodes, reportError } from './report.ts'
 import { addRun } from './run.ts'
 
-const commands = [addCompile, addRun, addLogits, addCall, addCheck, addInspect]
+const commands = [addCompile, addRun, addLogits, addCall, addCheck, addExplain, addInspect]
 
 async function main(argv: readonly string[]): Promise<number> {
   const program = new Command('llamac')

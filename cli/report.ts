@@ -27,10 +27,10 @@ export const print = (text: string): void => void process.stdout.write(text.ends
 export const printJson = (value: unknown): void => print(JSON.stringify(value))
 
 /** FORCE_COLOR and NO_COLOR (https://no-color.org) win over the terminal. */
-function wantsColour(): boolean {
+export function wantsColour(stream: { readonly isTTY?: boolean } = process.stderr): boolean {
   const { NO_COLOR, FORCE_COLOR } = process.env
   if (FORCE_COLOR !== undefined && FORCE_COLOR !== '') return FORCE_COLOR !== '0'
-  return (NO_COLOR === undefined || NO_COLOR === '') && process.stderr.isTTY === true
+  return (NO_COLOR === undefined || NO_COLOR === '') && stream.isTTY === true
 }
 
 export async function showDiagnostics(diagnostics: readonly Diagnostic[]): Promise<void> {

@@ -32,7 +32,7 @@ const openings: Record<string, readonly string[]> = {
 /** What a name names, by grammar rule; for "cannot name a …". */
 const nameables: Record<string, string> = {
   config: 'a config', field: 'a config field', op: 'an op', param: 'a parameter', block: 'a block', weight: 'a weight', state: 'a state',
-  part: 'a part', fn: 'a function', entry: 'an entry', bind: 'a value', preset: 'a config field', stmt: 'a variable', type: 'a type', import_: 'an import',
+  part: 'a part', fn: 'a function', entry: 'an entry', bind: 'a value', preset: 'a config field', stmt: 'a variable', type: 'a type', import_: 'an import', path: 'a module',
 }
 
 /** A reserved word in the middle of something (`let weight = 3`) is a mistake for a name and begins nothing. */

@@ -53,11 +53,14 @@ export function bindWeights(
   const unused = [...tensors.keys()].filter((name) => !used.has(name))
   const ruled = new Set<string>()
   for (const binding of table.bindings) {
+    let failed = false
     for (const [target, path] of binding.targets.entries()) {
       const weight = byPath.get(path)
       ruled.add(path)
-      if (!weight || weight.tied !== undefined) continue
+      // Weights that share a tensor share what is wrong with it.
+      if (!weight || weight.tied !== undefined || failed) continue
       const bound = bindOne(weight, target, binding, byPath, tensors, unused)
+      failed = 'code' in bound
       if ('code' in bound) diagnostics.push(bound)
       else sources.set(path, bound)
     }

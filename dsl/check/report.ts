@@ -149,6 +149,10 @@ export function nearName(name: string, declared: ReadonlyMap<string, Span | unde
   return { name: near, help: `did you mean \`${near}\`?`, places: span ? [{ span, text: `\`${near}\` is declared here` }] : [] }
 }
 
+/** One name for a circle of declarations, whichever of them it was entered by. */
+export const circleOf = (declared: readonly { readonly tree: { readonly name: { readonly text: string } } }[]): string =>
+  `circle ${[...new Set(declared.map((d) => d.tree.name.text))].sort().join(' ')}`
+
 export const didYouMean = (name: string, names: Iterable<string>): string | undefined => {
   const near = suggest(name, names)
   return near === undefined ? undefined : `did you mean \`${near}\`?`

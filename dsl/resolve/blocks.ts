@@ -3,7 +3,7 @@
 // to leaf: replacements, requirements, checkpoint tables. Nothing is evaluated here.
 
 import type { BlockDecl, Entry, Fn, Member, Param, Part, Preset, Replace, Require, RuntimeRange, State, Weight } from '../ast.ts'
-import { didYouMean, nearName, type Report } from '../check/report.ts'
+import { circleOf, didYouMean, nearName, type Report } from '../check/report.ts'
 import { type FlatConfig, flattenConfig } from './configs.ts'
 import { type Declared, declaredIn, type Module } from './modules.ts'
 import { type FlatTable, inheritTables } from './tables.ts'
@@ -90,7 +90,9 @@ function parentOf(declared: Declared, tree: BlockDecl, report: Report, below: re
     return undefined
   }
   if (found === declared || below.includes(found)) {
-    report.add('L203', `${text} extends itself in a circle`, [{ span }])
+    const circle = [...below, declared].map((d) => d.tree.name.text)
+    const message = `${text} extends itself: ${[...circle.slice(circle.indexOf(text)), text].join(' → ')}`
+    report.add('L203', message, [{ span }], { cause: circleOf([...below, declared]) })
     return undefined
   }
   return flattenBlock(found, report, [...below, declared])

@@ -4,7 +4,7 @@
 import type { Annotation, ConfigDecl, Expr, Name, Require, TypeExpr } from '../ast.ts'
 import type { Span } from '../source.ts'
 import { checkAnnotations } from '../check/annotations.ts'
-import { didYouMean, type Report } from '../check/report.ts'
+import { circleOf, didYouMean, type Report } from '../check/report.ts'
 import { type Declared, declaredIn, type Module } from './modules.ts'
 
 export interface FlatField {
@@ -98,7 +98,9 @@ function parentOf(declared: Declared, tree: ConfigDecl, report: Report, below: r
     return undefined
   }
   if (found === declared || below.includes(found)) {
-    report.add('L203', `config ${text} extends itself in a circle`, [{ span }])
+    const circle = [...below, declared].map((d) => d.tree.name.text)
+    const message = `config ${text} extends itself: ${[...circle.slice(circle.indexOf(text)), text].join(' → ')}`
+    report.add('L203', message, [{ span }], { cause: circleOf([...below, declared]) })
     return undefined
   }
   return flattenConfig(found, report, [...below, declared])
