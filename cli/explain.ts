@@ -1,6 +1,7 @@
 // `llamac explain CODE`: what a code means, a program that gets it, and the corrected one. Without a code: the list of all.
 
 import { type Command, Option } from 'commander'
+import type { Example } from '../compiler/explain.ts'
 import { codes } from '../dsl/codes.ts'
 import { renderAll } from '../dsl/render.ts'
 import { suggest } from '../dsl/suggest.ts'
@@ -52,13 +53,21 @@ export async function explanationText(code: keyof typeof codes, colour = false):
     wrapped(why),
     `For example, in mine.dsl:`,
     indented(wrong.text),
+    ...given(wrong),
     `$ ${command}`,
     shown,
     right.text === wrong.text ? `Right is:  ${corrected}` : `Right is${corrected === command ? '' : `, with  ${corrected}`}:`,
+    ...(JSON.stringify(given(right)) === JSON.stringify(given(wrong)) ? [] : given(right)),
     ...(right.text === wrong.text ? [] : [indented(right.text)]),
   ]
   return sections.join('\n\n')
 }
+
+/** The files beside the program. */
+const given = ({ config, tensors }: Example): string[] => [
+  ...(config ? [`config.json:  ${JSON.stringify(config)}`] : []),
+  ...(tensors.size > 0 ? [`model.safetensors:  ${[...tensors].map(([name, dims]) => `${name} [${dims.join(', ')}]`).join(',  ')}`] : []),
+]
 
 const indented = (text: string): string => text.replaceAll(/^(?=.)/gm, '    ')
 

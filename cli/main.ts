@@ -9,7 +9,7 @@ import { addCompile } from './compile.ts'
 import { addExplain } from './explain.ts'
 import { addInspect } from './inspect.ts'
 import { addLogits } from './logits.ts'
-import { exitCodes, reportError } from './report.ts'
+import { exitCodes, reportError, version } from './report.ts'
 import { addRun } from './run.ts'
 
 const commands = [addCompile, addRun, addLogits, addCall, addCheck, addExplain, addInspect]
@@ -17,7 +17,7 @@ const commands = [addCompile, addRun, addLogits, addCall, addCheck, addExplain, 
 async function main(argv: readonly string[]): Promise<number> {
   const program = new Command('llamac')
     .description('A compiler and runtime for language models described by a page of text')
-    .version('0.1.0')
+    .version(version)
     .showSuggestionAfterError()
     .showHelpAfterError('(--help shows the flags)')
     .exitOverride()

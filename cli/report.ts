@@ -17,6 +17,8 @@ export class Rejected extends Error {
 /** The command line itself is wrong. */
 export class UsageError extends Error {}
 
+export const version = '0.1.0'
+
 export const exitCodes = { fine: 0, failure: 1, usage: 2, interrupted: 130 } as const
 
 export const note = (text: string): void => void process.stderr.write(`${text}\n`)

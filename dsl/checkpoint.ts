@@ -37,7 +37,7 @@ export function checkpointTable(
   if (!table) {
     const there = [...model.tables.keys()].join(', ') || 'none'
     report.add('L504', `${model.name} has no table for ${formatKey(format, arch)}`, [{ span: model.declared.tree.name.span }], {
-      help: `there is ${there}`,
+      help: `write  checkpoint ${formatKey(format, arch)} { … }  (there is ${there})`,
     })
     return { diagnostics: report.diagnostics }
   }
@@ -76,7 +76,7 @@ export function checkpointTable(
     const more = missing.length > 3 ? { notes: [`${missing.length} weights have no rule`] } : {}
     report.add('L501', `\`${weight.path}\` has no rule in ${formatKey(format, arch)}`, [{ span: weight.span }], {
       ...more,
-      help: `${weight.path.replace(/\[\d+\]/g, '[i]')} <- "…"`,
+      help: `add  ${weight.path.replace(/\[\d+\]/g, '[i]')} <- "…"`,
     })
   }
   const bindings = [...new Set([...owner.values()].map((o) => o.binding))]
@@ -84,7 +84,12 @@ export function checkpointTable(
   for (const { binding, rule } of owner.values()) {
     const lost = binding.targets.find((path) => owner.get(path)?.binding !== binding)
     if (lost !== undefined)
-      report.add('L506', `\`${lost}\` has another rule, but the others of this one do not`, [{ span: rule.tree.span }])
+      report.add(
+        'L506',
+        `\`${lost}\` has another rule, but the others of this one do not`,
+        [{ span: rule.tree.span }, ...(owner.get(lost) ? [{ span: (owner.get(lost) as Bound).rule.tree.span, text: 'the other rule' }] : [])],
+        { help: `give ${binding.targets.filter((path) => path !== lost).join(', ')} a rule of its own as well` },
+      )
   }
   if (report.hasErrors) return { diagnostics: report.diagnostics }
   return { table: { format, ...(arch === undefined ? {} : { arch }), bindings, ignored }, diagnostics: report.diagnostics }
@@ -168,7 +173,8 @@ function bindingOf(
   const named = (pattern: string, at: ReadonlyMap<string, number>): { alternatives: string[] } => ({
     alternatives: alternatives(fill(pattern, at)),
   })
-  if (source.kind === 'name') return { targets, sources: [named(source.pattern, indices)], stacked: false, steps }
+  const { span } = rule
+  if (source.kind === 'name') return { span, targets, sources: [named(source.pattern, indices)], stacked: false, steps }
   const count = evaluate(source.count, frame)
   const number = count.kind === 'size' ? known(count.size) : undefined
   if (source.how.text !== 'stack' || number === undefined) {
@@ -176,5 +182,5 @@ function bindingOf(
     return undefined
   }
   const sources = Array.from({ length: number }, (_, e) => named(source.pattern, new Map(indices).set(source.index.text, e)))
-  return { targets, sources, stacked: true, steps }
+  return { span, targets, sources, stacked: true, steps }
 }

@@ -7,13 +7,13 @@ import { evaluate } from './check/expressions.ts'
 import type { Walk } from './check/frames.ts'
 import { checkRequire, configFrame, type Home, type Replacement } from './check/instances.ts'
 import { fit, standIn } from './check/parameters.ts'
-import { didYouMean, type Place, type Report } from './check/report.ts'
+import { didYouMean, type Place, Report } from './check/report.ts'
 import { describe, none, unknown, type Value } from './check/values.ts'
 import type { ConfigValue, Numbers } from './model.ts'
 import type { FlatBlock } from './resolve/blocks.ts'
 import { type FlatConfig, type FlatField, noField } from './resolve/configs.ts'
 import type { Declared, Module } from './resolve/modules.ts'
-import { known, whole } from './sizes.ts'
+import { known, type Size, substitute, whole } from './sizes.ts'
 import type { Span } from './source.ts'
 
 type Flat = (declared: Declared) => FlatBlock | undefined
@@ -30,7 +30,23 @@ export function genericHome(config: FlatConfig | undefined, flat: Flat, replacem
     values.set(field, made)
     return made
   }
-  return { walk: silentWalk(report), flat, ...(config ? { config } : {}), value, replacements }
+  let defaults: ReadonlyMap<string, Size> | undefined
+  const usual = (size: Size): number | undefined => {
+    defaults ??= defaultSizes(config, flat)
+    return known(substitute(size, defaults))
+  }
+  return { walk: silentWalk(report), flat, ...(config ? { config } : {}), value, usual, replacements }
+}
+
+/** The fields that have a whole number by default. */
+function defaultSizes(config: FlatConfig | undefined, flat: Flat): Map<string, Size> {
+  const home = numberedHome(config, { numbers: {}, tied: new Map() }, flat, [], new Report())
+  const sizes = new Map<string, Size>()
+  for (const [name, field] of config?.fields ?? []) {
+    const read = field.type.axes ? unknown : home.value(name)
+    if (read.kind === 'size') sizes.set(name, read.size)
+  }
+  return sizes
 }
 
 export interface ConfigSources {
@@ -96,10 +112,12 @@ export function numberedHome(
     }
     const fitted = fit(field.type, raw)
     if (!fitted)
-      report.add('L402', `\`${field.name}\` is \`${showType(field.type)}\`, not ${describe(raw)}`, [
-        { span: text.expr.span },
-        { span: field.span, text: 'declared here' },
-      ])
+      report.add(
+        'L402',
+        `\`${field.name}\` is \`${showType(field.type)}\`, not ${describe(raw)}`,
+        [{ span: text.expr.span }, { span: field.span, text: 'declared here' }],
+        { help: whatFits(field.type) },
+      )
     return fitted ? checkedLength(field, fitted) : unknown
   }
   const checkedLength = (field: FlatField, list: Value): Value => {
@@ -260,6 +278,14 @@ function fromPlain(type: TypeExpr, raw: unknown): Value | undefined {
   const number = Number(raw)
   return fit(type, Number.isSafeInteger(number) ? { kind: 'size', size: whole(number) } : { kind: 'float', value: number })
 }
+
+const fitting: Readonly<Record<string, string>> = {
+  dim: 'a dim is a whole number from 0', int: 'an int is a whole number', float: 'a float is a number', bool: 'a bool is  true  or  false',
+  text: 'a text stands in quotes',
+}
+
+/** What a value of the type looks like. */
+export const whatFits = (type: TypeExpr): string => (type.axes ? 'a list is written  [1, 2]  or  each(i < n, …)' : (fitting[type.name.text] ?? ''))
 
 export const showType = (type: TypeExpr): string => type.span.source.text.slice(type.span.start, type.span.end)
 

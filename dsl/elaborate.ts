@@ -248,7 +248,9 @@ function walkEntry(body: FlatEntry, fixed: ReadonlyMap<string, Fixed>, context: 
       continue
     }
     if (!isTensorType(param.type) || param.type.optional) {
-      report.add('L237', `an entry takes tensors and \`index\` numbers; \`${name}\` is neither`, [{ span: param.span }])
+      report.add('L237', `an entry takes tensors and \`index\` numbers; \`${name}\` is neither`, [{ span: param.span }], {
+        help: `a number of the call is a tensor without axes: ${name}: f32[]`,
+      })
       return undefined
     }
     const elem = elementOf(frame, param.type)

@@ -3,6 +3,7 @@
 
 import type { Affine } from './affine.ts'
 import type { Diagnostic } from './diagnostics.ts'
+import type { Span } from './source.ts'
 import type { Dtype, Sink, StateInfo, TensorType, WeightInfo } from './sink.ts'
 
 export type ConfigValue = number | boolean | string | null | readonly ConfigValue[]
@@ -45,6 +46,8 @@ export interface EntryInfo {
 
 /** One stored tensor's way to one weight. */
 export interface WeightBinding {
+  /** The rule it comes from, for messages. */
+  readonly span?: Span
   /** Weight paths that share the source, in order (`chunk` gives several). */
   readonly targets: readonly string[]
   /** Names in the file: one, or one per element of `stack`. Optional parts (`transformer.?h`) give alternatives. */

@@ -44,12 +44,14 @@ export function lexicalErrors(source: Source, errors: readonly ILexingError[]): 
     const text = source.text.slice(offset, offset + length)
     if (/^[0-9]/.test(text)) {
       const all = /^[0-9A-Za-z_.]+/.exec(source.text.slice(offset))?.[0] ?? text
-      return diagnose('L106', { message: `\`${all}\` is no number`, labels: [{ span: { source, start: offset, end: offset + all.length } }] })
+      const labels = [{ span: { source, start: offset, end: offset + all.length } }]
+      return diagnose('L106', { message: `\`${all}\` is no number`, labels, help: 'numbers are  4096  1.5  1e-5' })
     }
     const point = text.codePointAt(0) ?? 0
     const shown = point < 33 || point === 127 ? `U+${point.toString(16).toUpperCase().padStart(4, '0')}` : String.fromCodePoint(point)
     const end = offset + String.fromCodePoint(point).length
-    return diagnose('L102', { message: `the character \`${shown}\` has no meaning here`, labels: [{ span: { source, start: offset, end } }] })
+    const help = /\p{L}/u.test(shown) ? 'names have the letters a to z, digits and _' : 'leave it out'
+    return diagnose('L102', { message: `the character \`${shown}\` has no meaning here`, labels: [{ span: { source, start: offset, end } }], help })
   })
 }
 
@@ -88,7 +90,10 @@ function grammarError(source: Source, error: IRecognitionException, tokens: read
   const before = tokens[at - 1]
   const next = tokens[at + 1]
   // What is missing before the next section, or before the end of the file, is missing behind the last token.
-  const behind = isEnd || (beginsSection(token, before) && before !== undefined && isAtLineStart(source, token))
+  const closer = Object.values(closers).find((c) => wanted.includes(c))
+  const isName = reserved.has(token.image) && namesWhat(rule, wanted, next) !== undefined
+  const isLate = before !== undefined && (beginsSection(token, before) || closer !== undefined) && isAtLineStart(source, token)
+  const behind = isEnd || (isLate && !isName)
   const start = behind ? (before ? before.startOffset + before.image.length : 0) : token.startOffset
   const label: Label = { span: { source, start, end: behind ? start : start + token.image.length } }
   const thing = namesWhat(rule, wanted, next)
@@ -97,9 +102,9 @@ function grammarError(source: Source, error: IRecognitionException, tokens: read
     return diagnose('L104', { message: `\`${token.image}\` is a reserved word and cannot name ${thing}`, labels: [label], help })
   }
   const found = isEnd ? 'but the file ends' : `found \`${token.image}\``
-  const open = isEnd || sectionStarts.has(token.image) ? innermostOpen(tokens.slice(0, at)) : undefined
+  const open = behind ? innermostOpen(tokens.slice(0, at)) : undefined
   const labels = open && wanted.includes(closers[open.image] as string) ? [label, { span: spanOf(source, open), text: 'opened here' }] : [label]
-  const help = hint(token, rule, wanted)
+  const help = hint(token, rule, wanted) ?? (labels.length > 1 && closer ? `close it with  ${closer.replaceAll('`', '')}` : undefined)
   return diagnose('L101', { message: `expected ${wanted}, ${found}`, labels, ...(help && { help }) })
 }
 

@@ -89,9 +89,13 @@ function callPart(expr: CallExpr, part: Extract<Value, { kind: 'part' }>, frame:
 function callSuper(expr: CallExpr, frame: Frame): Value {
   const { inherited, self } = frame
   if (!inherited || !self)
-    return fail(frame, 'L217', '`super` is the inherited version of an overridden function; there is none here', [
-      { span: expr.callee.span },
-    ])
+    return fail(
+      frame,
+      'L217',
+      '`super` is the inherited version of an overridden function; there is none here',
+      [{ span: expr.callee.span }],
+      { help: 'leave it out, or call the function that is meant by its name' },
+    )
   return callFunction(expr, frame, self.instance, self.path, inherited)
 }
 
@@ -234,5 +238,6 @@ export function matchResult(
     { span: tensor?.span ?? callable.span, text: tensor ? describe(tensor) : 'gives nothing' },
     { span, text: `promised: ${describe(wanted)}`, doubt: true },
   ]
-  return fail(frame, 'L313', `\`${callable.name}\` does not give what it promises`, places)
+  const help = tensor ? `write  -> ${describe(tensor)}  if this is meant` : '`return` what is promised, or leave out  -> …'
+  return fail(frame, 'L313', `\`${callable.name}\` does not give what it promises`, places, { help })
 }

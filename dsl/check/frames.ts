@@ -79,7 +79,9 @@ export const dtypeOf = (frame: Frame, elem: Elem): Dtype => (elem === 'real' ? f
 export function affineOf(frame: Frame, size: Size, span: Span): Affine | undefined {
   const affine = toAffine(size)
   if (!affine && !isGeneric(frame)) {
-    frame.walk.report.add('L232', `the size ${showSize(size)} is not a sum of whole multiples of the entry's sizes`, [{ span }])
+    frame.walk.report.add('L232', `the size ${showSize(size)} is not a sum of whole multiples of the entry's sizes`, [{ span }], {
+      help: 'keep such axes apart instead of merging them',
+    })
   }
   return affine
 }
@@ -108,6 +110,13 @@ export function requireAtMost(frame: Frame, low: Size, high: Size, why: string, 
   const old = frame.walk.limits.get(key)
   if (!old || old.right > room.const) frame.walk.limits.set(key, { left, right: room.const, why })
   return true
+}
+
+/** Two sizes of other names that are one number with the defaults: then a program would run there and fail elsewhere. */
+export function onlyByDefault(frame: Frame, a: Size, b: Size): string[] {
+  const [x, y] = [a, b].map((size) => frame.home?.usual?.(size))
+  if (x === undefined || x !== y || !frame.config) return []
+  return [`with the defaults of ${frame.config.name} ${showSize(a)} and ${showSize(b)} are both ${x}: this would run there, and fail where they differ`]
 }
 
 /** Reports and gives the value that silences what follows from it. */

@@ -7,7 +7,7 @@ import { parse } from '../parse.ts'
 import type { FlatBlock, FlatMember } from '../resolve/blocks.ts'
 import type { FlatConfig } from '../resolve/configs.ts'
 import { type Declared, declaredIn, type Module } from '../resolve/modules.ts'
-import { atom, known, showSize, whole } from '../sizes.ts'
+import { atom, known, showSize, type Size, whole } from '../sizes.ts'
 import type { Span } from '../source.ts'
 import { evaluate, truth } from './expressions.ts'
 import type { Frame, Walk } from './frames.ts'
@@ -34,6 +34,8 @@ export interface Home {
   readonly alone?: boolean
   /** A field's value: an atom in a generic check, a number afterwards. */
   readonly value: (field: string) => Value
+  /** What a size is with the config's defaults, for notes of a generic check. */
+  readonly usual?: (size: Size) => number | undefined
   readonly replacements: readonly Replacement[]
 }
 
@@ -199,7 +201,9 @@ function makeOne(tree: Extract<Make, { kind: 'make' }>, frame: Frame, within: In
     (home.alone === true && block.config.chain.includes(home.config.declared))
   if (!related && block.config && home.config) {
     const message = `\`${block.name}\` uses ${block.config.name}, but here the config is ${home.config.name}, which does not extend it`
-    report.add('L420', message, [{ span }, { span: block.declared.tree.name.span, text: 'declared here' }])
+    report.add('L420', message, [{ span }, { span: block.declared.tree.name.span, text: 'declared here' }], {
+      help: `config ${home.config.name} extends ${block.config.name} { … }`,
+    })
     return undefined
   }
   return instantiate(block, tree.args, frame, home, bound, span, within.depth + 1)

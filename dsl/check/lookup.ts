@@ -82,11 +82,19 @@ export function storageType(frame: Frame, member: Storage): { elem: Elem; axes?:
   return axes ? { elem, axes } : { elem }
 }
 
+/** What other languages call these types. */
+const otherNames: Readonly<Record<string, Elem>> = {
+  int: 'i32', int32: 'i32', uint32: 'u32', int8: 'i8', uint8: 'u8', byte: 'u8', float32: 'f32', single: 'f32', half: 'f16', float16: 'f16',
+  bfloat16: 'bf16', boolean: 'bool',
+}
+
 /** The element type a type expression names; undefined after a message. `others` are types that could stand here as well. */
 export function elementOf(frame: Frame, type: TypeExpr, others: readonly string[] = []): Elem | undefined {
   const name = type.name.text
   if ((elementTypes as readonly string[]).includes(name)) return name as Elem
-  const help = didYouMean(name, [...elementTypes, ...others]) ?? `one of ${[...elementTypes, ...others].join(', ')}`
+  const all = [...new Set([...elementTypes, ...others])]
+  const meant = otherNames[name.toLowerCase()]
+  const help = meant ? `did you mean \`${meant}\`?` : (didYouMean(name, all) ?? `one of ${all.join(', ')}`)
   frame.walk.report.add('L205', `there is no type \`${name}\``, [{ span: type.name.span }], { help })
   return undefined
 }
@@ -107,7 +115,7 @@ export function axesOf(frame: Frame, trees: readonly AxisTree[]): Axis[] | undef
       continue
     }
     if (!tree.label) {
-      frame.walk.report.add('L213', 'this axis has no label', [{ span: tree.span }], { help: `label = ${textOf(tree.size)}` })
+      frame.walk.report.add('L213', 'this axis has no label', [{ span: tree.span }], { help: `write  name = ${textOf(tree.size)}` })
       return undefined
     }
     const size = evaluate(tree.size, frame)

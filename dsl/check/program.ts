@@ -1,7 +1,7 @@
 // The generic check: every op, config, block and model of the loaded modules is walked once with unknown numbers. A model's
 // blocks are walked again with its replacements and its config, since what they call may be something else there.
 
-import { genericHome } from '../config.ts'
+import { genericHome, showType, whatFits } from '../config.ts'
 import type { FlatBlock, FlatEntry, FlatFn, FlatMember } from '../resolve/blocks.ts'
 import { flattenBlock } from '../resolve/blocks.ts'
 import { flattenConfig, isCompileType, noField } from '../resolve/configs.ts'
@@ -29,7 +29,7 @@ import { sameAxes } from './primitives/arguments.ts'
 import type { Report } from './report.ts'
 import type { Span } from '../source.ts'
 import { runBody } from './statements.ts'
-import { describe } from './values.ts'
+import { describe, showAxes } from './values.ts'
 import type { Body } from '../ast.ts'
 
 /** Flattened blocks by declaration, each made once. */
@@ -108,10 +108,8 @@ function checkConfig(declared: Declared, flat: (d: Declared) => FlatBlock | unde
     if (!isCompileType(field.type)) continue
     if (value.kind === 'unknown' || (value.kind === 'none' && field.type.optional)) continue
     if (value.kind === 'none' || !fit(field.type, value)) {
-      report.add('L402', `\`${field.name}\` is \`${field.type.name.text}\`, not ${describe(value)}`, [
-        { span: field.default.span },
-        { span: field.span },
-      ])
+      const places = [{ span: field.default.span }, { span: field.span, text: 'declared here' }]
+      report.add('L402', `\`${field.name}\` is \`${showType(field.type)}\`, not ${describe(value)}`, places, { help: whatFits(field.type) })
     }
   }
   for (const { tree, module } of config.requires) report.once(tree.span, () => truth(tree.condition, configFrame(home, module)))
@@ -191,9 +189,9 @@ function checkStorage(instance: Instance, member: Extract<FlatMember, { kind: 'w
   const target = storageType(frame, other).axes
   if (axes && target && !sameAxes(axes, target)) {
     home.walk.report.add('L418', `\`${member.name}\` and \`${text}\` differ in their axes, so they cannot be tied`, [
-      { span: member.tree.name.span },
-      { span: other.tree.name.span, text: 'declared here' },
-    ])
+      { span: member.tree.name.span, text: showAxes(axes) },
+      { span: other.tree.name.span, text: showAxes(target) },
+    ], { help: `write  ${member.name}: ${showAxes(target)}` })
   }
 }
 
@@ -242,10 +240,12 @@ function checkModelTexts(model: FlatBlock, home: Home, report: Report): void {
       if (!isCompileType(field.type)) continue
       const fits = value.kind === 'unknown' || (value.kind === 'none' ? field.type.optional : fit(field.type, value) !== undefined)
       if (!fits)
-        report.add('L402', `\`${field.name}\` is \`${field.type.name.text}\`, not ${describe(value)}`, [
-          { span: binding.span },
-          { span: field.span, text: 'declared here' },
-        ])
+        report.add(
+          'L402',
+          `\`${field.name}\` is \`${showType(field.type)}\`, not ${describe(value)}`,
+          [{ span: binding.value.span }, { span: field.span, text: 'declared here' }],
+          { help: whatFits(field.type) },
+        )
     }
   }
 }

@@ -56,7 +56,7 @@ export class Report {
     if (this.#seen.has(key)) return
     this.#seen.add(key)
     const call = this.calls.findLast((span) => span.source !== first?.source)
-    const told = [...places, ...reasons]
+    const told = [...places, ...reasons.filter((r, i) => reasons.findIndex((o) => keyOf(o.span) === keyOf(r.span)) === i)]
     const all = call && first ? [...told, { span: call, text: 'called here' }] : told
     const labels: Label[] = all.map(({ span, text }) => (text === undefined ? { span } : { span, text }))
     const { help } = more

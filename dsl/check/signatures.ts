@@ -6,7 +6,7 @@ import type { Axis as AxisTree, Param, TypeExpr } from '../ast.ts'
 import { sameSize, type Size, showSize } from '../sizes.ts'
 import type { Span } from '../source.ts'
 import { evaluate } from './expressions.ts'
-import type { Frame } from './frames.ts'
+import { type Frame, onlyByDefault } from './frames.ts'
 import { axesOf, elementOf, lookup } from './lookup.ts'
 import { compileTypes, newSize } from './parameters.ts'
 import { sameAxes } from './primitives/arguments.ts'
@@ -14,6 +14,7 @@ import { toTensor } from './primitives/align.ts'
 import { type Axis, describe, type Elem, operandPlaces, showAxes, showLabel, type Tensor, type Value } from './values.ts'
 
 export interface Binder {
+  readonly caller: Frame
   readonly callee: Frame
   /** What is called, for messages. */
   readonly name: string
@@ -136,10 +137,22 @@ const sourceOf = (binder: Binder, label: string): { span: Span; text: string }[]
   return source ? [{ span: source.span, text: `here ${label} = ${showSize(source.size)}` }] : []
 }
 
+/** A variable of the caller whose value is the size, to be written where the other stands. */
+function variableOf(caller: Frame, size: Size): string | undefined {
+  for (let f: Frame | undefined = caller; f; f = f.outer) {
+    for (const [name, value] of f.locals) if (value.kind === 'size' && sameSize(value.size, size) && showSize(size) !== name) return name
+  }
+  return undefined
+}
+
 function twoLengths(binder: Binder, label: string, first: Size, second: Size, span: Span): void {
   const places = [{ span, text: `here ${label} = ${showSize(second)}` }, ...sourceOf(binder, label)]
   const notes = places.length === 1 ? [`${label} = ${showSize(first)} by its declaration`] : []
-  binder.callee.walk.report.add('L224', `\`${binder.name}\` was told two different lengths for \`${label}\``, places, { notes })
+  notes.push(...onlyByDefault(binder.caller, first, second))
+  const [one, other] = [first, second].map((size) => variableOf(binder.caller, size))
+  const [name, wrong] = one !== undefined ? [one, second] : [other, first]
+  const help = name === undefined ? 'all arguments with this axis must agree' : `\`${name}\` is ${showSize(one !== undefined ? first : second)}: write it in place of  ${showSize(wrong)}`
+  binder.callee.walk.report.add('L224', `\`${binder.name}\` was told two different lengths for \`${label}\``, places, { notes, help })
 }
 
 /** Checks the axes written `r = d / 2`, once every size is bound. */

@@ -9,7 +9,7 @@ import { type Instance, instanceKey } from './instances.ts'
 import { lookup, storageType, unknownName, visibleLocals } from './lookup.ts'
 import { mixed, toTensor } from './primitives/align.ts'
 import { placeOf, rangeOf } from './primitives/index-into.ts'
-import { type Axis, describe, isInteger, nothing, type Tensor, unknown, type Value } from './values.ts'
+import { type Axis, describe, isInteger, nothing, operandPlaces, type Tensor, unknown, type Value } from './values.ts'
 
 /** Runs a function's body and gives what it returns (`nothing` without a return). */
 export function runBody(body: Body, frame: Frame): Value {
@@ -18,7 +18,7 @@ export function runBody(body: Body, frame: Frame): Value {
     if (stmt.kind === 'return') {
       result = frame.walk.report.once(stmt.span, () => usable(frame, stmt.value))
       // Behind a wrong value it is the rest of that value.
-      if (i < body.length - 1 && !frame.walk.report.hasErrorIn(stmt.span)) fail(frame, 'L314', 'nothing after `return` is reached', [{ span: body[i + 1]?.span ?? stmt.span }])
+      if (i < body.length - 1 && !frame.walk.report.hasErrorIn(stmt.span)) fail(frame, 'L314', 'nothing after `return` is reached', [{ span: body[i + 1]?.span ?? stmt.span }], { help: 'put `return` last' })
       break
     }
     // A value that nobody uses is most likely half of a statement: the rest of the body would only suffer from it.
@@ -39,7 +39,7 @@ function runOne(stmt: Exclude<Stmt, { kind: 'for' }>, frame: Frame, before: Stmt
   if (stmt.kind === 'let') bindNames(stmt, frame)
   else if (stmt.kind === 'assign') assign(stmt, frame)
   else if (stmt.kind === 'store') store(stmt, frame)
-  else if (stmt.kind === 'return') fail(frame, 'L314', '`return` cannot stand in a loop', [{ span: stmt.span }])
+  else if (stmt.kind === 'return') fail(frame, 'L314', '`return` cannot stand in a loop', [{ span: stmt.span }], { help: 'assign to a variable and return it behind the loop' })
   else {
     // On one line with a statement that has an error this is its other half.
     if (before && frame.walk.report.hasErrorIn(before.span) && !/\n/.test(before.span.source.text.slice(before.span.start, stmt.span.start)))
@@ -92,7 +92,9 @@ function assign(stmt: Extract<Stmt, { kind: 'assign' }>, frame: Frame): void {
   if (!next || (old.kind === 'tensor' ? next.kind !== 'tensor' || !sameType(old, next) : next.kind !== old.kind)) {
     const places = [{ span: stmt.value.span, text: describe(value) }]
     if (old.kind === 'tensor') places.push({ span: old.origin?.span ?? old.span, text: `\`${name}\` is ${describe(old)}` })
-    fail(frame, 'L312', `\`${name}\` changes type${frame.outer ? ' inside the loop' : ''}`, places)
+    const isCast = old.kind === 'tensor' && next?.kind === 'tensor' && sameType({ ...next, elem: old.elem }, old)
+    const help = isCast ? `write  ${name} = ${old.elem}(…)` : 'use a name of its own for the other type: let other = …'
+    fail(frame, 'L312', `\`${name}\` changes type${frame.outer ? ' inside the loop' : ''}`, places, { help })
     scope.locals.set(name, unknown)
     return
   }
@@ -179,8 +181,8 @@ function fits(frame: Frame, stmt: Extract<Stmt, { kind: 'store' }>, wanted: Tens
     frame,
     'L310',
     '`store`: place and value differ',
-    [{ span: stmt.span }, { span: stmt.place.span, text: describe(wanted) }, { span: stmt.value.span, text: describe(tensor) }],
-    { notes: note },
+    [{ span: stmt.span }, ...operandPlaces(wanted), ...operandPlaces({ ...tensor, span: stmt.value.span })],
+    { notes: note, help: 'the value needs the axes of the place, by position and size' },
   )
   return undefined
 }
@@ -264,8 +266,9 @@ function loopOver(stmt: Extract<Stmt, { kind: 'for' }>, frame: Frame): Extract<V
   const value = evaluate(name, frame)
   if (value.kind === 'parts') return value
   if (value.kind !== 'unknown') {
+    const lists = [...(frame.self?.instance.block.members ?? [])].flatMap(([n, m]) => (m.kind === 'part' && m.tree.range ? [n] : []))
     fail(frame, 'L219', `\`for\` runs over parts; \`${stmt.over.text}\` is ${describe(value)}`, [{ span: stmt.over.span }], {
-      help: `part ${stmt.over.text}[i < n]: Block()`,
+      help: lists.length > 0 ? `for x in ${lists.join('  or  ')}` : 'such as  part layers[i < n]: Layer()',
     })
   }
   return undefined

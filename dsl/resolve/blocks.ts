@@ -3,7 +3,7 @@
 // to leaf: replacements, requirements, checkpoint tables. Nothing is evaluated here.
 
 import type { BlockDecl, Entry, Fn, Member, Param, Part, Preset, Replace, Require, RuntimeRange, State, Weight } from '../ast.ts'
-import { circleOf, didYouMean, nearName, type Report } from '../check/report.ts'
+import { circleOf, nearName, type Report } from '../check/report.ts'
 import { type FlatConfig, flattenConfig } from './configs.ts'
 import { type Declared, declaredIn, type Module } from './modules.ts'
 import { type FlatTable, inheritTables } from './tables.ts'
@@ -132,8 +132,9 @@ function addMember(members: Map<string, FlatMember>, member: Member, owner: Decl
   if (member.kind === 'drop') {
     const { text, span } = member.name
     if (!members.delete(text)) {
-      const help = didYouMean(text, members.keys())
-      report.add('L412', `nothing called \`${text}\` to drop in \`${tree.name.text}\``, [{ span }], help ? { help } : {})
+      const near = nearName(text, new Map([...members].map(([n, m]) => [n, m.tree.name.span])))
+      const help = near.help ?? `it inherits ${[...members.keys()].join(', ') || 'nothing'}`
+      report.add('L412', `nothing called \`${text}\` to drop in \`${tree.name.text}\``, [{ span }, ...near.places], { help })
     }
     return
   }
@@ -164,7 +165,7 @@ function addMember(members: Map<string, FlatMember>, member: Member, owner: Decl
       { span, text: `a ${item.kind}` },
       { span: old.tree.name.span, text: `a ${old.kind}` },
     ]
-    report.add('L413', `\`${name}\` is a ${old.kind} and cannot be overridden by a ${item.kind}`, places)
+    report.add('L413', `\`${name}\` is a ${old.kind} and cannot be overridden by a ${item.kind}`, places, { help: `override ${old.kind} ${name}` })
   }
   const common = { name, module, owner }
   if (item.kind === 'fn') {

@@ -4,8 +4,8 @@
 import type { Code } from '../../codes.ts'
 import type { Span } from '../../source.ts'
 import { known, sameSize, type Size, showSize } from '../../sizes.ts'
-import { affineOf, dimsOf, dtypeOf, fail, type Frame, isGeneric } from '../frames.ts'
-import { type Axis, describe, type Elem, isFloat, isInteger, operandPlaces, showAxes, type Tensor, type Value } from '../values.ts'
+import { affineOf, dimsOf, dtypeOf, fail, type Frame, isGeneric, onlyByDefault } from '../frames.ts'
+import { type Axis, describe, type Elem, isFloat, isInteger, operandPlaces, showAxes, showLabel, type Tensor, type Value } from '../values.ts'
 
 /** A constant of a known element type as a tensor without axes. */
 export function scalar(frame: Frame, value: number | undefined, elem: Elem, span: Span): Tensor {
@@ -54,6 +54,11 @@ export function sizeTensor(frame: Frame, size: Size, elem: Elem, span: Span): Te
   return { kind: 'tensor', elem, axes: [], node: sink && affine ? sink.size(affine, span) : undefined, span, range }
 }
 
+const nameOf = ({ span }: Tensor): string => {
+  const text = span.source.text.slice(span.start, span.end)
+  return /^[\w.]+$/.test(text) ? text : '…'
+}
+
 export function mixed(frame: Frame, a: Tensor, b: Tensor, span: Span): Value {
   const cast = b.elem === 'f32' || b.elem === 'real' ? b.elem : a.elem
   return fail(
@@ -61,7 +66,7 @@ export function mixed(frame: Frame, a: Tensor, b: Tensor, span: Span): Value {
     'L226',
     `mixed element types ${a.elem} and ${b.elem}`,
     [{ span }, ...operandPlaces(a), ...operandPlaces(b)],
-    { help: `cast one side: ${cast}(…)` },
+    { help: `cast one side: ${cast}(${nameOf(a.elem === cast ? b : a)})` },
   )
 }
 
@@ -101,7 +106,10 @@ export function commonAxes(frame: Frame, tensors: readonly Tensor[], span: Span)
         { span: widest.span, text: `here ${axis.label} = ${showSize(other.size)}` },
         ...[tensor, widest].flatMap((t) => operandPlaces(t).slice(1)),
       ]
-      frame.walk.report.add('L221', `\`${axis.label}\` has two different lengths`, places)
+      frame.walk.report.add('L221', `\`${axis.label}\` has two different lengths`, places, {
+        notes: onlyByDefault(frame, axis.size, other.size),
+        help: `if they are different axes, give one another name: rename(x, ${showLabel(axis.label)} -> other)`,
+      })
       return undefined
     }
   }
