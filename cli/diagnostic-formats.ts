@@ -21,7 +21,11 @@ export const asJson = (diagnostics: readonly Diagnostic[]): readonly object[] =>
     code,
     severity,
     message,
-    labels: labels.map((label) => ({ path: label.span.source.path, ...extent(label), ...(label.text === undefined ? {} : { text: label.text }) })),
+    labels: labels.map((label) => ({
+      path: label.span.source.path,
+      ...extent(label),
+      ...(label.text === undefined ? {} : { text: label.text }),
+    })),
     notes,
     ...(help === undefined ? {} : { help }),
   }))
@@ -38,7 +42,10 @@ export function asSarif(diagnostics: readonly Diagnostic[], version: string): ob
     const { line, column, endLine, endColumn } = extent(label)
     const region = { startLine: line, startColumn: column, endLine, endColumn }
     const uri = label.span.source.path.split('/').map(encodeURIComponent).join('/')
-    return { physicalLocation: { artifactLocation: { uri }, region }, ...(label.text === undefined ? {} : { message: { text: label.text } }) }
+    return {
+      physicalLocation: { artifactLocation: { uri }, region },
+      ...(label.text === undefined ? {} : { message: { text: label.text } }),
+    }
   }
   const results = sorted.map(({ code, severity, message, labels: [first, ...others], notes, help }) => ({
     ruleId: code,
@@ -64,7 +71,9 @@ export const asGithub = (diagnostics: readonly Diagnostic[]): string =>
   inOrder(diagnostics)
     .map(({ code, severity, message, labels: [first], notes, help }) => {
       const { line, column, endLine, endColumn } = first ? extent(first) : { line: 1, column: 1, endLine: 1, endColumn: 1 }
-      const place = first ? `file=${property(first.span.source.path)},line=${line},endLine=${endLine},col=${column},endColumn=${endColumn},` : ''
+      const place = first
+        ? `file=${property(first.span.source.path)},line=${line},endLine=${endLine},col=${column},endColumn=${endColumn},`
+        : ''
       return `::${github[severity]} ${place}title=${code}::${escaped([message, ...notes, ...(help === undefined ? [] : [help])].join('\n'))}`
     })
     .join('\n')

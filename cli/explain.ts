@@ -29,12 +29,22 @@ async function explainCode(given: string | undefined, flags: { readonly json?: b
   if (isCode(code)) {
     const { title, why, wrong, right } = explain(code)
     if (!flags.json) print(await explanationText(code, wantsColour(process.stdout)))
-    else printJson({ code, title, why, wrong: { command: commandOf(wrong), text: wrong.text }, right: { command: commandOf(right), text: right.text } })
+    else
+      printJson({
+        code,
+        title,
+        why,
+        wrong: { command: commandOf(wrong), text: wrong.text },
+        right: { command: commandOf(right), text: right.text },
+      })
     return
   }
   const meaning = new Map<string, string>(Object.entries(errorCodes)).get(code)
   if (meaning === undefined) {
-    const near = suggest(code, rows.map(([name]) => name))
+    const near = suggest(
+      code,
+      rows.map(([name]) => name),
+    )
     throw new UsageError(`there is no code ${given}${near === undefined ? '; llamac explain  lists them' : `; did you mean ${near}?`}`)
   }
   if (flags.json) printJson({ code, why: meaning })

@@ -110,7 +110,9 @@ function numbered(model: CheckedModel, { preset, set, config, tensors, target }:
   }
   const fitted = fitModel(model, numbers, tensors.size > 0 ? { checkpoint: checkpointOf(tensors) } : {})
   if (!fitted.model || hasErrors(fitted.diagnostics)) return fitted.diagnostics
-  const unnamed = model.checkpoints.filter(({ own }) => own).flatMap(({ format, arch }) => fitted.model?.checkpoint(format, arch).diagnostics ?? [])
+  const unnamed = model.checkpoints
+    .filter(({ own }) => own)
+    .flatMap(({ format, arch }) => fitted.model?.checkpoint(format, arch).diagnostics ?? [])
   const compiled = target ? compileModel(fitted.model, { targets: [target] }).diagnostics : []
   return [...fitted.diagnostics, ...unnamed, ...compiled]
 }
@@ -118,7 +120,10 @@ function numbered(model: CheckedModel, { preset, set, config, tensors, target }:
 /** A file that has names and shapes only; nothing reads its values here. */
 function checkpointOf(shapes: Example['tensors']): Checkpoint {
   const tensors = new Map(
-    [...shapes].map(([name, dims]): [string, StoredTensor] => [name, { name, dims, format: 'f32', file: 'model.safetensors', bytes: () => new Uint8Array() }]),
+    [...shapes].map(([name, dims]): [string, StoredTensor] => [
+      name,
+      { name, dims, format: 'f32', file: 'model.safetensors', bytes: () => new Uint8Array() },
+    ]),
   )
   return { container: 'safetensors', tensors, table: { format: 'hf' } }
 }

@@ -78,7 +78,8 @@ export function stepOf(
     case 'rope_rows': {
       const from = named.get('from') as Layout
       const to = named.get('to') as Layout
-      if (typeof first !== 'number' || !layouts.includes(from) || !layouts.includes(to)) return wrong('`rope_rows` wants heads and two layouts')
+      if (typeof first !== 'number' || !layouts.includes(from) || !layouts.includes(to))
+        return wrong('`rope_rows` wants heads and two layouts')
       return { op: 'rope_rows', heads: first, from, to }
     }
     case 'chunk': {
@@ -88,7 +89,9 @@ export function stepOf(
     }
     case 'join': {
       const texts = positional.filter((p) => typeof p === 'string')
-      return texts.length === positional.length && texts.length > 0 ? { op: 'join', names: texts.map(fill) } : wrong('`join` wants names of tensors')
+      return texts.length === positional.length && texts.length > 0
+        ? { op: 'join', names: texts.map(fill) }
+        : wrong('`join` wants names of tensors')
     }
   }
 }

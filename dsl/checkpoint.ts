@@ -87,7 +87,10 @@ export function checkpointTable(
       report.add(
         'L506',
         `\`${lost}\` has another rule, but the others of this one do not`,
-        [{ span: rule.tree.span }, ...(owner.get(lost) ? [{ span: (owner.get(lost) as Bound).rule.tree.span, text: 'the other rule' }] : [])],
+        [
+          { span: rule.tree.span },
+          ...(owner.get(lost) ? [{ span: (owner.get(lost) as Bound).rule.tree.span, text: 'the other rule' }] : []),
+        ],
         { help: `give ${binding.targets.filter((path) => path !== lost).join(', ')} a rule of its own as well` },
       )
   }

@@ -103,7 +103,10 @@ export function numberedHome(
       return unknown
     }
     origins.set(field.name, binding ? { span: binding.span, text: `in preset "${sources.preset?.tree.name}"` } : { span: text.expr.span })
-    const raw = report.because(() => originsIn(text.expr), () => evaluate(text.expr, configFrame(home, text.module)))
+    const raw = report.because(
+      () => originsIn(text.expr),
+      () => evaluate(text.expr, configFrame(home, text.module)),
+    )
     if (raw.kind === 'unknown') return unknown
     if (raw.kind === 'none') {
       if (field.type.optional) return none
@@ -142,7 +145,10 @@ export function numberedHome(
     // A field that has no value, or a wrong one, would fail its requirements too.
     if (report.hasErrors) return all
     for (const { tree, module } of config?.requires ?? [])
-      report.because(() => originsIn(tree.condition), () => checkRequire(tree, configFrame(home, module)))
+      report.because(
+        () => originsIn(tree.condition),
+        () => checkRequire(tree, configFrame(home, module)),
+      )
     return all
   }
   /** Where the values of the fields in an expression were written, those it is written with included. */
@@ -151,7 +157,9 @@ export function numberedHome(
       const origin = origins.get(name)
       const read = values.get(name)
       const number = read?.kind === 'size' ? known(read.size) : undefined
-      return origin && number !== undefined ? [{ span: origin.span, text: `${name} = ${number}${origin.text ? ` ${origin.text}` : ''}`, blame: true }] : []
+      return origin && number !== undefined
+        ? [{ span: origin.span, text: `${name} = ${number}${origin.text ? ` ${origin.text}` : ''}`, blame: true }]
+        : []
     })
   return { ...home, readAll }
 }
@@ -280,12 +288,16 @@ function fromPlain(type: TypeExpr, raw: unknown): Value | undefined {
 }
 
 const fitting: Readonly<Record<string, string>> = {
-  dim: 'a dim is a whole number from 0', int: 'an int is a whole number', float: 'a float is a number', bool: 'a bool is  true  or  false',
+  dim: 'a dim is a whole number from 0',
+  int: 'an int is a whole number',
+  float: 'a float is a number',
+  bool: 'a bool is  true  or  false',
   text: 'a text stands in quotes',
 }
 
 /** What a value of the type looks like. */
-export const whatFits = (type: TypeExpr): string => (type.axes ? 'a list is written  [1, 2]  or  each(i < n, …)' : (fitting[type.name.text] ?? ''))
+export const whatFits = (type: TypeExpr): string =>
+  type.axes ? 'a list is written  [1, 2]  or  each(i < n, …)' : (fitting[type.name.text] ?? '')
 
 export const showType = (type: TypeExpr): string => type.span.source.text.slice(type.span.start, type.span.end)
 

@@ -154,7 +154,13 @@ function openSymbols(body: FlatEntry, fixed: ReadonlyMap<string, Fixed>, context
   for (const [name, { span }] of fixed) {
     const all = new Map([...open.keys()].map((symbol) => [symbol, undefined]))
     if (!open.delete(name))
-      context.report.unknown(`\`${body.name}\` has no free size or index \`${name}\``, name, span, all, `it has ${[...all.keys()].join(', ')}`)
+      context.report.unknown(
+        `\`${body.name}\` has no free size or index \`${name}\``,
+        name,
+        span,
+        all,
+        `it has ${[...all.keys()].join(', ')}`,
+      )
   }
   return [...open.values()]
 }

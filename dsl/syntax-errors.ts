@@ -65,7 +65,7 @@ export function unclosedStrings(source: Source, tokens: readonly IToken[]): Diag
 export function grammarErrors(source: Source, errors: readonly IRecognitionException[], tokens: readonly IToken[]): Diagnostic[] {
   const place = new Map(tokens.map((token, i) => [token, i]))
   const sections: number[] = []
-  tokens.forEach((token, i) => sections.push((sections[i - 1] ?? 0) + (beginsSection(token, tokens[i - 1]) ? 1 : 0)))
+  for (const [i, token] of tokens.entries()) sections.push((sections[i - 1] ?? 0) + (beginsSection(token, tokens[i - 1]) ? 1 : 0))
   const seen = new Set<number>()
   const shown: Diagnostic[] = []
   let last = -Infinity

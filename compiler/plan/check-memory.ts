@@ -8,7 +8,11 @@ import { formats, isFormatName } from '../formats/index.ts'
 import type { Machine } from '../schedule/machine.ts'
 import type { Plan } from './plan.ts'
 
-const sizes = [[2 ** 30, 'GB'], [2 ** 20, 'MB'], [2 ** 10, 'kB']] as const
+const sizes = [
+  [2 ** 30, 'GB'],
+  [2 ** 20, 'MB'],
+  [2 ** 10, 'kB'],
+] as const
 
 function amount(bytes: number): string {
   const [unit, name] = sizes.find(([size]) => bytes >= size) ?? [1, 'bytes']
@@ -38,11 +42,22 @@ export function checkMemory({ layout, arenaBytes }: Plan, model: SpecialisedMode
   if (found.length > 0 || total <= memoryBytes) return found
   const heaviest = layout.tensors.toSorted((a, b) => b.bytes - a.bytes)[0]
   const weight = model.weights.find(({ path }) => path === heaviest?.path)
-  const labels: Label[] = weight && heaviest ? [{ span: weight.span, text: `the largest weight: ${amount(heaviest.bytes)} as ${heaviest.format}` }] : []
+  const labels: Label[] =
+    weight && heaviest ? [{ span: weight.span, text: `the largest weight: ${amount(heaviest.bytes)} as ${heaviest.format}` }] : []
   const notes = [`weights ${amount(weightBytes)}, states ${amount(layout.stateBytes)}, values of one call ${amount(arenaBytes)}`]
   const parts = { weightBytes, rest: total - weightBytes, memoryBytes }
   const message = `${model.name} needs ${amount(total)}; the memory of ${target} is ${amount(memoryBytes)}`
-  found.push(diagnose('L601', { message, labels, notes, help: remedy(layout.tensors.map(({ format, bytes }) => ({ format, bytes })), parts) }))
+  found.push(
+    diagnose('L601', {
+      message,
+      labels,
+      notes,
+      help: remedy(
+        layout.tensors.map(({ format, bytes }) => ({ format, bytes })),
+        parts,
+      ),
+    }),
+  )
   return found
 }
 

@@ -16,7 +16,21 @@ export interface Machine {
 }
 
 /** WASM-SIMD: one thread a call, 4 lanes, scratch in the arena. */
-export const wasmMachine: Machine = { lanes: 4, threads: 1, scratchWords: 1 << 26, rowBlocks: true, bindingBytes: Number.POSITIVE_INFINITY, memoryBytes: 2 ** 32 }
+export const wasmMachine: Machine = {
+  lanes: 4,
+  threads: 1,
+  scratchWords: 1 << 26,
+  rowBlocks: true,
+  bindingBytes: Number.POSITIVE_INFINITY,
+  memoryBytes: 2 ** 32,
+}
 
 /** WebGPU's guaranteed minimum: 16 KiB of workgroup memory; 64 invocations fill a wave on every GPU. */
-export const webgpuMachine: Machine = { lanes: 1, threads: 64, scratchWords: 4096, rowBlocks: false, bindingBytes: 128 * 2 ** 20, memoryBytes: Number.POSITIVE_INFINITY }
+export const webgpuMachine: Machine = {
+  lanes: 1,
+  threads: 64,
+  scratchWords: 4096,
+  rowBlocks: false,
+  bindingBytes: 128 * 2 ** 20,
+  memoryBytes: Number.POSITIVE_INFINITY,
+}

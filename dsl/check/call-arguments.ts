@@ -75,20 +75,27 @@ function pair(callable: Callable, expr: CallExpr, caller: Frame, replacements: r
     for (const { name, value } of item.args) {
       const old = given.get(name.text)
       if (old && old.frame === caller) {
-        report.add('L416', `\`${name.text}\` is bound by \`replace\` and passed here too`, [
-          { span: old.span },
-          { span: item.span, text: 'bound here' },
-        ], { help: 'bind only what the calls leave open' })
+        report.add(
+          'L416',
+          `\`${name.text}\` is bound by \`replace\` and passed here too`,
+          [{ span: old.span }, { span: item.span, text: 'bound here' }],
+          { help: 'bind only what the calls leave open' },
+        )
         fine = false
       } else if (caller.home) given.set(name.text, { value, frame: configFrame(caller.home, item.module), span: value.span })
     }
   }
   for (const param of callable.params) {
     if (given.has(param.name.text) || param.default || param.type.optional) continue
-    report.add('L320', `argument \`${param.name.text}\` is missing`, [
-      { span: expr.span, text: signature },
-      { span: param.span, text: 'wanted here' },
-    ], { help: `add  ${param.name.text}: …` })
+    report.add(
+      'L320',
+      `argument \`${param.name.text}\` is missing`,
+      [
+        { span: expr.span, text: signature },
+        { span: param.span, text: 'wanted here' },
+      ],
+      { help: `add  ${param.name.text}: …` },
+    )
     fine = false
   }
   return fine ? given : undefined

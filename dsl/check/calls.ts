@@ -77,13 +77,10 @@ function callPart(expr: CallExpr, part: Extract<Value, { kind: 'part' }>, frame:
   const functions = [...members].flatMap(([n, m]) => (m.kind === 'fn' ? [[n, m.tree.name.span] as const] : []))
   const near = nearName('forward', new Map(functions))
   const places = near.places.length > 0 ? near.places : [{ span: declared.tree.name.span, text: 'declared here' }]
-  return fail(
-    frame,
-    'L207',
-    `\`${name}\` has no \`forward\`, so its part cannot be called`,
-    [{ span: expr.callee.span }, ...places],
-    { help: near.help ?? 'fn forward(…) is what a part does when it is called', cause: `forward of ${name}` },
-  )
+  return fail(frame, 'L207', `\`${name}\` has no \`forward\`, so its part cannot be called`, [{ span: expr.callee.span }, ...places], {
+    help: near.help ?? 'fn forward(…) is what a part does when it is called',
+    cause: `forward of ${name}`,
+  })
 }
 
 function callSuper(expr: CallExpr, frame: Frame): Value {

@@ -34,7 +34,11 @@ function checkTable({ rules }: Checkpoint, model: FlatBlock, home: Home, report:
 function ruledTwice(span: Span, ruled: Map<string, Span>, report: Report): void {
   const path = span.source.text.slice(span.start, span.end)
   const first = ruled.get(path)
-  if (first) report.add('L204', `\`${path}\` has two rules`, [{ span, text: 'here again' }, { span: first, text: 'first here' }])
+  if (first)
+    report.add('L204', `\`${path}\` has two rules`, [
+      { span, text: 'here again' },
+      { span: first, text: 'first here' },
+    ])
   else ruled.set(path, span)
 }
 
@@ -103,7 +107,13 @@ function checkTarget(path: WeightPath, model: FlatBlock, home: Home, report: Rep
       const whole = allPaths(blocks, home)
       const rest = path.steps.slice(i).map((step) => step.name.text + (step.index ? `[${step.index.text}]` : ''))
       const near = suggest(name.text, names) ?? suggest(rest.join('.'), whole)
-      const where = i === 0 ? model.name : path.steps.slice(0, i).map((step) => step.name.text).join('.')
+      const where =
+        i === 0
+          ? model.name
+          : path.steps
+              .slice(0, i)
+              .map((step) => step.name.text)
+              .join('.')
       const help = near === undefined ? `it has ${[...new Set(names)].join(', ') || `no ${kind}s`}` : `did you mean \`${near}\`?`
       report.add('L503', `\`${where}\` has no ${kind} \`${name.text}\``, [{ span: name.span }], { help })
       return false

@@ -223,12 +223,7 @@ function member(expr: Extract<Expr, { kind: 'member' }>, frame: Frame): Value {
   return unknownMember(frame, of.instance.block, name, span)
 }
 
-export function unknownMember(
-  frame: Frame,
-  block: { name: string; members: FlatBlock['members'] },
-  name: string,
-  span: Span,
-): Value {
+export function unknownMember(frame: Frame, block: { name: string; members: FlatBlock['members'] }, name: string, span: Span): Value {
   const members = new Map([...block.members].map(([n, m]) => [n, m.tree.name.span]))
   const all = members.size > 0 ? `it has ${[...members.keys()].join(', ')}` : 'it has no members'
   frame.walk.report.unknown(`\`${block.name}\` has nothing called \`${name}\``, name, span, members, all)

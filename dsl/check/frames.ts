@@ -116,7 +116,9 @@ export function requireAtMost(frame: Frame, low: Size, high: Size, why: string, 
 export function onlyByDefault(frame: Frame, a: Size, b: Size): string[] {
   const [x, y] = [a, b].map((size) => frame.home?.usual?.(size))
   if (x === undefined || x !== y || !frame.config) return []
-  return [`with the defaults of ${frame.config.name} ${showSize(a)} and ${showSize(b)} are both ${x}: this would run there, and fail where they differ`]
+  return [
+    `with the defaults of ${frame.config.name} ${showSize(a)} and ${showSize(b)} are both ${x}: this would run there, and fail where they differ`,
+  ]
 }
 
 /** Reports and gives the value that silences what follows from it. */

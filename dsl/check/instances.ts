@@ -230,7 +230,8 @@ export function instantiate(
       const names = block.params.map((p) => p.tree.name.text)
       const near = nearName(name ?? '', new Map(block.params.map((p) => [p.tree.name.text, p.tree.span])))
       const help = near.help ?? `\`${block.name}\` takes (${names.join(', ')})`
-      const message = name === undefined ? `\`${block.name}\` takes ${names.length} arguments` : `\`${block.name}\` has no parameter \`${name}\``
+      const message =
+        name === undefined ? `\`${block.name}\` takes ${names.length} arguments` : `\`${block.name}\` has no parameter \`${name}\``
       report.add('L321', message, [{ span: arg.span }, ...near.places], { help, ...(name === undefined ? {} : { cause: `name ${name}` }) })
       continue
     }

@@ -1,7 +1,7 @@
 // What a name in a body means: locals, block parameters, members, config fields, in this order. Weights and states are read
 // here. A conditional weight may be used only under an `if` with its condition.
 
-import { type Value, type Tensor, type Axis, elementTypes, type Elem, unknown } from './values.ts'
+import { type Value, type Tensor, type Axis, elementTypes, type Elem, showLabel, unknown } from './values.ts'
 import type { FlatMember } from '../resolve/blocks.ts'
 import type { Axis as AxisTree, TypeExpr } from '../ast.ts'
 import { type FlatConfig, flattenConfig } from '../resolve/configs.ts'
@@ -78,14 +78,24 @@ export function storageType(frame: Frame, member: Storage): { elem: Elem; axes?:
   const elem = member.kind === 'weight' ? 'real' : elementOf(owner, member.tree.type)
   const axes = axesOf(owner, trees)
   if (!elem) return { elem: 'real' }
-  if (axes && duplicateLabel(owner, axes, member.tree.name.span)) return { elem }
+  if (axes && duplicateLabel(owner, axes, member.tree.name.span, undefined, true)) return { elem }
   return axes ? { elem, axes } : { elem }
 }
 
 /** What other languages call these types. */
 const otherNames: Readonly<Record<string, Elem>> = {
-  int: 'i32', int32: 'i32', uint32: 'u32', int8: 'i8', uint8: 'u8', byte: 'u8', float32: 'f32', single: 'f32', half: 'f16', float16: 'f16',
-  bfloat16: 'bf16', boolean: 'bool',
+  int: 'i32',
+  int32: 'i32',
+  uint32: 'u32',
+  int8: 'i8',
+  uint8: 'u8',
+  byte: 'u8',
+  float32: 'f32',
+  single: 'f32',
+  half: 'f16',
+  float16: 'f16',
+  bfloat16: 'bf16',
+  boolean: 'bool',
 }
 
 /** The element type a type expression names; undefined after a message. `others` are types that could stand here as well. */
@@ -142,13 +152,14 @@ export function rowOf(frame: Frame, name: string): readonly Axis[] | undefined {
 }
 
 /** Reports two axes of one name; true if there are. */
-export function duplicateLabel(frame: Frame, axes: readonly Axis[], span: Span, from?: Tensor): boolean {
+export function duplicateLabel(frame: Frame, axes: readonly Axis[], span: Span, from?: Tensor, declared = false): boolean {
   const twice = axes.find((axis, i) => axes.findIndex((other) => other.label === axis.label) !== i)
   if (!twice) return false
   const places = [{ span }, ...(from ? [{ span: from.span, text: 'one of them comes from here' }] : [])]
-  frame.walk.report.add('L228', `the result would have two axes called \`${twice.label}\``, places, {
-    help: `rename one first: rename(x, ${twice.label} -> other)`,
-  })
+  const label = showLabel(twice.label)
+  const message = declared ? `two axes are called \`${label}\`` : `the result would have two axes called \`${label}\``
+  const help = declared ? `give one another name: other = ${label}` : `rename one first: rename(x, ${label} -> other)`
+  frame.walk.report.add('L228', message, places, { help })
   return true
 }
 

@@ -110,7 +110,7 @@ export function bindStandIns(frame: Frame, params: readonly Param[]): void {
     const elem = elementOf(frame, param.type, compileTypes)
     const axes = axesOf(frame, param.type.axes ?? [])
     const value: Value =
-      axes && elem && !duplicateLabel(frame, axes, param.type.span)
+      axes && elem && !duplicateLabel(frame, axes, param.type.span, undefined, true)
         ? {
             kind: 'tensor',
             elem,

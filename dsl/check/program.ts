@@ -130,7 +130,8 @@ function checkInstance(instance: Instance, home: Home, seen: Set<string>): void 
   if (seen.has(key)) return
   seen.add(key)
   for (const member of instance.block.members.values()) {
-    if (member.kind === 'weight' || member.kind === 'state') home.walk.report.once(member.tree.span, () => checkStorage(instance, member, home))
+    if (member.kind === 'weight' || member.kind === 'state')
+      home.walk.report.once(member.tree.span, () => checkStorage(instance, member, home))
     else if (member.kind === 'fn' || member.kind === 'entry') checkFunction(instance, member, home)
   }
   for (const { tree, module } of instance.block.requires)
@@ -188,10 +189,15 @@ function checkStorage(instance: Instance, member: Extract<FlatMember, { kind: 'w
   }
   const target = storageType(frame, other).axes
   if (axes && target && !sameAxes(axes, target)) {
-    home.walk.report.add('L418', `\`${member.name}\` and \`${text}\` differ in their axes, so they cannot be tied`, [
-      { span: member.tree.name.span, text: showAxes(axes) },
-      { span: other.tree.name.span, text: showAxes(target) },
-    ], { help: `write  ${member.name}: ${showAxes(target)}` })
+    home.walk.report.add(
+      'L418',
+      `\`${member.name}\` and \`${text}\` differ in their axes, so they cannot be tied`,
+      [
+        { span: member.tree.name.span, text: showAxes(axes) },
+        { span: other.tree.name.span, text: showAxes(target) },
+      ],
+      { help: `write  ${member.name}: ${showAxes(target)}` },
+    )
   }
 }
 

@@ -49,7 +49,9 @@ export class Report {
     if (isError && this.#within.some((key) => this.#failed.has(key))) return
     if (isError) for (const key of this.#within) this.#failed.add(key)
     const reasons = isError ? this.#reasons.flatMap((reason) => reason()) : []
-    const blamed = isError ? [...places, ...reasons].map(({ span }) => this.#blamed.get(keyOf(span))).find((cause) => cause !== undefined) : undefined
+    const blamed = isError
+      ? [...places, ...reasons].map(({ span }) => this.#blamed.get(keyOf(span))).find((cause) => cause !== undefined)
+      : undefined
     if (blamed !== undefined && first && this.#again(blamed, first)) return
     if (more.cause !== undefined && first && this.#again(more.cause, first)) return
     const key = `${code}@${first?.source.path}:${first?.start}:${first?.end}:${more.about ?? (first ? '' : message)}`

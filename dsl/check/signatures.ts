@@ -151,7 +151,10 @@ function twoLengths(binder: Binder, label: string, first: Size, second: Size, sp
   notes.push(...onlyByDefault(binder.caller, first, second))
   const [one, other] = [first, second].map((size) => variableOf(binder.caller, size))
   const [name, wrong] = one !== undefined ? [one, second] : [other, first]
-  const help = name === undefined ? 'all arguments with this axis must agree' : `\`${name}\` is ${showSize(one !== undefined ? first : second)}: write it in place of  ${showSize(wrong)}`
+  const help =
+    name === undefined
+      ? 'all arguments with this axis must agree'
+      : `\`${name}\` is ${showSize(one !== undefined ? first : second)}: write it in place of  ${showSize(wrong)}`
   binder.callee.walk.report.add('L224', `\`${binder.name}\` was told two different lengths for \`${label}\``, places, { notes, help })
 }
 

@@ -18,7 +18,8 @@ export function runBody(body: Body, frame: Frame): Value {
     if (stmt.kind === 'return') {
       result = frame.walk.report.once(stmt.span, () => usable(frame, stmt.value))
       // Behind a wrong value it is the rest of that value.
-      if (i < body.length - 1 && !frame.walk.report.hasErrorIn(stmt.span)) fail(frame, 'L314', 'nothing after `return` is reached', [{ span: body[i + 1]?.span ?? stmt.span }], { help: 'put `return` last' })
+      if (i < body.length - 1 && !frame.walk.report.hasErrorIn(stmt.span))
+        fail(frame, 'L314', 'nothing after `return` is reached', [{ span: body[i + 1]?.span ?? stmt.span }], { help: 'put `return` last' })
       break
     }
     // A value that nobody uses is most likely half of a statement: the rest of the body would only suffer from it.
@@ -39,10 +40,17 @@ function runOne(stmt: Exclude<Stmt, { kind: 'for' }>, frame: Frame, before: Stmt
   if (stmt.kind === 'let') bindNames(stmt, frame)
   else if (stmt.kind === 'assign') assign(stmt, frame)
   else if (stmt.kind === 'store') store(stmt, frame)
-  else if (stmt.kind === 'return') fail(frame, 'L314', '`return` cannot stand in a loop', [{ span: stmt.span }], { help: 'assign to a variable and return it behind the loop' })
+  else if (stmt.kind === 'return')
+    fail(frame, 'L314', '`return` cannot stand in a loop', [{ span: stmt.span }], {
+      help: 'assign to a variable and return it behind the loop',
+    })
   else {
     // On one line with a statement that has an error this is its other half.
-    if (before && frame.walk.report.hasErrorIn(before.span) && !/\n/.test(before.span.source.text.slice(before.span.start, stmt.span.start)))
+    if (
+      before &&
+      frame.walk.report.hasErrorIn(before.span) &&
+      !/\n/.test(before.span.source.text.slice(before.span.start, stmt.span.start))
+    )
       return false
     const value = evaluate(stmt.value, frame)
     if (value.kind !== 'nothing' && value.kind !== 'unknown') {

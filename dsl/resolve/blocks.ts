@@ -141,7 +141,8 @@ function addMember(members: Map<string, FlatMember>, member: Member, owner: Decl
   if (!(member.kind in memberKinds)) return
   const item = member as Weight | State | Part | Fn | Entry
   const { text: written, span } = item.name
-  const near = item.override && !members.has(written) ? nearName(written, new Map([...members].map(([n, m]) => [n, m.tree.name.span]))) : undefined
+  const near =
+    item.override && !members.has(written) ? nearName(written, new Map([...members].map(([n, m]) => [n, m.tree.name.span]))) : undefined
   // A misspelt override still stands for what it was meant to override.
   const name = near?.name ?? written
   const old = members.get(name)
@@ -165,7 +166,9 @@ function addMember(members: Map<string, FlatMember>, member: Member, owner: Decl
       { span, text: `a ${item.kind}` },
       { span: old.tree.name.span, text: `a ${old.kind}` },
     ]
-    report.add('L413', `\`${name}\` is a ${old.kind} and cannot be overridden by a ${item.kind}`, places, { help: `override ${old.kind} ${name}` })
+    report.add('L413', `\`${name}\` is a ${old.kind} and cannot be overridden by a ${item.kind}`, places, {
+      help: `override ${old.kind} ${name}`,
+    })
   }
   const common = { name, module, owner }
   if (item.kind === 'fn') {

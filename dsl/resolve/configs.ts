@@ -79,8 +79,7 @@ export function flattenConfig(declared: Declared, report: Report, below: readonl
         if (!annotations.delete(key) && (key === 'hf' || key === 'gguf')) {
           report.add('L238', `\`${name}\` has no inherited \`@${key}\` to remove`, [{ span: annotation.span }], { help: `@${key}("key")` })
         }
-      }
-      else annotations.set(annotation.name.text, annotation)
+      } else annotations.set(annotation.name.text, annotation)
     }
     const value = field.default ?? old?.default
     const home = field.default || !old ? module : old.module

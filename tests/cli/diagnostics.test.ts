@@ -18,7 +18,10 @@ function llamac(...args: readonly string[]): { code: number | null; stdout: stri
 }
 
 const wrong = join(folder, 'a b,1.dsl')
-writeFileSync(wrong, 'module wrong\n\nconfig C { embed: dim = 64 }\n\nblock B uses C {\n  fn f(x: real[s, embed]) -> real[s, embed] { return x * embd }\n}\n')
+writeFileSync(
+  wrong,
+  'module wrong\n\nconfig C { embed: dim = 64 }\n\nblock B uses C {\n  fn f(x: real[s, embed]) -> real[s, embed] { return x * embd }\n}\n',
+)
 
 describe('check --format', () => {
   test('json: one document with places, and the models that are fine', () => {
@@ -45,7 +48,10 @@ describe('check --format', () => {
     const { code, stdout } = llamac('check', wrong, '--format', 'sarif')
     expect(code).toBe(1)
     const log = JSON.parse(stdout)
-    expect(log).toMatchObject({ version: '2.1.0', runs: [{ tool: { driver: { name: 'llamac', rules: [{ id: 'L201', shortDescription: { text: codes.L201.title } }] } } }] })
+    expect(log).toMatchObject({
+      version: '2.1.0',
+      runs: [{ tool: { driver: { name: 'llamac', rules: [{ id: 'L201', shortDescription: { text: codes.L201.title } }] } } }],
+    })
     const [result] = log.runs[0].results
     expect(result).toMatchObject({ ruleId: 'L201', ruleIndex: 0, level: 'error' })
     const [{ physicalLocation }] = result.locations
@@ -59,11 +65,14 @@ describe('check --format', () => {
     const { code, stdout } = llamac('check', wrong, '--format', 'github')
     expect(code).toBe(1)
     const file = wrong.replaceAll(',', '%2C')
-    expect(stdout).toBe(`::error file=${file},line=6,endLine=6,col=58,endColumn=62,title=L201::unknown name \`embd\`%0Adid you mean \`embed\`?\n`)
+    expect(stdout).toBe(
+      `::error file=${file},line=6,endLine=6,col=58,endColumn=62,title=L201::unknown name \`embd\`%0Adid you mean \`embed\`?\n`,
+    )
   })
 
   test('without errors all of them succeed', () => {
-    for (const format of ['json', 'sarif', 'github']) expect(llamac('check', 'models/gpt2.dsl', '--format', format)).toMatchObject({ code: 0, stderr: '' })
+    for (const format of ['json', 'sarif', 'github'])
+      expect(llamac('check', 'models/gpt2.dsl', '--format', format)).toMatchObject({ code: 0, stderr: '' })
     expect(llamac('check', 'models/gpt2.dsl', '--format', 'xml').code).toBe(2)
   })
 
@@ -80,7 +89,10 @@ describe('check --format', () => {
 
   test('a table of the model itself must be complete', () => {
     const table = join(folder, 'table.dsl')
-    writeFileSync(table, 'module table\nconfig C { a: dim = 8 }\nmodel M uses C { weight w: [a]  weight v: [a]  checkpoint hf { w <- "w" } }\n')
+    writeFileSync(
+      table,
+      'module table\nconfig C { a: dim = 8 }\nmodel M uses C { weight w: [a]  weight v: [a]  checkpoint hf { w <- "w" } }\n',
+    )
     expect(llamac('check', table)).toMatchObject({ code: 1, stderr: expect.stringMatching(/^error\[L501\]: `v` has no rule in hf\n/) })
   })
 })
@@ -92,12 +104,14 @@ describe('explain', () => {
     for (const part of [codes.L301.title, '$ llamac check mine.dsl', 'error[L301]:', 'Right is:']) expect(stdout).toContain(part)
   })
 
-  test('a code of the runtime', () => expect(llamac('explain', 'E_BUSY')).toMatchObject({ code: 0, stdout: expect.stringContaining('another session') }))
+  test('a code of the runtime', () =>
+    expect(llamac('explain', 'E_BUSY')).toMatchObject({ code: 0, stdout: expect.stringContaining('another session') }))
 
   test('all of them', () => {
     const { stdout } = llamac('explain')
     for (const code of [...Object.keys(codes), 'E_BUSY']) expect(stdout).toContain(`${code} `)
   })
 
-  test('an unknown code', () => expect(llamac('explain', 'L3O1')).toMatchObject({ code: 2, stderr: expect.stringContaining('did you mean L301') }))
+  test('an unknown code', () =>
+    expect(llamac('explain', 'L3O1')).toMatchObject({ code: 2, stderr: expect.stringContaining('did you mean L301') }))
 })

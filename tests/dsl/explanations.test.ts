@@ -43,6 +43,8 @@ describe.each(all)('%s', (code) => {
 
 test('a program can be wrong in every way that is checked without numbers, and other files do not matter', () => {
   const text = explain('L201').wrong.text
-  const twice = ['a.dsl', 'b.dsl'].flatMap((path) => loadModel(path, packageSources(new Map([[path, text]]))).diagnostics.map((d) => d.message))
+  const twice = ['a.dsl', 'b.dsl'].flatMap((path) =>
+    loadModel(path, packageSources(new Map([[path, text]]))).diagnostics.map((d) => d.message),
+  )
   expect(new Set(twice).size).toBe(1)
 })

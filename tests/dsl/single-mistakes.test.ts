@@ -89,7 +89,9 @@ test(`of ${mistakes} single-token mistakes nearly all give exactly one error, ne
     const byLabel = errors.length === 1 && !near && first?.labels.some((label) => isNear(m, label)) === true
     if (near) good++
     if (byLabel) pointed++
-    add(`${m.kind}: ${near ? 'one error near the place' : byLabel ? 'one error elsewhere that points to the place' : errors.length === 1 ? 'one error far away' : 'several errors'}`)
+    add(
+      `${m.kind}: ${near ? 'one error near the place' : byLabel ? 'one error elsewhere that points to the place' : errors.length === 1 ? 'one error far away' : 'several errors'}`,
+    )
     if (!near && !byLabel) others.push(describeOne(m, found))
     if (m.kind === 'misspelt' && ([...reservedWords, ...contextualWords] as string[]).includes(m.was)) {
       words++

@@ -57,17 +57,25 @@ function misspelling(word: string, how: number, at: number, letter: string): str
   return word.length > 1 && i + 1 < word.length ? before + word[i + 1] + char + word.slice(i + 2) : word + letter
 }
 
-interface Place { readonly source: (typeof sources)[number]; readonly index: number }
+interface Place {
+  readonly source: (typeof sources)[number]
+  readonly index: number
+}
 const places: readonly Place[] = sources.flatMap((source) => lexer.tokenize(source.text).tokens.map((_, index) => ({ source, index })))
 const tokensOf = new Map(sources.map((source) => [source, lexer.tokenize(source.text).tokens]))
 
 /** One mistake at a random token of a random file. Only words and numbers are misspelt. */
 export const mistake: fc.Arbitrary<Mistake> = fc
   .tuple(
-    fc.constantFrom(...places), fc.constantFrom<Kind>('deleted', 'swapped', 'misspelt'), fc.nat(3), fc.nat(40), fc.constantFrom(...letters), fc.nat(1000),
+    fc.constantFrom(...places),
+    fc.constantFrom<Kind>('deleted', 'swapped', 'misspelt'),
+    fc.nat(3),
+    fc.nat(40),
+    fc.constantFrom(...letters),
+    fc.nat(1000),
   )
   .map(([{ source, index }, kind, how, at, letter, pick]): Mistake | undefined => {
-    const tokens = tokensOf.get(source) as (typeof tokensOf extends ReadonlyMap<unknown, infer T> ? T : never)
+    const tokens = tokensOf.get(source) as typeof tokensOf extends ReadonlyMap<unknown, infer T> ? T : never
     const token = tokens[index] as (typeof tokens)[number]
     const next = tokens[index + 1]
     const { startOffset: offset, image: was } = token
@@ -109,7 +117,11 @@ function numbered(model: CheckedModel): Outcome {
   const errors = inOrder(made.flatMap(({ diagnostics }) => diagnostics)).filter(isError)
   if (errors.length > 0) return { stage: 'numbers', errors }
   const specialised = made.flatMap(({ model: one }) => (one ? [one] : []))
-  const unnamed = inOrder(specialised.flatMap((one) => model.checkpoints.filter(({ own }) => own).flatMap(({ format, arch }) => [...one.checkpoint(format, arch).diagnostics]))).filter(isError)
+  const unnamed = inOrder(
+    specialised.flatMap((one) =>
+      model.checkpoints.filter(({ own }) => own).flatMap(({ format, arch }) => [...one.checkpoint(format, arch).diagnostics]),
+    ),
+  ).filter(isError)
   if (unnamed.length > 0) return { stage: 'tables', errors: unnamed }
   // A published size says nothing that a small one does not, and unrolls nothing.
   return walked(specialised.at(-1))

@@ -5,7 +5,18 @@ import type { Code } from '../../codes.ts'
 import type { Span } from '../../source.ts'
 import { known, sameSize, type Size, showSize } from '../../sizes.ts'
 import { affineOf, dimsOf, dtypeOf, fail, type Frame, isGeneric, onlyByDefault } from '../frames.ts'
-import { type Axis, describe, type Elem, isFloat, isInteger, operandPlaces, showAxes, showLabel, type Tensor, type Value } from '../values.ts'
+import {
+  type Axis,
+  describe,
+  type Elem,
+  isFloat,
+  isInteger,
+  operandPlaces,
+  showAxes,
+  showLabel,
+  type Tensor,
+  type Value,
+} from '../values.ts'
 
 /** A constant of a known element type as a tensor without axes. */
 export function scalar(frame: Frame, value: number | undefined, elem: Elem, span: Span): Tensor {
@@ -61,13 +72,9 @@ const nameOf = ({ span }: Tensor): string => {
 
 export function mixed(frame: Frame, a: Tensor, b: Tensor, span: Span): Value {
   const cast = b.elem === 'f32' || b.elem === 'real' ? b.elem : a.elem
-  return fail(
-    frame,
-    'L226',
-    `mixed element types ${a.elem} and ${b.elem}`,
-    [{ span }, ...operandPlaces(a), ...operandPlaces(b)],
-    { help: `cast one side: ${cast}(${nameOf(a.elem === cast ? b : a)})` },
-  )
+  return fail(frame, 'L226', `mixed element types ${a.elem} and ${b.elem}`, [{ span }, ...operandPlaces(a), ...operandPlaces(b)], {
+    help: `cast one side: ${cast}(${nameOf(a.elem === cast ? b : a)})`,
+  })
 }
 
 // In a generic check `..s∖over` is what remains of the row `..s`, so it lines up with it.

@@ -84,7 +84,9 @@ export function onlyArguments(call: Call, positional: number, named: readonly st
 /** A label: an `axis` parameter's, or the name as it stands. */
 export function labelOf(frame: Frame, expr: Expr): string | undefined {
   if (expr.kind !== 'name') {
-    frame.walk.report.add('L214', 'the name of an axis is wanted here', [{ span: expr.span }], { help: 'such as  seq  or  [heads, head_dim]' })
+    frame.walk.report.add('L214', 'the name of an axis is wanted here', [{ span: expr.span }], {
+      help: 'such as  seq  or  [heads, head_dim]',
+    })
     return undefined
   }
   const local = holder(frame, expr.name)?.locals.get(expr.name)

@@ -13,10 +13,16 @@ function oneSided(call: Call, label: string, { x, side }: { readonly x: Tensor; 
   const wanted = other.axes.find((axis) => axis.label === label)
   const own = x.axes.filter((axis) => !axis.row && !other.axes.some(({ label: l }) => l === axis.label))
   const twin = wanted && own.find((axis) => onlyByDefault(frame, wanted.size, axis.size).length > 0)
-  const near = twin?.label ?? suggest(label, own.map((axis) => axis.label))
+  const near =
+    twin?.label ??
+    suggest(
+      label,
+      own.map((axis) => axis.label),
+    )
   const fixed = x.axes.map((axis) => (axis.label === near && wanted ? wanted : axis))
   const list = x.axes.map((axis) => showLabel(axis.label)).join(', ') || 'no axes'
-  const help = near === undefined ? `it has ${list}` : x.origin ? `did you mean  ${x.origin.name}: ${showAxes(fixed)}  ?` : `did you mean \`${near}\`?`
+  const help =
+    near === undefined ? `it has ${list}` : x.origin ? `did you mean  ${x.origin.name}: ${showAxes(fixed)}  ?` : `did you mean \`${near}\`?`
   return fail(
     frame,
     'L301',
@@ -55,12 +61,18 @@ export function dot(call: Call): Value {
     const x = a.axes[i] as Axis
     const y = b.axes[j] as Axis
     if (sameSize(x.size, y.size)) continue
-    return fail(frame, 'L221', `\`${x.label}\` has two different lengths`, [
-      { span: call.at },
-      { span: a.span, text: `here ${x.label} = ${showSize(x.size)}` },
-      { span: b.span, text: `here ${y.label} = ${showSize(y.size)}` },
-      ...[a, b].flatMap((t) => operandPlaces(t).slice(1)),
-    ], { notes: onlyByDefault(frame, x.size, y.size) })
+    return fail(
+      frame,
+      'L221',
+      `\`${x.label}\` has two different lengths`,
+      [
+        { span: call.at },
+        { span: a.span, text: `here ${x.label} = ${showSize(x.size)}` },
+        { span: b.span, text: `here ${y.label} = ${showSize(y.size)}` },
+        ...[a, b].flatMap((t) => operandPlaces(t).slice(1)),
+      ],
+      { notes: onlyByDefault(frame, x.size, y.size) },
+    )
   }
   const axes = [
     ...a.axes.filter((_, i) => !contract.some(([ci]) => ci === i)),

@@ -62,7 +62,9 @@ export function where(call: Call): Value {
   if (!yesExpr || !noExpr) missing(call, 'a third')
   if (!condition || !yesExpr || !noExpr || !onlyArguments(call, 3, [])) return unknown
   if (condition.elem !== 'bool')
-    return fail(frame, 'L227', '`where` wants bool as its first operand', operandPlaces(condition), { help: 'compare first, such as  x > 0.0' })
+    return fail(frame, 'L227', '`where` wants bool as its first operand', operandPlaces(condition), {
+      help: 'compare first, such as  x > 0.0',
+    })
   const yes = usable(frame, yesExpr)
   const no = usable(frame, noExpr)
   if (yes.kind === 'unknown' || no.kind === 'unknown') return unknown

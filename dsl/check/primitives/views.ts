@@ -126,13 +126,12 @@ export function merge(call: Call): Value {
   const first = places[0] as number
   if (places.some((at, i) => at !== first + i)) {
     const order = from.map((f) => f.label).join(', ')
-    return fail(
-      frame,
-      'L230',
-      `axes to merge are not neighbours in the order ${order}`,
-      [{ span: arrow.from.span }, ...operandPlaces(x)],
-      { help: `rearrange first: order(x, [${rearranged(x, from.map((f) => f.label)).join(', ')}])` },
-    )
+    return fail(frame, 'L230', `axes to merge are not neighbours in the order ${order}`, [{ span: arrow.from.span }, ...operandPlaces(x)], {
+      help: `rearrange first: order(x, [${rearranged(
+        x,
+        from.map((f) => f.label),
+      ).join(', ')}])`,
+    })
   }
   const size = places.reduce((product, at) => times(product, (x.axes[at] as Axis).size), whole(1))
   const axes = x.axes.toSpliced(first, places.length, { label: to, size })
