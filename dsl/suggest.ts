@@ -29,11 +29,13 @@ export function suggestions(name: string, candidates: Iterable<string>, count = 
       const other = candidate.toLowerCase()
       return { candidate, far: distance(folded, other), ends: alike(folded, other), longer: Math.abs(other.length - folded.length) }
     })
-    .filter(({ far, ends }) => far <= limit && ends > 0)
+    .filter(({ far, ends, candidate }) => far <= limit && (ends > 0 || sameLetters(folded, candidate.toLowerCase())))
     .sort((a, b) => a.far - b.far || b.ends - a.ends || a.longer - b.longer || (a.candidate < b.candidate ? -1 : 1))
     .slice(0, count)
     .map(({ candidate }) => candidate)
 }
+
+const sameLetters = (a: string, b: string): boolean => [...a].sort().join() === [...b].sort().join()
 
 /** Letters that agree at both ends: of two names equally far, `kh` is nearer to `k` than `d` is, which has none. */
 function alike(a: string, b: string): number {

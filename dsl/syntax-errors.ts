@@ -7,8 +7,8 @@ import type { ILexingError, IRecognitionException, IToken } from 'chevrotain'
 import { diagnose } from './codes.ts'
 import type { Diagnostic, Label } from './diagnostics.ts'
 import type { Source } from './source.ts'
-import { suggest } from './suggest.ts'
-import { reservedWords } from './tokens.ts'
+import { distance, suggest } from './suggest.ts'
+import { contextualWords, reservedWords } from './tokens.ts'
 
 const declarationWords = ['module', 'import', 'config', 'op', 'block', 'model']
 const memberWords = ['weight', 'state', 'part', 'fn', 'entry', 'override', 'replace', 'checkpoint', 'runtime']
@@ -92,7 +92,7 @@ function grammarError(source: Source, error: IRecognitionException, tokens: read
   // What is missing before the next section, or before the end of the file, is missing behind the last token.
   const closer = Object.values(closers).find((c) => wanted.includes(c))
   const isName = reserved.has(token.image) && namesWhat(rule, wanted, next) !== undefined
-  const isLate = before !== undefined && (beginsSection(token, before) || closer !== undefined) && isAtLineStart(source, token)
+  const isLate = before !== undefined && (beginsSection(token, before) || (closer !== undefined && closer !== closers['{'])) && isAtLineStart(source, token)
   const behind = isEnd || (isLate && !isName)
   const start = behind ? (before ? before.startOffset + before.image.length : 0) : token.startOffset
   const label: Label = { span: { source, start, end: behind ? start : start + token.image.length } }
@@ -104,7 +104,7 @@ function grammarError(source: Source, error: IRecognitionException, tokens: read
   const found = isEnd ? 'but the file ends' : `found \`${token.image}\``
   const open = behind ? innermostOpen(tokens.slice(0, at)) : undefined
   const labels = open && wanted.includes(closers[open.image] as string) ? [label, { span: spanOf(source, open), text: 'opened here' }] : [label]
-  const help = hint(token, rule, wanted) ?? (labels.length > 1 && closer ? `close it with  ${closer.replaceAll('`', '')}` : undefined)
+  const help = hint(token, rule, wanted) ?? misspeltWord(tokens, at) ?? (labels.length > 1 && closer ? `close it with  ${closer.replaceAll('`', '')}` : undefined)
   return diagnose('L101', { message: `expected ${wanted}, ${found}`, labels, ...(help && { help }) })
 }
 
@@ -133,6 +133,24 @@ function innermostOpen(tokens: readonly IToken[]): IToken | undefined {
     else if (')]}'.includes(token.image)) open.pop()
   }
   return open.at(-1)
+}
+
+const allWords: readonly string[] = [...reservedWords, ...contextualWords]
+
+/**
+ * A word of the language with one slip, at the error or before it on its line: `retrun x + y` reads as two values, and the
+ * error is noticed at the sign only.
+ */
+function misspeltWord(tokens: readonly IToken[], at: number): string | undefined {
+  const error = tokens[at]
+  for (let i = at; error && i >= 0 && i > at - 40; i--) {
+    const token = tokens[i]
+    if (token?.startLine !== error.startLine) return undefined
+    if (!/^[A-Za-z_]\w+$/.test(token.image) || allWords.includes(token.image)) continue
+    const meant = allWords.find((word) => distance(token.image, word) === 1)
+    if (meant !== undefined) return `did you mean  ${meant}  ?`
+  }
+  return undefined
 }
 
 function hint(token: IToken, rule: string, wanted: string): string | undefined {

@@ -61,6 +61,24 @@ export function inner(frame: Frame, more: Partial<Pick<Frame, 'assumed'>> = {}):
   return { ...frame, ...more, locals: new Map(), outer: frame }
 }
 
+const places = new WeakMap<Frame['locals'], Map<string, Span>>()
+
+/** Gives a scope a variable or parameter, and remembers where it is declared. */
+export function declare(frame: Frame, name: string, value: Value, span: Span): void {
+  frame.locals.set(name, value)
+  const known = places.get(frame.locals) ?? new Map<string, Span>()
+  places.set(frame.locals, known.set(name, span))
+}
+
+/** Variables and parameters that are visible, with where they are declared as far as that is known. */
+export function visibleLocals(frame: Frame): Map<string, Span | undefined> {
+  const names = new Map<string, Span | undefined>()
+  for (let f: Frame | undefined = frame; f; f = f.outer) {
+    for (const name of f.locals.keys()) if (!names.has(name)) names.set(name, places.get(f.locals)?.get(name))
+  }
+  return names
+}
+
 /** The scope that holds a local, innermost first. */
 export function holder(frame: Frame, name: string): Frame | undefined {
   for (let f: Frame | undefined = frame; f; f = f.outer) if (f.locals.has(name)) return f

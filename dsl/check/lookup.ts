@@ -7,7 +7,7 @@ import type { Axis as AxisTree, TypeExpr } from '../ast.ts'
 import { type FlatConfig, flattenConfig } from '../resolve/configs.ts'
 import type { Span } from '../source.ts'
 import { evaluate, truth } from './expressions.ts'
-import { affineOf, type Frame, holder, isGeneric, textOf } from './frames.ts'
+import { affineOf, type Frame, holder, isGeneric, textOf, visibleLocals } from './frames.ts'
 import { instanceFrame, slotOf } from './instances.ts'
 import { didYouMean } from './report.ts'
 import { suggest } from '../suggest.ts'
@@ -163,15 +163,6 @@ export function duplicateLabel(frame: Frame, axes: readonly Axis[], span: Span, 
   return true
 }
 
-/** Variables that an assignment could mean. */
-export function visibleLocals(frame: Frame): Map<string, Span | undefined> {
-  const names = new Map<string, Span | undefined>()
-  for (let f: Frame | undefined = frame; f; f = f.outer) {
-    for (const [name, value] of f.locals) names.set(name, value.kind === 'tensor' ? value.origin?.span : undefined)
-  }
-  return names
-}
-
 /** Every name that could have been meant at this place, with where it is declared. */
 export function visibleNames(frame: Frame, functions: boolean): Map<string, Span | undefined> {
   const names = new Map<string, Span | undefined>()
@@ -182,6 +173,7 @@ export function visibleNames(frame: Frame, functions: boolean): Map<string, Span
     for (const [name, { kind, tree }] of block?.members ?? []) if (kind !== 'weight' && kind !== 'state') names.set(name, tree.name.span)
     return names
   }
+  for (const constant of ['true', 'false', 'none', 'inf']) names.set(constant, undefined)
   for (const [name, { span }] of frame.config?.fields ?? []) names.set(name, span)
   for (const [name, { kind, tree }] of block?.members ?? []) if (kind !== 'fn' && kind !== 'entry') names.set(name, tree.name.span)
   for (const { tree } of block?.params ?? []) names.set(tree.name.text, tree.span)

@@ -4,7 +4,7 @@ import type { Axis as AxisTree, Param, TypeExpr } from '../ast.ts'
 import { atom, known, whole } from '../sizes.ts'
 import type { Span } from '../source.ts'
 import { evaluate } from './expressions.ts'
-import { type Frame, isGeneric } from './frames.ts'
+import { declare, type Frame, isGeneric } from './frames.ts'
 import { axesOf, duplicateLabel, elementOf } from './lookup.ts'
 import { suggest } from '../suggest.ts'
 import { type Axis, describe, isOptional, none, unknown, type Value } from './values.ts'
@@ -102,7 +102,7 @@ export function bindStandIns(frame: Frame, params: readonly Param[]): void {
   for (const param of params) {
     if (isTensorType(param.type)) nameSizes(frame, param.type)
     else {
-      frame.locals.set(param.name.text, standIn(param.type, param.name.text))
+      declare(frame, param.name.text, standIn(param.type, param.name.text), param.name.span)
     }
   }
   for (const param of params) {
@@ -121,7 +121,7 @@ export function bindStandIns(frame: Frame, params: readonly Param[]): void {
             ...(param.type.optional ? { optional: true } : {}),
           }
         : unknown
-    frame.locals.set(param.name.text, value)
+    declare(frame, param.name.text, value, param.name.span)
   }
   for (const param of params) {
     if (!param.default) continue
@@ -140,7 +140,7 @@ function nameSizes(frame: Frame, type: TypeExpr): void {
     }
     const name = newSize(frame, tree)
     if (name === undefined || frame.locals.has(name)) continue
-    frame.locals.set(name, { kind: 'size', size: atom(name) })
+    declare(frame, name, { kind: 'size', size: atom(name) }, tree.span)
     const fields = [...(frame.config?.fields.keys() ?? [])]
     const near = name.length >= 4 ? suggest(name, fields) : undefined
     if (near && isGeneric(frame)) {

@@ -4,9 +4,9 @@
 import type { Body, Expr, Stmt } from '../ast.ts'
 import { sameSize, showSize } from '../sizes.ts'
 import { evaluate, sameType, usable } from './expressions.ts'
-import { affineOf, fail, type Frame, holder, inner, isGeneric } from './frames.ts'
+import { affineOf, declare, fail, type Frame, holder, inner, isGeneric, visibleLocals } from './frames.ts'
 import { type Instance, instanceKey } from './instances.ts'
-import { lookup, storageType, unknownName, visibleLocals } from './lookup.ts'
+import { lookup, storageType, unknownName } from './lookup.ts'
 import { mixed, toTensor } from './primitives/align.ts'
 import { placeOf, rangeOf } from './primitives/index-into.ts'
 import { type Axis, describe, isInteger, nothing, operandPlaces, type Tensor, unknown, type Value } from './values.ts'
@@ -70,7 +70,7 @@ function bindNames(stmt: Extract<Stmt, { kind: 'let' }>, frame: Frame): void {
     if (value.kind === 'nothing') fail(frame, 'L218', 'this gives nothing', [{ span: stmt.value.span }])
     const bad = value.kind === 'tuple' || value.kind === 'nothing'
     const named: Value = value.kind === 'tensor' ? { ...value, origin: { name: only.text, span: stmt.span } } : value
-    frame.locals.set(only.text, bad ? unknown : named)
+    declare(frame, only.text, bad ? unknown : named, only.span)
     return
   }
   const items = value.kind === 'tuple' && value.items.length === stmt.names.length ? value.items : undefined
@@ -79,7 +79,7 @@ function bindNames(stmt: Extract<Stmt, { kind: 'let' }>, frame: Frame): void {
       { span: stmt.span },
     ])
   }
-  for (const [i, name] of stmt.names.entries()) frame.locals.set(name.text, items?.[i] ?? unknown)
+  for (const [i, name] of stmt.names.entries()) declare(frame, name.text, items?.[i] ?? unknown, name.span)
 }
 
 function assign(stmt: Extract<Stmt, { kind: 'assign' }>, frame: Frame): void {

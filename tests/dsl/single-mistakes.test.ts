@@ -5,12 +5,10 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Label } from '../../dsl/diagnostics.ts'
-import { parse } from '../../dsl/parse.ts'
 import { position } from '../../dsl/source.ts'
 import { contextualWords, reservedWords } from '../../dsl/tokens.ts'
 import { check } from './read-models.ts'
-import { type Mistake, mistake, outcome, type Outcome } from './single-mistakes.ts'
-import { sources, withoutSpans } from './syntax-sources.ts'
+import { type Mistake, mistake, outcome, type Outcome, whyValid } from './single-mistakes.ts'
 
 const mistakes = 1000
 const seed = Number(process.env['LLAMAC_SEED'] ?? Math.floor(Math.random() * 2 ** 31))
@@ -22,44 +20,6 @@ function isNear({ path, text, offset, now }: Mistake, label: Label | undefined):
   if (label?.span.source.path !== path) return false
   const { line } = position(label.span.source, label.span.start)
   return lineOf(text, offset) - 2 <= line && line <= lineOf(text, offset + now.length) + 2
-}
-
-/** Places in the tree whose content an author chooses freely, by the path to the first difference. */
-const free: readonly (readonly [name: string, path: RegExp])[] = [
-  ['another number', /\.value$|\.isInteger$/],
-  ['another text', /\.pattern$|\.glob$|\.key$|\.text$(?<=requires\.\d+\.text)|\.args\.\d+\.value\.value$/],
-  ['the name of the module', /^\.module$/],
-  ['the name of a preset', /\.members\.\d+\.name$/],
-  ['a name that nothing here refers to', /\.name\.text$/],
-  ['another type', /\.(?:type|result)\.(?:name\.text|optional|axes\.length)$|\.optional$/],
-  ['another shape', /\.axes\.(?:length|\d+)/],
-  ['another expression', /\.(?:body|default|condition|when|value|size|count|from|to|left|right|callee|args|requires|bindings)\b/],
-  ['an inherited key removed', /\.annotations\.\d+\.args\.length$/],
-  ['a declaration or member less or more', /\.(?:members|fields|rules|steps)\.length$/],
-]
-
-/** The path to the first place where two trees differ. */
-function difference(a: unknown, b: unknown, path = ''): string | undefined {
-  if (a === b) return undefined
-  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return path
-  if (Array.isArray(a) && Array.isArray(b) && a.length !== b.length) return `${path}.length`
-  const [x, y] = [a as Record<string, unknown>, b as Record<string, unknown>]
-  if (x['kind'] !== y['kind']) return path
-  for (const key of new Set([...Object.keys(x), ...Object.keys(y)])) {
-    const found = difference(x[key], y[key], `${path}.${key}`)
-    if (found !== undefined) return found
-  }
-  return undefined
-}
-
-/** Why a mistake without an error is none: `same meaning`, or what the author may have wanted to write. */
-function whyValid({ path, text }: Mistake): string | undefined {
-  const source = sources.find((s) => s.path.endsWith(path))
-  const tree = (of: string): unknown => withoutSpans(parse({ path, text: of }).tree)
-  const at = difference(tree(source?.text ?? ''), tree(text))
-  if (at === undefined) return 'same meaning'
-  const annotated = /\.annotations\.\d+\.name|\.format\.name|\.steps\.\d+\.(?:name\.text|index)|\.source\.(?:how|index)/.test(at)
-  return annotated ? undefined : free.find(([, pattern]) => pattern.test(at))?.[0]
 }
 
 const describeOne = (m: Mistake, { errors }: Outcome): string =>
@@ -96,6 +56,7 @@ test(`of ${mistakes} single-token mistakes nearly all give exactly one error, ne
     if (m.kind === 'misspelt' && ([...reservedWords, ...contextualWords] as string[]).includes(m.was)) {
       words++
       if (errors.some(({ help, message }) => `${help} ${message}`.includes(m.was))) named++
+      else others.push(describeOne(m, found))
     }
   }
   const share = (n: number, of: number): string => `${n} of ${of} (${((100 * n) / of).toFixed(1)} %)`

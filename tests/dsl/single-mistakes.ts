@@ -1,15 +1,17 @@
 // One mistake in a good program: a token left out, swapped with its neighbour, or misspelt; and everything that `llamac check`
-// says about the result, stage by stage, the way a user meets it (a stage with errors is the last).
+// says about the result, stage by stage, the way a user meets it (a stage with errors is the last). A mistake that goes unnoticed
+// must have made another program that an author could have meant: `whyValid`.
 
 import fc from 'fast-check'
 import type { Diagnostic } from '../../dsl/diagnostics.ts'
 import { loadModel } from '../../dsl/index.ts'
 import type { CheckedModel, SpecialisedModel } from '../../dsl/model.ts'
+import { parse } from '../../dsl/parse.ts'
 import { inOrder } from '../../dsl/render.ts'
 import { lexer } from '../../dsl/tokens.ts'
 import { CheckingSink } from './checking-sink.ts'
 import { readProject } from './read-models.ts'
-import { sources } from './syntax-sources.ts'
+import { sources, withoutSpans } from './syntax-sources.ts'
 
 export type Kind = 'deleted' | 'swapped' | 'misspelt'
 
@@ -131,4 +133,42 @@ function walked(model: SpecialisedModel | undefined): Outcome {
   if (!model) return { stage: 'valid', errors: [] }
   const errors = model.entries.flatMap(({ name }) => model.elaborate(name, new CheckingSink(model)).diagnostics.filter(isError))
   return errors.length > 0 ? { stage: 'walk', errors } : { stage: 'valid', errors: [] }
+}
+
+/** Places in the tree whose content an author chooses freely, by the path to the first difference. */
+const free: readonly (readonly [name: string, path: RegExp])[] = [
+  ['another number', /\.value$|\.isInteger$/],
+  ['another text', /\.pattern$|\.glob$|\.key$|\.text$(?<=requires\.\d+\.text)|\.args\.\d+\.value\.value$/],
+  ['the name of the module', /^\.module$/],
+  ['the name of a preset', /\.members\.\d+\.name$/],
+  ['a name that nothing here refers to', /\.name\.text$|\.range\.index\.text$/],
+  ['another type', /\.(?:type|result)\.(?:name\.text|optional|axes\.length)$|\.optional$/],
+  ['another shape', /\.axes\.(?:length|\d+)/],
+  ['another expression', /\.(?:body|default|condition|when|value|size|count|from|to|left|right|callee|args|requires|bindings)\b/],
+  ['an inherited key removed', /\.annotations\.\d+\.args\.length$/],
+  ['a declaration or member less or more', /\.(?:members|fields|rules|steps)\.length$/],
+]
+
+/** The path to the first place where two trees differ. */
+function difference(a: unknown, b: unknown, path = ''): string | undefined {
+  if (a === b) return undefined
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return path
+  if (Array.isArray(a) && Array.isArray(b) && a.length !== b.length) return `${path}.length`
+  const [x, y] = [a as Record<string, unknown>, b as Record<string, unknown>]
+  if (x['kind'] !== y['kind']) return path
+  for (const key of new Set([...Object.keys(x), ...Object.keys(y)])) {
+    const found = difference(x[key], y[key], `${path}.${key}`)
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
+/** Why a mistake without an error is none: `same meaning`, or what the author may have wanted to write. */
+export function whyValid({ path, text }: Mistake): string | undefined {
+  const source = sources.find((s) => s.path.endsWith(path))
+  const tree = (of: string): unknown => withoutSpans(parse({ path, text: of }).tree)
+  const at = difference(tree(source?.text ?? ''), tree(text))
+  if (at === undefined) return 'same meaning'
+  const annotated = /\.annotations\.\d+\.name|\.format\.name|\.steps\.\d+\.(?:name\.text|index)|\.source\.(?:how|index)/.test(at)
+  return annotated ? undefined : free.find(([, pattern]) => pattern.test(at))?.[0]
 }
