@@ -193,7 +193,8 @@ function checkNames(config: FlatConfig | undefined, sources: ConfigSources, repo
 function givenValue(field: FlatField, sources: ConfigSources, report: Report): Value | undefined {
   const { set, config, hasTensorFor } = sources.numbers
   const text = set?.[field.name]
-  if (text !== undefined) return typed(field, typeof text === 'string' ? parseSet(field.type, text) : text, `--set ${field.name}=${text}`, report)
+  if (text !== undefined)
+    return typed(field, typeof text === 'string' ? parseSet(field.type, text) : text, `--set ${field.name}=${text}`, report)
   if (config) {
     for (const key of keysOf(field, config)) {
       const raw = readKey(config.values, key)

@@ -10,7 +10,7 @@ import { contextualWords, reservedWords } from '../../dsl/tokens.ts'
 import { check } from './read-models.ts'
 import { type Mistake, mistake, outcome, type Outcome, whyValid } from './single-mistakes.ts'
 
-const mistakes = 1000
+const mistakes = Number(process.env['LLAMAC_MISTAKES'] ?? 1000)
 const seed = Number(process.env['LLAMAC_SEED'] ?? Math.floor(Math.random() * 2 ** 31))
 
 const lineOf = (text: string, offset: number): number => text.slice(0, offset).split('\n').length
