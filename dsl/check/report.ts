@@ -78,6 +78,8 @@ export class Report {
     if (old.first.source !== place.source) return true
     const line = position(place.source, place.start).line
     if (line === position(old.first.source, old.first.start).line) return true
+    // Enough is told; a name can be missing in thousands of lines.
+    if (old.lines.size > 4) return true
     if (old.lines.size > 0) old.notes.pop()
     old.lines.add(line)
     const lines = [...old.lines].sort((a, b) => a - b)
