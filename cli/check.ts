@@ -5,6 +5,7 @@ import type { Diagnostic } from '../dsl/diagnostics.ts'
 import type { CheckedModel, SpecialisedModel } from '../dsl/index.ts'
 import { asGithub, asJson, asSarif, type DiagnosticFormat, diagnosticFormats } from './diagnostic-formats.ts'
 import { addPreset } from './flags.ts'
+import { printable } from '../dsl/text-width.ts'
 import { print, printJson, Rejected, showDiagnostics, version } from './report.ts'
 
 interface Flags {
@@ -100,7 +101,7 @@ function table(rows: readonly Row[]): string[] {
   const cells = [
     ['preset', 'parameters', 'tensors', 'states'],
     ...rows.map(({ preset, parameters, tensors, stateBytes }) => [
-      preset ?? '(defaults)', parameters.toLocaleString('en-US'), String(tensors), `${(stateBytes / 2 ** 20).toFixed(1)} MiB`,
+      printable(preset ?? '(defaults)'), parameters.toLocaleString('en-US'), String(tensors), `${(stateBytes / 2 ** 20).toFixed(1)} MiB`,
     ]),
   ]
   const widths = cells[0]!.map((_, column) => Math.max(...cells.map((line) => line[column]!.length)))

@@ -5,7 +5,7 @@ import { LlamacError } from '../runtime/error.ts'
 import type { GeneratedPiece, Model } from '../runtime/index.ts'
 import { addCompileFlags, addDevice, amount, ids, several, whole } from './flags.ts'
 import { type OpenFlags, openModel } from './open-model.ts'
-import { interruptible, note, printJson } from './report.ts'
+import { interruptible, note, plainText, printJson } from './report.ts'
 
 interface Flags extends OpenFlags {
   readonly prompt?: string
@@ -56,7 +56,7 @@ async function run(path: string, flags: Flags, signal: AbortSignal): Promise<voi
   for await (const piece of session.generate(prompt, options)) {
     pieces.push(piece)
     if (pieces.length === 1) first = performance.now()
-    if (!flags.json) process.stdout.write(model.tokenizer ? piece.text : `${pieces.length > 1 ? ' ' : ''}${piece.token}`)
+    if (!flags.json) process.stdout.write(model.tokenizer ? shown(piece.text) : `${pieces.length > 1 ? ' ' : ''}${piece.token}`)
   }
   const seconds = (performance.now() - first) / 1000
   if (flags.json) {
@@ -68,6 +68,9 @@ async function run(path: string, flags: Flags, signal: AbortSignal): Promise<voi
   const rate = pieces.length > 1 && seconds > 0 ? `, ${((pieces.length - 1) / seconds).toFixed(1)} tokens/s` : ''
   note(`${pieces.length} tokens after a prompt of ${prompt.length} (${Math.round(first - started)} ms)${rate} on ${model.device}`)
 }
+
+/** A model's text may hold anything; a pipe gets it as it is, a terminal without control characters. */
+const shown = (text: string): string => (process.stdout.isTTY ? plainText(text) : text)
 
 function promptIds({ tokenizer }: Model, { prompt, tokens }: Flags): readonly number[] {
   if (tokens) return tokens

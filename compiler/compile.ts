@@ -6,19 +6,21 @@ import type { EntryManifest } from '../runtime/artifact/manifest.ts'
 import type { CompactTokenizer } from '../runtime/tokenizer/compact.ts'
 import type { ArtifactContents, ArtifactTensor, VariantContents } from './artifact/write.ts'
 import { buildGraph } from './graph/builder.ts'
+import { within } from './limits.ts'
 import type { Constant, Graph } from './graph/types.ts'
 import type { KernelProgram } from './kernel/program.ts'
 import { buildKernels } from './kernel/steps.ts'
 import { analyseWeights, withWeights } from './kernel/weights.ts'
 import { isFormatName } from './formats/index.ts'
 import { mergeSiblings } from './passes/merge-siblings.ts'
-import { type PassOptions, runGraphPasses } from './passes/pipeline.ts'
+import { type PassOptions, runGraphPasses, runsPass } from './passes/pipeline.ts'
 import { splitWeights } from './passes/split-weights.ts'
-import { checkMemory } from './plan/check-memory.ts'
+import { checkMemory, Refused } from './plan/check-memory.ts'
 import { type Layout, planLayout } from './plan/layout.ts'
 import { makePlan, type Plan } from './plan/plan.ts'
 import { canonicalPaths, patternOf, planWeights, type QuantPolicy, resolveTies, type WeightPlan } from './plan/weights.ts'
-import { type Target, targets, type TargetName } from './targets/index.ts'
+import type { Machine } from './schedule/machine.ts'
+import { targets, type TargetName } from './targets/index.ts'
 import type { BoundWeight } from './weights/bind.ts'
 import { prepareTensor } from './weights/prepare.ts'
 
@@ -30,20 +32,29 @@ export interface CompileOptions extends PassOptions {
   /** Weights by path. Absent: compile without weights. */
   readonly weights?: ReadonlyMap<string, BoundWeight>
   readonly tokenizer?: CompactTokenizer
+  /** Other numbers than a target's own machine has: tests take smaller bindings. */
+  readonly machines?: Readonly<Partial<Record<TargetName, Machine>>>
+}
+
+/** One target's entries before they are printed. */
+export interface PlannedTarget {
+  readonly target: TargetName
+  /** After all passes. */
+  readonly graphs: readonly Graph[]
+  readonly programs: readonly KernelProgram[]
+  /** Absent where the target evaluates graphs. */
+  readonly plan?: Plan
 }
 
 /** What one target made, for `--emit` and `inspect`. */
-export interface TargetResult {
-  readonly target: TargetName
-  readonly programs: readonly KernelProgram[]
-  readonly plan?: Plan
+export interface TargetResult extends PlannedTarget {
   readonly variants: readonly VariantContents[]
   /** Program texts by name: WAT, WGSL. */
   readonly texts: ReadonlyMap<string, string>
 }
 
 export interface Compilation {
-  readonly model: SpecialisedModel
+  readonly model: GraphModel
   /** As elaborated: the definition of every result, for the reference. */
   readonly graphs: readonly Graph[]
   readonly results: readonly TargetResult[]
@@ -59,30 +70,78 @@ export function compileModel(model: SpecialisedModel, options: CompileOptions): 
     const built = buildGraph(model, entry.name)
     diagnostics.push(...built.diagnostics)
     if (built.graph) graphs.push(built.graph)
+    within('nodes', graphs.reduce((sum, graph) => sum + graph.spans.size, 0), () => model.name)
   }
   if (graphs.length < model.entries.length) return { diagnostics }
+  try {
+    return { compilation: compileGraphs(model, graphs, options), diagnostics }
+  } catch (cause) {
+    if (cause instanceof Refused) return { diagnostics: [...diagnostics, ...cause.diagnostics] }
+    throw cause
+  }
+}
 
+/** What of a model is needed once its graphs are built. */
+export type GraphModel = Omit<SpecialisedModel, 'module' | 'checkpoint' | 'elaborate'>
+
+export interface PlannedModel {
+  readonly targets: readonly PlannedTarget[]
+  readonly layout: Layout
+  readonly tensors: readonly ArtifactTensor[]
+  readonly notes: readonly string[]
+}
+
+/** From graphs, one for each entry of the model in its order, to what the targets print. */
+export function planGraphs(model: GraphModel, graphs: readonly Graph[], options: CompileOptions): PlannedModel {
   const math = options.math ?? 'fast'
   const canonical = canonicalPaths(model.weights)
   const simple = graphs.map((graph) => runGraphPasses(graph, options))
   // Weights are stored once for all targets, so their plan comes before any target's own passes.
   const stored = (path: string): string | undefined => options.weights?.get(path)?.format
-  const kernelsFor = (graph: Graph): KernelProgram => resolveTies(mergeSiblings(buildKernels(graph)), canonical)
+  const launches = runsPass('merge-siblings', options) ? mergeSiblings : (program: KernelProgram): KernelProgram => program
+  const built = new Map<Graph, KernelProgram>()
+  const kernelsFor = (graph: Graph): KernelProgram => {
+    const known = built.get(graph) ?? resolveTies(launches(buildKernels(graph, { fuse: runsPass('fuse', options) })), canonical)
+    built.set(graph, known)
+    return known
+  }
   const layouts = analyseWeights(simple.map(kernelsFor))
   const choice = planWeights(model.weights, layouts, options.quant ?? 'keep', stored)
   const formatOf = (path: string): string => choice.plans.get(patternOf(canonical(path)))?.format ?? 'f32'
   const isQuantised = (path: string): boolean => formatOf(path).startsWith('q')
+  const anyQuantised = [...choice.plans.values()].some(({ format }) => format.startsWith('q'))
 
   const lowered = options.targets.map((name) => {
-    const target = targets[name]
-    const own = simple.map((graph) => (target.quantisedActivations && math === 'fast' ? runGraphPasses(graph, { ...options, quantised: isQuantised }) : graph))
+    const own = simple.map((graph) => (targets[name].quantisedActivations && math === 'fast' && anyQuantised ? runGraphPasses(graph, { ...options, quantised: isQuantised }) : graph))
     const programs = own.map((graph) => withWeights(kernelsFor(graph), layouts, formatOf))
-    return { name, target, own, programs }
+    return { name, own, programs }
   })
   const constants = new Map(lowered.flatMap(({ own }) => own.flatMap((graph) => [...graph.constants])))
   const layout = planLayout(model.weights, choice.plans, constants.values(), model.states)
-  const results = lowered.map(({ name, target, programs }) => lowerTarget(name, target, programs, layout, model, math, diagnostics))
-  if (diagnostics.some(({ severity }) => severity === 'error')) return { diagnostics }
+  return {
+    targets: lowered.map(({ name, own, programs: whole }): PlannedTarget => {
+      const machine = options.machines?.[name] ?? targets[name].machine
+      if (!machine) return { target: name, graphs: own, programs: whole }
+      const programs = runsPass('split-weights', options) ? whole.map((program) => splitWeights(program, machine.bindingBytes, (operand) => layout.sizeOf(operand))) : whole
+      return { target: name, graphs: own, programs, plan: makePlan(layout, programs.map((program, i) => ({ info: model.entries[i]!, program })), machine) }
+    }),
+    layout,
+    tensors: layout.tensors.map((entry) => tensorOf(entry, choice.plans, options.weights, constants)),
+    notes: choice.notes,
+  }
+}
+
+/** The pipeline from graphs on. Errors: Refused when a target's memory is too small. */
+export function compileGraphs(model: GraphModel, graphs: readonly Graph[], options: CompileOptions): Compilation {
+  const math = options.math ?? 'fast'
+  const planned = planGraphs(model, graphs, options)
+  const results = planned.targets.map((made): TargetResult => {
+    const { plan, target } = made
+    const machine = options.machines?.[target] ?? targets[target].machine
+    const tooLarge = plan && machine ? checkMemory(plan, model, target, machine) : []
+    if (tooLarge.length > 0) throw new Refused(tooLarge)
+    return plan ? { ...made, ...targets[target].lower!(plan, math) } : { ...made, variants: [{ target: 'reference', requires: [] }], texts: new Map() }
+  })
   const contents: ArtifactContents = {
     manifest: {
       generator: 'llamac 0.1.0',
@@ -92,27 +151,14 @@ export function compileModel(model: SpecialisedModel, options: CompileOptions): 
       parameters: model.parameters,
       math,
       entries: model.entries.map((entry) => describeEntry(entry, model)),
-      states: layout.states,
+      states: planned.layout.states,
     },
-    tensors: layout.tensors.map((entry) => tensorOf(entry, choice.plans, options.weights, constants)),
+    tensors: planned.tensors,
     withWeights: options.weights !== undefined,
     variants: results.flatMap(({ variants }) => variants),
     tokenizer: options.tokenizer,
   }
-  return { compilation: { model, graphs, results, contents, notes: choice.notes }, diagnostics }
-}
-
-function lowerTarget(
-  name: TargetName, target: Target, whole: readonly KernelProgram[], layout: Layout, model: SpecialisedModel, math: 'fast' | 'strict', diagnostics: Diagnostic[],
-): TargetResult {
-  const { machine } = target
-  if (!machine) return { target: name, programs: whole, variants: [{ target: 'reference', requires: [] }], texts: new Map() }
-  const programs = whole.map((program) => splitWeights(program, machine.bindingBytes, (operand) => layout.sizeOf(operand)))
-  const plan = makePlan(layout, programs.map((program, i) => ({ info: model.entries[i]!, program })), machine)
-  const tooLarge = checkMemory(plan, model, name, machine)
-  diagnostics.push(...tooLarge)
-  if (tooLarge.length > 0) return { target: name, programs, plan, variants: [], texts: new Map() }
-  return { target: name, programs, plan, ...target.lower!(plan, math) }
+  return { model, graphs, results, contents, notes: planned.notes }
 }
 
 function tensorOf(
@@ -134,7 +180,7 @@ function tensorOf(
 
 const roles: ReadonlySet<string> = new Set(['prefill', 'decode', 'score', 'encode'])
 
-function describeEntry(entry: EntryInfo, model: SpecialisedModel): EntryManifest {
+function describeEntry(entry: EntryInfo, model: GraphModel): EntryManifest {
   const vocab = model.config['vocab']
   return {
     name: entry.name,

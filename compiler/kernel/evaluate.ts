@@ -3,6 +3,7 @@
 // formats play no part here: a weight is its values, an a8 value the rounded ones. Loads are clamped to the operand.
 
 import { evaluate as evaluateAffine, type Binding } from '../../dsl/affine.ts'
+import type { ReduceOp } from '../../dsl/sink.ts'
 import type { Dtype } from '../graph/types.ts'
 import { isFloat, type Mode } from '../ops/op.ts'
 import { quantise } from '../ops/quantise.ts'
@@ -10,11 +11,14 @@ import { elements, rounding, strides } from '../ops/tensor.ts'
 import { evaluateIndex } from './index-map.ts'
 import { applyScalar } from './scalar.ts'
 import type { KernelProgram, KernelStep } from './program.ts'
-import type { AxisId, Definition, Expr, Index, Kernel, OperandSource } from './types.ts'
+import type { AxisId, Definition, Expr, Index, Kernel, Operand, OperandSource } from './types.ts'
 
 type Thunk = () => number
 
-const starts = { sum: 0, max: -3.4028234663852886e38, min: 3.4028234663852886e38 }
+const startOf = (how: ReduceOp, dtype: Dtype): number => {
+  const [least, most] = isFloat(dtype) ? [-3.4028234663852886e38, 3.4028234663852886e38] : [-2147483648, 2147483647]
+  return how === 'sum' ? 0 : how === 'max' ? least : most
+}
 const combine = { sum: (a: number, b: number) => a + b, max: Math.max, min: Math.min }
 /** Definitions with more points than this are computed anew at each use. */
 const memoLimit = 1 << 22
@@ -99,7 +103,7 @@ class KernelRun {
       body ??= this.#thunk(definition.body)
       if (over.length === 0) return body()
       const step = combine[definition.combine!]
-      let value = starts[definition.combine!]
+      let value = startOf(definition.combine!, dtype)
       const inner = body
       this.#each(over, () => {
         value = step(value, inner())
@@ -215,7 +219,15 @@ export function evaluateSteps(program: KernelProgram, inputs: ProgramInputs): Fl
     if (source.kind === 'value') return valueOf(source.id)
     if (source.kind === 'argument') return inputs.argument(source.name)
     if (source.kind === 'constant') return inputs.constant(source.id)
-    return source.kind === 'weight' ? inputs.weight(fill(source.path, frames)) : inputs.state(fill(source.path, frames))
+    if (source.kind === 'state') return inputs.state(fill(source.path, frames))
+    return inputs.weight(fill(source.path, frames))
+  }
+  /** A run of rows of a weight that was cut reads that part of its values. */
+  const operandOf = ({ source, dims }: Operand, frames: readonly Frame[]): Float64Array => {
+    const values = read(source, frames)
+    if (source.kind !== 'weight' || !source.rows) return values
+    const row = elements(dims.slice(1).map((dim) => evaluateAffine(dim, inputs.binding)))
+    return values.subarray(source.rows[0] * row, source.rows[1] * row)
   }
   const run = (steps: readonly KernelStep[], frames: readonly Frame[]): void => {
     for (const step of steps) {
@@ -225,7 +237,7 @@ export function evaluateSteps(program: KernelProgram, inputs: ProgramInputs): Fl
         continue
       }
       for (const kernel of step.kind === 'launch' ? step.kernels : [step.kernel]) {
-        evaluateKernel(kernel, kernel.operands.map((operand) => read(operand.source, frames)), inputs.binding, inputs.mode)
+        evaluateKernel(kernel, kernel.operands.map((operand) => operandOf(operand, frames)), inputs.binding, inputs.mode)
       }
     }
   }

@@ -21,8 +21,18 @@ function amount(bytes: number): string {
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0)
 
+/** A compilation that a target's memory ends; `compileModel` makes diagnostics of it. */
+export class Refused extends Error {
+  readonly diagnostics: readonly Diagnostic[]
+
+  constructor(diagnostics: readonly Diagnostic[]) {
+    super(diagnostics.map(({ message }) => message).join('; '))
+    this.diagnostics = diagnostics
+  }
+}
+
 /** Errors for what the target cannot hold; `target` is its name. */
-export function checkMemory({ layout, arenaBytes }: Plan, model: SpecialisedModel, target: string, machine: Machine): Diagnostic[] {
+export function checkMemory({ layout, arenaBytes }: Plan, model: Pick<SpecialisedModel, 'name' | 'weights' | 'states'>, target: string, machine: Machine): Diagnostic[] {
   const found: Diagnostic[] = []
   const { bindingBytes, memoryBytes } = machine
   const largest = layout.states.toSorted((a, b) => b.bytes - a.bytes)[0]

@@ -180,9 +180,10 @@ const unrollOf = (dot: Dot): number => (dot.format.k === 1 ? [4, 2, 1].find((u) 
 
 /**
  * Sums of one dot for a tile: [token][quad]. Blocks `first`, `first + stride`, …; one token and one-k formats use
- * two accumulators each, because a single chain of additions waits for itself.
+ * two accumulators each, because a single chain of additions waits for itself. `last`: tokens after this one of the tile are
+ * past the end, and it is read in their place.
  */
-function emitDot(scope: Scope, dot: Dot, tokens: number, tile: 8 | 4, stride: number, first: LoopExpr, threads: number): LoopExpr[][] {
+function emitDot(scope: Scope, dot: Dot, tokens: number, tile: 8 | 4, stride: number, first: LoopExpr, threads: number, last?: LoopExpr): LoopExpr[][] {
   const e = scope.emitter
   const { address, quads } = weightAddress(scope, dot, tile)
   const base = e.value('a', activationAddress(scope, dot))
@@ -192,6 +193,7 @@ function emitDot(scope: Scope, dot: Dot, tokens: number, tile: 8 | 4, stride: nu
   const zero = constant('f32x4', 0)
   const sums = Array.from({ length: chains }, () => Array.from({ length: tokens }, () => quads.map(() => e.let('acc', zero))))
   const step = dot.bytes ? a8.words : dot.format.k
+  const shifts = last && Array.from({ length: tokens }, (_, t) => e.value('shift', ops.mul(ops.min(last, t), stride)))
   e.loop('b', first, constant('i32', blocks), unroll * threads, (block) => {
     const w = e.let('w', ops.add(address.at, ops.mul(block, dot.format.words)))
     const x = e.let('x', ops.add(base, ops.mul(block, step)))
@@ -199,7 +201,8 @@ function emitDot(scope: Scope, dot: Dot, tokens: number, tile: 8 | 4, stride: nu
       const part = {
         weight: { operand: dot.weight, at: w, offset: u * dot.format.words },
         quads,
-        activations: Array.from({ length: tokens }, (_, t) => ({ operand: dot.activation, at: x, offset: u * step + t * stride })),
+        activations: Array.from({ length: tokens }, (_, t) =>
+          shifts ? { operand: dot.activation, at: ops.add(x, shifts[t]!), offset: u * step } : { operand: dot.activation, at: x, offset: u * step + t * stride }),
         accumulators: sums[u % chains]!,
       }
       if (dot.bytes) dot.format.dotBytes!(e, part)
@@ -291,13 +294,13 @@ function scheduleThreads(kernel: Kernel, plan: ContractPlan, machine: Machine, b
   scope.at([...at, [plan.lane.id, lane]], () => {
     const first = plan.token && e.value('s', ops.mul(builtin('group_y'), tokens))
     const extent = plan.token && emitAffine(plan.token.extent)
+    const last = plan.token && e.value('last', ops.sub(ops.sub(extent!, 1), first!))
     for (const [d, dot] of plan.dots.entries()) {
-      // A tile's last tokens may lie past the end: they are read from its first one and not written.
       const partial = (): LoopExpr[][] => {
         if (!plan.token) return emitDot(scope, dot, 1, plan.tile, 0, invocation, machine.threads)
         const rows: LoopExpr[][] = []
         scope.at([[plan.token.id, first!]], () => {
-          rows.push(...emitDot(scope, dot, tokens, plan.tile, tokenStride(kernel, dot, plan.token!.id, scope.index)!, invocation, machine.threads))
+          rows.push(...emitDot(scope, dot, tokens, plan.tile, tokenStride(kernel, dot, plan.token!.id, scope.index)!, invocation, machine.threads, last))
         })
         return rows
       }

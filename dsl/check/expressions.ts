@@ -2,6 +2,7 @@
 // compile-time choice: while its condition is not known (generic checking) both sides are walked and must agree.
 
 import type { Expr } from '../ast.ts'
+import { beyond, limits, TooLarge } from '../limits.ts'
 import type { FlatBlock } from '../resolve/blocks.ts'
 import type { Span } from '../source.ts'
 import { atom, known, sameSize, whole } from '../sizes.ts'
@@ -14,8 +15,36 @@ import { indexInto } from './primitives/index-into.ts'
 import { negate, not } from './primitives/unary.ts'
 import { describe, isOptional, none, present, type Tensor, unknown, type Value } from './values.ts'
 
-/** Walks an expression. Mistakes are reported and give `unknown`. */
+let waiting = 0
+
+/**
+ * Walks an expression. Mistakes are reported and give `unknown`; so does everything once the work or the nesting is beyond
+ * limits.ts, which ends expansions that would not end by themselves.
+ */
 export function evaluate(expr: Expr, frame: Frame): Value {
+  const { report } = frame.walk
+  if (!report.use('steps', 1, expr.span)) return unknown
+  if (waiting >= limits.evaluationDepth.most) {
+    report.exceeds(beyond('evaluationDepth'), expr.span)
+    return unknown
+  }
+  waiting++
+  try {
+    const value = walk(expr, frame)
+    // Comparing and multiplying sizes takes the square of their lengths.
+    if (value.kind === 'size' && value.size.terms.length > 1) report.use('steps', value.size.terms.length ** 2, expr.span)
+    if (value.kind === 'tensor' && value.axes.length > limits.axes.most && !report.exceeds(beyond('axes'), expr.span)) return unknown
+    return value
+  } catch (cause) {
+    if (!(cause instanceof TooLarge)) throw cause
+    report.exceeds(cause.why, expr.span)
+    return unknown
+  } finally {
+    waiting--
+  }
+}
+
+function walk(expr: Expr, frame: Frame): Value {
   switch (expr.kind) {
     case 'number':
       return expr.isInteger && Number.isSafeInteger(expr.value)

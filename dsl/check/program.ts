@@ -3,7 +3,6 @@
 
 import { genericHome, showType, whatFits } from '../config.ts'
 import type { FlatBlock, FlatEntry, FlatFn, FlatMember } from '../resolve/blocks.ts'
-import { flattenBlock } from '../resolve/blocks.ts'
 import { flattenConfig, isCompileType, noField } from '../resolve/configs.ts'
 import type { Declared, Module } from '../resolve/modules.ts'
 import { replacementsOf } from '../resolve/replacements.ts'
@@ -31,15 +30,6 @@ import type { Span } from '../source.ts'
 import { runBody } from './statements.ts'
 import { describe, showAxes } from './values.ts'
 import type { Body } from '../ast.ts'
-
-/** Flattened blocks by declaration, each made once. */
-export function flattener(report: Report): (declared: Declared) => FlatBlock | undefined {
-  const made = new Map<Declared, FlatBlock | undefined>()
-  return (declared) => {
-    if (!made.has(declared)) made.set(declared, flattenBlock(declared, report))
-    return made.get(declared)
-  }
-}
 
 /** Checks the checkpoint tables of one module's models; for programs without errors, which would all show in their tables again. */
 export function checkModuleTables(module: Module, flat: (d: Declared) => FlatBlock | undefined, report: Report): void {

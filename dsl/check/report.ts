@@ -4,6 +4,7 @@
 
 import { type Code, codes, diagnose } from '../codes.ts'
 import type { Diagnostic, Label } from '../diagnostics.ts'
+import { beyond, type LimitName, limits } from '../limits.ts'
 import { position, type Span } from '../source.ts'
 import { suggest } from '../suggest.ts'
 
@@ -41,6 +42,7 @@ export class Report {
   readonly #errors: Span[] = []
   #within: string[] = []
   #reasons: (() => readonly Place[])[] = []
+  readonly #used = new Map<LimitName, number>()
 
   /** Adds a diagnostic; the first place is where the message stands. */
   add(code: Code, message: string, places: readonly Place[], more: More = {}): void {
@@ -138,6 +140,21 @@ export class Report {
   /** Whether a message stands inside `span`: then what relies on that text is not judged. */
   hasErrorIn(span: Span): boolean {
     return this.#errors.some((e) => e.source.path === span.source.path && span.start <= e.start && e.end <= span.end)
+  }
+
+  /** Counts `amount` towards a limit of limits.ts. False, with one message for the whole report (L260), once it is exceeded. */
+  use(limit: LimitName, amount: number, span: Span): boolean {
+    const used = (this.#used.get(limit) ?? 0) + amount
+    this.#used.set(limit, used)
+    return used <= limits[limit].most || this.exceeds(beyond(limit), span)
+  }
+
+  /** Says that something is too large (L260), once for each kind of it; false. */
+  exceeds(why: string, span: Span): false {
+    if (this.#seen.has(why)) return false
+    this.#seen.add(why)
+    this.add('L260', why, [{ span }], { about: why })
+    return false
   }
 
   get hasErrors(): boolean {

@@ -3,8 +3,9 @@
 // to leaf: replacements, requirements, checkpoint tables. Nothing is evaluated here.
 
 import type { BlockDecl, Entry, Fn, Member, Param, Part, Preset, Replace, Require, RuntimeRange, State, Weight } from '../ast.ts'
-import { circleOf, nearName, type Report } from '../check/report.ts'
+import { nearName, type Report } from '../check/report.ts'
 import { type FlatConfig, flattenConfig } from './configs.ts'
+import { flattenOnce } from './flatten-once.ts'
 import { type Declared, declaredIn, type Module } from './modules.ts'
 import { type FlatTable, inheritTables } from './tables.ts'
 
@@ -50,10 +51,11 @@ export interface FlatBlock {
 }
 
 /** Flattens a block or model; undefined (with a message) if a parent is missing or the parents are in a circle. */
-export function flattenBlock(declared: Declared, report: Report, below: readonly Declared[] = []): FlatBlock | undefined {
+export const flattenBlock = flattenOnce<FlatBlock>((declared, report, flatParent) => {
   const { tree, module } = declared
   if (tree.kind !== 'block' && tree.kind !== 'model') return undefined
-  const parent = parentOf(declared, tree, report, below)
+  const found = parentOf(declared, tree, report)
+  const parent = found && tree.extends && flatParent(found, tree.extends)
   if (tree.extends && !parent) return undefined
   const config = usedConfig(declared, tree, parent, report)
   // Without its config nothing in the block can be judged.
@@ -79,9 +81,9 @@ export function flattenBlock(declared: Declared, report: Report, below: readonly
     presets,
     tables: inheritTables(parent?.tables ?? new Map(), own('checkpoint'), module, report),
   }
-}
+})
 
-function parentOf(declared: Declared, tree: BlockDecl, report: Report, below: readonly Declared[]): FlatBlock | undefined {
+function parentOf(declared: Declared, tree: BlockDecl, report: Report): Declared | undefined {
   if (!tree.extends) return undefined
   const { text, span } = tree.extends
   const found = declared.module.names.get(text)
@@ -89,13 +91,7 @@ function parentOf(declared: Declared, tree: BlockDecl, report: Report, below: re
     report.unknown(`there is no ${tree.kind} called \`${text}\``, text, span, declaredIn(declared.module, tree.kind))
     return undefined
   }
-  if (found === declared || below.includes(found)) {
-    const circle = [...below, declared].map((d) => d.tree.name.text)
-    const message = `${text} extends itself: ${[...circle.slice(circle.indexOf(text)), text].join(' → ')}`
-    report.add('L203', message, [{ span }], { cause: circleOf([...below, declared]) })
-    return undefined
-  }
-  return flattenBlock(found, report, [...below, declared])
+  return found
 }
 
 function usedConfig(declared: Declared, tree: BlockDecl, parent: FlatBlock | undefined, report: Report): FlatConfig | undefined {

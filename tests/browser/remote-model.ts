@@ -2,7 +2,7 @@
 // method, each in the page (or in a worker of it).
 
 import type { Page } from 'playwright-core'
-import { LlamacError } from '../../runtime/error.ts'
+import { type AnyErrorCode, LlamacError } from '../../runtime/error.ts'
 import type { GeneratedPiece, GenerateOptions, ModelOptions, Session } from '../../runtime/index.ts'
 import { createTokenizer } from '../../runtime/index.ts'
 import type { PlaceModel, PlaceSession } from '../support/places.ts'
@@ -117,6 +117,6 @@ function sendable({ signal, random, ...options }: GenerateOptions): unknown {
 }
 
 function raise({ name, message, code }: Extract<Answer, { error: unknown }>['error']): never {
-  if (code !== undefined) throw new LlamacError(code, message)
+  if (code !== undefined) throw new LlamacError(code as AnyErrorCode, message)
   throw new Error(`${name} in the page: ${message}`)
 }

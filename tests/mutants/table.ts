@@ -93,8 +93,8 @@ export const mutants: readonly Mutant[] = [
       'addIndex(scaleIndex(flat, first ? 1 : dims[i]!.const + 1, l.scope), index, l.scope)',
     ],
     'a maximum of negative numbers is zero': [
-      "constExpr(fn === 'max' ? -f32Max : f32Max, dtype)",
-      "constExpr(fn === 'max' ? -0.5 : f32Max, dtype)",
+      "constExpr(fn === 'max' ? least : most, dtype)",
+      "constExpr(fn === 'max' ? -0.5 : most, dtype)",
     ],
     'short sums skip their first term': ['points.reduce((a, b) => l.call(', 'points.slice(-2).reduce((a, b) => l.call('],
   }),
