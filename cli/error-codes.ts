@@ -6,6 +6,7 @@ export const cliCodes = {
     'A fault of llamac, not of the user: please report it with the command and the files. LLAMAC_DEBUG=1 shows where it happened.',
   E_FILE: 'The operating system refuses to read or write a file; the message is its own.',
   E_SOURCE_FILE: 'A source file cannot be read.',
+  E_TEXT_FILE: 'A text cannot be read, or is not UTF-8.',
   E_OUTPUT_FILE: 'A result cannot be written to that file.',
   E_REFERENCE_NEEDS_SOURCE: "The reference evaluates the model's source: give the .dsl and its weights instead of the artifact.",
   E_NO_WEBGPU: 'WebGPU in Node needs the package `webgpu`, and without a GPU a software driver; the message says what is missing.',

@@ -11,8 +11,9 @@ import { addInspect } from './inspect.ts'
 import { addLogits } from './logits.ts'
 import { exitCodes, reportError, version } from './report.ts'
 import { addRun } from './run.ts'
+import { addTrainTokenizer } from './train-tokenizer.ts'
 
-const commands = [addCompile, addRun, addLogits, addCall, addCheck, addExplain, addInspect]
+const commands = [addCompile, addRun, addLogits, addCall, addCheck, addExplain, addInspect, addTrainTokenizer]
 
 async function main(argv: readonly string[]): Promise<number> {
   const program = new Command('llamac')

@@ -4,6 +4,7 @@
 import { expect, test } from 'vitest'
 import { compileForTest } from '../support/compiled.ts'
 import { dataText } from '../support/goldens.ts'
+import { surprise } from '../support/surprise.ts'
 
 const wanted = 1.26414
 const predictions = 1802
@@ -13,15 +14,6 @@ const texts = dataText('text/tinystories_sample.txt')
   .split('<|endoftext|>')
   .map((text) => text.trim().replace(/[‘’]/g, "'").replace(/[“”]/g, '"'))
   .filter((text) => text !== '')
-
-/** −ln softmax(row)[id], in f64. */
-function surprise(scores: ArrayLike<number>, row: number, vocab: number, id: number): number {
-  let most = -Infinity
-  for (let i = 0; i < vocab; i++) most = Math.max(most, scores[row * vocab + i]!)
-  let sum = 0
-  for (let i = 0; i < vocab; i++) sum += Math.exp(scores[row * vocab + i]! - most)
-  return most + Math.log(sum) - scores[row * vocab + id]!
-}
 
 test.each(['wasm', 'reference', 'webgpu'] as const)(
   'of the sample on %s',

@@ -230,6 +230,22 @@ export const mutants: readonly Mutant[] = [
       'offset += Math.floor(bytes / stateAlignment) * stateAlignment',
     ],
   }),
+  ...inFile('compiler/plan/races.ts', {
+    'threads may read what another one writes': [
+      'a.memory === b.memory && (a.write || b.write)',
+      'a.memory === b.memory && a.write && b.write',
+    ],
+    'steps of one thread and of all need no barrier': [
+      "!(a.share === 'one' && b.share === 'one')",
+      "!(a.share === 'one' || b.share === 'one')",
+    ],
+  }),
+  ...inFile('compiler/plan/share.ts', {
+    'rows that may write the same place are split': [
+      '!kernel.outputs.some(({ index }) => index.some(isIndirect))',
+      '!kernel.outputs.some(({ index }) => index.length < 0)',
+    ],
+  }),
   ...inFile('compiler/targets/wasm/lower.ts', {
     'every layer uses the first layer’s weights': [
       "slot.slice(1).replace('[*]', `[${i}]`)",

@@ -18,7 +18,7 @@ import { lowerWasm } from '../../compiler/targets/wasm/lower.ts'
 import { buildModule } from '../../compiler/targets/wasm/module.ts'
 import { lowerWebgpu } from '../../compiler/targets/webgpu/lower.ts'
 import { LlamacError } from '../../runtime/error.ts'
-import { runPlannedLoops } from '../support/planned-loops.ts'
+import { runPlannedLoops, type Team } from '../support/planned-loops.ts'
 import { BoundedRun, type BoundedStates } from './bounded-evaluation.ts'
 import { boundWeights, type Case, inputsOf, modelOf, product, valuesOf } from './case.ts'
 import { type BoundedValues, Failure, type FailureKind, firstDifference, type Tally, type Values } from './compare.ts'
@@ -31,6 +31,12 @@ import { openWebgpu, type Pipelines } from './run-webgpu.ts'
 /** Rounding of one operation: f32, and f64 with room for another order of summation. */
 const f32 = 2 ** -24
 const f64 = 2 ** -46
+
+/** Threads that run their parts between two barriers one after the other: the last one first, or another one each time. */
+const teams: readonly Team[] = [
+  { threads: 3, order: () => [2, 1, 0] },
+  { threads: 2, order: (epoch) => (epoch % 2 === 0 ? [0, 1] : [1, 0]) },
+]
 
 export interface CheckOptions {
   readonly levels: ReadonlySet<'wasm' | 'webgpu'>
@@ -264,8 +270,9 @@ class Check {
     tensors: readonly Uint8Array[],
     target: string,
     configuration: Configuration,
+    team?: Team,
   ): void {
-    const level = `loops for ${target}`
+    const level = `loops for ${target}${team ? ', by a team' : ''}`
     this.at(level, configuration, () => {
       const wanted = this.boundsOfFinal(graph!)
       const words = tensors.map((bytes) => new Int32Array(bytes.slice().buffer))
@@ -282,6 +289,7 @@ class Check {
           { tensor: (index) => words[index]!, state: (path) => states.get(path)! },
           binding,
           this.inputs[i]!,
+          team,
         )
         this.compare(level, configuration, { results, states }, wanted, i, () => printProgram(program!))
       })
@@ -403,6 +411,7 @@ class Check {
     this.graph(made.graphs[0]!, configuration)
     this.kernels(made, target, configuration)
     this.loops(made, tensors, target, configuration)
+    if (target === 'wasm' && configuration === everything) for (const team of teams) this.loops(made, tensors, target, configuration, team)
     if (target === 'webgpu') {
       if (this.options.pipelines) await this.wgsl(made, tensors, configuration)
       return
