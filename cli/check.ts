@@ -1,15 +1,17 @@
 // `llamac check`: every diagnostic of the files, and how large the models are, by preset.
 
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import type { Diagnostic } from '../dsl/diagnostics.ts'
-import type { SpecialisedModel } from '../dsl/index.ts'
+import type { CheckedModel, SpecialisedModel } from '../dsl/index.ts'
+import { asGithub, asJson, asSarif, type DiagnosticFormat, diagnosticFormats } from './diagnostic-formats.ts'
 import { addPreset } from './flags.ts'
 import { printable } from '../dsl/text-width.ts'
-import { print, Rejected, showDiagnostics } from './report.ts'
+import { print, printJson, Rejected, showDiagnostics, version } from './report.ts'
 
 interface Flags {
   readonly preset?: string
   readonly allPresets?: boolean
+  readonly format: DiagnosticFormat
 }
 
 const bytesOf: Readonly<Record<string, number>> = { f16: 2, bf16: 2, i8: 1, u8: 1, bool: 1 }
@@ -17,43 +19,91 @@ const bytesOf: Readonly<Record<string, number>> = { f16: 2, bf16: 2, i8: 1, u8: 
 export function addCheck(program: Command): void {
   const command = program.command('check').argument('<files...>', '.dsl files').description('diagnostics; sizes and parameter counts')
     .option('--all-presets', 'with the numbers of every preset')
+    .addOption(new Option('--format <name>', 'pretty: for people; the others are written to stdout').choices(diagnosticFormats).default('pretty'))
   addPreset(command).action(check)
   command.options.find(({ long }) => long === '--all-presets')?.conflicts('preset')
+}
+
+interface Row {
+  readonly preset: string | undefined
+  readonly parameters: number
+  readonly tensors: number
+  readonly stateBytes: number
 }
 
 async function check(files: readonly string[], flags: Flags): Promise<void> {
   const [{ loadModel }, { entryPath, sourceReader }] = await Promise.all([import('../dsl/index.ts'), import('./project.ts')])
   const all: Diagnostic[] = []
+  const models: { readonly file: string; readonly model: string; readonly presets: readonly Row[] }[] = []
   for (const file of files) {
-    const path = entryPath(file)
-    const { model, diagnostics } = loadModel(path, sourceReader())
+    const { model, diagnostics } = loadModel(entryPath(file), sourceReader())
     all.push(...diagnostics)
     if (!model) {
-      if (diagnostics.every(({ severity }) => severity !== 'error')) print(`${file}: no model, no errors`)
+      if (flags.format === 'pretty' && diagnostics.every(({ severity }) => severity !== 'error')) print(`${file}: no model, no errors`)
       continue
     }
-    const presets = flags.allPresets ? model.presets : [flags.preset]
-    const rows = (presets.length > 0 ? presets : [undefined]).flatMap((preset) => {
-      const numbered = model.specialise(preset === undefined ? {} : { preset })
-      all.push(...numbered.diagnostics)
-      return numbered.model ? [row(numbered.model)] : []
-    })
-    if (rows.length > 0) print([`${file}: ${model.name}`, ...table([['preset', 'parameters', 'tensors', 'states'], ...rows])].join('\n'))
+    const presets = flags.allPresets && model.presets.length > 0 ? model.presets : [flags.preset]
+    const found = presets.map((preset) => ({ preset, ...numbered(model, preset) }))
+    all.push(...merged(found))
+    const rows = found.flatMap(({ row }) => row ?? [])
+    models.push({ file, model: model.name, presets: rows })
+    if (flags.format === 'pretty' && rows.length > 0) print([`${file}: ${model.name}`, ...table(rows)].join('\n'))
   }
-  if (all.some(({ severity }) => severity === 'error')) throw new Rejected(all)
-  await showDiagnostics(all)
+  await tell(all, models, flags.format)
+}
+
+/** With numbers, and every table of its own against its weights. */
+function numbered(checked: CheckedModel, preset: string | undefined): { readonly row?: Row; readonly diagnostics: readonly Diagnostic[] } {
+  const { model, diagnostics } = checked.specialise(preset === undefined ? {} : { preset })
+  if (!model) return { diagnostics }
+  const unnamed = checked.checkpoints.filter(({ own }) => own).flatMap(({ format, arch }) => model.checkpoint(format, arch).diagnostics)
+  return { row: rowOf(model), diagnostics: [...diagnostics, ...unnamed] }
+}
+
+/** What several presets find at one place is told once. */
+function merged(found: readonly { readonly preset: string | undefined; readonly diagnostics: readonly Diagnostic[] }[]): Diagnostic[] {
+  const places = new Map<string, { readonly diagnostic: Diagnostic; readonly presets: Set<string> }>()
+  for (const { preset, diagnostics } of found) {
+    for (const diagnostic of diagnostics) {
+      const span = diagnostic.labels[0]?.span
+      const key = `${diagnostic.code} ${span ? `${span.source.path}:${span.start}` : diagnostic.message}`
+      const old = places.get(key)
+      if (!old) places.set(key, { diagnostic, presets: new Set() })
+      else if (preset !== undefined) old.presets.add(preset)
+    }
+  }
+  return [...places.values()].map(({ diagnostic, presets }) =>
+    presets.size === 0 ? diagnostic : { ...diagnostic, notes: [...diagnostic.notes, `also with ${[...presets].map((name) => `"${name}"`).join(', ')}`] })
+}
+
+async function tell(all: readonly Diagnostic[], models: readonly object[], format: DiagnosticFormat): Promise<void> {
+  const failed = all.some(({ severity }) => severity === 'error')
+  if (format === 'pretty') {
+    if (failed) throw new Rejected(all)
+    await showDiagnostics(all)
+    return
+  }
+  if (format === 'json') printJson({ diagnostics: asJson(all), models })
+  else if (format === 'sarif') printJson(asSarif(all, version))
+  else if (all.length > 0) print(asGithub(all))
+  if (failed) throw new Rejected([])
 }
 
 const product = (dims: readonly number[]): number => dims.reduce((all, dim) => all * dim, 1)
 
-function row({ preset, parameters, weights, states }: SpecialisedModel): string[] {
+function rowOf({ preset, parameters, weights, states }: SpecialisedModel): Row {
   const stateBytes = states.reduce((sum, { dtype, dims }) => sum + product(dims) * (bytesOf[dtype] ?? 4), 0)
-  const stored = weights.filter(({ tied }) => tied === undefined).length
-  return [printable(preset ?? '(defaults)'), parameters.toLocaleString('en-US'), String(stored), `${(stateBytes / 2 ** 20).toFixed(1)} MiB`]
+  return { preset, parameters, tensors: weights.filter(({ tied }) => tied === undefined).length, stateBytes }
 }
 
 /** The first column to the left, numbers to the right. */
-function table(rows: readonly (readonly string[])[]): string[] {
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((cells) => cells[column]!.length)))
-  return rows.map((cells) => `  ${cells.map((cell, column) => (column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]!))).join('  ')}`)
+function table(rows: readonly Row[]): string[] {
+  const cells = [
+    ['preset', 'parameters', 'tensors', 'states'],
+    ...rows.map(({ preset, parameters, tensors, stateBytes }) => [
+      printable(preset ?? '(defaults)'), parameters.toLocaleString('en-US'), String(tensors), `${(stateBytes / 2 ** 20).toFixed(1)} MiB`,
+    ]),
+  ]
+  const widths = cells[0]!.map((_, column) => Math.max(...cells.map((line) => line[column]!.length)))
+  return cells.map((line) => `  ${line.map((cell, column) => (column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]!))).join('  ')}`)
 }

@@ -6,18 +6,19 @@ import { Command, CommanderError } from 'commander'
 import { addCall } from './call.ts'
 import { addCheck } from './check.ts'
 import { addCompile } from './compile.ts'
+import { addExplain } from './explain.ts'
 import { addInspect } from './inspect.ts'
 import { addLogits } from './logits.ts'
-import { exitCodes, reportError } from './report.ts'
+import { exitCodes, reportError, version } from './report.ts'
 import { addRun } from './run.ts'
 import { addTrainTokenizer } from './train-tokenizer.ts'
 
-const commands = [addCompile, addRun, addLogits, addCall, addCheck, addInspect, addTrainTokenizer]
+const commands = [addCompile, addRun, addLogits, addCall, addCheck, addExplain, addInspect, addTrainTokenizer]
 
 async function main(argv: readonly string[]): Promise<number> {
   const program = new Command('llamac')
     .description('A compiler and runtime for language models described by a page of text')
-    .version('0.1.0')
+    .version(version)
     .showSuggestionAfterError()
     .showHelpAfterError('(--help shows the flags)')
     .exitOverride()

@@ -19,6 +19,8 @@ export class Rejected extends Error {
 /** The command line itself is wrong. */
 export class UsageError extends Error {}
 
+export const version = '0.1.0'
+
 export const exitCodes = { fine: 0, failure: 1, usage: 2, interrupted: 130 } as const
 
 export const note = (text: string): void => void process.stderr.write(`${text}\n`)
@@ -34,10 +36,10 @@ export const printJson = (value: unknown): void =>
 export const plainText = (text: string): string => text.split('\n').map(printable).join('\n')
 
 /** FORCE_COLOR and NO_COLOR (https://no-color.org) win over the terminal. */
-function wantsColour(): boolean {
+export function wantsColour(stream: { readonly isTTY?: boolean } = process.stderr): boolean {
   const { NO_COLOR, FORCE_COLOR } = process.env
   if (FORCE_COLOR !== undefined && FORCE_COLOR !== '') return FORCE_COLOR !== '0'
-  return (NO_COLOR === undefined || NO_COLOR === '') && process.stderr.isTTY === true
+  return (NO_COLOR === undefined || NO_COLOR === '') && stream.isTTY === true
 }
 
 export async function showDiagnostics(diagnostics: readonly Diagnostic[]): Promise<void> {

@@ -15,6 +15,7 @@ import { isFormatName } from './formats/index.ts'
 import { mergeSiblings } from './passes/merge-siblings.ts'
 import { type PassOptions, runGraphPasses, runsPass } from './passes/pipeline.ts'
 import { splitWeights } from './passes/split-weights.ts'
+import { checkMemory, Refused } from './plan/check-memory.ts'
 import { type Layout, planLayout } from './plan/layout.ts'
 import { makePlan, type Plan } from './plan/plan.ts'
 import { canonicalPaths, patternOf, planWeights, type QuantPolicy, resolveTies, type WeightPlan } from './plan/weights.ts'
@@ -72,7 +73,12 @@ export function compileModel(model: SpecialisedModel, options: CompileOptions): 
     within('nodes', graphs.reduce((sum, graph) => sum + graph.spans.size, 0), () => model.name)
   }
   if (graphs.length < model.entries.length) return { diagnostics }
-  return { compilation: compileGraphs(model, graphs, options), diagnostics }
+  try {
+    return { compilation: compileGraphs(model, graphs, options), diagnostics }
+  } catch (cause) {
+    if (cause instanceof Refused) return { diagnostics: [...diagnostics, ...cause.diagnostics] }
+    throw cause
+  }
 }
 
 /** What of a model is needed once its graphs are built. */
@@ -125,12 +131,15 @@ export function planGraphs(model: GraphModel, graphs: readonly Graph[], options:
   }
 }
 
-/** The pipeline from graphs on. */
+/** The pipeline from graphs on. Errors: Refused when a target's memory is too small. */
 export function compileGraphs(model: GraphModel, graphs: readonly Graph[], options: CompileOptions): Compilation {
   const math = options.math ?? 'fast'
   const planned = planGraphs(model, graphs, options)
   const results = planned.targets.map((made): TargetResult => {
     const { plan, target } = made
+    const machine = options.machines?.[target] ?? targets[target].machine
+    const tooLarge = plan && machine ? checkMemory(plan, model, target, machine) : []
+    if (tooLarge.length > 0) throw new Refused(tooLarge)
     return plan ? { ...made, ...targets[target].lower!(plan, math) } : { ...made, variants: [{ target: 'reference', requires: [] }], texts: new Map() }
   })
   const contents: ArtifactContents = {

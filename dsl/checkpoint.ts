@@ -2,12 +2,13 @@
 // them). The last rule whose condition holds wins; rules for parts that are absent are skipped when inherited, an error when
 // the model's own; tied weights need none, and their stored copies may be left over.
 
-import type { Rule, RuleStep, WeightPath } from './ast.ts'
-import { constantOf, evaluate, truth } from './check/expressions.ts'
+import type { Rule, WeightPath } from './ast.ts'
+import { evaluate, truth } from './check/expressions.ts'
 import { configFrame, type Home, type Instance, slotOf } from './check/instances.ts'
 import type { Frame } from './check/frames.ts'
 import { join } from './check/lookup.ts'
 import { didYouMean, Report } from './check/report.ts'
+import { stepOf } from './checkpoint-steps.ts'
 import { beyond, limits } from './limits.ts'
 import type { BindingStep, SpecialisedModel, WeightBinding } from './model.ts'
 import type { FlatBlock } from './resolve/blocks.ts'
@@ -37,7 +38,7 @@ export function checkpointTable(
   if (!table) {
     const there = [...model.tables.keys()].join(', ') || 'none'
     report.add('L504', `${model.name} has no table for ${formatKey(format, arch)}`, [{ span: model.declared.tree.name.span }], {
-      help: `there is ${there}`,
+      help: `write  checkpoint ${formatKey(format, arch)} { … }  (there is ${there})`,
     })
     return { diagnostics: report.diagnostics }
   }
@@ -72,12 +73,13 @@ export function checkpointTable(
       report.add('L503', 'this rule fits no weight of the model', [{ span: rule.tree.span }], help ? { help } : {})
     }
   }
-  const missing = weights.filter((w) => w.tied === undefined && !owner.has(w.path))
+  // A rule that fits nothing was most likely meant for one of these.
+  const missing = report.hasErrors ? [] : weights.filter((w) => w.tied === undefined && !owner.has(w.path))
   for (const weight of missing.slice(0, 3)) {
     const more = missing.length > 3 ? { notes: [`${missing.length} weights have no rule`] } : {}
     report.add('L501', `\`${weight.path}\` has no rule in ${formatKey(format, arch)}`, [{ span: weight.span }], {
       ...more,
-      help: `${weight.path.replace(/\[\d+\]/g, '[i]')} <- "…"`,
+      help: `add  ${weight.path.replace(/\[\d+\]/g, '[i]')} <- "…"`,
     })
   }
   const bindings = [...new Set([...owner.values()].map((o) => o.binding))]
@@ -85,7 +87,15 @@ export function checkpointTable(
   for (const { binding, rule } of owner.values()) {
     const lost = binding.targets.find((path) => owner.get(path)?.binding !== binding)
     if (lost !== undefined)
-      report.add('L506', `\`${lost}\` has another rule, but the others of this one do not`, [{ span: rule.tree.span }])
+      report.add(
+        'L506',
+        `\`${lost}\` has another rule, but the others of this one do not`,
+        [
+          { span: rule.tree.span },
+          ...(owner.get(lost) ? [{ span: (owner.get(lost) as Bound).rule.tree.span, text: 'the other rule' }] : []),
+        ],
+        { help: `give ${binding.targets.filter((path) => path !== lost).join(', ')} a rule of its own as well` },
+      )
   }
   if (report.hasErrors) return { diagnostics: report.diagnostics }
   return { table: { format, ...(arch === undefined ? {} : { arch }), bindings, ignored }, diagnostics: report.diagnostics }
@@ -170,14 +180,15 @@ function bindingOf(
   const { source } = rule
   const steps: BindingStep[] = []
   for (const tree of rule.steps) {
-    const step = stepOf(tree, targets.length, indices, frame, report)
+    const step = stepOf(tree, targets.length, (name) => fill(name, indices), frame, report)
     if (!step) return undefined
     steps.push(step)
   }
   const named = (pattern: string, at: ReadonlyMap<string, number>): { alternatives: string[] } => ({
     alternatives: alternatives(fill(pattern, at)),
   })
-  if (source.kind === 'name') return { targets, sources: [named(source.pattern, indices)], stacked: false, steps }
+  const { span } = rule
+  if (source.kind === 'name') return { span, targets, sources: [named(source.pattern, indices)], stacked: false, steps }
   const count = evaluate(source.count, frame)
   const number = count.kind === 'size' ? known(count.size) : undefined
   if (source.how.text !== 'stack' || number === undefined) {
@@ -189,51 +200,5 @@ function bindingOf(
     return undefined
   }
   const sources = Array.from({ length: number }, (_, e) => named(source.pattern, new Map(indices).set(source.index.text, e)))
-  return { targets, sources, stacked: true, steps }
-}
-
-const layouts = ['adjacent', 'half'] as const
-type Layout = (typeof layouts)[number]
-
-function stepOf(
-  tree: RuleStep,
-  targets: number,
-  indices: ReadonlyMap<string, number>,
-  frame: Frame,
-  report: Report,
-): BindingStep | undefined {
-  const positional = tree.args.filter((a) => a.kind === 'positional').map((a) => constantOf(evaluate(a.value, frame)))
-  const named = new Map(
-    tree.args.flatMap((a) => (a.kind === 'named' ? [[a.name.text, constantOf(evaluate(a.value, frame))] as const] : [])),
-  )
-  const wrong = (message: string): undefined => report.add('L507', message, [{ span: tree.span }]) as undefined
-  const [first] = positional
-  switch (tree.name.text) {
-    case 'transpose':
-      return { op: 'transpose' }
-    case 'cast':
-      return { op: 'cast' }
-    case 'add':
-    case 'scale':
-      return typeof first === 'number' ? { op: tree.name.text, value: first } : wrong(`\`${tree.name.text}\` wants a number`)
-    case 'rope_rows': {
-      const from = named.get('from') as Layout
-      const to = named.get('to') as Layout
-      if (typeof first !== 'number' || !layouts.includes(from) || !layouts.includes(to))
-        return wrong('write  rope_rows(heads, from: "adjacent", to: "half")')
-      return { op: 'rope_rows', heads: first, from, to }
-    }
-    case 'chunk': {
-      const groups = named.get('groups')
-      if (first !== undefined && first !== targets) return wrong(`${targets} weights stand on the left, but the tensor is cut in ${first}`)
-      return { op: 'chunk', ...(typeof first === 'number' ? { count: first } : {}), ...(typeof groups === 'number' ? { groups } : {}) }
-    }
-    case 'join':
-      return { op: 'join', names: positional.filter((p) => typeof p === 'string').map((p) => fill(p, indices)) }
-    default: {
-      const help = didYouMean(tree.name.text, ['transpose', 'join', 'rope_rows', 'add', 'scale', 'cast', 'chunk'])
-      report.add('L507', `there is no step \`${tree.name.text}\``, [{ span: tree.name.span }], help ? { help } : {})
-      return undefined
-    }
-  }
+  return { span, targets, sources, stacked: true, steps }
 }

@@ -2,18 +2,19 @@
 // tensors say (`tie`), the preset, its default. Defaults may use other fields; they are evaluated on demand, in f64 and exact
 // integers, and a circle is reported with its members.
 
-import type { Preset, TypeExpr } from './ast.ts'
+import type { Expr, Preset, TypeExpr } from './ast.ts'
 import { evaluate } from './check/expressions.ts'
 import type { Walk } from './check/frames.ts'
 import { checkRequire, configFrame, type Home, type Replacement } from './check/instances.ts'
 import { fit, standIn } from './check/parameters.ts'
-import { didYouMean, type Report } from './check/report.ts'
+import { didYouMean, type Place, Report } from './check/report.ts'
 import { describe, none, unknown, type Value } from './check/values.ts'
 import type { ConfigValue, Numbers } from './model.ts'
 import type { FlatBlock } from './resolve/blocks.ts'
-import type { FlatConfig, FlatField } from './resolve/configs.ts'
+import { type FlatConfig, type FlatField, noField } from './resolve/configs.ts'
 import type { Declared, Module } from './resolve/modules.ts'
-import { known, whole } from './sizes.ts'
+import { known, type Size, substitute, whole } from './sizes.ts'
+import type { Span } from './source.ts'
 
 type Flat = (declared: Declared) => FlatBlock | undefined
 
@@ -29,7 +30,23 @@ export function genericHome(config: FlatConfig | undefined, flat: Flat, replacem
     values.set(field, made)
     return made
   }
-  return { walk: silentWalk(report), flat, ...(config ? { config } : {}), value, replacements }
+  let defaults: ReadonlyMap<string, Size> | undefined
+  const usual = (size: Size): number | undefined => {
+    defaults ??= defaultSizes(config, flat)
+    return known(substitute(size, defaults))
+  }
+  return { walk: silentWalk(report), flat, ...(config ? { config } : {}), value, usual, replacements }
+}
+
+/** The fields that have a whole number by default. */
+function defaultSizes(config: FlatConfig | undefined, flat: Flat): Map<string, Size> {
+  const home = numberedHome(config, { numbers: {}, tied: new Map() }, flat, [], new Report())
+  const sizes = new Map<string, Size>()
+  for (const [name, field] of config?.fields ?? []) {
+    const read = field.type.axes ? unknown : home.value(name)
+    if (read.kind === 'size') sizes.set(name, read.size)
+  }
+  return sizes
 }
 
 export interface ConfigSources {
@@ -49,6 +66,7 @@ export function numberedHome(
 ): Home & { readAll(): Record<string, ConfigValue> } {
   const values = new Map<string, Value>()
   const open: string[] = []
+  const origins = new Map<string, { readonly span: Span; readonly text?: string }>()
   const walk = silentWalk(report)
   const value = (name: string): Value => {
     const done = values.get(name)
@@ -84,7 +102,11 @@ export function numberedHome(
       })
       return unknown
     }
-    const raw = evaluate(text.expr, configFrame(home, text.module))
+    origins.set(field.name, binding ? { span: binding.span, text: `in preset "${sources.preset?.tree.name}"` } : { span: text.expr.span })
+    const raw = report.because(
+      () => originsIn(text.expr),
+      () => evaluate(text.expr, configFrame(home, text.module)),
+    )
     if (raw.kind === 'unknown') return unknown
     if (raw.kind === 'none') {
       if (field.type.optional) return none
@@ -93,10 +115,12 @@ export function numberedHome(
     }
     const fitted = fit(field.type, raw)
     if (!fitted)
-      report.add('L402', `\`${field.name}\` is \`${showType(field.type)}\`, not ${describe(raw)}`, [
-        { span: text.expr.span },
-        { span: field.span, text: 'declared here' },
-      ])
+      report.add(
+        'L402',
+        `\`${field.name}\` is \`${showType(field.type)}\`, not ${describe(raw)}`,
+        [{ span: text.expr.span }, { span: field.span, text: 'declared here' }],
+        { help: whatFits(field.type) },
+      )
     return fitted ? checkedLength(field, fitted) : unknown
   }
   const checkedLength = (field: FlatField, list: Value): Value => {
@@ -118,23 +142,41 @@ export function numberedHome(
       const read = value(name)
       all[name] = plain(read.kind === 'list' ? checkedLength(field, read) : read)
     }
-    for (const { tree, module } of config?.requires ?? []) checkRequire(tree, configFrame(home, module))
+    // A field that has no value, or a wrong one, would fail its requirements too.
+    if (report.hasErrors) return all
+    for (const { tree, module } of config?.requires ?? [])
+      report.because(
+        () => originsIn(tree.condition),
+        () => checkRequire(tree, configFrame(home, module)),
+      )
     return all
   }
+  /** Where the values of the fields in an expression were written, those it is written with included. */
+  const originsIn = (expr: Expr): Place[] =>
+    [...namesIn(expr)].flatMap((name) => {
+      const origin = origins.get(name)
+      const read = values.get(name)
+      const number = read?.kind === 'size' ? known(read.size) : undefined
+      return origin && number !== undefined
+        ? [{ span: origin.span, text: `${name} = ${number}${origin.text ? ` ${origin.text}` : ''}`, blame: true }]
+        : []
+    })
   return { ...home, readAll }
+}
+
+/** Every name in an expression. */
+function* namesIn(part: unknown): Generator<string> {
+  if (typeof part !== 'object' || part === null) return
+  const { kind, name } = part as { kind?: string; name?: unknown }
+  if (kind === 'name' && typeof name === 'string') yield name
+  for (const [key, inner] of Object.entries(part)) if (key !== 'span') yield* namesIn(inner)
 }
 
 function checkNames(config: FlatConfig | undefined, sources: ConfigSources, report: Report): void {
   const names = [...(config?.fields.keys() ?? [])]
   for (const binding of sources.preset?.tree.bindings ?? []) {
     if (names.includes(binding.name.text)) continue
-    const help = didYouMean(binding.name.text, names)
-    report.add(
-      'L201',
-      `${config?.name ?? 'the model'} has no field \`${binding.name.text}\``,
-      [{ span: binding.name.span }],
-      help ? { help } : {},
-    )
+    noField(report, config, binding.name)
   }
   for (const name of Object.keys(sources.numbers.set ?? {})) {
     if (names.includes(name)) continue
@@ -151,7 +193,8 @@ function checkNames(config: FlatConfig | undefined, sources: ConfigSources, repo
 function givenValue(field: FlatField, sources: ConfigSources, report: Report): Value | undefined {
   const { set, config, hasTensorFor } = sources.numbers
   const text = set?.[field.name]
-  if (text !== undefined) return typed(field, typeof text === 'string' ? parseSet(field.type, text) : text, `--set ${field.name}=${text}`, report)
+  if (text !== undefined)
+    return typed(field, typeof text === 'string' ? parseSet(field.type, text) : text, `--set ${field.name}=${text}`, report)
   if (config) {
     for (const key of keysOf(field, config)) {
       const raw = readKey(config.values, key)
@@ -247,6 +290,18 @@ function fromPlain(type: TypeExpr, raw: unknown): Value | undefined {
   const number = Number(raw)
   return fit(type, Number.isSafeInteger(number) ? { kind: 'size', size: whole(number) } : { kind: 'float', value: number })
 }
+
+const fitting: Readonly<Record<string, string>> = {
+  dim: 'a dim is a whole number from 0',
+  int: 'an int is a whole number',
+  float: 'a float is a number',
+  bool: 'a bool is  true  or  false',
+  text: 'a text stands in quotes',
+}
+
+/** What a value of the type looks like. */
+export const whatFits = (type: TypeExpr): string =>
+  type.axes ? 'a list is written  [1, 2]  or  each(i < n, …)' : (fitting[type.name.text] ?? '')
 
 export const showType = (type: TypeExpr): string => type.span.source.text.slice(type.span.start, type.span.end)
 

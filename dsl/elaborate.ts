@@ -16,6 +16,7 @@ import type { EntryInfo, EntrySymbol } from './model.ts'
 import type { FlatEntry } from './resolve/blocks.ts'
 import type { Dtype, Sink } from './sink.ts'
 import { atom, known, type Size } from './sizes.ts'
+import type { Span } from './source.ts'
 
 export interface Context {
   readonly root: Instance
@@ -28,7 +29,12 @@ export interface Described {
   readonly info: EntryInfo
   readonly body: FlatEntry
   /** Symbols given a value by `with`. */
-  readonly fixed: ReadonlyMap<string, Size>
+  readonly fixed: ReadonlyMap<string, Fixed>
+}
+
+interface Fixed {
+  readonly size: Size
+  readonly span: Span
 }
 
 interface Open {
@@ -110,16 +116,16 @@ export function elaborateEntry<V>(
 }
 
 // `decode = prefill with seq = 1` follows an overridden prefill: the name is looked up in the leaf model.
-function resolve(entry: FlatEntry, context: Context): { body: FlatEntry; fixed: Map<string, Size> } | undefined {
-  const fixed = new Map<string, Size>()
+function resolve(entry: FlatEntry, context: Context): { body: FlatEntry; fixed: Map<string, Fixed> } | undefined {
+  const fixed = new Map<string, Fixed>()
   let body = entry
   for (let step = 0; step < 10; step++) {
     const { definition } = body.tree
     if (definition.kind === 'body') return { body, fixed }
     for (const binding of definition.bindings) {
       const value = evaluate(binding.value, configFrame(context.root.home, body.module))
-      if (value.kind === 'size') fixed.set(binding.name.text, value.size)
-      else context.report.add('L206', 'a whole number is wanted here', [{ span: binding.span }])
+      if (value.kind === 'size') fixed.set(binding.name.text, { size: value.size, span: binding.name.span })
+      else if (value.kind !== 'unknown') context.report.add('L206', 'a whole number is wanted here', [{ span: binding.span }])
     }
     const next = context.root.block.members.get(definition.of.text)
     if (next?.kind !== 'entry') return undefined
@@ -134,7 +140,7 @@ function entryFrame(body: FlatEntry, context: Context, walk: Walk): Frame {
   return body.inherited ? { ...base, inherited: body.inherited } : base
 }
 
-function openSymbols(body: FlatEntry, fixed: ReadonlyMap<string, Size>, context: Context): Open[] {
+function openSymbols(body: FlatEntry, fixed: ReadonlyMap<string, Fixed>, context: Context): Open[] {
   const callable = callableOf(body)
   const frame = entryFrame(body, context, context.root.home.walk)
   const open = new Map<string, Open>()
@@ -145,11 +151,16 @@ function openSymbols(body: FlatEntry, fixed: ReadonlyMap<string, Size>, context:
       if (name !== undefined && !open.has(name)) open.set(name, { name, kind: 'size' })
     }
   }
-  for (const name of fixed.keys()) {
+  for (const [name, { span }] of fixed) {
+    const all = new Map([...open.keys()].map((symbol) => [symbol, undefined]))
     if (!open.delete(name))
-      context.report.add('L201', `\`${body.name}\` has no free size or index \`${name}\``, [{ span: body.tree.name.span }], {
-        help: `it has ${[...open.keys()].join(', ')}`,
-      })
+      context.report.unknown(
+        `\`${body.name}\` has no free size or index \`${name}\``,
+        name,
+        span,
+        all,
+        `it has ${[...all.keys()].join(', ')}`,
+      )
   }
   return [...open.values()]
 }
@@ -200,9 +211,11 @@ function boundSymbols(
       })
     }
     if (max < own.min) {
-      context.report.add('L236', `\`${entry.name}\` can never run: \`${name}\` must be at least ${own.min} and at most ${max}`, [
-        { span: entry.tree.name.span },
-      ])
+      const declared = context.root.block.ranges.get(name)
+      const entryPlace = { span: entry.tree.name.span }
+      const places = declared ? [{ span: declared.tree.span }, { ...entryPlace, text: 'of this entry' }] : [entryPlace]
+      const message = `\`${entry.name}\` can never run: \`${name}\` must be at least ${own.min} and at most ${max}`
+      context.report.add('L236', message, places, { cause: `range ${name}` })
     }
     return { name, kind, min: own.min, max }
   })
@@ -217,7 +230,7 @@ interface Walked {
   }[]
 }
 
-function walkEntry(body: FlatEntry, fixed: ReadonlyMap<string, Size>, context: Context, walk: Walk): Walked | undefined {
+function walkEntry(body: FlatEntry, fixed: ReadonlyMap<string, Fixed>, context: Context, walk: Walk): Walked | undefined {
   const callable = callableOf(body)
   if (!callable) return undefined
   const { report } = walk
@@ -229,22 +242,25 @@ function walkEntry(body: FlatEntry, fixed: ReadonlyMap<string, Size>, context: C
         return undefined
       }
       const name = newSize(frame, axis)
-      if (name !== undefined) frame.locals.set(name, { kind: 'size', size: fixed.get(name) ?? atom(name) })
+      if (name !== undefined) frame.locals.set(name, { kind: 'size', size: fixed.get(name)?.size ?? atom(name) })
     }
   }
   const args: EntryInfo['arguments'][number][] = []
   for (const param of callable.params) {
     const name = param.name.text
     if (param.type.name.text === 'index') {
-      frame.locals.set(name, { kind: 'size', size: fixed.get(name) ?? atom(name) })
+      frame.locals.set(name, { kind: 'size', size: fixed.get(name)?.size ?? atom(name) })
       if (!fixed.has(name)) args.push({ kind: 'index', name })
       continue
     }
     if (!isTensorType(param.type) || param.type.optional) {
-      report.add('L237', `an entry takes tensors and \`index\` numbers; \`${name}\` is neither`, [{ span: param.span }])
+      report.add('L237', `an entry takes tensors and \`index\` numbers; \`${name}\` is neither`, [{ span: param.span }], {
+        help: `a number of the call is a tensor without axes: ${name}: f32[]`,
+      })
       return undefined
     }
     const elem = elementOf(frame, param.type)
+    if (!elem) return undefined
     const axes = axesOf(frame, param.type.axes ?? [])
     const dims = axes && dimsOf(frame, axes, param.span)
     if (!axes || !dims) return undefined
@@ -256,8 +272,9 @@ function walkEntry(body: FlatEntry, fixed: ReadonlyMap<string, Size>, context: C
   const value = runBody(callable.body, frame)
   if (!callable.result) return { arguments: args, results: [] }
   const axes = axesOf(frame, callable.result.axes ?? [])
-  if (!axes) return undefined
-  const result = matchResult(frame, callable, { elem: elementOf(frame, callable.result), axes }, value)
+  const elem = elementOf(frame, callable.result)
+  if (!axes || !elem) return undefined
+  const result = matchResult(frame, callable, { elem, axes }, value)
   if (result.kind !== 'tensor') return undefined
   const dims = result.axes.map((axis) => affineOf(frame, axis.size, callable.span) ?? constant(0))
   const type = { dtype: dtypeOf(frame, result.elem), dims }

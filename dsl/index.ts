@@ -1,7 +1,7 @@
 // The language half in one call: read, parse, resolve, check with unknown numbers; then `specialise` with numbers and
 // `elaborate` into a listener. Pure but for `read`; mistakes of the author are diagnostics, never exceptions.
 
-import { checkModule } from './check/program.ts'
+import { checkModule, checkModuleTables } from './check/program.ts'
 import { didYouMean, Report } from './check/report.ts'
 import type { Diagnostic } from './diagnostics.ts'
 import type { CheckedModel, ReadSource } from './model.ts'
@@ -32,7 +32,9 @@ export function loadModel(entryPath: string, read: ReadSource, options: { readon
   const failed = (): boolean => diagnostics().some((d) => d.severity === 'error')
   if (!entry || failed()) return { diagnostics: diagnostics() }
   const flat = (declared: Declared): FlatBlock | undefined => flattenBlock(declared, report)
-  for (const module of everyModule(entry)) checkModule(module, flat, report)
+  const modules = everyModule(entry)
+  for (const module of modules) checkModule(module, flat, report)
+  if (!failed()) for (const module of modules) checkModuleTables(module, flat, report)
   const models = [...entry.names.values()].filter((d) => d.module === entry && d.tree.kind === 'model')
   const chosen = options.model === undefined ? models.at(-1) : models.find((d) => d.tree.name.text === options.model)
   if (!chosen) {
@@ -50,7 +52,11 @@ export function loadModel(entryPath: string, read: ReadSource, options: { readon
     name: block.name,
     module: entry.name,
     presets: [...block.presets.keys()],
-    checkpoints: [...block.tables.values()].map(({ format, arch }) => (arch === undefined ? { format } : { format, arch })),
+    checkpoints: [...block.tables.values()].map(({ format, arch, rules }) => ({
+      format,
+      ...(arch === undefined ? {} : { arch }),
+      own: rules.some((rule) => rule.own),
+    })),
     specialise: (numbers) => specialise(block, flat, numbers),
   }
   return { model, diagnostics: diagnostics() }

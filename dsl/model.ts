@@ -3,6 +3,7 @@
 
 import type { Affine } from './affine.ts'
 import type { Diagnostic } from './diagnostics.ts'
+import type { Span } from './source.ts'
 import type { Dtype, Sink, StateInfo, TensorType, WeightInfo } from './sink.ts'
 
 export type ConfigValue = number | boolean | string | null | readonly ConfigValue[]
@@ -45,6 +46,8 @@ export interface EntryInfo {
 
 /** One stored tensor's way to one weight. */
 export interface WeightBinding {
+  /** The rule it comes from, for messages. */
+  readonly span?: Span
   /** Weight paths that share the source, in order (`chunk` gives several). */
   readonly targets: readonly string[]
   /** Names in the file: one, or one per element of `stack`. Optional parts (`transformer.?h`) give alternatives. */
@@ -93,8 +96,8 @@ export interface CheckedModel {
   readonly name: string
   readonly module: string
   readonly presets: readonly string[]
-  /** Formats with a table: `hf`, `gguf("llama")`. */
-  readonly checkpoints: readonly { readonly format: string; readonly arch?: string }[]
+  /** Formats with a table: `hf`, `gguf("llama")`. `own`: written in this model, so meant to be complete for it. */
+  readonly checkpoints: readonly { readonly format: string; readonly arch?: string; readonly own: boolean }[]
   specialise(numbers: Numbers): { readonly model?: SpecialisedModel; readonly diagnostics: readonly Diagnostic[] }
 }
 

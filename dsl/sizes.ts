@@ -88,6 +88,11 @@ function cancel(product: Size, left: Size, right: Size): Size {
       return collect(known.of.terms.map((t) => ({ atoms: t.atoms, by: rational(t.by.num * only.by.num, t.by.den * only.by.den) })))
     }
   }
+  return cancelTerms(product)
+}
+
+// (a÷b)·b → a in every monomial; each step takes one quotient out, so it ends.
+function cancelTerms(product: Size): Size {
   for (const term of product.terms) {
     for (const name of term.atoms) {
       const known = quotients.get(name)
@@ -97,7 +102,7 @@ function cancel(product: Size, left: Size, right: Size): Size {
       if (!rest) continue
       const others = { terms: product.terms.filter((t) => t !== term) }
       const factor = { terms: [{ atoms: rest, by: rational(term.by.num * by.by.den, term.by.den * by.by.num) }] }
-      return plus(others, times(known.of, factor))
+      return cancelTerms(plus(others, times(known.of, factor)))
     }
   }
   return product

@@ -13,9 +13,25 @@ export interface Span {
   readonly end: number
 }
 
-/** Line and column (both from 1) of an offset. */
+const lineStarts = new WeakMap<Source, readonly number[]>()
+
+function startsOf(source: Source): readonly number[] {
+  const known = lineStarts.get(source)
+  if (known) return known
+  const starts = [0]
+  for (let at = source.text.indexOf('\n'); at >= 0; at = source.text.indexOf('\n', at + 1)) starts.push(at + 1)
+  lineStarts.set(source, starts)
+  return starts
+}
+
+/** Line and column (both from 1) of an offset. The starts of lines are looked up, since one name may be told at every line. */
 export function position(source: Source, offset: number): { line: number; column: number } {
-  const before = source.text.slice(0, offset)
-  const line = before.split('\n').length
-  return { line, column: offset - (before.lastIndexOf('\n') + 1) + 1 }
+  const starts = startsOf(source)
+  let [low, high] = [0, starts.length]
+  while (high - low > 1) {
+    const middle = (low + high) >> 1
+    if ((starts[middle] as number) <= offset) low = middle
+    else high = middle
+  }
+  return { line: low + 1, column: offset - (starts[low] as number) + 1 }
 }

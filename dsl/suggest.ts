@@ -29,11 +29,26 @@ export function suggestions(name: string, candidates: Iterable<string>, count = 
   const near = [...new Set(candidates)].filter((candidate) => candidate !== name && Math.abs(candidate.length - name.length) <= limit)
   return near
     .slice(0, mostCells / (name.length * (name.length + limit)))
-    .map((candidate) => ({ candidate, far: distance(folded, candidate.toLowerCase()) }))
-    .filter(({ far }) => far <= limit)
-    .sort((a, b) => a.far - b.far || (a.candidate < b.candidate ? -1 : 1))
+    .map((candidate) => {
+      const other = candidate.toLowerCase()
+      return { candidate, far: distance(folded, other), ends: alike(folded, other), longer: Math.abs(other.length - folded.length) }
+    })
+    .filter(({ far, ends, candidate }) => far <= limit && (ends > 0 || sameLetters(folded, candidate.toLowerCase())))
+    .sort((a, b) => a.far - b.far || b.ends - a.ends || a.longer - b.longer || (a.candidate < b.candidate ? -1 : 1))
     .slice(0, count)
     .map(({ candidate }) => candidate)
+}
+
+const sameLetters = (a: string, b: string): boolean => [...a].sort().join() === [...b].sort().join()
+
+/** Letters that agree at both ends: of two names equally far, `kh` is nearer to `k` than `d` is, which has none. */
+function alike(a: string, b: string): number {
+  const most = Math.min(a.length, b.length)
+  let front = 0
+  while (front < most && a[front] === b[front]) front++
+  let back = 0
+  while (back < most - front && a[a.length - 1 - back] === b[b.length - 1 - back]) back++
+  return front + back
 }
 
 /** The nearest candidate, if any is near enough to be meant. */

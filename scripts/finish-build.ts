@@ -1,5 +1,5 @@
-// What tsc leaves undone: the language's library beside the compiled code (the compiler reads dsl/std at run time), and the
-// ending of the module that the runtime starts as a worker (tsc rewrites imports, but not a URL; bundlers want it literal).
+// What tsc leaves undone: the language's library and the examples of its messages beside the compiled code (they are read at run
+// time), and the ending of the module that the runtime starts as a worker (tsc rewrites imports, but not a URL; bundlers want it literal).
 // `node scripts/finish-build.ts [FOLDER]`: where tsc wrote to, by default dist.
 
 import { cpSync, readFileSync, writeFileSync } from 'node:fs'
@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('../', import.meta.url))
 const built = process.argv[2] ?? join(root, 'dist')
-cpSync(join(root, 'dsl/std'), join(built, 'dsl/std'), { recursive: true })
+for (const folder of ['dsl/std', 'dsl/examples']) cpSync(join(root, folder), join(built, folder), { recursive: true })
 
 const starter = join(built, 'runtime/devices/workers.js')
 const text = readFileSync(starter, 'utf8')

@@ -11,10 +11,26 @@ export interface Machine {
   readonly rowBlocks: boolean
   /** Largest piece of memory that one operand may be, in bytes. */
   readonly bindingBytes: number
+  /** All of its memory, in bytes, as far as it is known. */
+  readonly memoryBytes: number
 }
 
 /** WASM-SIMD: one thread a call, 4 lanes, scratch in the arena. */
-export const wasmMachine: Machine = { lanes: 4, threads: 1, scratchWords: 1 << 26, rowBlocks: true, bindingBytes: Number.POSITIVE_INFINITY }
+export const wasmMachine: Machine = {
+  lanes: 4,
+  threads: 1,
+  scratchWords: 1 << 26,
+  rowBlocks: true,
+  bindingBytes: Number.POSITIVE_INFINITY,
+  memoryBytes: 2 ** 32,
+}
 
 /** WebGPU's guaranteed minimum: 16 KiB of workgroup memory; 64 invocations fill a wave on every GPU. */
-export const webgpuMachine: Machine = { lanes: 1, threads: 64, scratchWords: 4096, rowBlocks: false, bindingBytes: 128 * 2 ** 20 }
+export const webgpuMachine: Machine = {
+  lanes: 1,
+  threads: 64,
+  scratchWords: 4096,
+  rowBlocks: false,
+  bindingBytes: 128 * 2 ** 20,
+  memoryBytes: Number.POSITIVE_INFINITY,
+}

@@ -6,6 +6,7 @@ import { type Code, diagnose } from '../../dsl/codes.ts'
 import type { Diagnostic, Severity } from '../../dsl/diagnostics.ts'
 import type { CheckpointTable, WeightBinding } from '../../dsl/model.ts'
 import type { WeightInfo } from '../../dsl/sink.ts'
+import type { Span } from '../../dsl/source.ts'
 import { isFormatName, type FormatName } from '../formats/index.ts'
 import { globTest, nearestNames } from './names.ts'
 import { joinTensors, product, Unfit, type PlainTensor } from './plain-tensor.ts'
@@ -57,11 +58,14 @@ export function bindWeights(
   const unused = [...tensors.keys()].filter((name) => !used.has(name))
   const ruled = new Set<string>()
   for (const binding of table.bindings) {
+    let failed = false
     for (const [target, path] of binding.targets.entries()) {
       const weight = byPath.get(path)
       ruled.add(path)
-      if (!weight || weight.tied !== undefined) continue
+      // Weights that share a tensor share what is wrong with it.
+      if (!weight || weight.tied !== undefined || failed) continue
       const bound = bindOne(weight, target, binding, byPath, tensors, unused, diagnostics.length < mostSearched)
+      failed = 'code' in bound
       if ('code' in bound) diagnostics.push(bound)
       else sources.set(path, bound)
     }
@@ -108,16 +112,16 @@ function bindOne(
   let stored: StoredTensor | undefined
   for (const { alternatives } of binding.sources) {
     const name = findName(alternatives, tensors)
-    if (name === undefined) return missing(weight, alternatives, unused, tensors, search)
+    if (name === undefined) return missing(weight, binding, alternatives, unused, tensors, search)
     stored = tensors.get(name)!
     files.push(`${name} [${stored.dims.join(', ')}] (${stored.file})`)
     const plain = usable(name, tensors)
     const part = plain instanceof Unfit ? plain : applySteps(plain, binding.steps, context)
-    if (part instanceof Unfit) return unfit(weight, name, stored, part)
+    if (part instanceof Unfit) return unfit(weight, binding, name, stored, part)
     parts.push(part)
   }
   const whole = parts.length === 1 && !binding.stacked ? parts[0]! : joinTensors(parts, binding.stacked)
-  if (whole instanceof Unfit) return unfit(weight, files.join(', '), stored!, whole)
+  if (whole instanceof Unfit) return unfit(weight, binding, files.join(', '), stored!, whole)
   if (!linesUp(whole.dims, weight.dims)) return sizesDiffer(weight, binding, whole, files)
   return { path: weight.path, dims: weight.dims, format: whole.format, read: () => whole.read() }
 }
@@ -137,19 +141,28 @@ function diagnostic(
   weight: WeightInfo | undefined,
   notes: readonly string[],
   help?: string,
+  rule?: Span,
 ): Diagnostic {
-  const labels = weight ? [{ span: weight.span, text: `[${weight.labels.join(', ')}]` }] : []
+  const declared = weight ? [{ span: weight.span, text: `[${weight.labels.join(', ')}]` }] : []
+  const labels = rule ? [{ span: rule }, ...declared] : declared
   return diagnose(code, { message, labels, notes, ...(help === undefined ? {} : { help }) })
 }
 
 const listNames = (names: readonly string[], tensors: Tensors): string[] =>
   names.map((name) => `the file has ${name} [${tensors.get(name)!.dims.join(', ')}]`)
 
-function missing(weight: WeightInfo, alternatives: readonly string[], unused: readonly string[], tensors: Tensors, search: boolean): Diagnostic {
+function missing(
+  weight: WeightInfo,
+  { span }: WeightBinding,
+  alternatives: readonly string[],
+  unused: readonly string[],
+  tensors: Tensors,
+  search: boolean,
+): Diagnostic {
   const wanted = alternatives[0]!
   const near = search ? nearestNames(wanted, unused.length > 0 ? unused : tensors.keys(), 3) : []
   const message = `the checkpoint has no tensor ${alternatives.join(' or ')} for ${weight.path}`
-  return diagnostic('L501', message, weight, listNames(near, tensors), near[0] && `did you mean  "${near[0]}"  ?`)
+  return diagnostic('L501', message, weight, listNames(near, tensors), near[0] && `did you mean  "${near[0]}"  ?`, span)
 }
 
 function noRule(weight: WeightInfo, table: CheckpointTable, unused: readonly string[], tensors: Tensors): Diagnostic {
@@ -160,14 +173,14 @@ function noRule(weight: WeightInfo, table: CheckpointTable, unused: readonly str
   return diagnostic('L501', `${weight.path} has no rule in \`checkpoint ${format}\``, weight, listNames(near, tensors), help)
 }
 
-function unfit(weight: WeightInfo, name: string, stored: StoredTensor, problem: Unfit): Diagnostic {
+function unfit(weight: WeightInfo, { span }: WeightBinding, name: string, stored: StoredTensor, problem: Unfit): Diagnostic {
   const notes = [`the file has ${name} [${stored.dims.join(', ')}] ${stored.format} (${stored.file})`]
-  return diagnostic('L511', `${weight.path} cannot be made from ${name}: ${problem.why}`, weight, notes)
+  return diagnostic('L511', `${weight.path} cannot be made from ${name}: ${problem.why}`, weight, notes, undefined, span)
 }
 
 function sizesDiffer(
   weight: WeightInfo,
-  { sources, steps }: WeightBinding,
+  { sources, steps, span }: WeightBinding,
   whole: PlainTensor,
   files: readonly string[],
 ): Diagnostic {
@@ -182,7 +195,7 @@ function sizesDiffer(
   const help = turned
     ? 'the file may hold it the other way round: add  |> transpose'
     : reasons[0] && `use  --config path/config.json  or  --set ${reasons[0].field}=${reasons[0].value}`
-  return diagnostic('L510', `${weight.path} does not fit ${sources[0]!.alternatives.join(' or ')}`, weight, notes, help)
+  return diagnostic('L510', `${weight.path} does not fit ${sources[0]!.alternatives.join(' or ')}`, weight, notes, help, span)
 }
 
 function leftOver(unused: readonly string[], table: CheckpointTable, severity: Severity): Diagnostic | undefined {

@@ -45,24 +45,27 @@ function pair(callable: Callable, expr: CallExpr, caller: Frame, replacements: r
   const signature = `${callable.name}(${callable.params.map((p) => textOfParam(p)).join(', ')})`
   let next = 0
   let fine = true
-  const give = (name: string | undefined, value: Expr, span: Span): void => {
+  const give = (name: string | undefined, value: Expr, span: Span, at: Span = span): void => {
     if (name === undefined || !names.includes(name)) {
       const message =
         name === undefined
           ? `\`${callable.name}\` takes ${names.length} argument${names.length === 1 ? '' : 's'}`
           : `\`${callable.name}\` has no parameter \`${name}\``
       const help = (name !== undefined && didYouMean(name, names)) || signature
-      report.add('L321', message, [{ span }, { span: callable.span, text: 'declared here' }], { help })
+      const cause = name === undefined ? {} : { cause: `name ${name}` }
+      report.add('L321', message, [{ span: at }, { span: callable.span, text: 'declared here' }], { help, ...cause })
       fine = false
     } else if (given.has(name)) {
-      report.add('L322', `argument \`${name}\` is given twice`, [{ span }, { span: (given.get(name) as Given).span, text: 'first here' }])
+      report.add('L322', `argument \`${name}\` is given twice`, [{ span }, { span: (given.get(name) as Given).span, text: 'first here' }], {
+        help: 'leave one of them out',
+      })
       fine = false
     } else given.set(name, { value, frame: caller, span })
   }
   if (expr.piped) give(names[next++], expr.piped, expr.piped.span)
   for (const arg of expr.args as readonly Arg[]) {
     if (arg.kind === 'positional') give(names[next++], arg.value, arg.value.span)
-    else if (arg.kind === 'named') give(arg.name.text, arg.value, arg.value.span)
+    else if (arg.kind === 'named') give(arg.name.text, arg.value, arg.value.span, arg.name.span)
     else {
       report.add('L321', `\`${callable.name}\` takes values and  name: value`, [{ span: arg.span }], { help: signature })
       fine = false
@@ -72,26 +75,39 @@ function pair(callable: Callable, expr: CallExpr, caller: Frame, replacements: r
     for (const { name, value } of item.args) {
       const old = given.get(name.text)
       if (old && old.frame === caller) {
-        report.add('L416', `\`${name.text}\` is bound by \`replace\` and passed here too`, [
-          { span: old.span },
-          { span: item.span, text: 'bound here' },
-        ])
+        report.add(
+          'L416',
+          `\`${name.text}\` is bound by \`replace\` and passed here too`,
+          [{ span: old.span }, { span: item.span, text: 'bound here' }],
+          { help: 'bind only what the calls leave open' },
+        )
         fine = false
       } else if (caller.home) given.set(name.text, { value, frame: configFrame(caller.home, item.module), span: value.span })
     }
   }
   for (const param of callable.params) {
     if (given.has(param.name.text) || param.default || param.type.optional) continue
-    report.add('L320', `argument \`${param.name.text}\` is missing`, [
-      { span: expr.span, text: signature },
-      { span: param.span, text: 'wanted here' },
-    ])
+    report.add(
+      'L320',
+      `argument \`${param.name.text}\` is missing`,
+      [
+        { span: expr.span, text: signature },
+        { span: param.span, text: 'wanted here' },
+      ],
+      { help: `add  ${param.name.text}: …` },
+    )
     fine = false
   }
   return fine ? given : undefined
 }
 
 const textOfParam = (param: Param): string => param.span.source.text.slice(param.span.start, param.span.end).replace(/\s+/g, ' ')
+
+/** From the name to the end of the result's type. */
+function signatureSpan({ span, params, result }: Callable): Span {
+  const end = result?.span.end ?? params.at(-1)?.span.end ?? span.end
+  return { ...span, end }
+}
 
 /** Binds the arguments of a call into the callee's frame; undefined after a message. */
 export function bind(
@@ -101,9 +117,11 @@ export function bind(
   callee: Frame,
   replacements: readonly Replacement[],
 ): Bound | undefined {
+  // What is wrong in the signature has been told; nothing can be held against it.
+  if (caller.walk.report.hasErrorIn(signatureSpan(callable))) return undefined
   const given = pair(callable, expr, caller, replacements)
   if (!given) return undefined
-  const binder: Binder = { callee, name: callable.name, labels: new Map(), sources: new Map(), deferred: [] }
+  const binder: Binder = { caller, callee, name: callable.name, labels: new Map(), sources: new Map(), deferred: [] }
   const operands: { name: string; tensor: Tensor }[] = []
   let fine = true
   // Numbers first: a tensor's axes may be written with them.

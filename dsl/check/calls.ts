@@ -16,6 +16,7 @@ import { duplicateLabel, lookup, unknownName } from './lookup.ts'
 import { toTensor } from './primitives/align.ts'
 import { readCall } from './primitives/arguments.ts'
 import { primitives } from './primitives/table.ts'
+import { nearName } from './report.ts'
 import { relabel, resultType } from './signatures.ts'
 import { runBody } from './statements.ts'
 import { describe, nothing, type Tensor, unknown, type Value } from './values.ts'
@@ -73,17 +74,26 @@ function callMember(expr: CallExpr, callee: Extract<Expr, { kind: 'member' }>, f
 function callPart(expr: CallExpr, part: Extract<Value, { kind: 'part' }>, frame: Frame): Value {
   const forward = part.instance.block.members.get('forward')
   if (forward?.kind === 'fn') return callFunction(expr, frame, part.instance, part.path, forward)
-  return fail(frame, 'L207', `\`${part.instance.block.name}\` has no \`forward\`, so its part cannot be called`, [
-    { span: expr.callee.span },
-  ])
+  const { name, members, declared } = part.instance.block
+  const functions = [...members].flatMap(([n, m]) => (m.kind === 'fn' ? [[n, m.tree.name.span] as const] : []))
+  const near = nearName('forward', new Map(functions))
+  const places = near.places.length > 0 ? near.places : [{ span: declared.tree.name.span, text: 'declared here' }]
+  return fail(frame, 'L207', `\`${name}\` has no \`forward\`, so its part cannot be called`, [{ span: expr.callee.span }, ...places], {
+    help: near.help ?? 'fn forward(…) is what a part does when it is called',
+    cause: `forward of ${name}`,
+  })
 }
 
 function callSuper(expr: CallExpr, frame: Frame): Value {
   const { inherited, self } = frame
   if (!inherited || !self)
-    return fail(frame, 'L217', '`super` is the inherited version of an overridden function; there is none here', [
-      { span: expr.callee.span },
-    ])
+    return fail(
+      frame,
+      'L217',
+      '`super` is the inherited version of an overridden function; there is none here',
+      [{ span: expr.callee.span }],
+      { help: 'leave it out, or call the function that is meant by its name' },
+    )
   return callFunction(expr, frame, self.instance, self.path, inherited)
 }
 
@@ -224,7 +234,8 @@ export function matchResult(
   if (tensor && same) return tensor
   const places = [
     { span: tensor?.span ?? callable.span, text: tensor ? describe(tensor) : 'gives nothing' },
-    { span, text: `promised: ${describe(wanted)}` },
+    { span, text: `promised: ${describe(wanted)}`, doubt: true },
   ]
-  return fail(frame, 'L313', `\`${callable.name}\` does not give what it promises`, places)
+  const help = tensor ? `write  -> ${describe(tensor)}  if this is meant` : '`return` what is promised, or leave out  -> …'
+  return fail(frame, 'L313', `\`${callable.name}\` does not give what it promises`, places, { help })
 }

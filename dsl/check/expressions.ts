@@ -3,6 +3,7 @@
 
 import type { Expr } from '../ast.ts'
 import { beyond, limits, TooLarge } from '../limits.ts'
+import type { FlatBlock } from '../resolve/blocks.ts'
 import type { Span } from '../source.ts'
 import { atom, known, sameSize, whole } from '../sizes.ts'
 import { call } from './calls.ts'
@@ -117,7 +118,7 @@ function binaryExpr(expr: Extract<Expr, { kind: 'binary' }>, frame: Frame): Valu
     const same = list.items?.map((other) => sameConstant(item, other))
     return { kind: 'bool', value: same?.includes(true) ? true : same && !same.includes(undefined) ? false : undefined }
   }
-  return binary(frame, op, usable(frame, left), usable(frame, right), span)
+  return binary(frame, op, usable(frame, left), usable(frame, right), span, [left.span, right.span])
 }
 
 /** Whether two compile-time values are the same; undefined while one is not known. */
@@ -138,14 +139,15 @@ export function constantOf(value: Value): number | boolean | string | undefined 
 }
 
 /** A compile-time condition: true, false, or undefined while it is not known. A condition on a tensor is an error. */
-export const truth = (expr: Expr, frame: Frame): boolean | undefined => decided(usable(frame, expr), expr, frame)
+export function truth(expr: Expr, frame: Frame): boolean | undefined {
+  return truthOf(usable(frame, expr), expr, frame, 'write  where(condition, a, b)')
+}
 
-function decided(value: Value, expr: Expr, frame: Frame): boolean | undefined {
+function truthOf(value: Value, expr: Expr, frame: Frame, help: string): boolean | undefined {
   if (value.kind === 'bool') return value.value
   if (value.kind === 'tensor') {
-    fail(frame, 'L240', 'the condition depends on a tensor; `if` is compile-time', [{ span: expr.span, text: describe(value) }], {
-      help: 'write  where(condition, a, b)',
-    })
+    const places = [{ span: expr.span, text: describe(value) }]
+    fail(frame, 'L240', 'the condition depends on a tensor; `if` is compile-time', places, { help })
   } else if (value.kind !== 'unknown')
     fail(frame, 'L206', 'a condition must be true or false', [{ span: expr.span, text: describe(value) }])
   return undefined
@@ -179,15 +181,20 @@ function refine(condition: Expr, holds: boolean, frame: Frame, scope: Frame): vo
   if (value && isOptional(value)) scope.locals.set(tested.name, (op === '!=') === holds ? present(value) : none)
 }
 
+/** The choice by values, in the author's own words if they are short. */
+function asWhere({ condition, yes, no }: Extract<Expr, { kind: 'if' }>): string {
+  const text = `where(${[condition, yes, no].map(textOf).join(', ')})`
+  return `write  ${text.length <= 80 ? text : 'where(condition, a, b)'}`
+}
+
 function choose(expr: Extract<Expr, { kind: 'if' }>, frame: Frame): Value {
   const condition = usable(frame, expr.condition)
-  const value = decided(condition, expr.condition, frame)
+  const value = condition.kind === 'bool' ? condition.value : truthOf(condition, expr.condition, frame, asWhere(expr))
   if (value !== undefined) return evaluate(value ? expr.yes : expr.no, assuming(frame, expr.condition, value))
   if (!isGeneric(frame)) {
     if (condition.kind !== 'bool') return unknown
-    return fail(frame, 'L241', 'the condition depends on a value of the call; `if` is compile-time', [{ span: expr.condition.span }], {
-      help: 'write  where(condition, a, b)',
-    })
+    const message = 'the condition depends on a value of the call; `if` is compile-time'
+    return fail(frame, 'L241', message, [{ span: expr.condition.span }], { help: asWhere(expr) })
   }
   const yes = evaluate(expr.yes, assuming(frame, expr.condition, true))
   const no = evaluate(expr.no, assuming(frame, expr.condition, false))
@@ -213,10 +220,11 @@ function agree(yes: Value, no: Value, expr: Extract<Expr, { kind: 'if' }>, frame
     return yes
   }
   if (yes.kind === 'tensor' && no.kind === 'tensor' && sameType(yes, no)) return yes
-  return fail(frame, 'L242', 'the two sides of `if` differ', [
+  const places = [
     { span: expr.yes.span, text: describe(yes) },
     { span: expr.no.span, text: describe(no) },
-  ])
+  ]
+  return fail(frame, 'L242', 'the two sides of `if` differ', places, { help: 'give both sides one type, or make two functions of it' })
 }
 
 export function sameType(a: Tensor, b: Tensor): boolean {
@@ -244,14 +252,9 @@ function member(expr: Extract<Expr, { kind: 'member' }>, frame: Frame): Value {
   return unknownMember(frame, of.instance.block, name, span)
 }
 
-export function unknownMember(
-  frame: Frame,
-  block: { name: string; members: ReadonlyMap<string, unknown> },
-  name: string,
-  span: Span,
-): Value {
-  const near = [...block.members.keys()].join(', ')
-  return fail(frame, 'L201', `\`${block.name}\` has nothing called \`${name}\``, [{ span }], {
-    help: near ? `it has ${near}` : 'it has no members',
-  })
+export function unknownMember(frame: Frame, block: { name: string; members: FlatBlock['members'] }, name: string, span: Span): Value {
+  const members = new Map([...block.members].map(([n, m]) => [n, m.tree.name.span]))
+  const all = members.size > 0 ? `it has ${[...members.keys()].join(', ')}` : 'it has no members'
+  frame.walk.report.unknown(`\`${block.name}\` has nothing called \`${name}\``, name, span, members, all)
+  return unknown
 }

@@ -61,6 +61,24 @@ export function inner(frame: Frame, more: Partial<Pick<Frame, 'assumed'>> = {}):
   return { ...frame, ...more, locals: new Map(), outer: frame }
 }
 
+const places = new WeakMap<Frame['locals'], Map<string, Span>>()
+
+/** Gives a scope a variable or parameter, and remembers where it is declared. */
+export function declare(frame: Frame, name: string, value: Value, span: Span): void {
+  frame.locals.set(name, value)
+  const known = places.get(frame.locals) ?? new Map<string, Span>()
+  places.set(frame.locals, known.set(name, span))
+}
+
+/** Variables and parameters that are visible, with where they are declared as far as that is known. */
+export function visibleLocals(frame: Frame): Map<string, Span | undefined> {
+  const names = new Map<string, Span | undefined>()
+  for (let f: Frame | undefined = frame; f; f = f.outer) {
+    for (const name of f.locals.keys()) if (!names.has(name)) names.set(name, places.get(f.locals)?.get(name))
+  }
+  return names
+}
+
 /** The scope that holds a local, innermost first. */
 export function holder(frame: Frame, name: string): Frame | undefined {
   for (let f: Frame | undefined = frame; f; f = f.outer) if (f.locals.has(name)) return f
@@ -79,7 +97,9 @@ export const dtypeOf = (frame: Frame, elem: Elem): Dtype => (elem === 'real' ? f
 export function affineOf(frame: Frame, size: Size, span: Span): Affine | undefined {
   const affine = toAffine(size)
   if (!affine && !isGeneric(frame)) {
-    frame.walk.report.add('L232', `the size ${showSize(size)} is not a sum of whole multiples of the entry's sizes`, [{ span }])
+    frame.walk.report.add('L232', `the size ${showSize(size)} is not a sum of whole multiples of the entry's sizes`, [{ span }], {
+      help: 'keep such axes apart instead of merging them',
+    })
   }
   return affine
 }
@@ -108,6 +128,15 @@ export function requireAtMost(frame: Frame, low: Size, high: Size, why: string, 
   const old = frame.walk.limits.get(key)
   if (!old || old.right > room.const) frame.walk.limits.set(key, { left, right: room.const, why })
   return true
+}
+
+/** Two sizes of other names that are one number with the defaults: then a program would run there and fail elsewhere. */
+export function onlyByDefault(frame: Frame, a: Size, b: Size): string[] {
+  const [x, y] = [a, b].map((size) => frame.home?.usual?.(size))
+  if (x === undefined || x !== y || !frame.config) return []
+  return [
+    `with the defaults of ${frame.config.name} ${showSize(a)} and ${showSize(b)} are both ${x}: this would run there, and fail where they differ`,
+  ]
 }
 
 /** Reports and gives the value that silences what follows from it. */

@@ -7,13 +7,13 @@ import { beyond, limits } from '../limits.ts'
 import { parse } from '../parse.ts'
 import type { FlatBlock, FlatMember } from '../resolve/blocks.ts'
 import type { FlatConfig } from '../resolve/configs.ts'
-import type { Declared, Module } from '../resolve/modules.ts'
-import { atom, known, showSize, whole } from '../sizes.ts'
+import { type Declared, declaredIn, type Module } from '../resolve/modules.ts'
+import { atom, known, showSize, type Size, whole } from '../sizes.ts'
 import type { Span } from '../source.ts'
 import { evaluate, truth } from './expressions.ts'
 import type { Frame, Walk } from './frames.ts'
 import { coerceParameter } from './parameters.ts'
-import { didYouMean, Report } from './report.ts'
+import { nearName, Report } from './report.ts'
 import { type Value, none, unknown } from './values.ts'
 
 export interface Replacement {
@@ -35,6 +35,8 @@ export interface Home {
   readonly alone?: boolean
   /** A field's value: an atom in a generic check, a number afterwards. */
   readonly value: (field: string) => Value
+  /** What a size is with the config's defaults, for notes of a generic check. */
+  readonly usual?: (size: Size) => number | undefined
   readonly replacements: readonly Replacement[]
 }
 
@@ -190,9 +192,8 @@ function makeOne(tree: Extract<Make, { kind: 'make' }>, frame: Frame, within: In
   if (!report.use('parts', 1, span)) return undefined
   const found = frame.module.names.get(text)
   if (found?.tree.kind !== 'block') {
-    const blocks = [...frame.module.names].filter(([, d]) => d.tree.kind === 'block').map(([n]) => n)
-    const help = didYouMean(text, blocks)
-    report.add('L201', found ? `\`${text}\` is not a block` : `there is no block called \`${text}\``, [{ span }], help ? { help } : {})
+    const message = found ? `\`${text}\` is not a block` : `there is no block called \`${text}\``
+    report.unknown(message, text, span, declaredIn(frame.module, 'block'))
     return undefined
   }
   const { home } = within
@@ -206,7 +207,9 @@ function makeOne(tree: Extract<Make, { kind: 'make' }>, frame: Frame, within: In
     (home.alone === true && block.config.chain.includes(home.config.declared))
   if (!related && block.config && home.config) {
     const message = `\`${block.name}\` uses ${block.config.name}, but here the config is ${home.config.name}, which does not extend it`
-    report.add('L420', message, [{ span }, { span: block.declared.tree.name.span, text: 'declared here' }])
+    report.add('L420', message, [{ span }, { span: block.declared.tree.name.span, text: 'declared here' }], {
+      help: `config ${home.config.name} extends ${block.config.name} { … }`,
+    })
     return undefined
   }
   return instantiate(block, tree.args, frame, home, bound, span, within.depth + 1)
@@ -231,13 +234,11 @@ export function instantiate(
     const value = arg.kind === 'sized' ? arg.size : arg.value
     if (name === undefined || !block.params.some((p) => p.tree.name.text === name)) {
       const names = block.params.map((p) => p.tree.name.text)
-      const help = (name && didYouMean(name, names)) ?? `\`${block.name}\` takes (${names.join(', ')})`
-      report.add(
-        'L321',
-        name === undefined ? `\`${block.name}\` takes ${names.length} arguments` : `\`${block.name}\` has no parameter \`${name}\``,
-        [{ span: arg.span }],
-        { help },
-      )
+      const near = nearName(name ?? '', new Map(block.params.map((p) => [p.tree.name.text, p.tree.span])))
+      const help = near.help ?? `\`${block.name}\` takes (${names.join(', ')})`
+      const message =
+        name === undefined ? `\`${block.name}\` takes ${names.length} arguments` : `\`${block.name}\` has no parameter \`${name}\``
+      report.add('L321', message, [{ span: arg.span }, ...near.places], { help, ...(name === undefined ? {} : { cause: `name ${name}` }) })
       continue
     }
     given.set(name, evaluate(value, caller))

@@ -1,16 +1,17 @@
 // What a name in a body means: locals, block parameters, members, config fields, in this order. Weights and states are read
 // here. A conditional weight may be used only under an `if` with its condition.
 
-import { type Value, type Tensor, type Axis, elementTypes, type Elem, unknown } from './values.ts'
+import { type Value, type Tensor, type Axis, elementTypes, type Elem, showLabel, unknown } from './values.ts'
 import type { FlatMember } from '../resolve/blocks.ts'
 import type { Axis as AxisTree, TypeExpr } from '../ast.ts'
 import { beyond, limits } from '../limits.ts'
 import { type FlatConfig, flattenConfig } from '../resolve/configs.ts'
 import type { Span } from '../source.ts'
 import { evaluate, truth } from './expressions.ts'
-import { affineOf, type Frame, holder, isGeneric, textOf } from './frames.ts'
+import { affineOf, type Frame, holder, isGeneric, textOf, visibleLocals } from './frames.ts'
 import { instanceFrame, slotOf } from './instances.ts'
 import { didYouMean } from './report.ts'
+import { suggest } from '../suggest.ts'
 import { primitiveNames } from './primitives/names.ts'
 
 export type Storage = Extract<FlatMember, { kind: 'weight' | 'state' }>
@@ -77,17 +78,36 @@ export function storageType(frame: Frame, member: Storage): { elem: Elem; axes?:
   const trees = member.kind === 'weight' ? member.tree.axes : (member.tree.type.axes ?? [])
   const elem = member.kind === 'weight' ? 'real' : elementOf(owner, member.tree.type)
   const axes = axesOf(owner, trees)
-  if (axes && duplicateLabel(owner, axes, member.tree.name.span)) return { elem }
+  if (!elem) return { elem: 'real' }
+  if (axes && duplicateLabel(owner, axes, member.tree.name.span, undefined, true)) return { elem }
   return axes ? { elem, axes } : { elem }
 }
 
-/** The element type a type expression names; reports others and gives f32. */
-export function elementOf(frame: Frame, type: TypeExpr): Elem {
+/** What other languages call these types. */
+const otherNames: Readonly<Record<string, Elem>> = {
+  int: 'i32',
+  int32: 'i32',
+  uint32: 'u32',
+  int8: 'i8',
+  uint8: 'u8',
+  byte: 'u8',
+  float32: 'f32',
+  single: 'f32',
+  half: 'f16',
+  float16: 'f16',
+  bfloat16: 'bf16',
+  boolean: 'bool',
+}
+
+/** The element type a type expression names; undefined after a message. `others` are types that could stand here as well. */
+export function elementOf(frame: Frame, type: TypeExpr, others: readonly string[] = []): Elem | undefined {
   const name = type.name.text
   if ((elementTypes as readonly string[]).includes(name)) return name as Elem
-  const help = didYouMean(name, elementTypes) ?? `one of ${elementTypes.join(', ')}`
-  frame.walk.report.add('L205', `there is no element type \`${name}\``, [{ span: type.name.span }], { help })
-  return 'f32'
+  const all = [...new Set([...elementTypes, ...others])]
+  const meant = otherNames[name.toLowerCase()]
+  const help = meant ? `did you mean \`${meant}\`?` : (didYouMean(name, all) ?? `one of ${all.join(', ')}`)
+  frame.walk.report.add('L205', `there is no type \`${name}\``, [{ span: type.name.span }], { help })
+  return undefined
 }
 
 /** Axes as written, with sizes evaluated in `frame`; `..b` stands for the axes the row was bound to. */
@@ -99,14 +119,16 @@ export function axesOf(frame: Frame, trees: readonly AxisTree[]): Axis[] | undef
     if (tree.kind === 'row') {
       const row = rowOf(frame, tree.name?.text ?? '')
       if (!row) {
-        frame.walk.report.add('L201', `no row of axes is called \`..${tree.name?.text ?? ''}\` here`, [{ span: tree.span }])
+        const name = `..${tree.name?.text ?? ''}`
+        const rows = new Map([...allRows(frame)].map((r) => [`..${r}`, undefined]))
+        frame.walk.report.unknown(`no row of axes is called \`${name}\` here`, name, tree.span, rows)
         return undefined
       }
       axes.push(...row)
       continue
     }
     if (!tree.label) {
-      frame.walk.report.add('L213', 'this axis has no label', [{ span: tree.span }], { help: `label = ${textOf(tree.size)}` })
+      frame.walk.report.add('L213', 'this axis has no label', [{ span: tree.span }], { help: `write  name = ${textOf(tree.size)}` })
       return undefined
     }
     const size = evaluate(tree.size, frame)
@@ -120,6 +142,10 @@ export function axesOf(frame: Frame, trees: readonly AxisTree[]): Axis[] | undef
   return axes
 }
 
+function* allRows(frame: Frame): Generator<string> {
+  for (let f: Frame | undefined = frame; f; f = f.outer) yield* f.rows.keys()
+}
+
 export function rowOf(frame: Frame, name: string): readonly Axis[] | undefined {
   for (let f: Frame | undefined = frame; f; f = f.outer) {
     const row = f.rows.get(name)
@@ -129,27 +155,32 @@ export function rowOf(frame: Frame, name: string): readonly Axis[] | undefined {
 }
 
 /** Reports two axes of one name; true if there are. */
-export function duplicateLabel(frame: Frame, axes: readonly Axis[], span: Span, from?: Tensor): boolean {
+export function duplicateLabel(frame: Frame, axes: readonly Axis[], span: Span, from?: Tensor, declared = false): boolean {
   const twice = axes.find((axis, i) => axes.findIndex((other) => other.label === axis.label) !== i)
   if (!twice) return false
   const places = [{ span }, ...(from ? [{ span: from.span, text: 'one of them comes from here' }] : [])]
-  frame.walk.report.add('L228', `the result would have two axes called \`${twice.label}\``, places, {
-    help: `rename one first: rename(x, ${twice.label} -> other)`,
-  })
+  const label = showLabel(twice.label)
+  const message = declared ? `two axes are called \`${label}\`` : `the result would have two axes called \`${label}\``
+  const help = declared ? `give one another name: other = ${label}` : `rename one first: rename(x, ${label} -> other)`
+  frame.walk.report.add('L228', message, places, { help })
   return true
 }
 
-/** Every name that could have been meant at this place. */
-export function visibleNames(frame: Frame, functions: boolean): string[] {
-  const names: string[] = []
-  for (let f: Frame | undefined = frame; f; f = f.outer) names.push(...f.locals.keys())
+/** Every name that could have been meant at this place, with where it is declared. */
+export function visibleNames(frame: Frame, functions: boolean): Map<string, Span | undefined> {
+  const names = new Map<string, Span | undefined>()
   const block = frame.self?.instance.block
-  names.push(
-    ...(block?.params.map((p) => p.tree.name.text) ?? []),
-    ...(block?.members.keys() ?? []),
-    ...(frame.config?.fields.keys() ?? []),
-  )
-  if (functions) names.push(...[...frame.module.names].filter(([, d]) => d.tree.kind === 'op').map(([n]) => n), ...primitiveNames)
+  if (functions) {
+    for (const name of primitiveNames) names.set(name, undefined)
+    for (const [name, { tree }] of frame.module.names) if (tree.kind === 'op') names.set(name, tree.name.span)
+    for (const [name, { kind, tree }] of block?.members ?? []) if (kind !== 'weight' && kind !== 'state') names.set(name, tree.name.span)
+    return names
+  }
+  for (const constant of ['true', 'false', 'none', 'inf']) names.set(constant, undefined)
+  for (const [name, { span }] of frame.config?.fields ?? []) names.set(name, span)
+  for (const [name, { kind, tree }] of block?.members ?? []) if (kind !== 'fn' && kind !== 'entry') names.set(name, tree.name.span)
+  for (const { tree } of block?.params ?? []) names.set(tree.name.text, tree.span)
+  for (const [name, span] of visibleLocals(frame)) names.set(name, span)
   return names
 }
 
@@ -157,19 +188,27 @@ export function visibleNames(frame: Frame, functions: boolean): string[] {
 export function unknownName(frame: Frame, name: string, span: Span, functions = false): Value {
   const { report } = frame.walk
   const config = frame.config
-  const known = didYouMean(name, visibleNames(frame, functions))
-  const wider = config && !known ? widerConfig(frame, config, name) : undefined
+  const names = visibleNames(frame, functions)
+  const wider = config && suggest(name, names.keys()) === undefined ? widerConfig(frame, config, name) : undefined
   if (config && wider) {
     const block = frame.block?.name ?? 'this block'
     report.add('L201', `\`${block}\` uses ${config.name}, which has no \`${name}\``, [{ span }], { help: `write \`uses ${wider}\`` })
     return unknown
   }
   const declared = frame.module.names.get(name)
-  if (declared) {
-    report.add('L207', `\`${name}\` is ${declared.tree.kind === 'op' ? 'an op' : `a ${declared.tree.kind}`}, not a value`, [{ span }])
+  const member = frame.self?.instance.block.members.get(name)?.kind
+  if (functions && (member === 'weight' || member === 'state' || config?.fields.has(name))) {
+    report.add('L207', `\`${name}\` is a ${member ?? 'config field'} and cannot be called`, [{ span }])
     return unknown
   }
-  report.add('L201', `unknown name \`${name}\``, [{ span }], known ? { help: known } : {})
+  const kind = declared?.tree.kind ?? member
+  const isFunction = kind === 'op' || kind === 'fn' || kind === 'entry' || (primitiveNames as readonly string[]).includes(name)
+  if (kind || isFunction) {
+    const what = isFunction ? 'a function' : `a ${kind}`
+    report.add('L207', `\`${name}\` is ${what}, not a value`, [{ span }], isFunction ? { help: `call it: ${name}(…)` } : {})
+    return unknown
+  }
+  report.unknown(`unknown name \`${name}\``, name, span, names)
   return unknown
 }
 

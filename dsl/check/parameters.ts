@@ -4,12 +4,12 @@ import type { Axis as AxisTree, Param, TypeExpr } from '../ast.ts'
 import { atom, known, whole } from '../sizes.ts'
 import type { Span } from '../source.ts'
 import { evaluate } from './expressions.ts'
-import { type Frame, isGeneric } from './frames.ts'
+import { declare, type Frame, isGeneric } from './frames.ts'
 import { axesOf, duplicateLabel, elementOf } from './lookup.ts'
 import { suggest } from '../suggest.ts'
 import { type Axis, describe, isOptional, none, unknown, type Value } from './values.ts'
 
-const compileTypes = ['dim', 'int', 'float', 'bool', 'text', 'axis', 'index']
+export const compileTypes = ['dim', 'int', 'float', 'bool', 'text', 'axis', 'index']
 
 /** Whether a parameter of this type is an operand: `real[…]`, `f32`. A bare `bool` is a compile-time condition. */
 export const isTensorType = (type: TypeExpr): boolean =>
@@ -73,6 +73,7 @@ export function fit(type: TypeExpr, value: Value): Value | undefined {
 
 /** An unknown value of a compile-time type: `name` is its atom. */
 export function standIn(type: TypeExpr, name: string): Value {
+  if (!compileTypes.includes(type.name.text)) return unknown
   const optional = type.optional ? { optional: true } : {}
   if (type.axes) {
     const { axes: _, ...element } = type
@@ -101,16 +102,15 @@ export function bindStandIns(frame: Frame, params: readonly Param[]): void {
   for (const param of params) {
     if (isTensorType(param.type)) nameSizes(frame, param.type)
     else {
-      if (!compileTypes.includes(param.type.name.text)) elementOf(frame, param.type)
-      frame.locals.set(param.name.text, standIn(param.type, param.name.text))
+      declare(frame, param.name.text, standIn(param.type, param.name.text), param.name.span)
     }
   }
   for (const param of params) {
     if (!isTensorType(param.type)) continue
-    const elem = elementOf(frame, param.type)
+    const elem = elementOf(frame, param.type, compileTypes)
     const axes = axesOf(frame, param.type.axes ?? [])
     const value: Value =
-      axes && !duplicateLabel(frame, axes, param.type.span)
+      axes && elem && !duplicateLabel(frame, axes, param.type.span, undefined, true)
         ? {
             kind: 'tensor',
             elem,
@@ -121,7 +121,7 @@ export function bindStandIns(frame: Frame, params: readonly Param[]): void {
             ...(param.type.optional ? { optional: true } : {}),
           }
         : unknown
-    frame.locals.set(param.name.text, value)
+    declare(frame, param.name.text, value, param.name.span)
   }
   for (const param of params) {
     if (!param.default) continue
@@ -140,7 +140,7 @@ function nameSizes(frame: Frame, type: TypeExpr): void {
     }
     const name = newSize(frame, tree)
     if (name === undefined || frame.locals.has(name)) continue
-    frame.locals.set(name, { kind: 'size', size: atom(name) })
+    declare(frame, name, { kind: 'size', size: atom(name) }, tree.span)
     const fields = [...(frame.config?.fields.keys() ?? [])]
     const near = name.length >= 4 ? suggest(name, fields) : undefined
     if (near && isGeneric(frame)) {

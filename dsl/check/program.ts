@@ -1,12 +1,14 @@
 // The generic check: every op, config, block and model of the loaded modules is walked once with unknown numbers. A model's
 // blocks are walked again with its replacements and its config, since what they call may be something else there.
 
-import { genericHome } from '../config.ts'
+import { genericHome, showType, whatFits } from '../config.ts'
 import type { FlatBlock, FlatEntry, FlatFn, FlatMember } from '../resolve/blocks.ts'
-import { flattenConfig } from '../resolve/configs.ts'
+import { flattenConfig, isCompileType, noField } from '../resolve/configs.ts'
 import type { Declared, Module } from '../resolve/modules.ts'
 import { replacementsOf } from '../resolve/replacements.ts'
 import { callableOf, matchResult } from './calls.ts'
+import { checkAnnotations } from './annotations.ts'
+import { checkTables } from './checkpoints.ts'
 import { evaluate, truth } from './expressions.ts'
 import type { Frame } from './frames.ts'
 import {
@@ -23,9 +25,19 @@ import {
 import { axesOf, elementOf, storageType } from './lookup.ts'
 import { bindStandIns, fit, standIn } from './parameters.ts'
 import { sameAxes } from './primitives/arguments.ts'
-import { didYouMean, type Report } from './report.ts'
+import type { Report } from './report.ts'
+import type { Span } from '../source.ts'
 import { runBody } from './statements.ts'
-import { describe, type Value } from './values.ts'
+import { describe, showAxes } from './values.ts'
+import type { Body } from '../ast.ts'
+
+/** Checks the checkpoint tables of one module's models; for programs without errors, which would all show in their tables again. */
+export function checkModuleTables(module: Module, flat: (d: Declared) => FlatBlock | undefined, report: Report): void {
+  for (const declared of module.names.values()) {
+    const model = declared.module === module && declared.tree.kind === 'model' ? flat(declared) : undefined
+    if (model) checkTables(model, genericHome(model.config, flat, replacementsOf(model, flat, report), report), report)
+  }
+}
 
 /** Checks one module's own declarations. */
 export function checkModule(module: Module, flat: (d: Declared) => FlatBlock | undefined, report: Report): void {
@@ -46,16 +58,24 @@ function checkOp(declared: Declared, report: Report): void {
   if (tree.kind !== 'op') return
   const home = genericHome(undefined, () => undefined, [], report)
   const frame: Frame = { walk: home.walk, module, locals: new Map(), rows: new Map(), assumed: [], facts: [] }
-  bindStandIns(frame, tree.params)
+  const mark = report.diagnostics.length
+  report.once(tree.name.span, () => bindStandIns(frame, tree.params))
   for (const require of tree.requires) {
-    truth(require.condition, frame)
+    report.once(require.span, () => truth(require.condition, frame))
     collectFacts(require.condition, frame, frame.facts)
   }
-  checkResult({ name: tree.name.text, result: tree.result, span: tree.name.span }, runBody(tree.body, frame), frame)
+  checkBody({ name: tree.name.text, result: tree.result, span: tree.name.span, body: tree.body }, frame)
+  report.explainBy('L212', mark)
 }
 
-function checkResult(callable: Parameters<typeof matchResult>[1], value: Value, frame: Frame): void {
+/** The body against the promised result; left alone if the signature has errors. */
+function checkBody(callable: Parameters<typeof matchResult>[1] & { body: Body }, frame: Frame): void {
   const { result } = callable
+  const { report } = frame.walk
+  const type = result && report.once(callable.span, () => ({ elem: elementOf(frame, result), axes: axesOf(frame, result.axes ?? []) }))
+  const end = callable.body[0]?.span.start ?? callable.span.end
+  if (report.hasErrorIn({ ...callable.span, end })) return
+  const value = runBody(callable.body, frame)
   if (!result) {
     if (value.kind !== 'nothing' && value.kind !== 'unknown') {
       frame.walk.report.add('L313', `\`${callable.name}\` promises no result but returns ${describe(value)}`, [{ span: callable.span }], {
@@ -64,8 +84,7 @@ function checkResult(callable: Parameters<typeof matchResult>[1], value: Value, 
     }
     return
   }
-  const axes = axesOf(frame, result.axes ?? [])
-  if (axes) matchResult(frame, callable, { elem: elementOf(frame, result), axes }, value)
+  if (type?.axes && type.elem) matchResult(frame, callable, { elem: type.elem, axes: type.axes }, value)
 }
 
 function checkConfig(declared: Declared, flat: (d: Declared) => FlatBlock | undefined, report: Report): void {
@@ -74,16 +93,16 @@ function checkConfig(declared: Declared, flat: (d: Declared) => FlatBlock | unde
   const home = genericHome(config, flat, [], report)
   for (const field of config.fields.values()) {
     if (!field.default) continue
-    const value = evaluate(field.default, configFrame(home, field.module))
+    const { default: text } = field
+    const value = report.once(text.span, () => evaluate(text, configFrame(home, field.module)))
+    if (!isCompileType(field.type)) continue
     if (value.kind === 'unknown' || (value.kind === 'none' && field.type.optional)) continue
     if (value.kind === 'none' || !fit(field.type, value)) {
-      report.add('L402', `\`${field.name}\` is \`${field.type.name.text}\`, not ${describe(value)}`, [
-        { span: field.default.span },
-        { span: field.span },
-      ])
+      const places = [{ span: field.default.span }, { span: field.span, text: 'declared here' }]
+      report.add('L402', `\`${field.name}\` is \`${showType(field.type)}\`, not ${describe(value)}`, places, { help: whatFits(field.type) })
     }
   }
-  for (const { tree, module } of config.requires) truth(tree.condition, configFrame(home, module))
+  for (const { tree, module } of config.requires) report.once(tree.span, () => truth(tree.condition, configFrame(home, module)))
 }
 
 function checkBlock(block: FlatBlock, flat: (d: Declared) => FlatBlock | undefined, report: Report): void {
@@ -101,10 +120,12 @@ function checkInstance(instance: Instance, home: Home, seen: Set<string>): void 
   if (seen.has(key)) return
   seen.add(key)
   for (const member of instance.block.members.values()) {
-    if (member.kind === 'weight' || member.kind === 'state') checkStorage(instance, member, home)
+    if (member.kind === 'weight' || member.kind === 'state')
+      home.walk.report.once(member.tree.span, () => checkStorage(instance, member, home))
     else if (member.kind === 'fn' || member.kind === 'entry') checkFunction(instance, member, home)
   }
-  for (const { tree, module } of instance.block.requires) truth(tree.condition, instanceFrame(instance, '', module, home.walk))
+  for (const { tree, module } of instance.block.requires)
+    home.walk.report.once(tree.span, () => truth(tree.condition, instanceFrame(instance, '', module, home.walk)))
   for (const member of instance.block.members.values()) {
     if (member.kind !== 'part') continue
     const slot = slotOf(instance, member.name)
@@ -147,24 +168,26 @@ const signatureText = (fn: FlatFn): string =>
 function checkStorage(instance: Instance, member: Extract<FlatMember, { kind: 'weight' | 'state' }>, home: Home): void {
   const frame = instanceFrame(instance, '', member.module, home.walk)
   if (member.tree.when) truth(member.tree.when, frame)
+  checkAnnotations(member.kind, member.tree.annotations, home.walk.report)
   const { axes } = storageType(frame, member)
   if (member.kind !== 'weight' || !member.tree.tied) return
   const { text, span } = member.tree.tied
   const other = instance.block.members.get(text)
   if (other?.kind !== 'weight') {
-    const help = didYouMean(
-      text,
-      [...instance.block.members].filter(([, m]) => m.kind === 'weight').map(([n]) => n),
-    )
-    home.walk.report.add('L201', `there is no weight \`${text}\` to tie to`, [{ span }], help ? { help } : {})
+    home.walk.report.unknown(`there is no weight \`${text}\` to tie to`, text, span, membersOf(instance.block, 'weight'))
     return
   }
   const target = storageType(frame, other).axes
   if (axes && target && !sameAxes(axes, target)) {
-    home.walk.report.add('L418', `\`${member.name}\` and \`${text}\` differ in their axes, so they cannot be tied`, [
-      { span: member.tree.name.span },
-      { span: other.tree.name.span, text: 'declared here' },
-    ])
+    home.walk.report.add(
+      'L418',
+      `\`${member.name}\` and \`${text}\` differ in their axes, so they cannot be tied`,
+      [
+        { span: member.tree.name.span, text: showAxes(axes) },
+        { span: other.tree.name.span, text: showAxes(target) },
+      ],
+      { help: `write  ${member.name}: ${showAxes(target)}` },
+    )
   }
 }
 
@@ -181,18 +204,23 @@ function checkFunction(instance: Instance, member: FlatFn | FlatEntry, home: Hom
   const frame: Frame = member.inherited ? { ...base, inherited: member.inherited } : base
   for (const { tree, module } of instance.block.requires)
     collectFacts(tree.condition, instanceFrame(instance, '', module, home.walk), frame.facts)
-  bindStandIns(frame, callable.params)
-  checkResult(callable, runBody(callable.body, frame), frame)
+  const { report } = home.walk
+  const mark = report.diagnostics.length
+  report.once(callable.span, () => bindStandIns(frame, callable.params))
+  checkBody(callable, frame)
+  report.explainBy('L212', mark)
 }
+
+const membersOf = (block: FlatBlock, kind: FlatMember['kind']): Map<string, Span> =>
+  new Map([...block.members].filter(([, m]) => m.kind === kind).map(([name, m]) => [name, m.tree.name.span]))
 
 function checkSpecialised(instance: Instance, entry: FlatEntry, home: Home): void {
   const { definition } = entry.tree
   if (definition.kind !== 'specialise') return
   const of = instance.block.members.get(definition.of.text)
   if (of?.kind !== 'entry') {
-    const entries = [...instance.block.members].filter(([, m]) => m.kind === 'entry').map(([n]) => n)
-    const help = didYouMean(definition.of.text, entries)
-    home.walk.report.add('L201', `there is no entry \`${definition.of.text}\``, [{ span: definition.of.span }], help ? { help } : {})
+    const { text, span } = definition.of
+    home.walk.report.unknown(`there is no entry \`${text}\``, text, span, membersOf(instance.block, 'entry'))
   }
 }
 
@@ -201,22 +229,19 @@ function checkModelTexts(model: FlatBlock, home: Home, report: Report): void {
     for (const binding of preset.bindings) {
       const field = model.config?.fields.get(binding.name.text)
       if (!field) {
-        const help = didYouMean(binding.name.text, model.config?.fields.keys() ?? [])
-        report.add(
-          'L201',
-          `${model.config?.name ?? 'the model'} has no field \`${binding.name.text}\``,
-          [{ span: binding.name.span }],
-          help ? { help } : {},
-        )
+        noField(report, model.config, binding.name)
         continue
       }
-      const value = evaluate(binding.value, configFrame(home, model.declared.module))
+      const value = report.once(binding.span, () => evaluate(binding.value, configFrame(home, model.declared.module)))
+      if (!isCompileType(field.type)) continue
       const fits = value.kind === 'unknown' || (value.kind === 'none' ? field.type.optional : fit(field.type, value) !== undefined)
       if (!fits)
-        report.add('L402', `\`${field.name}\` is \`${field.type.name.text}\`, not ${describe(value)}`, [
-          { span: binding.span },
-          { span: field.span, text: 'declared here' },
-        ])
+        report.add(
+          'L402',
+          `\`${field.name}\` is \`${showType(field.type)}\`, not ${describe(value)}`,
+          [{ span: binding.value.span }, { span: field.span, text: 'declared here' }],
+          { help: whatFits(field.type) },
+        )
     }
   }
 }

@@ -6,14 +6,15 @@ import type { Axis as AxisTree, Param, TypeExpr } from '../ast.ts'
 import { sameSize, type Size, showSize } from '../sizes.ts'
 import type { Span } from '../source.ts'
 import { evaluate } from './expressions.ts'
-import type { Frame } from './frames.ts'
+import { type Frame, onlyByDefault } from './frames.ts'
 import { axesOf, elementOf, lookup } from './lookup.ts'
-import { newSize } from './parameters.ts'
+import { compileTypes, newSize } from './parameters.ts'
 import { sameAxes } from './primitives/arguments.ts'
 import { toTensor } from './primitives/align.ts'
-import { type Axis, describe, type Elem, showAxes, showLabel, type Tensor, type Value } from './values.ts'
+import { type Axis, describe, type Elem, operandPlaces, showAxes, showLabel, type Tensor, type Value } from './values.ts'
 
 export interface Binder {
+  readonly caller: Frame
   readonly callee: Frame
   /** What is called, for messages. */
   readonly name: string
@@ -29,7 +30,8 @@ export interface Binder {
 export function bindTensor(binder: Binder, param: Param, value: Value, span: Span): Tensor | undefined {
   const { callee, name } = binder
   const { report } = callee.walk
-  const declared = elementOf(callee, param.type)
+  const declared = elementOf(callee, param.type, compileTypes)
+  if (!declared) return undefined
   const wanted = declared === 'T' ? (binder.generic ?? (value.kind === 'tensor' ? value.elem : 'f32')) : declared
   const tensor = toTensor(callee, value, wanted, span)
   if (!tensor) return undefined
@@ -41,10 +43,15 @@ export function bindTensor(binder: Binder, param: Param, value: Value, span: Spa
   const fixed = row < 0 ? tensor.axes : [...tensor.axes.slice(0, row), ...tensor.axes.slice(count - (trees.length - 1 - row))]
   if (count < least || (row < 0 && count > least) || fixed.some((a) => a.row)) {
     const type = param.type.span.source.text.slice(param.type.span.start, param.type.span.end)
-    report.add('L222', `\`${name}\` wants \`${param.name.text}: ${type}\``, [
+    const given = span.source.text.slice(span.start, span.end)
+    const places = [
       { span, text: describe(tensor) },
+      ...operandPlaces({ ...tensor, span }).slice(1),
       { span: param.span, text: 'declared here' },
-    ])
+    ]
+    // A variable that does not fit once fits nowhere.
+    const cause = /^\w+$/.test(given) ? { cause: `${name} ${param.name.text} ${given}` } : {}
+    report.add('L222', `\`${name}\` wants \`${param.name.text}: ${type}\``, places, cause)
     return undefined
   }
   const axes: Axis[] = []
@@ -94,6 +101,7 @@ function bindAxis(binder: Binder, tree: Extract<AxisTree, { kind: 'axis' }>, own
       `\`${name}\` wants the axis \`${label}\` here, but was given \`${showLabel(own.label)}\``,
       [
         { span, text: describe(tensor) },
+        ...operandPlaces({ ...tensor, span }).slice(1),
         { span: tree.span, text: 'a config field names its axis' },
       ],
       { help: `rename(x, ${own.label} -> ${label})` },
@@ -129,10 +137,25 @@ const sourceOf = (binder: Binder, label: string): { span: Span; text: string }[]
   return source ? [{ span: source.span, text: `here ${label} = ${showSize(source.size)}` }] : []
 }
 
+/** A variable of the caller whose value is the size, to be written where the other stands. */
+function variableOf(caller: Frame, size: Size): string | undefined {
+  for (let f: Frame | undefined = caller; f; f = f.outer) {
+    for (const [name, value] of f.locals) if (value.kind === 'size' && sameSize(value.size, size) && showSize(size) !== name) return name
+  }
+  return undefined
+}
+
 function twoLengths(binder: Binder, label: string, first: Size, second: Size, span: Span): void {
   const places = [{ span, text: `here ${label} = ${showSize(second)}` }, ...sourceOf(binder, label)]
   const notes = places.length === 1 ? [`${label} = ${showSize(first)} by its declaration`] : []
-  binder.callee.walk.report.add('L224', `\`${binder.name}\` was told two different lengths for \`${label}\``, places, { notes })
+  notes.push(...onlyByDefault(binder.caller, first, second))
+  const [one, other] = [first, second].map((size) => variableOf(binder.caller, size))
+  const [name, wrong] = one !== undefined ? [one, second] : [other, first]
+  const help =
+    name === undefined
+      ? 'all arguments with this axis must agree'
+      : `\`${name}\` is ${showSize(one !== undefined ? first : second)}: write it in place of  ${showSize(wrong)}`
+  binder.callee.walk.report.add('L224', `\`${binder.name}\` was told two different lengths for \`${label}\``, places, { notes, help })
 }
 
 /** Checks the axes written `r = d / 2`, once every size is bound. */
@@ -153,7 +176,7 @@ export function checkDeferred(binder: Binder): boolean {
 export function resultType(binder: Binder, type: TypeExpr): { elem: Elem; axes: readonly Axis[] } | undefined {
   const declared = elementOf(binder.callee, type)
   const axes = axesOf(binder.callee, type.axes ?? [])
-  return axes && { elem: declared === 'T' ? (binder.generic ?? 'T') : declared, axes }
+  return axes && declared && { elem: declared === 'T' ? (binder.generic ?? 'T') : declared, axes }
 }
 
 /** The caller's labels instead of the callee's. */

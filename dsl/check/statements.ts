@@ -4,39 +4,61 @@
 import type { Body, Expr, Stmt } from '../ast.ts'
 import { sameSize, showSize } from '../sizes.ts'
 import { evaluate, sameType, usable } from './expressions.ts'
-import { affineOf, fail, type Frame, holder, inner, isGeneric } from './frames.ts'
+import { affineOf, declare, fail, type Frame, holder, inner, isGeneric, visibleLocals } from './frames.ts'
 import { type Instance, instanceKey } from './instances.ts'
-import { lookup, storageType } from './lookup.ts'
+import { lookup, storageType, unknownName } from './lookup.ts'
 import { mixed, toTensor } from './primitives/align.ts'
 import { placeOf, rangeOf } from './primitives/index-into.ts'
-import { type Axis, describe, isInteger, nothing, type Tensor, unknown, type Value } from './values.ts'
-import { didYouMean } from './report.ts'
+import { type Axis, describe, isInteger, nothing, operandPlaces, type Tensor, unknown, type Value } from './values.ts'
 
 /** Runs a function's body and gives what it returns (`nothing` without a return). */
 export function runBody(body: Body, frame: Frame): Value {
   let result: Value = nothing
   for (const [i, stmt] of body.entries()) {
     if (stmt.kind === 'return') {
-      result = usable(frame, stmt.value)
-      if (i < body.length - 1) fail(frame, 'L314', 'nothing after `return` is reached', [{ span: body[i + 1]?.span ?? stmt.span }])
+      result = frame.walk.report.once(stmt.span, () => usable(frame, stmt.value))
+      // Behind a wrong value it is the rest of that value.
+      if (i < body.length - 1 && !frame.walk.report.hasErrorIn(stmt.span))
+        fail(frame, 'L314', 'nothing after `return` is reached', [{ span: body[i + 1]?.span ?? stmt.span }], { help: 'put `return` last' })
       break
     }
-    run(stmt, frame)
+    // A value that nobody uses is most likely half of a statement: the rest of the body would only suffer from it.
+    if (!run(stmt, frame, body[i - 1])) return unknown
   }
   return result
 }
 
-function run(stmt: Stmt, frame: Frame): void {
+/** False if the statement makes no sense at all. */
+function run(stmt: Stmt, frame: Frame, before?: Stmt): boolean {
+  // The statements of a loop each have their own error.
+  if (stmt.kind !== 'for') return frame.walk.report.once(stmt.span, () => runOne(stmt, frame, before))
+  loop(stmt, frame)
+  return true
+}
+
+function runOne(stmt: Exclude<Stmt, { kind: 'for' }>, frame: Frame, before: Stmt | undefined): boolean {
   if (stmt.kind === 'let') bindNames(stmt, frame)
   else if (stmt.kind === 'assign') assign(stmt, frame)
   else if (stmt.kind === 'store') store(stmt, frame)
-  else if (stmt.kind === 'for') loop(stmt, frame)
-  else if (stmt.kind === 'return') fail(frame, 'L314', '`return` cannot stand in a loop', [{ span: stmt.span }])
+  else if (stmt.kind === 'return')
+    fail(frame, 'L314', '`return` cannot stand in a loop', [{ span: stmt.span }], {
+      help: 'assign to a variable and return it behind the loop',
+    })
   else {
+    // On one line with a statement that has an error this is its other half.
+    if (
+      before &&
+      frame.walk.report.hasErrorIn(before.span) &&
+      !/\n/.test(before.span.source.text.slice(before.span.start, stmt.span.start))
+    )
+      return false
     const value = evaluate(stmt.value, frame)
-    if (value.kind !== 'nothing' && value.kind !== 'unknown')
+    if (value.kind !== 'nothing' && value.kind !== 'unknown') {
       fail(frame, 'L108', 'a value is not used', [{ span: stmt.span, text: describe(value) }])
+      return false
+    }
   }
+  return true
 }
 
 function bindNames(stmt: Extract<Stmt, { kind: 'let' }>, frame: Frame): void {
@@ -48,7 +70,7 @@ function bindNames(stmt: Extract<Stmt, { kind: 'let' }>, frame: Frame): void {
     if (value.kind === 'nothing') fail(frame, 'L218', 'this gives nothing', [{ span: stmt.value.span }])
     const bad = value.kind === 'tuple' || value.kind === 'nothing'
     const named: Value = value.kind === 'tensor' ? { ...value, origin: { name: only.text, span: stmt.span } } : value
-    frame.locals.set(only.text, bad ? unknown : named)
+    declare(frame, only.text, bad ? unknown : named, only.span)
     return
   }
   const items = value.kind === 'tuple' && value.items.length === stmt.names.length ? value.items : undefined
@@ -57,7 +79,7 @@ function bindNames(stmt: Extract<Stmt, { kind: 'let' }>, frame: Frame): void {
       { span: stmt.span },
     ])
   }
-  for (const [i, name] of stmt.names.entries()) frame.locals.set(name.text, items?.[i] ?? unknown)
+  for (const [i, name] of stmt.names.entries()) declare(frame, name.text, items?.[i] ?? unknown, name.span)
 }
 
 function assign(stmt: Extract<Stmt, { kind: 'assign' }>, frame: Frame): void {
@@ -66,8 +88,8 @@ function assign(stmt: Extract<Stmt, { kind: 'assign' }>, frame: Frame): void {
   const scope = holder(frame, name)
   const old = scope?.locals.get(name)
   if (!scope || !old) {
-    const help = didYouMean(name, frame.locals.keys()) ?? `write  let ${name} = …`
-    fail(frame, 'L201', `there is no variable \`${name}\` to assign`, [{ span: stmt.name.span }], { help })
+    const { report } = frame.walk
+    report.unknown(`there is no variable \`${name}\` to assign`, name, stmt.name.span, visibleLocals(frame), `write  let ${name} = …`)
     return
   }
   if (old.kind === 'unknown' || value.kind === 'unknown') {
@@ -78,7 +100,9 @@ function assign(stmt: Extract<Stmt, { kind: 'assign' }>, frame: Frame): void {
   if (!next || (old.kind === 'tensor' ? next.kind !== 'tensor' || !sameType(old, next) : next.kind !== old.kind)) {
     const places = [{ span: stmt.value.span, text: describe(value) }]
     if (old.kind === 'tensor') places.push({ span: old.origin?.span ?? old.span, text: `\`${name}\` is ${describe(old)}` })
-    fail(frame, 'L312', `\`${name}\` changes type${frame.outer ? ' inside the loop' : ''}`, places)
+    const isCast = old.kind === 'tensor' && next?.kind === 'tensor' && sameType({ ...next, elem: old.elem }, old)
+    const help = isCast ? `write  ${name} = ${old.elem}(…)` : 'use a name of its own for the other type: let other = …'
+    fail(frame, 'L312', `\`${name}\` changes type${frame.outer ? ' inside the loop' : ''}`, places, { help })
     scope.locals.set(name, unknown)
     return
   }
@@ -90,6 +114,10 @@ function store(stmt: Extract<Stmt, { kind: 'store' }>, frame: Frame): void {
   const value = usable(frame, stmt.value)
   const state = place.kind === 'index' && place.of.kind === 'name' ? place.of.name : place.kind === 'name' ? place.name : undefined
   const member = state === undefined ? undefined : frame.self?.instance.block.members.get(state)
+  if (state !== undefined && member === undefined && lookup(frame, state, place.span) === undefined) {
+    unknownName(frame, state, place.kind === 'index' ? place.of.span : place.span)
+    return
+  }
   if (member?.kind !== 'state' || !frame.self) {
     fail(frame, 'L315', 'only a state of this block can be stored to', [{ span: place.span }], {
       help: 'store name[axis: start ..+ n] = value',
@@ -161,8 +189,8 @@ function fits(frame: Frame, stmt: Extract<Stmt, { kind: 'store' }>, wanted: Tens
     frame,
     'L310',
     '`store`: place and value differ',
-    [{ span: stmt.span }, { span: stmt.place.span, text: describe(wanted) }, { span: stmt.value.span, text: describe(tensor) }],
-    { notes: note },
+    [{ span: stmt.span }, ...operandPlaces(wanted), ...operandPlaces({ ...tensor, span: stmt.value.span })],
+    { notes: note, help: 'the value needs the axes of the place, by position and size' },
   )
   return undefined
 }
@@ -249,8 +277,9 @@ function loopOver(stmt: Extract<Stmt, { kind: 'for' }>, frame: Frame): Extract<V
   const value = evaluate(name, frame)
   if (value.kind === 'parts') return value
   if (value.kind !== 'unknown') {
+    const lists = [...(frame.self?.instance.block.members ?? [])].flatMap(([n, m]) => (m.kind === 'part' && m.tree.range ? [n] : []))
     fail(frame, 'L219', `\`for\` runs over parts; \`${stmt.over.text}\` is ${describe(value)}`, [{ span: stmt.over.span }], {
-      help: `part ${stmt.over.text}[i < n]: Block()`,
+      help: lists.length > 0 ? `for x in ${lists.join('  or  ')}` : 'such as  part layers[i < n]: Layer()',
     })
   }
   return undefined

@@ -109,6 +109,12 @@ export const elementTypes: readonly Elem[] = ['f32', 'f16', 'bf16', 'i32', 'u32'
 export const isFloat = (elem: Elem): boolean => elem === 'f32' || elem === 'f16' || elem === 'bf16' || elem === 'real' || elem === 'T'
 export const isInteger = (elem: Elem): boolean => elem === 'i32' || elem === 'u32' || elem === 'i8' || elem === 'u8' || elem === 'T'
 
+/** Where a tensor stands in an expression, with its type, and where its name was declared. */
+export const operandPlaces = (x: Tensor): { span: Span; text: string; blame?: boolean }[] => [
+  { span: x.span, text: describe(x) },
+  ...(x.origin && x.origin.span !== x.span ? [{ span: x.origin.span, text: `\`${x.origin.name}\` is declared here`, blame: true }] : []),
+]
+
 /** `seq`, `ctx = start + seq`, `..b` */
 export function showAxis(axis: Axis): string {
   if (axis.row) return axis.label

@@ -3,10 +3,10 @@
 // to leaf: replacements, requirements, checkpoint tables. Nothing is evaluated here.
 
 import type { BlockDecl, Entry, Fn, Member, Param, Part, Preset, Replace, Require, RuntimeRange, State, Weight } from '../ast.ts'
-import { didYouMean, type Report } from '../check/report.ts'
+import { nearName, type Report } from '../check/report.ts'
 import { type FlatConfig, flattenConfig } from './configs.ts'
 import { flattenOnce } from './flatten-once.ts'
-import type { Declared, Module } from './modules.ts'
+import { type Declared, declaredIn, type Module } from './modules.ts'
 import { type FlatTable, inheritTables } from './tables.ts'
 
 interface Common {
@@ -58,6 +58,8 @@ export const flattenBlock = flattenOnce<FlatBlock>((declared, report, flatParent
   const parent = found && tree.extends && flatParent(found, tree.extends)
   if (tree.extends && !parent) return undefined
   const config = usedConfig(declared, tree, parent, report)
+  // Without its config nothing in the block can be judged.
+  if (tree.uses && !config) return undefined
   const members = new Map(parent?.members)
   for (const member of tree.members) addMember(members, member, declared, tree, report)
   const own = <K extends Member['kind']>(kind: K): Extract<Member, { kind: K }>[] => tree.members.filter((m) => m.kind === kind) as never
@@ -86,9 +88,7 @@ function parentOf(declared: Declared, tree: BlockDecl, report: Report): Declared
   const { text, span } = tree.extends
   const found = declared.module.names.get(text)
   if (!found || found.tree.kind !== tree.kind) {
-    const same = [...declared.module.names].filter(([, d]) => d.tree.kind === tree.kind).map(([n]) => n)
-    const help = didYouMean(text, same)
-    report.add('L201', `there is no ${tree.kind} called \`${text}\``, [{ span }], help ? { help } : {})
+    report.unknown(`there is no ${tree.kind} called \`${text}\``, text, span, declaredIn(declared.module, tree.kind))
     return undefined
   }
   return found
@@ -98,10 +98,9 @@ function usedConfig(declared: Declared, tree: BlockDecl, parent: FlatBlock | und
   if (!tree.uses) return parent?.config
   const found = declared.module.names.get(tree.uses.text)
   if (found?.tree.kind !== 'config') {
-    const configs = [...declared.module.names].filter(([, d]) => d.tree.kind === 'config').map(([n]) => n)
-    const help = didYouMean(tree.uses.text, configs)
-    report.add('L201', `there is no config called \`${tree.uses.text}\``, [{ span: tree.uses.span }], help ? { help } : {})
-    return parent?.config
+    const { text, span } = tree.uses
+    report.unknown(`there is no config called \`${text}\``, text, span, declaredIn(declared.module, 'config'))
+    return undefined
   }
   const config = flattenConfig(found, report)
   if (config && parent?.config && !config.chain.includes(parent.config.declared)) {
@@ -129,19 +128,24 @@ function addMember(members: Map<string, FlatMember>, member: Member, owner: Decl
   if (member.kind === 'drop') {
     const { text, span } = member.name
     if (!members.delete(text)) {
-      const help = didYouMean(text, members.keys())
-      report.add('L412', `nothing called \`${text}\` to drop in \`${tree.name.text}\``, [{ span }], help ? { help } : {})
+      const near = nearName(text, new Map([...members].map(([n, m]) => [n, m.tree.name.span])))
+      const help = near.help ?? `it inherits ${[...members.keys()].join(', ') || 'nothing'}`
+      report.add('L412', `nothing called \`${text}\` to drop in \`${tree.name.text}\``, [{ span }, ...near.places], { help })
     }
     return
   }
   if (!(member.kind in memberKinds)) return
   const item = member as Weight | State | Part | Fn | Entry
-  const { text: name, span } = item.name
+  const { text: written, span } = item.name
+  const near =
+    item.override && !members.has(written) ? nearName(written, new Map([...members].map(([n, m]) => [n, m.tree.name.span]))) : undefined
+  // A misspelt override still stands for what it was meant to override.
+  const name = near?.name ?? written
   const old = members.get(name)
-  if (item.override && !old) {
-    const help = didYouMean(name, members.keys())
+  if (near) {
     const where = tree.extends?.text ?? tree.name.text
-    report.add('L410', `nothing called \`${name}\` to override in \`${where}\``, [{ span }], help ? { help } : {})
+    const more = { ...(near.help ? { help: near.help } : {}), cause: `name ${written}` }
+    report.add('L410', `nothing called \`${written}\` to override in \`${where}\``, [{ span }, ...near.places], more)
   } else if (old && !item.override) {
     const places = [
       { span, text: 'here again' },
@@ -158,7 +162,9 @@ function addMember(members: Map<string, FlatMember>, member: Member, owner: Decl
       { span, text: `a ${item.kind}` },
       { span: old.tree.name.span, text: `a ${old.kind}` },
     ]
-    report.add('L413', `\`${name}\` is a ${old.kind} and cannot be overridden by a ${item.kind}`, places)
+    report.add('L413', `\`${name}\` is a ${old.kind} and cannot be overridden by a ${item.kind}`, places, {
+      help: `override ${old.kind} ${name}`,
+    })
   }
   const common = { name, module, owner }
   if (item.kind === 'fn') {

@@ -1,11 +1,12 @@
 // `config B extends A`: the fields of a config with everything it inherits. Re-assigning keeps the type and each annotation
 // that is not repeated; an unknown field is an error.
 
-import type { Annotation, ConfigDecl, Expr, Require, TypeExpr } from '../ast.ts'
+import type { Annotation, ConfigDecl, Expr, Name, Require, TypeExpr } from '../ast.ts'
 import type { Span } from '../source.ts'
+import { checkAnnotations } from '../check/annotations.ts'
 import { didYouMean, type Report } from '../check/report.ts'
 import { flattenOnce } from './flatten-once.ts'
-import type { Declared, Module } from './modules.ts'
+import { type Declared, declaredIn, type Module } from './modules.ts'
 
 export interface FlatField {
   readonly name: string
@@ -28,6 +29,15 @@ export interface FlatConfig {
 }
 
 const compileTypes = ['dim', 'int', 'float', 'bool', 'text']
+
+/** Whether a field can be of this type; what cannot has been reported and is not judged further. */
+export const isCompileType = (type: TypeExpr): boolean => compileTypes.includes(type.name.text)
+
+/** Reports a setting of a field that the config does not have. */
+export function noField(report: Report, config: FlatConfig | undefined, name: Name): void {
+  const fields = new Map([...(config?.fields ?? [])].map(([n, f]) => [n, f.span]))
+  report.unknown(`${config?.name ?? 'the model'} has no field \`${name.text}\``, name.text, name.span, fields)
+}
 
 /** Flattens a config declaration; undefined (with a message) if it is not one or its parents are in a circle. */
 export const flattenConfig = flattenOnce<FlatConfig>((declared, report, flatParent) => {
@@ -52,19 +62,27 @@ export const flattenConfig = flattenOnce<FlatConfig>((declared, report, flatPare
     }
     const type = field.type ?? old?.type
     if (!type) {
-      const help = didYouMean(name, fields.keys()) ?? `a new field needs a type: ${name}: dim = …`
-      report.add('L201', `${tree.name.text} has no field \`${name}\` to set`, [{ span: field.name.span }], { help })
+      const known = new Map([...fields].map(([n, f]) => [n, f.span]))
+      const fix = `a new field needs a type: ${name}: dim = …`
+      report.unknown(`${tree.name.text} has no field \`${name}\` to set`, name, field.name.span, known, fix)
       continue
     }
-    if (!compileTypes.includes(type.name.text)) {
+    if (field.type && !isCompileType(type)) {
       report.add('L205', `a config field cannot be of type \`${type.name.text}\``, [{ span: type.name.span }], {
-        help: `one of ${compileTypes.join(', ')}`,
+        help: didYouMean(type.name.text, compileTypes) ?? `one of ${compileTypes.join(', ')}`,
       })
+    } else if (field.type?.axes && field.type.axes.length !== 1) {
+      report.add('L205', 'a list has one length', [{ span: type.span }], { help: `${type.name.text}[n]  or  ${type.name.text}[..]` })
     }
+    checkAnnotations('config field', field.annotations, report)
     const annotations = new Map(old?.annotations)
     for (const annotation of field.annotations) {
-      if (annotation.args.length === 0) annotations.delete(annotation.name.text)
-      else annotations.set(annotation.name.text, annotation)
+      if (annotation.args.length === 0) {
+        const { text: key } = annotation.name
+        if (!annotations.delete(key) && (key === 'hf' || key === 'gguf')) {
+          report.add('L238', `\`${name}\` has no inherited \`@${key}\` to remove`, [{ span: annotation.span }], { help: `@${key}("key")` })
+        }
+      } else annotations.set(annotation.name.text, annotation)
     }
     const value = field.default ?? old?.default
     const home = field.default || !old ? module : old.module
@@ -78,9 +96,7 @@ function parentOf(declared: Declared, tree: ConfigDecl, report: Report): Declare
   const { text, span } = tree.extends
   const found = declared.module.names.get(text)
   if (found?.tree.kind !== 'config') {
-    const configs = [...declared.module.names].filter(([, d]) => d.tree.kind === 'config').map(([n]) => n)
-    const more = didYouMean(text, configs)
-    report.add('L201', `there is no config called \`${text}\``, [{ span }], more ? { help: more } : {})
+    report.unknown(`there is no config called \`${text}\``, text, span, declaredIn(declared.module, 'config'))
     return undefined
   }
   return found

@@ -3,7 +3,7 @@
 // ancestors end at a limit: without this a file of n small declarations could cost n² or n³ copies.
 
 import { beyond, limits } from '../limits.ts'
-import type { Report } from '../check/report.ts'
+import { circleOf, type Report } from '../check/report.ts'
 import type { Declared } from './modules.ts'
 
 /** `make` asks `parent` for the flattened form of what the declaration extends; undefined after a message. */
@@ -17,7 +17,10 @@ export function flattenOnce<Flat extends { readonly chain: readonly Declared[] }
     if (known.has(declared)) return known.get(declared)
     const flat = make(declared, report, (found, { text, span }) => {
       if (found === declared || below.includes(found)) {
-        report.add('L203', `${found.tree.kind === 'config' ? 'config ' : ''}${text} extends itself in a circle`, [{ span }])
+        const circle = [...below, declared].map((d) => d.tree.name.text)
+        const shown = [...circle.slice(circle.indexOf(text)), text].join(' → ')
+        const what = found.tree.kind === 'config' ? 'config ' : ''
+        report.add('L203', `${what}${text} extends itself: ${shown}`, [{ span }], { cause: circleOf([...below, declared]) })
         return undefined
       }
       const flat = below.length < limits.ancestors.most ? flatten(found, report, [...below, declared]) : undefined

@@ -5,8 +5,8 @@ import type { Declaration, FileTree, Import } from '../ast.ts'
 import type { Diagnostic } from '../diagnostics.ts'
 import type { ReadSource } from '../model.ts'
 import { parse } from '../parse.ts'
-import type { Source } from '../source.ts'
-import { didYouMean, type Report } from '../check/report.ts'
+import type { Source, Span } from '../source.ts'
+import type { Report } from '../check/report.ts'
 
 export interface Declared {
   readonly tree: Declaration
@@ -24,9 +24,13 @@ export interface Module {
   readonly imports: Module[]
 }
 
+/** The declarations of some kinds that a module's texts may name, with their places. */
+export const declaredIn = (module: Module, ...kinds: readonly Declaration['kind'][]): Map<string, Span> =>
+  new Map([...module.names].filter(([, d]) => kinds.includes(d.tree.kind)).map(([name, d]) => [name, d.tree.name.span]))
+
 /** Loads `entryPath` and its imports; undefined if the entry itself cannot be read or parsed. */
 export function loadModules(entryPath: string, read: ReadSource, report: Report): { entry?: Module; parseDiagnostics: Diagnostic[] } {
-  const loader = { read, report, loaded: new Map<string, Module | 'loading'>(), parseDiagnostics: [] as Diagnostic[] }
+  const loader = { read, report, loaded: new Map<string, Module | 'loading' | 'failed'>(), parseDiagnostics: [] as Diagnostic[] }
   const text = read(entryPath)
   if (text === undefined) {
     report.add('L202', `there is no file ${entryPath}`, [])
@@ -39,7 +43,8 @@ export function loadModules(entryPath: string, read: ReadSource, report: Report)
 interface Loader {
   readonly read: ReadSource
   readonly report: Report
-  readonly loaded: Map<string, Module | 'loading'>
+  /** Each file is read once, also one that does not parse: its errors are told once. */
+  readonly loaded: Map<string, Module | 'loading' | 'failed'>
   readonly parseDiagnostics: Diagnostic[]
 }
 
@@ -49,7 +54,7 @@ function loadText(loader: Loader, path: string, text: string): Module | undefine
   const { tree, diagnostics } = parse(source)
   loader.parseDiagnostics.push(...diagnostics)
   if (!tree) {
-    loader.loaded.delete(path)
+    loader.loaded.set(path, 'failed')
     return undefined
   }
   const module: Module = { name: tree.module, source, tree, names: new Map(), imports: [] }
@@ -80,9 +85,9 @@ function importNames(loader: Loader, into: Module, item: Import): void {
     const declared = from.names.get(name.text)
     if (declared) into.names.set(name.text, declared)
     else {
-      const own = [...from.names].filter(([, d]) => d.module === from).map(([n]) => n)
-      const help = didYouMean(name.text, own) ?? `it has ${own.join(', ') || 'no declarations'}`
-      loader.report.add('L201', `${item.path} has nothing called \`${name.text}\``, [{ span: name.span }], { help })
+      const own = new Map([...from.names].filter(([, d]) => d.module === from).map(([n, d]) => [n, d.tree.name.span]))
+      const all = `it has ${[...own.keys()].join(', ') || 'no declarations'}`
+      loader.report.unknown(`${item.path} has nothing called \`${name.text}\``, name.text, name.span, own, all)
     }
   }
 }
@@ -95,7 +100,7 @@ function importedModule(loader: Loader, into: Module, item: Import): Module | un
       loader.report.add('L203', `${item.path} imports itself in a circle`, [{ span: item.span }])
       return undefined
     }
-    if (known) return known
+    if (known) return known === 'failed' ? undefined : known
     const text = loader.read(path)
     if (text !== undefined) return loadText(loader, path, text)
   }

@@ -3,9 +3,9 @@
 
 import type { Axis, Expr, Param, TypeExpr } from '../ast.ts'
 import type { Replacement } from '../check/instances.ts'
-import { didYouMean, type Report } from '../check/report.ts'
+import { nearName, type Report } from '../check/report.ts'
 import type { FlatBlock } from './blocks.ts'
-import type { Declared, Module } from './modules.ts'
+import { type Declared, declaredIn, type Module } from './modules.ts'
 
 /** The model's replacements; those with mistakes are reported and left out. */
 export function replacementsOf(model: FlatBlock, flat: (d: Declared) => FlatBlock | undefined, report: Report): Replacement[] {
@@ -14,8 +14,8 @@ export function replacementsOf(model: FlatBlock, flat: (d: Declared) => FlatBloc
     const find = (name: { text: string; span: Expr['span'] }): Declared | undefined => {
       const found = module.names.get(name.text)
       if (found && found.tree.kind !== 'config') return found
-      const help = didYouMean(name.text, module.names.keys()) ?? 'import it'
-      report.add('L201', `there is no op or block called \`${name.text}\` here`, [{ span: name.span }], { help })
+      const all = declaredIn(module, 'op', 'block', 'model')
+      report.unknown(`there is no op or block called \`${name.text}\` here`, name.text, name.span, all, 'import it')
       return undefined
     }
     const what = find(tree.what)
@@ -43,6 +43,14 @@ export function replacementsOf(model: FlatBlock, flat: (d: Declared) => FlatBloc
   return list
 }
 
+/** The text that a replacement is judged by: an op's signature, or that of a block's `forward`. */
+function headOf(declared: Declared, flat: (d: Declared) => FlatBlock | undefined): Expr['span'] {
+  const { tree } = declared
+  const forward = tree.kind === 'block' ? flat(declared)?.members.get('forward') : undefined
+  const of = tree.kind === 'op' ? tree : forward?.kind === 'fn' ? forward.tree : undefined
+  return of ? { ...of.name.span, end: (of.result ?? of.params.at(-1) ?? of.name).span.end } : tree.name.span
+}
+
 interface Signature {
   readonly params: readonly Param[]
   readonly result?: TypeExpr
@@ -67,6 +75,7 @@ function agree(
     )
     return false
   }
+  if ([what, by].some((d) => report.hasErrorIn(headOf(d, flat)))) return false
   if (what.tree.kind === 'op' && by.tree.kind === 'op') {
     const [a, b] = [
       { ...what.tree, module: what.module },
@@ -92,7 +101,10 @@ function agree(
   const [f, g] = [a.members.get('forward'), b.members.get('forward')]
   if (f?.kind !== 'fn') return true
   if (g?.kind !== 'fn') {
-    report.add('L415', `\`${names}\`: ${b.name} has no \`forward\``, places)
+    const functions = [...b.members].flatMap(([n, m]) => (m.kind === 'fn' ? [[n, m.tree.name.span] as const] : []))
+    const near = nearName('forward', new Map(functions))
+    const more = near.help ? { help: near.help } : {}
+    report.add('L415', `\`${names}\`: ${b.name} has no \`forward\``, [...places, ...near.places], more)
     return false
   }
   const isField = (name: string): boolean => (a.config?.fields.has(name) ?? false) || (b.config?.fields.has(name) ?? false)

@@ -3,7 +3,7 @@
 // one is skipped). A table that is not mentioned is inherited whole.
 
 import type { Checkpoint, Format, Rule } from '../ast.ts'
-import type { Report } from '../check/report.ts'
+import { didYouMean, type Report } from '../check/report.ts'
 import type { Module } from './modules.ts'
 
 export interface FlatRule {
@@ -33,9 +33,24 @@ export function inheritTables(
       rule.kind === 'inherit' ? inherited(parent, tables, rule.format, report) : [{ tree: rule, module, own: true }],
     )
     const { name: format, arch } = checkpoint.format
+    checkFormat(checkpoint.format, report)
     tables.set(formatKey(format, arch), { format, ...(arch === undefined ? {} : { arch }), rules })
   }
   return tables
+}
+
+/** The naming tables that containers ask for; `gguf` names an architecture as well. */
+const formats: Readonly<Record<string, { readonly arch: boolean }>> = { hf: { arch: false }, gguf: { arch: true }, meta: { arch: false } }
+
+function checkFormat({ name, arch, span }: Format, report: Report): void {
+  const wanted = formats[name]
+  if (!wanted) {
+    const help = didYouMean(name, Object.keys(formats)) ?? 'there are hf, gguf("architecture") and meta'
+    report.add('L509', `there is no checkpoint format \`${name}\``, [{ span }], { help })
+  } else if (wanted.arch !== (arch !== undefined)) {
+    const message = wanted.arch ? `\`${name}\` needs an architecture` : `\`${name}\` has no architectures`
+    report.add('L509', message, [{ span }], { help: wanted.arch ? `${name}("llama")` : name })
+  }
 }
 
 // `inherit` may also name a table that stands above it in the same model.
@@ -47,6 +62,8 @@ function inherited(
 ): FlatRule[] {
   const key = formatKey(format.name, format.arch)
   const table = parent.get(key) ?? above.get(key)
+  // A misspelt format of the parent's has been reported there.
+  if (!table && [...parent.values()].some((t) => !(t.format in formats))) return []
   if (!table) {
     const there = [...above.keys()].join(', ') || 'none'
     report.add('L414', `there is no table ${key} to inherit`, [{ span: format.span }], { help: `inherited tables: ${there}` })

@@ -270,20 +270,25 @@ describe('numbers that do not fit', () => {
     ).toEqual(['L233'])
   })
   test('a table that lacks a weight, and one that names too much', () => {
-    const table = (rules: string): string[] => {
-      const text = file(`model M uses C { weight w: [embed]  weight v: [embed]  checkpoint hf { ${rules} }  preset "p" { } }`)
-      return (
-        program(text)
-          .specialise({ preset: 'p' })
-          .model?.checkpoint('hf')
-          .diagnostics.map((d) => d.code) ?? []
-      )
-    }
+    const base = (rules: string): string =>
+      `model N uses C { weight w: [embed]  weight v: [embed]  checkpoint hf { ${rules} }  preset "p" { } }`
+    const inNumbers = (text: string): string[] =>
+      program(file(text))
+        .specialise({ preset: 'p' })
+        .model?.checkpoint('hf')
+        .diagnostics.map((d) => d.code) ?? []
+    const early = (rules: string): string[] => check(file(base(rules))).map((d) => d.code)
+    const table = (rules: string): string[] => [...early(rules), ...inNumbers(base(rules))]
+    const derived = (rules: string): string[] =>
+      inNumbers(`${base('w, v <- "a" |> chunk(2)')}  model M extends N uses C { checkpoint hf { inherit hf  ${rules} }  preset "p" { } }`)
     expect(table('w <- "a"  v <- "b"')).toEqual([])
     expect(table('w <- "a"')).toEqual(['L501'])
-    expect(table('w <- "a"  v <- "b"  u <- "c"')).toEqual(['L503'])
-    expect(table('w <- "a"  v <- "b" |> transposed')).toContain('L507')
-    expect(table('w, v <- "a" |> chunk(2)  v <- "b"')).toEqual(['L506'])
-    expect(table('w, v <- "a" |> chunk(2)  v <- "b"  w <- "c"')).toEqual([])
+    expect(early('w <- "a"  v <- "b"  u <- "c"')).toEqual(['L503'])
+    expect(early('w <- "a"  v <- "b" |> transposed')).toEqual(['L507'])
+    expect(early('w <- "a"  v <- "b" |> chunk(group: 2)')).toEqual(['L507'])
+    expect(early('w <- "a"  v <- "b"  w <- "c"')).toEqual(['L204'])
+    expect(early('w <- "a{i}"  v <- "b"')).toEqual(['L508'])
+    expect(derived('v <- "b"')).toEqual(['L506'])
+    expect(derived('v <- "b"  w <- "c"')).toEqual([])
   })
 })

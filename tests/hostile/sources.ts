@@ -127,7 +127,7 @@ export const sources: Readonly<Record<string, readonly [verdict: string, text: (
   opOnce5000: ['L100', () => chainOps(5000, (f) => `${f}(x)`)],
   opSelf: ['L203', () => op('f(x)')],
   opMutual: [
-    'L203 L260',
+    'L203',
     () =>
       `module m op f(x: f32[n]) -> f32[n] { return g(x) + g(x) } op g(x: f32[n]) -> f32[n] { return f(x) + f(x) } model M { entry e(x: f32[n]) -> f32[n] { return f(x) } runtime n: 1 ..= 8 }`,
   ],
@@ -137,7 +137,7 @@ export const sources: Readonly<Record<string, readonly [verdict: string, text: (
       `module m block B { part p: B() part q: B() fn forward(x: f32[n]) -> f32[n] { return p(q(x)) } } model M { part b: B() entry e(x: f32[n]) -> f32[n] { return b(x) } runtime n: 1 ..= 8 }`,
   ],
   blockSelfGrow: [
-    'L203 L260',
+    'L203',
     () =>
       `module m block B(k: dim) { part p: B(k: k + 1) part q: B(k: k * 2) fn forward(x: f32[n]) -> f32[n] { return p(q(x)) } } model M { part b: B(k: 1) entry e(x: f32[n]) -> f32[n] { return b(x) } runtime n: 1 ..= 8 }`,
   ],
@@ -178,7 +178,7 @@ export const sources: Readonly<Record<string, readonly [verdict: string, text: (
       ` model M { part b: B4000() entry e(x: f32[n]) -> f32[n] { return b(x) } runtime n: 1 ..= 8 }`,
   ],
   configExtendsLong: [
-    'L260 L201',
+    'L260',
     () =>
       `module m config B0 { a: dim = 4 }\n` +
       lines(4000, (i) => `config B${i + 1} extends B${i} { a = ${i} }`) +
@@ -222,7 +222,7 @@ export const sources: Readonly<Record<string, readonly [verdict: string, text: (
       `module m config C { a: int = ${'each(i < 1000, '.repeat(1)}each(j < 1000000, j))[0][0] v: dim = 4 } model M uses C { weight w: [v] entry e() -> real[v] { return w } }`,
   ],
   stack1e9: [
-    'L260 L501',
+    'L260',
     () =>
       `module m config C { v: dim = 1000000000 } model M uses C { weight w: [v] entry e() -> real[v] { return w } checkpoint hf { w <- stack(e < v, "{e}") } }`,
   ],
@@ -365,7 +365,7 @@ export const sources: Readonly<Record<string, readonly [verdict: string, text: (
     },
   ],
   checkpointOptional: [
-    'L260 L501',
+    'L260',
     () =>
       `module m config C { v: dim = 4 } model M uses C { weight w: [v] entry e() -> real[v] { return w } checkpoint hf { w <- "${times('a.?', 40)}" } }`,
   ],

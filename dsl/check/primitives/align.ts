@@ -4,8 +4,19 @@
 import type { Code } from '../../codes.ts'
 import type { Span } from '../../source.ts'
 import { known, sameSize, type Size, showSize } from '../../sizes.ts'
-import { affineOf, dimsOf, dtypeOf, fail, type Frame, isGeneric } from '../frames.ts'
-import { type Axis, describe, type Elem, isFloat, isInteger, showAxes, type Tensor, type Value } from '../values.ts'
+import { affineOf, dimsOf, dtypeOf, fail, type Frame, isGeneric, onlyByDefault } from '../frames.ts'
+import {
+  type Axis,
+  describe,
+  type Elem,
+  isFloat,
+  isInteger,
+  operandPlaces,
+  showAxes,
+  showLabel,
+  type Tensor,
+  type Value,
+} from '../values.ts'
 
 /** A constant of a known element type as a tensor without axes. */
 export function scalar(frame: Frame, value: number | undefined, elem: Elem, span: Span): Tensor {
@@ -57,15 +68,16 @@ export function sizeTensor(frame: Frame, size: Size, elem: Elem, span: Span): Te
   return { kind: 'tensor', elem, axes: [], node: sink && affine ? sink.size(affine, span) : undefined, span, range }
 }
 
+const nameOf = ({ span }: Tensor): string => {
+  const text = span.source.text.slice(span.start, span.end)
+  return /^[\w.]+$/.test(text) ? text : '…'
+}
+
 export function mixed(frame: Frame, a: Tensor, b: Tensor, span: Span): Value {
   const cast = b.elem === 'f32' || b.elem === 'real' ? b.elem : a.elem
-  return fail(
-    frame,
-    'L226',
-    `mixed element types ${a.elem} and ${b.elem}`,
-    [{ span }, { span: a.span, text: describe(a) }, { span: b.span, text: describe(b) }],
-    { help: `cast one side: ${cast}(…)` },
-  )
+  return fail(frame, 'L226', `mixed element types ${a.elem} and ${b.elem}`, [{ span }, ...operandPlaces(a), ...operandPlaces(b)], {
+    help: `cast one side: ${cast}(${nameOf(a.elem === cast ? b : a)})`,
+  })
 }
 
 // In a generic check `..s∖over` is what remains of the row `..s`, so it lines up with it.
@@ -102,8 +114,12 @@ export function commonAxes(frame: Frame, tensors: readonly Tensor[], span: Span)
         { span },
         { span: tensor.span, text: `here ${axis.label} = ${showSize(axis.size)}` },
         { span: widest.span, text: `here ${axis.label} = ${showSize(other.size)}` },
+        ...[tensor, widest].flatMap((t) => operandPlaces(t).slice(1)),
       ]
-      frame.walk.report.add('L221', `\`${axis.label}\` has two different lengths`, places)
+      frame.walk.report.add('L221', `\`${axis.label}\` has two different lengths`, places, {
+        notes: onlyByDefault(frame, axis.size, other.size),
+        help: `if they are different axes, give one another name: rename(x, ${showLabel(axis.label)} -> other)`,
+      })
       return undefined
     }
   }
@@ -119,7 +135,7 @@ function notLinedUp(frame: Frame, a: Tensor, b: Tensor, span: Span): void {
   frame.walk.report.add(
     'L220',
     'these two cannot be lined up: neither list of axes contains the other in order',
-    [{ span }, { span: a.span, text: describe(a) }, { span: b.span, text: describe(b) }],
+    [{ span }, ...operandPlaces(a), ...operandPlaces(b)],
     { help },
   )
 }

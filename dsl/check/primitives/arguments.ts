@@ -8,7 +8,7 @@ import { evaluate, usable } from '../expressions.ts'
 import { fail, type Frame, holder } from '../frames.ts'
 import { axesOf } from '../lookup.ts'
 import { didYouMean } from '../report.ts'
-import { type Axis, describe, showLabel, type Tensor, type Value } from '../values.ts'
+import { type Axis, describe, operandPlaces, showLabel, type Tensor, type Value } from '../values.ts'
 import { toTensor } from './align.ts'
 
 type CallExpr = Extract<Expr, { kind: 'call' }>
@@ -84,7 +84,9 @@ export function onlyArguments(call: Call, positional: number, named: readonly st
 /** A label: an `axis` parameter's, or the name as it stands. */
 export function labelOf(frame: Frame, expr: Expr): string | undefined {
   if (expr.kind !== 'name') {
-    frame.walk.report.add('L214', 'the name of an axis is wanted here', [{ span: expr.span }])
+    frame.walk.report.add('L214', 'the name of an axis is wanted here', [{ span: expr.span }], {
+      help: 'such as  seq  or  [heads, head_dim]',
+    })
     return undefined
   }
   const local = holder(frame, expr.name)?.locals.get(expr.name)
@@ -114,19 +116,13 @@ export function axisIndex(call: { name: string; at: Span; frame: Frame }, x: Ten
   return undefined
 }
 
-export function noSuchAxis(call: { name: string; at: Span; frame: Frame }, x: Tensor, label: string, span: Span, side?: string): Value {
+export function noSuchAxis(call: { name: string; at: Span; frame: Frame }, x: Tensor, label: string, span: Span): Value {
   const labels = x.axes.filter((a) => !a.row).map((a) => showLabel(a.label))
   const help = didYouMean(label, labels) ?? (labels.length ? `it has ${labels.join(', ')}` : 'it has no axes')
-  const places = [
-    { span, text: `no \`${showLabel(label)}\` there` },
-    { span: x.span, text: describe(x) },
-  ]
-  if (x.origin) places.push({ span: x.origin.span, text: `\`${x.origin.name}\` is declared here` })
-  const verb = call.name === 'dot' ? 'contract over' : call.name === 'index' ? 'index' : 'work over'
-  const who = call.name === 'index' ? 'this tensor' : `\`${call.name}\``
-  return fail(call.frame, 'L301', `${who} cannot ${verb} \`${showLabel(label)}\`: ${side ?? 'its operand'} has no such axis`, places, {
-    help,
-  })
+  const places = [{ span, text: `no \`${showLabel(label)}\` there` }, ...operandPlaces(x)]
+  const what = call.name === 'index' ? 'this cannot be indexed along' : `\`${call.name}\` cannot work over`
+  const who = call.name === 'index' ? 'it' : 'its operand'
+  return fail(call.frame, 'L301', `${what} \`${showLabel(label)}\`: ${who} has no such axis`, places, { help })
 }
 
 /** `[s, t, p = 1, ..b]` or `axes(x)` as axes with sizes. */

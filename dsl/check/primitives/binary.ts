@@ -37,17 +37,17 @@ const rows: Readonly<Record<BinaryName, Row>> = {
 }
 
 /** One binary operation on any two values. */
-export function binary(frame: Frame, name: BinaryName, a: Value, b: Value, span: Span): Value {
+export function binary(frame: Frame, name: BinaryName, a: Value, b: Value, span: Span, sides: readonly Span[] = []): Value {
   if (a.kind === 'unknown' || b.kind === 'unknown') return unknown
-  if (a.kind === 'tensor' || b.kind === 'tensor') return tensors(frame, name, a, b, span)
+  if (a.kind === 'tensor' || b.kind === 'tensor') return tensors(frame, name, a, b, span, sides)
   if (a.kind === 'size' && b.kind === 'size') return sizes(frame, name, a.size, b.size, span)
   return constants(frame, name, a, b, span)
 }
 
-function tensors(frame: Frame, name: BinaryName, a: Value, b: Value, span: Span): Value {
+function tensors(frame: Frame, name: BinaryName, a: Value, b: Value, span: Span, sides: readonly Span[] = []): Value {
   const row = rows[name]
   const elem = ((a.kind === 'tensor' ? a : b) as Tensor).elem
-  const lined = lineUp(frame, [a, b], [], span)
+  const lined = lineUp(frame, [a, b], sides, span)
   if (!lined) return unknown
   const [x, y] = lined as [Tensor, Tensor]
   if (row.class === 'logic' ? elem !== 'bool' : elem === 'bool' && name !== '==' && name !== '!=') {

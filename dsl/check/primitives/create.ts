@@ -5,7 +5,7 @@ import { known, minus, whole } from '../../sizes.ts'
 import { evaluate, usable } from '../expressions.ts'
 import { affineOf, fail, inner } from '../frames.ts'
 import { atom } from '../../sizes.ts'
-import { describe, type Elem, type Tensor, unknown, type Value } from '../values.ts'
+import { describe, type Elem, operandPlaces, showAxes, type Tensor, unknown, type Value } from '../values.ts'
 import { broadcastTo, commonAxes, places, toTensor } from './align.ts'
 import { axesArgument, type Call, missing, onlyArguments, operand } from './arguments.ts'
 
@@ -45,7 +45,7 @@ export function expand(call: Call): Value {
       frame,
       'L220',
       'the list must contain all axes of the operand in their order',
-      [{ span: list.span }, { span: x.span, text: describe(x) }],
+      [{ span: list.span, text: showAxes(axes) }, ...operandPlaces(x)],
       { help: 'rearrange first: order(x, […])' },
     )
   }
@@ -63,7 +63,9 @@ export function where(call: Call): Value {
   if (!yesExpr || !noExpr) missing(call, 'a third')
   if (!condition || !yesExpr || !noExpr || !onlyArguments(call, 3, [])) return unknown
   if (condition.elem !== 'bool')
-    return fail(frame, 'L227', '`where` wants bool as its first operand', [{ span: condition.span, text: describe(condition) }])
+    return fail(frame, 'L227', '`where` wants bool as its first operand', operandPlaces(condition), {
+      help: 'compare first, such as  x > 0.0',
+    })
   const yes = usable(frame, yesExpr)
   const no = usable(frame, noExpr)
   if (yes.kind === 'unknown' || no.kind === 'unknown') return unknown

@@ -7,7 +7,7 @@ import type { Span } from '../../source.ts'
 import { evaluate, usable } from '../expressions.ts'
 import { affineOf, fail, type Frame, isGeneric, requireAtMost } from '../frames.ts'
 import { duplicateLabel } from '../lookup.ts'
-import { type Axis, describe, isInteger, showLabel, type Tensor, unknown, type Value } from '../values.ts'
+import { type Axis, describe, isInteger, operandPlaces, showLabel, type Tensor, unknown, type Value } from '../values.ts'
 import { labelOf, noSuchAxis } from './arguments.ts'
 
 type IndexExpr = Extract<Expr, { kind: 'index' }>
@@ -128,8 +128,8 @@ function gather(frame: Frame, x: Tensor, at: number, idx: Tensor, index: Index, 
     if (showSize(size) !== showSize(own.size)) {
       return fail(frame, 'L221', `\`${own.label}\` has two different lengths`, [
         { span: index.span },
-        { span: x.span, text: describe(x) },
-        { span: idx.span, text: describe(idx) },
+        ...operandPlaces(x),
+        ...operandPlaces(idx),
       ])
     }
     shared.push([i, j])

@@ -5,7 +5,7 @@ import type { Expr } from '../../ast.ts'
 import { evaluate } from '../expressions.ts'
 import { dimsOf, fail, type Frame, isGeneric } from '../frames.ts'
 import { duplicateLabel, lookup } from '../lookup.ts'
-import { type Axis, describe, type Tensor, unknown, type Value } from '../values.ts'
+import { type Axis, operandPlaces, showLabel, type Tensor, unknown, type Value } from '../values.ts'
 import { axisIndex, type Call, groupOf, labelOf, labelsOf, missing, onlyArguments, operand } from './arguments.ts'
 
 /** split(x, h -> (g, n)): one of the new sizes may be left to be found. */
@@ -126,18 +126,25 @@ export function merge(call: Call): Value {
   const first = places[0] as number
   if (places.some((at, i) => at !== first + i)) {
     const order = from.map((f) => f.label).join(', ')
-    return fail(
-      frame,
-      'L230',
-      `axes to merge are not neighbours in the order ${order}`,
-      [{ span: arrow.from.span }, { span: x.span, text: describe(x) }],
-      { help: 'rearrange first: order(x, […])' },
-    )
+    return fail(frame, 'L230', `axes to merge are not neighbours in the order ${order}`, [{ span: arrow.from.span }, ...operandPlaces(x)], {
+      help: `rearrange first: order(x, [${rearranged(
+        x,
+        from.map((f) => f.label),
+      ).join(', ')}])`,
+    })
   }
   const size = places.reduce((product, at) => times(product, (x.axes[at] as Axis).size), whole(1))
   const axes = x.axes.toSpliced(first, places.length, { label: to, size })
   if (duplicateLabel(frame, axes, call.span, x)) return unknown
   return viewed(x, axes, frame.walk.sink?.merge(x.node, first, places.length, call.span), call)
+}
+
+/** The axes with those to be merged side by side, where the first of them stands last of the others before it. */
+function rearranged(x: Tensor, merged: readonly string[]): string[] {
+  const labels = x.axes.map((axis) => axis.label)
+  const last = Math.max(...merged.map((label) => labels.indexOf(label)))
+  const before = labels.slice(0, last).filter((label) => !merged.includes(label))
+  return [...before, ...merged, ...labels.slice(last + 1)].map(showLabel)
 }
 
 /** rename(x, a -> b, …) */
@@ -171,7 +178,9 @@ export function order(call: Call): Value {
   const places = labels.map((label) => axisIndex(call, x, label, list.span))
   if (places.some((p) => p === undefined)) return unknown
   if (places.length !== x.axes.length || new Set(places).size !== places.length) {
-    return fail(frame, 'L216', '`order` must name each axis once', [{ span: list.span }, { span: x.span, text: describe(x) }])
+    const all = [...new Set([...labels, ...x.axes.map((a) => a.label)])].filter((label) => x.axes.some((a) => a.label === label))
+    const help = `write  [${all.map(showLabel).join(', ')}]`
+    return fail(frame, 'L216', '`order` must name each axis once', [{ span: list.span }, ...operandPlaces(x)], { help })
   }
   const axes = places.map((p) => x.axes[p as number] as Axis)
   const moved = places.some((p, i) => p !== i)

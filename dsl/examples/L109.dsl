@@ -1,0 +1,13 @@
+module mine
+
+config C {
+  embed: dim = 64
+  heads
+}
+//! right
+module mine
+
+config C {
+  embed: dim = 64
+  heads: dim = 4
+}

@@ -1,0 +1,7 @@
+module mine
+
+import std.nm { silu }
+//! right
+module mine
+
+import std.nn { silu }

@@ -1,0 +1,19 @@
+module mine
+
+config C { embed: dim = 64  heads: dim = 4  kv_heads: dim = 2  head_dim: dim = 16  ctx: dim = 32 }
+
+block B uses C {
+  fn f(x: real[seq, embed]) -> real[embed, seq] {
+    return order(x, [embed])
+  }
+}
+//! right
+module mine
+
+config C { embed: dim = 64  heads: dim = 4  kv_heads: dim = 2  head_dim: dim = 16  ctx: dim = 32 }
+
+block B uses C {
+  fn f(x: real[seq, embed]) -> real[embed, seq] {
+    return order(x, [embed, seq])
+  }
+}

@@ -1,0 +1,21 @@
+module mine
+
+config C { embed: dim = 64  heads: dim = 4  kv_heads: dim = 2  head_dim: dim = 16  ctx: dim = 32 }
+
+block B uses C {
+  fn f(x: real[seq, embed]) -> real[seq, pick = 2] {
+    let best = topk(x, pick = 2, over: embed)
+    return best
+  }
+}
+//! right
+module mine
+
+config C { embed: dim = 64  heads: dim = 4  kv_heads: dim = 2  head_dim: dim = 16  ctx: dim = 32 }
+
+block B uses C {
+  fn f(x: real[seq, embed]) -> real[seq, pick = 2] {
+    let (best, which) = topk(x, pick = 2, over: embed)
+    return best
+  }
+}

@@ -1,0 +1,19 @@
+module mine
+
+config C { embed: dim = 64  heads: dim = 4  kv_heads: dim = 2  head_dim: dim = 16  ctx: dim = 32 }
+
+block B uses C {
+  fn f(x: real[seq, embed], y: real[t, embed]) -> real[seq, embed] {
+    return x + rename(y, t -> seq)
+  }
+}
+//! right
+module mine
+
+config C { embed: dim = 64  heads: dim = 4  kv_heads: dim = 2  head_dim: dim = 16  ctx: dim = 32 }
+
+block B uses C {
+  fn f(x: real[seq, embed], y: real[seq, embed]) -> real[seq, embed] {
+    return x + y
+  }
+}

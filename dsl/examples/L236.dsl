@@ -1,0 +1,19 @@
+module mine
+
+config C { embed: dim = 64  vocab: dim = 100  ctx: dim = 32 }
+
+model M uses C {
+  runtime seq: 8 ..= 4
+  weight table: [vocab, embed]
+  entry score(tokens: i32[seq]) -> real[seq, embed] { return table[tokens] }
+}
+//! right
+module mine
+
+config C { embed: dim = 64  vocab: dim = 100  ctx: dim = 32 }
+
+model M uses C {
+  runtime seq: 1 ..= 8
+  weight table: [vocab, embed]
+  entry score(tokens: i32[seq]) -> real[seq, embed] { return table[tokens] }
+}

@@ -1,0 +1,15 @@
+module mine
+
+config C { embed: dim = 64  heads: dim = 4  kv_heads: dim = 2  head_dim: dim = 16  ctx: dim = 32 }
+
+block B uses C {
+  weight gain: [embed] @precision(f16)
+}
+//! right
+module mine
+
+config C { embed: dim = 64  heads: dim = 4  kv_heads: dim = 2  head_dim: dim = 16  ctx: dim = 32 }
+
+block B uses C {
+  weight gain: [embed] @precision(f32)
+}

@@ -1,0 +1,21 @@
+module mine
+
+config C { embed: dim = 64  heads: dim = 4  kv_heads: dim = 2  head_dim: dim = 16  ctx: dim = 32 }
+
+block B uses C {
+  fn place(x: real[seq, embed], start: index) -> real[seq, embed] { return x * real(start) }
+  fn f(x: real[seq, embed]) -> real[seq, embed] {
+    return place(x)
+  }
+}
+//! right
+module mine
+
+config C { embed: dim = 64  heads: dim = 4  kv_heads: dim = 2  head_dim: dim = 16  ctx: dim = 32 }
+
+block B uses C {
+  fn place(x: real[seq, embed], start: index) -> real[seq, embed] { return x * real(start) }
+  fn f(x: real[seq, embed]) -> real[seq, embed] {
+    return place(x, 0)
+  }
+}
