@@ -10,8 +10,8 @@ import { schedule } from '../compiler/schedule/index.ts'
 import { wasmMachine } from '../compiler/schedule/machine.ts'
 import { a8 } from '../compiler/schedule/packed.ts'
 import { verifyLoops } from '../compiler/schedule/verify-loops.ts'
-import { measureCeilings } from './machine.ts'
-import { type Bench, measure, type Timing } from './measure.ts'
+import { measureCeilings } from '../cli/measure/ceilings.ts'
+import { type Bench, measure, type Timing } from '../cli/measure/time-loops.ts'
 
 const flags = process.argv.slice(2)
 const pattern = new RegExp(flags.find((f) => !f.startsWith('--')) ?? '.')

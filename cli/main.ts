@@ -3,6 +3,7 @@
 // compiler when they need it, so that running an artifact does not load it.
 
 import { Command, CommanderError } from 'commander'
+import { addBench } from './bench.ts'
 import { addCall } from './call.ts'
 import { addCheck } from './check.ts'
 import { addCompile } from './compile.ts'
@@ -11,7 +12,7 @@ import { addLogits } from './logits.ts'
 import { exitCodes, reportError } from './report.ts'
 import { addRun } from './run.ts'
 
-const commands = [addCompile, addRun, addLogits, addCall, addCheck, addInspect]
+const commands = [addCompile, addRun, addLogits, addCall, addBench, addCheck, addInspect]
 
 async function main(argv: readonly string[]): Promise<number> {
   const program = new Command('llamac')

@@ -8,8 +8,9 @@ import { isFloat, type Mode } from '../ops/op.ts'
 import { quantise } from '../ops/quantise.ts'
 import { elements, rounding, strides } from '../ops/tensor.ts'
 import { evaluateIndex } from './index-map.ts'
+import { fillPath, type Frame, launchesOf } from './launches.ts'
+import type { KernelProgram } from './program.ts'
 import { applyScalar } from './scalar.ts'
-import type { KernelProgram, KernelStep } from './program.ts'
 import type { AxisId, Definition, Expr, Index, Kernel, OperandSource } from './types.ts'
 
 type Thunk = () => number
@@ -194,14 +195,6 @@ export interface ProgramInputs {
   readonly mode?: Mode
 }
 
-interface Frame {
-  readonly array: string
-  readonly index: number
-}
-
-const fill = (path: string, frames: readonly Frame[]): string =>
-  frames.reduce((filled, { array, index }) => (filled.startsWith(`${array}[*]`) ? `${array}[${index}]${filled.slice(array.length + 3)}` : filled), path)
-
 /** Runs a whole entry; gives its results in order. States are changed in place. */
 export function evaluateSteps(program: KernelProgram, inputs: ProgramInputs): Float64Array[] {
   const values = new Map<string, Float64Array>()
@@ -215,21 +208,11 @@ export function evaluateSteps(program: KernelProgram, inputs: ProgramInputs): Fl
     if (source.kind === 'value') return valueOf(source.id)
     if (source.kind === 'argument') return inputs.argument(source.name)
     if (source.kind === 'constant') return inputs.constant(source.id)
-    return source.kind === 'weight' ? inputs.weight(fill(source.path, frames)) : inputs.state(fill(source.path, frames))
+    return source.kind === 'weight' ? inputs.weight(fillPath(source.path, frames)) : inputs.state(fillPath(source.path, frames))
   }
-  const run = (steps: readonly KernelStep[], frames: readonly Frame[]): void => {
-    for (const step of steps) {
-      if (step.kind === 'loop') {
-        const array = fill(step.array, frames)
-        step.order.forEach((group, index) => run(step.groups[group]!, [...frames, { array, index }]))
-        continue
-      }
-      for (const kernel of step.kind === 'launch' ? step.kernels : [step.kernel]) {
-        evaluateKernel(kernel, kernel.operands.map((operand) => read(operand.source, frames)), inputs.binding, inputs.mode)
-      }
-    }
+  for (const { kernel, frames } of launchesOf(program)) {
+    evaluateKernel(kernel, kernel.operands.map((operand) => read(operand.source, frames)), inputs.binding, inputs.mode)
   }
-  run(program.steps, [])
   return program.results.map((source) => read(source, []))
 }
 
