@@ -7,12 +7,13 @@ import { addBench } from './bench.ts'
 import { addCall } from './call.ts'
 import { addCheck } from './check.ts'
 import { addCompile } from './compile.ts'
+import { addEval } from './eval.ts'
 import { addInspect } from './inspect.ts'
 import { addLogits } from './logits.ts'
 import { exitCodes, reportError } from './report.ts'
 import { addRun } from './run.ts'
 
-const commands = [addCompile, addRun, addLogits, addCall, addBench, addCheck, addInspect]
+const commands = [addCompile, addRun, addLogits, addCall, addBench, addEval, addCheck, addInspect]
 
 async function main(argv: readonly string[]): Promise<number> {
   const program = new Command('llamac')
