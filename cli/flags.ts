@@ -21,6 +21,8 @@ export interface CompileFlags {
   readonly printAfter?: readonly string[]
   readonly disablePass?: readonly string[]
   readonly loose?: boolean
+  /** False: the artifact keeps no texts of the model. */
+  readonly source?: boolean
 }
 
 export type DeviceName = 'auto' | 'wasm' | 'webgpu' | 'reference'

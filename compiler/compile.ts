@@ -5,6 +5,7 @@ import type { EntryInfo, SpecialisedModel } from '../dsl/model.ts'
 import type { EntryManifest } from '../runtime/artifact/manifest.ts'
 import type { CompactTokenizer } from '../runtime/tokenizer/compact.ts'
 import type { ArtifactContents, ArtifactTensor, VariantContents } from './artifact/write.ts'
+import { portableSources, type SourceRecord } from './artifact/source-record.ts'
 import { buildGraph } from './graph/builder.ts'
 import type { Constant, Graph } from './graph/types.ts'
 import type { KernelProgram } from './kernel/program.ts'
@@ -29,11 +30,15 @@ export interface CompileOptions extends PassOptions {
   /** Weights by path. Absent: compile without weights. */
   readonly weights?: ReadonlyMap<string, BoundWeight>
   readonly tokenizer?: CompactTokenizer
+  /** The texts and limits behind `model`, for the artifact to keep. */
+  readonly source?: Pick<SourceRecord, 'entry' | 'files' | 'maximum'>
 }
 
 /** What one target made, for `--emit` and `inspect`. */
 export interface TargetResult {
   readonly target: TargetName
+  /** After the target's passes, one per entry, as `programs` are made from them. */
+  readonly graphs: readonly Graph[]
   readonly programs: readonly KernelProgram[]
   readonly plan?: Plan
   readonly variants: readonly VariantContents[]
@@ -80,7 +85,7 @@ export function compileModel(model: SpecialisedModel, options: CompileOptions): 
   })
   const constants = new Map(lowered.flatMap(({ own }) => own.flatMap((graph) => [...graph.constants])))
   const layout = planLayout(model.weights, choice.plans, constants.values(), model.states)
-  const results = lowered.map(({ name, target, programs }) => lowerTarget(name, target, programs, layout, model.entries, math))
+  const results = lowered.map(({ name, target, own, programs }) => lowerTarget(name, target, own, programs, layout, model.entries, math))
   const contents: ArtifactContents = {
     manifest: {
       generator: 'llamac 0.1.0',
@@ -96,16 +101,17 @@ export function compileModel(model: SpecialisedModel, options: CompileOptions): 
     withWeights: options.weights !== undefined,
     variants: results.flatMap(({ variants }) => variants),
     tokenizer: options.tokenizer,
+    ...(options.source ? { source: { ...portableSources(options.source.entry, options.source.files), maximum: options.source.maximum, model: model.name, targets: options.targets, disabledPasses: options.disabledPasses ?? [] } } : {}),
   }
   return { compilation: { model, graphs, results, contents, notes: choice.notes }, diagnostics }
 }
 
-function lowerTarget(name: TargetName, target: Target, whole: readonly KernelProgram[], layout: Layout, entries: readonly EntryInfo[], math: 'fast' | 'strict'): TargetResult {
+function lowerTarget(name: TargetName, target: Target, graphs: readonly Graph[], whole: readonly KernelProgram[], layout: Layout, entries: readonly EntryInfo[], math: 'fast' | 'strict'): TargetResult {
   const { machine } = target
-  if (!machine) return { target: name, programs: whole, variants: [{ target: 'reference', requires: [] }], texts: new Map() }
+  if (!machine) return { target: name, graphs, programs: whole, variants: [{ target: 'reference', requires: [] }], texts: new Map() }
   const programs = whole.map((program) => splitWeights(program, machine.bindingBytes, (operand) => layout.sizeOf(operand)))
   const plan = makePlan(layout, programs.map((program, i) => ({ info: entries[i]!, program })), machine)
-  return { target: name, programs, plan, ...target.lower!(plan, math) }
+  return { target: name, graphs, programs, plan, ...target.lower!(plan, math) }
 }
 
 function tensorOf(

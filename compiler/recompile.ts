@@ -1,0 +1,107 @@
+// The compilation behind an artifact, made again from what the artifact keeps: its source record, the numbers and formats in its
+// manifest, and its stored weights. Compiling is reproducible, so kernels, plan and addresses are those of the artifact's
+// programs as long as the compiler is the same one; `matches` tells.
+
+import { loadModel } from '../dsl/index.ts'
+import { LlamacError } from '../runtime/error.ts'
+import type { Manifest, Variant } from '../runtime/artifact/manifest.ts'
+import type { Artifact } from '../runtime/artifact/read.ts'
+import { parseSourceRecord } from './artifact/source-record.ts'
+import { type Compilation, compileModel, type TargetResult } from './compile.ts'
+import { hasErrors } from './fit.ts'
+import { type FormatName, isFormatName, type LayoutName } from './formats/index.ts'
+import { canonicalPaths } from './plan/weights.ts'
+import type { TargetName } from './targets/index.ts'
+import type { BoundWeight } from './weights/index.ts'
+import { unpackTensor } from './weights/unpack.ts'
+
+export interface Recompiled {
+  readonly compilation: Compilation
+  readonly result: TargetResult
+  /** Whether the artifact's programs for the target have the steps and addresses of this compilation. */
+  readonly matches: boolean
+  /** A weight's values as the artifact stores them, by concrete path; ties are followed. Decoded once. */
+  weight(path: string): { readonly dims: readonly number[]; readonly data: Float64Array }
+}
+
+/** E_NO_SOURCE when the artifact keeps no source; else whatever reading it and compiling say. Holds all weights in memory. */
+export async function recompile(artifact: Artifact, target: TargetName, signal?: AbortSignal): Promise<Recompiled> {
+  const { manifest } = artifact
+  if (!manifest.source) {
+    throw new LlamacError('E_NO_SOURCE', `${artifact.where} keeps no source of its model (it was compiled with --no-source, or by an older version): give the .dsl file and its weights instead`)
+  }
+  const record = parseSourceRecord(await artifact.program({ program: manifest.source.file, sha256: manifest.source.sha256 }, signal))
+  const loaded = loadModel(record.entry, (path) => (Object.hasOwn(record.files, path) ? record.files[path] : undefined), { model: record.model })
+  const specialised = loaded.model?.specialise({
+    ...(manifest.preset === undefined ? {} : { preset: manifest.preset }),
+    config: { kind: 'fields', values: manifest.config, file: 'manifest.json' },
+    maximum: record.maximum,
+  })
+  const problems = [...loaded.diagnostics, ...(specialised?.diagnostics ?? [])]
+  const model = specialised?.model
+  if (!model || hasErrors(problems)) throw sourceFault(artifact, problems)
+  const bytes = await tensorBytes(artifact, signal)
+  const compiled = compileModel(model, {
+    targets: record.targets, math: manifest.math, quant: 'keep', disabledPasses: record.disabledPasses, weights: storedFormats(manifest),
+  })
+  if (!compiled.compilation || hasErrors(compiled.diagnostics)) throw sourceFault(artifact, compiled.diagnostics)
+  const { compilation } = compiled
+  const result = compilation.results.find((one) => one.target === target)
+  const layout = result?.plan?.layout
+  if (!result || !layout) throw new LlamacError('E_NO_DEVICE', `${artifact.where} was compiled for ${record.targets.join(', ')}, not for ${target}`)
+
+  const canonical = canonicalPaths(model.weights)
+  const indexes = new Map(manifest.tensors.map(({ path }, index) => [path, index]))
+  const known = new Map<string, { dims: readonly number[]; data: Float64Array }>()
+  return {
+    compilation,
+    result,
+    matches: sameTensors(manifest, compilation) && samePrograms(manifest, compilation, target),
+    weight(path) {
+      const own = canonical(path)
+      const before = known.get(own)
+      if (before) return before
+      const index = indexes.get(own)
+      const planned = layout.tensors.find((tensor) => tensor.path === own)
+      if (index === undefined || !planned) throw new Error(`internal: no values for ${path}`)
+      const { dims, format } = manifest.tensors[index]!
+      const elements = dims.reduce((product, dim) => product * dim, 1)
+      const data = Float64Array.from(unpackTensor(bytes[index]!, { format: format as FormatName, layout: planned.layout as LayoutName, rows: planned.rows, k: elements / planned.rows }))
+      const value = { dims, data }
+      known.set(own, value)
+      return value
+    },
+  }
+}
+
+const sourceFault = (artifact: Artifact, diagnostics: readonly { readonly message: string }[]): LlamacError =>
+  new LlamacError('E_NO_SOURCE', `the source that ${artifact.where} keeps cannot be compiled by this version: ${diagnostics[0]?.message ?? 'no model in it'}`)
+
+async function tensorBytes(artifact: Artifact, signal: AbortSignal | undefined): Promise<Uint8Array[]> {
+  const all = artifact.manifest.tensors.map(({ bytes }) => new Uint8Array(bytes))
+  await artifact.loadTensors((tensor, offset, part) => all[tensor]!.set(part, offset), { signal })
+  return all
+}
+
+/** Formats alone: with the policy to keep them, the same kernels come out whatever policy and checkpoint chose them at first. */
+function storedFormats(manifest: Manifest): ReadonlyMap<string, BoundWeight> {
+  const read = (): never => {
+    throw new Error('internal: an artifact is not written again from its own weights')
+  }
+  return new Map(manifest.tensors.flatMap(({ path, dims, format }) => (isFormatName(format) && !path.startsWith('table:') ? [[path, { path, dims, format, read }] as const] : [])))
+}
+
+const sameTensors = (manifest: Manifest, { contents }: Compilation): boolean =>
+  JSON.stringify(manifest.tensors.map(({ path, format, layout, bytes }) => [path, format, layout, bytes])) ===
+  JSON.stringify(contents.tensors.map(({ path, format, layout, bytes }) => [path, format, layout, bytes]))
+
+/** All but the programs' own bytes: those are what is to be examined. */
+function samePrograms(manifest: Manifest, { contents }: Compilation, target: TargetName): boolean {
+  const shape = (variant: object): string => {
+    const { program: _, sha256: __, ...rest } = variant as { program?: unknown; sha256?: unknown }
+    return JSON.stringify(rest)
+  }
+  const wanted = contents.variants.filter((variant) => variant.target === target).map(shape)
+  const found = manifest.variants.filter((variant: Variant) => variant.target === target).map(shape)
+  return wanted.length === found.length && wanted.every((text) => found.includes(text))
+}
