@@ -4,9 +4,10 @@
 
 import { loadModel } from '../dsl/index.ts'
 import { LlamacError } from '../runtime/error.ts'
-import type { Manifest, Variant } from '../runtime/artifact/manifest.ts'
+import type { Manifest } from '../runtime/artifact/manifest.ts'
 import type { Artifact } from '../runtime/artifact/read.ts'
 import { parseSourceRecord } from './artifact/source-record.ts'
+import { packArtifact } from './artifact/write.ts'
 import { type Compilation, compileModel, type TargetResult } from './compile.ts'
 import { hasErrors } from './fit.ts'
 import { type FormatName, isFormatName, type LayoutName } from './formats/index.ts'
@@ -20,6 +21,8 @@ export interface Recompiled {
   readonly result: TargetResult
   /** Whether the artifact's programs for the target have the steps and addresses of this compilation. */
   readonly matches: boolean
+  /** Whether they are the same, byte for byte. */
+  readonly unaltered: boolean
   /** A weight's values as the artifact stores them, by concrete path; ties are followed. Decoded once. */
   weight(path: string): { readonly dims: readonly number[]; readonly data: Float64Array }
 }
@@ -50,13 +53,16 @@ export async function recompile(artifact: Artifact, target: TargetName, signal?:
   const layout = result?.plan?.layout
   if (!result || !layout) throw new LlamacError('E_NO_DEVICE', `${artifact.where} was compiled for ${record.targets.join(', ')}, not for ${target}`)
 
+  const files = await packArtifact({ ...compilation.contents, withWeights: false })
+  const made = JSON.parse(new TextDecoder().decode(files.get('manifest.json'))) as Manifest
   const canonical = canonicalPaths(model.weights)
   const indexes = new Map(manifest.tensors.map(({ path }, index) => [path, index]))
   const known = new Map<string, { dims: readonly number[]; data: Float64Array }>()
   return {
     compilation,
     result,
-    matches: sameTensors(manifest, compilation) && samePrograms(manifest, compilation, target),
+    matches: shapeOf(manifest, target) === shapeOf(made, target),
+    unaltered: hashesOf(manifest, target) === hashesOf(made, target),
     weight(path) {
       const own = canonical(path)
       const before = known.get(own)
@@ -91,17 +97,11 @@ function storedFormats(manifest: Manifest): ReadonlyMap<string, BoundWeight> {
   return new Map(manifest.tensors.flatMap(({ path, dims, format }) => (isFormatName(format) && !path.startsWith('table:') ? [[path, { path, dims, format, read }] as const] : [])))
 }
 
-const sameTensors = (manifest: Manifest, { contents }: Compilation): boolean =>
-  JSON.stringify(manifest.tensors.map(({ path, format, layout, bytes }) => [path, format, layout, bytes])) ===
-  JSON.stringify(contents.tensors.map(({ path, format, layout, bytes }) => [path, format, layout, bytes]))
-
 /** All but the programs' own bytes: those are what is to be examined. */
-function samePrograms(manifest: Manifest, { contents }: Compilation, target: TargetName): boolean {
-  const shape = (variant: object): string => {
-    const { program: _, sha256: __, ...rest } = variant as { program?: unknown; sha256?: unknown }
-    return JSON.stringify(rest)
-  }
-  const wanted = contents.variants.filter((variant) => variant.target === target).map(shape)
-  const found = manifest.variants.filter((variant: Variant) => variant.target === target).map(shape)
-  return wanted.length === found.length && wanted.every((text) => found.includes(text))
+function shapeOf({ tensors, variants }: Manifest, target: TargetName): string {
+  const ofTarget = variants.filter((variant) => variant.target === target).map((variant) => ({ ...variant, sha256: '' }))
+  return JSON.stringify([tensors.map(({ path, format, layout, bytes }) => [path, format, layout, bytes]), ofTarget])
 }
+
+const hashesOf = ({ variants }: Manifest, target: TargetName): string =>
+  variants.flatMap((variant) => (variant.target === target && 'sha256' in variant ? [variant.sha256] : [])).join()
