@@ -159,16 +159,16 @@ function textOf({ model, device, math, fine, bound, entries, kernels, unexamined
     ...entries.map(({ entry, calls, wrong, error }) =>
       `  ${entry.padEnd(width)}  ${calls} call${calls === 1 ? ' ' : 's'}  error ${size(error)}, ${size(bound)} allowed  ${wrong === 0 ? 'fine' : `${wrong} WRONG`}`),
   ]
-  if (kernels) lines.push(...kernelLines(kernels, size))
+  if (kernels) lines.push(...kernelLines(kernels, size, entries.some(({ wrong }) => wrong > 0)))
   if (unexamined !== undefined) lines.push(`kernels were not examined: ${unexamined}`)
   if (!unaltered) lines.push('the artifact\'s program is not what this compiler makes of its source: it was altered, or made by another version')
   lines.push(fine ? 'all numbers are within their bounds' : 'the device gives wrong numbers')
   return lines.join('\n')
 }
 
-function kernelLines({ kernels, fault, misbuilt }: Examined, size: (error: number) => string): string[] {
+function kernelLines({ kernels, fault, misbuilt }: Examined, size: (error: number) => string, wrong: boolean): string[] {
   if (misbuilt) return [`${kernels} kernels run as compiled, but together they do not mean what the model means (result ${misbuilt.result} of ${misbuilt.entry}, error ${size(misbuilt.error)}): a fault of the compiler, please report it`]
-  if (!fault) return [`${kernels} kernels examined one by one: fine`]
+  if (!fault) return [`${kernels} kernels examined one by one: fine${wrong ? '; what is wrong is how the program calls them (order, addresses, threads)' : ''}`]
   const { kernel, entry, launch, launches, instance, mode, axes, places, output, index, got, wanted, error } = fault
   const how = mode === 'alone' ? 'computes wrong numbers from right operands' : 'does not find the operands that were meant for it'
   return [
