@@ -3,23 +3,29 @@
 // a machine come and go; a first round that warms up is not counted. Rates are tokens per second.
 
 import { type Command, InvalidArgumentError } from 'commander'
+import type { TargetResult } from '../compiler/compile.ts'
 import type { KernelProgram } from '../compiler/kernel/program.ts'
+import type { TargetName } from '../compiler/targets/index.ts'
+import type { Binding } from '../dsl/affine.ts'
 import { LlamacError } from '../runtime/error.ts'
-import { argmax, type Manifest, type Model, readArtifact } from '../runtime/index.ts'
+import { argmax, type Artifact, type Manifest, type Model, readArtifact } from '../runtime/index.ts'
 import { findRoles, type ReadingEntry } from '../runtime/roles.ts'
 import { addCompileFlags, addDevice, whole } from './flags.ts'
 import { type Ceilings, ThreadCeilings } from './measure/ceilings.ts'
+import { type KernelTime, timeKernels } from './measure/kernel-times.ts'
 import { type Peer, type PeerFigures, runPeer } from './measure/peers.ts'
 import { type Spread, spreadOf } from './measure/spread.ts'
 import { noWork, sumWork, type Work, workOfCall } from './measure/work.ts'
-import { loadOpened, openSource, type OpenFlags } from './open-model.ts'
-import { interruptible, print, printJson } from './report.ts'
+import { loadOpened, type Opened, type OpenFlags, openSource } from './open-model.ts'
+import { interruptible, note, print, printJson } from './report.ts'
+import { openWasmProbe } from './verify/probe-wasm.ts'
 
 interface Flags extends Omit<OpenFlags, 'threads'> {
   readonly prefill: readonly number[]
   readonly decode: number
   readonly threads: readonly number[]
   readonly rounds: number
+  readonly kernels?: boolean
   readonly compare?: readonly Peer[]
   readonly json?: boolean
 }
@@ -31,6 +37,7 @@ export function addBench(program: Command): void {
     .option('--decode <n>', 'tokens to generate after the first of these prompts', whole(1), 64)
     .option('--threads <counts>', 'numbers of threads to measure: 1,2', counts, [1])
     .option('--rounds <n>', 'rounds that count', whole(1), 5)
+    .option('--kernels', 'also the time of each kernel, on one thread of WASM; measured apart, after the rounds')
     .option('--compare <name=command>', 'a command to time in the same rounds; repeatable. A line {"prefill": …, "decode": …} of its stdout tells tokens per second, else its wall time counts', peer)
     .option('--json', 'one JSON document')
   addCompileFlags(addDevice(command)).action((path: string, flags: Flags) => interruptible((signal) => bench(path, flags, signal)))
@@ -63,7 +70,8 @@ interface Subject {
 async function bench(path: string, flags: Flags, signal: AbortSignal): Promise<void> {
   const { threads: threadCounts, ...rest } = flags
   const opened = await openSource(path, rest, signal)
-  const { manifest } = await readArtifact(opened.source, signal)
+  const artifact = await readArtifact(opened.source, signal)
+  const { manifest } = artifact
   const reading = readersOf(manifest)
   const prompts = flags.prefill.map((length) => madeUpIds(length, vocabularyOf(manifest)))
   const subjects: Subject[] = []
@@ -80,15 +88,18 @@ async function bench(path: string, flags: Flags, signal: AbortSignal): Promise<v
       const ceilings = model.device === 'wasm' ? new ThreadCeilings(threads, manifest.math === 'fast') : undefined
       subjects.push({ threads, model, ceilings, loadMs, firstTokenMs, prefill: prompts.map(() => []), decode: [], machine: { dot: [], madd: [], readBytes: [] } })
     }
+    const compiled = await compiledFor(opened, artifact, subjects[0]!.model.device, signal)
+    if (!compiled) note('note: the artifact keeps no source: how much a token has to do is not known, so there are no shares')
+    if (flags.kernels && compiled?.target !== 'wasm') throw new LlamacError('E_NO_KERNELS', 'times of kernels are measured on WASM, from an artifact that keeps its source: give --device wasm')
     for (let round = 0; round <= flags.rounds; round++) {
       // Whoever comes first in a round must not always be the same one.
       for (let i = 0; i < subjects.length; i++) await measureRound(subjects[(i + round) % subjects.length]!, prompts, flags.decode, round > 0, signal)
       if (round > 0) for (const one of peers) one.figures.push(await runPeer(one, signal))
     }
-    const programs = opened.project?.compilation.results.find(({ target }) => target === subjects[0]!.model.device)?.programs
-    const report = reportOf(manifest, subjects, peers, flags, programs && workCounter(programs, reading))
-    if (flags.json) printJson(report)
-    else print(textOf(report))
+    const report = reportOf(manifest, subjects, peers, flags, compiled && workCounter(compiled.programs, reading))
+    const times = flags.kernels && compiled ? await kernelTimes(artifact, compiled, reading, flags) : undefined
+    if (flags.json) printJson({ ...report, ...(times ? { kernels: times } : {}) })
+    else print([textOf(report), ...(times ?? []).map(kernelText)].join('\n'))
   } finally {
     for (const { model, ceilings } of subjects) {
       await ceilings?.close()
@@ -117,6 +128,32 @@ async function measureRound({ model, ceilings, prefill, decode, machine }: Subje
     }
     session.dispose()
   }
+}
+
+/** The kernels behind a program; undefined when the artifact does not say. */
+async function compiledFor({ project }: Opened, artifact: Artifact, device: string, signal: AbortSignal): Promise<TargetResult | undefined> {
+  if (project) return project.compilation.results.find(({ target }) => target === device)
+  if (!artifact.manifest.source) return undefined
+  const { recompile } = await import('../compiler/recompile.ts')
+  const { result, matches } = await recompile(artifact, device as TargetName, signal)
+  return matches ? result : undefined
+}
+
+interface CallTimes {
+  readonly entry: string
+  readonly symbols: Binding
+  readonly kernels: readonly KernelTime[]
+}
+
+/** One call of each reading entry: the first chunk of the first prompt, and a step halfway through the decoded tokens. */
+async function kernelTimes(artifact: Artifact, { plan }: TargetResult, { prefill, decode }: Readers, flags: Flags): Promise<CallTimes[]> {
+  const probe = await openWasmProbe(artifact, plan!, 'alone')
+  const symbolsOf = ({ size, positioned }: ReadingEntry, length: number, start: number): Binding => ({ ...(size === undefined ? {} : { [size]: length }), ...(positioned ? { start } : {}) })
+  const calls = [
+    { entry: prefill.entry.name, symbols: symbolsOf(prefill, Math.min(prefill.most, flags.prefill[0]!), 0) },
+    { entry: decode.entry.name, symbols: symbolsOf(decode, 1, flags.prefill[0]! + Math.floor(flags.decode / 2)) },
+  ]
+  return calls.map(({ entry, symbols }) => ({ entry, symbols, kernels: timeKernels(probe, plan!, entry, symbols) }))
 }
 
 interface Readers {
@@ -258,6 +295,19 @@ function textOf(report: Report): string {
     ...(bytes_per_token === undefined ? [] : [`a token of decode needs ${(bytes_per_token / 1e6).toFixed(1)} MB of weights, states and tables`]),
     `memory: ${mib(memory.resident_bytes)} now, ${mib(memory.peak_bytes)} at most`,
   ].join('\n')
+}
+
+function kernelText({ entry, symbols, kernels }: CallTimes): string {
+  const total = kernels.reduce((sum, { milliseconds }) => sum + milliseconds, 0)
+  const rate = (amount: number, milliseconds: number): string => (amount === 0 ? '' : figure(amount / milliseconds / 1e6))
+  const rows = [
+    ['kernel', 'launches', 'ms', 'share', 'GB/s', 'GMAC/s'],
+    ...kernels.map(({ kernel, launches, milliseconds, work }) =>
+      [kernel, String(launches), milliseconds.toFixed(3), `${((100 * milliseconds) / total).toFixed(1)} %`, rate(work.bytes, milliseconds), rate(work.madds + work.dots, milliseconds)]),
+  ]
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((cells) => cells[column]!.length)))
+  const shown = Object.entries(symbols).map(([name, value]) => `${name} = ${value}`).join(', ')
+  return [`${entry} (${shown}): ${total.toFixed(2)} ms in kernels`, ...rows.map((cells) => cells.map((cell, column) => (column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]!))).join('  ').trimEnd())].join('\n')
 }
 
 const figure = (value: number): string => (value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toPrecision(3))

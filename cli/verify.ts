@@ -3,13 +3,12 @@
 // (the graph in f64) and what each kernel should give come from the source that the artifact keeps, compiled again.
 
 import { type Command, Option } from 'commander'
-import { recompile, type Recompiled } from '../compiler/recompile.ts'
-import { createReference, type StateValues } from '../compiler/targets/reference/evaluate.ts'
+import { readStoredWeights, recompile, type Recompiled, type StoredWeights } from '../compiler/recompile.ts'
+import { createReference, type Reference, type StateValues } from '../compiler/targets/reference/evaluate.ts'
 import type { TargetName } from '../compiler/targets/index.ts'
 import { LlamacError } from '../runtime/error.ts'
 import { prepareCall } from '../runtime/entry-call.ts'
 import { type Artifact, type Model, readArtifact } from '../runtime/index.ts'
-import { wasmUnmet } from '../runtime/devices/wasm.ts'
 import { addCompileFlags, addDevice, whole } from './flags.ts'
 import { loadOpened, openSource, type OpenFlags } from './open-model.ts'
 import { BadNews, interruptible, print, printJson } from './report.ts'
@@ -75,17 +74,19 @@ export async function verifyModel(artifact: Artifact, model: Model, flags: Pick<
   const { manifest } = artifact
   const target = model.device as TargetName
   const recompiled = await recompile(artifact, target, signal)
+  const weight = await readStoredWeights(artifact, recompiled, signal)
+  const reference = createReference(recompiled.compilation.graphs, { weight })
   const ofBytes = target === 'wasm' && manifest.math === 'fast' && manifest.tensors.some(({ format }) => format.startsWith('q'))
   const bound = ofBytes ? bounds.bytes : bounds.f32
   const verdicts = new Map<string, EntryVerdict>()
   let examine: readonly ExaminedCall[] = []
   let wrong = false
   for (const session of madeUpSessions(manifest, flags.length, flags.seed)) {
-    const { calls, fine } = await compareSession(model, recompiled, session, bound, verdicts, signal)
+    const { calls, fine } = await compareSession(model, reference, session, bound, verdicts, signal)
     if ((!fine && !wrong) || (flags.bisect && examine.length === 0)) examine = calls
     wrong ||= !fine
   }
-  const examined = examine.length === 0 ? {} : await examineCalls(artifact, recompiled, target, examine, bound, wrong)
+  const examined = examine.length === 0 ? {} : await examineCalls(artifact, { ...recompiled, weight }, target, examine, bound, wrong)
   const { kernels } = examined
   return {
     model: manifest.model, device: model.device, math: manifest.math,
@@ -96,9 +97,8 @@ export async function verifyModel(artifact: Artifact, model: Model, flags: Pick<
 
 /** The calls up to the first whose results are off. */
 async function compareSession(
-  model: Model, { compilation, weight }: Recompiled, session: MadeUpSession, bound: number, verdicts: Map<string, EntryVerdict>, signal: AbortSignal | undefined,
+  model: Model, reference: Reference, session: MadeUpSession, bound: number, verdicts: Map<string, EntryVerdict>, signal: AbortSignal | undefined,
 ): Promise<{ readonly calls: readonly ExaminedCall[]; readonly fine: boolean }> {
-  const reference = createReference(compilation.graphs, { weight })
   using running = model.createSession()
   let states: StateValues = new Map()
   const calls: ExaminedCall[] = []
@@ -119,7 +119,7 @@ async function compareSession(
 
 /** Kernels alone; then, if results are wrong and no kernel is, all of them together. */
 async function examineCalls(
-  artifact: Artifact, recompiled: Recompiled, target: TargetName, calls: readonly ExaminedCall[], bound: number, wrong: boolean,
+  artifact: Artifact, recompiled: Recompiled & { readonly weight: StoredWeights }, target: TargetName, calls: readonly ExaminedCall[], bound: number, wrong: boolean,
 ): Promise<Pick<VerifyReport, 'kernels' | 'unexamined'>> {
   if (!recompiled.matches) return { unexamined: 'the artifact\'s program has another form than this version of the compiler makes: compile the model again and verify that' }
   let kernels = 0
@@ -139,16 +139,12 @@ async function examineCalls(
 }
 
 async function openProbe(artifact: Artifact, { result }: Recompiled, target: TargetName, mode: ProbeMode): Promise<KernelProbe> {
-  const variants = artifact.manifest.variants
   if (target === 'webgpu') {
     const [{ openWebgpuProbe }, { createNodeGpu }] = await Promise.all([import('./verify/probe-webgpu.ts'), import('./webgpu-node.ts')])
-    return openWebgpuProbe(artifact, variants.find((variant) => variant.target === 'webgpu')!, result.plan!, await createNodeGpu(), mode)
+    return openWebgpuProbe(artifact, artifact.manifest.variants.find((variant) => variant.target === 'webgpu')!, result.plan!, await createNodeGpu(), mode)
   }
-  const { WasmProbe } = await import('./verify/probe-wasm.ts')
-  for (const variant of variants) {
-    if (variant.target === 'wasm' && !variant.requires.includes('threads') && (await wasmUnmet(variant)) === undefined) return WasmProbe.open(artifact, variant, result.plan!, mode)
-  }
-  throw new LlamacError('E_NO_DEVICE', 'no WASM variant of the artifact for one thread can run here')
+  const { openWasmProbe } = await import('./verify/probe-wasm.ts')
+  return openWasmProbe(artifact, result.plan!, mode)
 }
 
 function textOf({ model, device, math, fine, bound, entries, kernels, unexamined, unaltered }: VerifyReport): string {

@@ -23,11 +23,9 @@ export interface Recompiled {
   readonly matches: boolean
   /** Whether they are the same, byte for byte. */
   readonly unaltered: boolean
-  /** A weight's values as the artifact stores them, by concrete path; ties are followed. Decoded once. */
-  weight(path: string): { readonly dims: readonly number[]; readonly data: Float64Array }
 }
 
-/** E_NO_SOURCE when the artifact keeps no source; else whatever reading it and compiling say. Holds all weights in memory. */
+/** E_NO_SOURCE when the artifact keeps no source; else whatever reading it and compiling say. Reads no weights. */
 export async function recompile(artifact: Artifact, target: TargetName, signal?: AbortSignal): Promise<Recompiled> {
   const { manifest } = artifact
   if (!manifest.source) {
@@ -43,51 +41,52 @@ export async function recompile(artifact: Artifact, target: TargetName, signal?:
   const problems = [...loaded.diagnostics, ...(specialised?.diagnostics ?? [])]
   const model = specialised?.model
   if (!model || hasErrors(problems)) throw sourceFault(artifact, problems)
-  const bytes = await tensorBytes(artifact, signal)
   const compiled = compileModel(model, {
     targets: record.targets, math: manifest.math, quant: 'keep', disabledPasses: record.disabledPasses, weights: storedFormats(manifest),
   })
   if (!compiled.compilation || hasErrors(compiled.diagnostics)) throw sourceFault(artifact, compiled.diagnostics)
   const { compilation } = compiled
   const result = compilation.results.find((one) => one.target === target)
-  const layout = result?.plan?.layout
-  if (!result || !layout) throw new LlamacError('E_NO_DEVICE', `${artifact.where} was compiled for ${record.targets.join(', ')}, not for ${target}`)
+  if (!result?.plan) throw new LlamacError('E_NO_DEVICE', `${artifact.where} was compiled for ${record.targets.join(', ')}, not for ${target}`)
 
   const files = await packArtifact({ ...compilation.contents, withWeights: false })
   const made = JSON.parse(new TextDecoder().decode(files.get('manifest.json'))) as Manifest
-  const canonical = canonicalPaths(model.weights)
-  const indexes = new Map(manifest.tensors.map(({ path }, index) => [path, index]))
-  const known = new Map<string, { dims: readonly number[]; data: Float64Array }>()
   return {
     compilation,
     result,
     matches: shapeOf(manifest, target) === shapeOf(made, target),
     unaltered: hashesOf(manifest, target) === hashesOf(made, target),
-    weight(path) {
-      const own = canonical(path)
-      const before = known.get(own)
-      if (before) return before
-      const index = indexes.get(own)
-      const planned = layout.tensors.find((tensor) => tensor.path === own)
-      if (index === undefined || !planned) throw new Error(`internal: no values for ${path}`)
-      const { dims, format } = manifest.tensors[index]!
-      const elements = dims.reduce((product, dim) => product * dim, 1)
-      const data = Float64Array.from(unpackTensor(bytes[index]!, { format: format as FormatName, layout: planned.layout as LayoutName, rows: planned.rows, k: elements / planned.rows }))
-      const value = { dims, data }
-      known.set(own, value)
-      return value
-    },
+  }
+}
+
+/** A weight's values as the artifact stores them, by concrete path; ties are followed. Decoded at first use, then kept. */
+export type StoredWeights = (path: string) => { readonly dims: readonly number[]; readonly data: Float64Array }
+
+/** Reads all weights into memory. */
+export async function readStoredWeights(artifact: Artifact, { compilation, result }: Recompiled, signal?: AbortSignal): Promise<StoredWeights> {
+  const { tensors } = artifact.manifest
+  const bytes = tensors.map((tensor) => new Uint8Array(tensor.bytes))
+  await artifact.loadTensors((tensor, offset, part) => bytes[tensor]!.set(part, offset), { signal })
+  const canonical = canonicalPaths(compilation.model.weights)
+  const known = new Map<string, ReturnType<StoredWeights>>()
+  return (path) => {
+    const own = canonical(path)
+    const before = known.get(own)
+    if (before) return before
+    const index = tensors.findIndex((tensor) => tensor.path === own)
+    const planned = result.plan!.layout.tensors.find((tensor) => tensor.path === own)
+    if (index < 0 || !planned) throw new Error(`internal: no values for ${path}`)
+    const { dims, format } = tensors[index]!
+    const elements = dims.reduce((product, dim) => product * dim, 1)
+    const stored = { format: format as FormatName, layout: planned.layout as LayoutName, rows: planned.rows, k: elements / planned.rows }
+    const value = { dims, data: Float64Array.from(unpackTensor(bytes[index]!, stored)) }
+    known.set(own, value)
+    return value
   }
 }
 
 const sourceFault = (artifact: Artifact, diagnostics: readonly { readonly message: string }[]): LlamacError =>
   new LlamacError('E_NO_SOURCE', `the source that ${artifact.where} keeps cannot be compiled by this version: ${diagnostics[0]?.message ?? 'no model in it'}`)
-
-async function tensorBytes(artifact: Artifact, signal: AbortSignal | undefined): Promise<Uint8Array[]> {
-  const all = artifact.manifest.tensors.map(({ bytes }) => new Uint8Array(bytes))
-  await artifact.loadTensors((tensor, offset, part) => all[tensor]!.set(part, offset), { signal })
-  return all
-}
 
 /** Formats alone: with the policy to keep them, the same kernels come out whatever policy and checkpoint chose them at first. */
 function storedFormats(manifest: Manifest): ReadonlyMap<string, BoundWeight> {

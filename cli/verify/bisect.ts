@@ -8,7 +8,7 @@ import { evaluateKernel } from '../../compiler/kernel/evaluate.ts'
 import { fillPath, type Frame, type Launch, launchesOf } from '../../compiler/kernel/launches.ts'
 import { sourceKey } from '../../compiler/kernel/program.ts'
 import type { Kernel, Operand, OperandSource } from '../../compiler/kernel/types.ts'
-import type { Recompiled } from '../../compiler/recompile.ts'
+import type { Recompiled, StoredWeights } from '../../compiler/recompile.ts'
 import type { StateValues, Tensor } from '../../compiler/targets/reference/evaluate.ts'
 import { type Binding, evaluate, show } from '../../dsl/affine.ts'
 import { position } from '../../dsl/source.ts'
@@ -55,10 +55,13 @@ export interface Examined {
   readonly misbuilt?: { readonly entry: string; readonly result: number; readonly error: number }
 }
 
+/** A compilation with the values that kernels read. */
+export type Evaluable = Pick<Recompiled, 'compilation' | 'result'> & { readonly weight: StoredWeights }
+
 const mostPlaces = 4
 
 /** Walks the kernels of one call. `bound` is that of whole results. */
-export async function examineCall(recompiled: Recompiled, probe: KernelProbe, mode: ProbeMode, call: ExaminedCall, bound: number): Promise<Examined> {
+export async function examineCall(recompiled: Evaluable, probe: KernelProbe, mode: ProbeMode, call: ExaminedCall, bound: number): Promise<Examined> {
   const program = recompiled.result.programs.find(({ entry }) => entry === call.entry)!
   const memory = new LogicalMemory(recompiled, call)
   const start = memory.words(neededOperands(program, launchesOf(program).length - 1, 'up to'))
@@ -85,12 +88,12 @@ export async function examineCall(recompiled: Recompiled, probe: KernelProbe, mo
 
 /** Every source of a program as f64 values that fit f32. */
 class LogicalMemory {
-  readonly #recompiled: Recompiled
+  readonly #recompiled: Evaluable
   readonly #call: ExaminedCall
   readonly #arrays = new Map<string, Float64Array>()
   readonly #program: Recompiled['result']['programs'][number]
 
-  constructor(recompiled: Recompiled, call: ExaminedCall) {
+  constructor(recompiled: Evaluable, call: ExaminedCall) {
     this.#recompiled = recompiled
     this.#call = call
     this.#program = recompiled.result.programs.find(({ entry }) => entry === call.entry)!
@@ -137,7 +140,7 @@ class LogicalMemory {
 }
 
 function faultOf(
-  recompiled: Recompiled, { entry, symbols }: ExaminedCall, { kernel, frames }: Launch, launch: number, launches: number, mode: ProbeMode,
+  recompiled: Evaluable, { entry, symbols }: ExaminedCall, { kernel, frames }: Launch, launch: number, launches: number, mode: ProbeMode,
   operand: Operand, got: Float64Array, wanted: Float64Array, { worst, error }: Verdict,
 ): KernelFault {
   const index: number[] = []
@@ -160,7 +163,7 @@ function faultOf(
 }
 
 /** Distinct lines, the model's own before the library's where both are known. */
-function placesOf({ result }: Recompiled, entry: string, { nodes = [] }: Kernel): KernelFault['places'] {
+function placesOf({ result }: Evaluable, entry: string, { nodes = [] }: Kernel): KernelFault['places'] {
   const { spans } = result.graphs.find((graph) => graph.entry === entry)!
   const lines = new Map<string, KernelFault['places'][number]>()
   for (const node of nodes) {

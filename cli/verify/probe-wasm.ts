@@ -11,6 +11,7 @@ import type { Binding } from '../../dsl/affine.ts'
 import { elementCount, evaluateAffine } from '../../runtime/artifact/affine.ts'
 import type { WasmVariant } from '../../runtime/artifact/manifest.ts'
 import type { Artifact } from '../../runtime/artifact/read.ts'
+import { wasmUnmet } from '../../runtime/devices/wasm.ts'
 import { LlamacError } from '../../runtime/error.ts'
 import { arenaOffset, type KernelProbe, neededOperands, type ProbeMode, writtenOperands } from './probe.ts'
 import { wordDims } from './words.ts'
@@ -65,11 +66,6 @@ export class WasmProbe implements KernelProbe {
     return new WasmProbe(memory, instance.exports, plan, variant, mode)
   }
 
-  /** Names of the kernels of an entry, in launch order. */
-  launches(entry: string): readonly string[] {
-    return this.#calls.get(entry)!.map(({ kernel }) => kernel)
-  }
-
   /** Runs one launch on what is in memory. */
   call(entry: string, launch: number, symbols: Binding): void {
     const { kernel, addresses } = this.#calls.get(entry)![launch]!
@@ -98,4 +94,12 @@ export class WasmProbe implements KernelProbe {
     const at = source.kind === 'state' ? statesBase + layout.states[layout.state(source.path)]!.offset : arenaBase + arenaOffset(entry, operand)
     return new Int32Array(this.#memory.buffer, at, count)
   }
+}
+
+/** Of the first variant for one thread that runs here. E_NO_DEVICE, E_NO_KERNELS. */
+export async function openWasmProbe(artifact: Artifact, plan: Plan, mode: ProbeMode): Promise<WasmProbe> {
+  for (const variant of artifact.manifest.variants) {
+    if (variant.target === 'wasm' && !variant.requires.includes('threads') && (await wasmUnmet(variant)) === undefined) return WasmProbe.open(artifact, variant, plan, mode)
+  }
+  throw new LlamacError('E_NO_DEVICE', 'no WASM variant of the artifact for one thread can run here')
 }

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, test } from 'vitest'
-import { type ExaminedCall, examineCall } from '../../cli/verify/bisect.ts'
+import { type Evaluable, type ExaminedCall, examineCall } from '../../cli/verify/bisect.ts'
 import { WasmProbe } from '../../cli/verify/probe-wasm.ts'
 import { verifyModel } from '../../cli/verify.ts'
 import { createNodeGpu } from '../../cli/webgpu-node.ts'
@@ -16,14 +16,14 @@ import { launchesOf } from '../../compiler/kernel/launches.ts'
 import { kernelsOf } from '../../compiler/kernel/weights.ts'
 import { valueKey } from '../../compiler/plan/lifetimes.ts'
 import type { Plan } from '../../compiler/plan/plan.ts'
-import { recompile, type Recompiled } from '../../compiler/recompile.ts'
+import { readStoredWeights, recompile } from '../../compiler/recompile.ts'
 import { ops } from '../../compiler/schedule/build-loops.ts'
 import type { LoopFunction, LoopStmt } from '../../compiler/schedule/loops.ts'
 import { lowerWasm } from '../../compiler/targets/wasm/lower.ts'
 import { buildModule } from '../../compiler/targets/wasm/module.ts'
 import { createReference } from '../../compiler/targets/reference/evaluate.ts'
 import { sha256 } from '../../runtime/artifact/read.ts'
-import { load, type Manifest, memoryFiles, readArtifact, type WasmVariant } from '../../runtime/index.ts'
+import { type Artifact, load, type Manifest, memoryFiles, readArtifact, type WasmVariant } from '../../runtime/index.ts'
 import { dataPath } from '../support/goldens.ts'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
@@ -94,8 +94,13 @@ function written(name: string, files: Files): string {
 /** Measured numbers depend on the machine's rounding: their digits do not count. */
 const masked = (text: string): string => text.replaceAll(/-?\d+(\.\d+)?e[+-]\d+|-?\d+\.\d+/g, '#').replaceAll(/\[[\d, ]+\](?= = #)/g, '[#]')
 
+async function evaluable(artifact: Artifact): Promise<Evaluable> {
+  const recompiled = await recompile(artifact, 'wasm')
+  return { ...recompiled, weight: await readStoredWeights(artifact, recompiled) }
+}
+
 /** One call of the entry `mix`, and what the reference says. */
-function callOf({ compilation, weight }: Recompiled): ExaminedCall {
+function callOf({ compilation, weight }: Evaluable): ExaminedCall {
   const [entry, symbols] = ['mix', { seq: 3 }]
   const inputs = { x: Float32Array.from({ length: 3 * 24 }, (_, i) => Math.sin(i * 1.7)) }
   const { results: wanted } = createReference(compilation.graphs, { weight }).run(entry, symbols, inputs)
@@ -176,7 +181,7 @@ describe('when every kernel is right alone', () => {
   test('values that overlap in a plan are found at the kernel that misses its operand', async () => {
     const { artifact } = await compiled({ entry: 'own.dsl', set: { ctx: '4' } }, new Map([['own.dsl', ownModel]]))
     const files = await readArtifact(memoryFiles(artifact))
-    const recompiled = await recompile(files, 'wasm')
+    const recompiled = await evaluable(files)
     const plan = recompiled.result.plan!
     const launches = launchesOf(plan.entries[0]!.program)
     // A value that is read again after others were written, and one that is written in between.
@@ -198,7 +203,7 @@ describe('when every kernel is right alone', () => {
   test('kernels that do not mean what the model means are a fault of the compiler', async () => {
     const { artifact } = await compiled({ entry: 'own.dsl' }, new Map([['own.dsl', ownModel]]))
     const files = await readArtifact(memoryFiles(artifact))
-    const recompiled = await recompile(files, 'wasm')
+    const recompiled = await evaluable(files)
     const { wanted, ...call } = callOf(recompiled)
     const variant = files.manifest.variants.find(({ target, requires }) => target === 'wasm' && !requires.includes('threads'))!
     const probe = await WasmProbe.open(files, variant as WasmVariant, recompiled.result.plan!, 'alone')
