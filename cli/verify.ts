@@ -72,7 +72,8 @@ async function verify(path: string, flags: Flags, signal: AbortSignal): Promise<
 /** Compares a loaded model with the reference. Errors: E_NO_SOURCE, those of the device. */
 export async function verifyModel(artifact: Artifact, model: Model, flags: Pick<Flags, 'bisect' | 'length' | 'seed'>, signal?: AbortSignal): Promise<VerifyReport> {
   const { manifest } = artifact
-  const target = model.device as TargetName
+  // `wasm, 2 threads` is wasm.
+  const target = model.device.split(',')[0] as TargetName
   const recompiled = await recompile(artifact, target, signal)
   const weight = await readStoredWeights(artifact, recompiled, signal)
   const reference = createReference(recompiled.compilation.graphs, { weight })

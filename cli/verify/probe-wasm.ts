@@ -25,15 +25,17 @@ interface Call {
 }
 
 /** Calls in launch order, loops unrolled; the first session's states begin at `statesBase`. */
-function callsOf(steps: readonly Step[], { data }: WasmProgram, statesBase: number): Call[] {
+function callsOf(steps: readonly Step[], { data, ownBase }: WasmProgram, statesBase: number): Call[] {
   const visit = (list: readonly Step[], row: Int32Array): Call[] =>
     list.flatMap((step): Call[] => {
+      if (step.kind === 'barrier') return []
       if (step.kind === 'call') return [{ kernel: step.kernel, addresses: step.operands.map((at) => addressOf(at, row)) }]
       const { bytes } = data.find(({ address }) => address === step.table)!
       const table = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4)
       return step.order.flatMap((group, i) => visit(step.groups[group]!, table.subarray(i * step.slots, (i + 1) * step.slots)))
     })
-  const addressOf = (at: Address, row: Int32Array): number => ('slot' in at ? row[at.slot]! : at.offset) + (at.base === 'states' ? statesBase : 0)
+  const bases = { absolute: 0, states: statesBase, own: ownBase }
+  const addressOf = (at: Address, row: Int32Array): number => ('slot' in at ? row[at.slot]! : at.offset) + bases[at.base]
   return visit(steps, new Int32Array(0))
 }
 
@@ -70,7 +72,7 @@ export class WasmProbe implements KernelProbe {
   call(entry: string, launch: number, symbols: Binding): void {
     const { kernel, addresses } = this.#calls.get(entry)![launch]!
     const fn = this.#plan.functions.get(kernel)!
-    const rows = fn.rows ? [evaluateAffine(fn.rows.count, symbols)] : []
+    const rows = fn.rows ? [0, evaluateAffine(fn.rows.count, symbols)] : []
     ;(this.#exports[kernelExport(kernel)] as (...args: readonly number[]) => void)(...addresses, ...rows, ...fn.symbols.map((name) => symbols[name]!))
   }
 
