@@ -172,7 +172,7 @@ const cases = (['q4_1', 'q4_0', 'q8_0', 'f16', 'f32'] as const).flatMap((format)
   return modes.flatMap((bytes) => [1, 4, 128].map((tokens) => () => matrixBench(format, bytes, tokens)))
 })
 
-cases.push(...[1, 4].map((tokens) => () => matrixBench('q4_1', true, tokens, true)))
+cases.push(...(['q4_1', 'q8_0', 'f32'] as const).flatMap((format) => [1, 4].map((tokens) => () => matrixBench(format, format !== 'f32', tokens, true))))
 
 const ceilings = measureCeilings(relaxed)
 const timings: Timing[] = []
