@@ -30,7 +30,7 @@ export interface Timing {
   readonly streamBytes?: number
 }
 
-const streamBytes = 96 * 2 ** 20
+const streamBytes = 256 * 2 ** 20
 const firstAddress = 1024
 const align = (bytes: number) => Math.ceil(bytes / 64) * 64
 

@@ -180,14 +180,14 @@ const unrollOf = (dot: Dot): number => (dot.format.k === 1 ? [4, 2, 1].find((u) 
 
 /**
  * Sums of dots for a tile: [dot][token][quad]. Blocks `first`, `first + stride`, …; one token and one-k formats use
- * two accumulators each, because a single chain of additions waits for itself. Several dots walk k together: they must be alike.
+ * several accumulators each, as many as fit the registers, because a single chain of additions waits for itself. Several dots walk k together: they must be alike.
  */
 function emitDots(scope: Scope, dots: readonly Dot[], tokens: number, tile: 8 | 4, strides: readonly number[], first: LoopExpr, threads: number): LoopExpr[][][] {
   const e = scope.emitter
   const { format, k, bytes } = dots[0]!
   const blocks = k / format.k
   const unroll = threads === 1 ? unrollOf(dots[0]!) : 1
-  const chains = tokens === 1 && unroll > 1 ? 2 : 1
+  const chains = tokens === 1 && unroll > 1 ? Math.min(unroll, dots.length === 1 ? 4 : 2) : 1
   const zero = constant('f32x4', 0)
   const step = bytes ? a8.words : format.k
   const walks = dots.map((dot, d) => {
@@ -212,7 +212,7 @@ function emitDots(scope: Scope, dots: readonly Dot[], tokens: number, tile: 8 | 
       }
     }
   })
-  return walks.map(({ sums }) => sums[0]!.map((row, t) => row.map((acc, q) => (chains === 1 ? acc : e.let('acc', ops.add(acc, sums[1]![t]![q]!))))))
+  return walks.map(({ sums }) => sums[0]!.map((row, t) => row.map((acc, q) => (chains === 1 ? acc : e.let('acc', sums.slice(1).reduce((sum, chain) => ops.add(sum, chain[t]![q]!), acc))))))
 }
 
 const emitDot = (scope: Scope, dot: Dot, tokens: number, tile: 8 | 4, stride: number, first: LoopExpr, threads: number): LoopExpr[][] =>
