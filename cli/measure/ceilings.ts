@@ -56,7 +56,9 @@ export function measureCeilings(relaxed: boolean): Ceilings {
 // A worker has no module of its own: the program has to run from sources and from the built package alike.
 const workerText = `
 const { parentPort, workerData } = require('node:worker_threads')
-const cases = workerData.map(({ module, memory, args, entry, work }) => {
+const cases = workerData.map(({ module, pages, regions, args, entry, work }) => {
+  const memory = new WebAssembly.Memory({ initial: pages, maximum: 65536 })
+  for (const { address, bytes, value } of regions) new Int32Array(memory.buffer, address, bytes / 4).fill(value)
   const call = new WebAssembly.Instance(module, { env: { memory } }).exports[entry]
   return { call: () => call(...args), work }
 })
@@ -79,9 +81,11 @@ export class ThreadCeilings {
     this.threads = threads
     this.#workers = Array.from({ length: threads }, () => {
       const cases = [dotChains(), maddChains(), reader()].map((bench) => {
-        const { module, memory, args, copies, streamedBytes } = prepareCase(bench, { relaxed, shared: true })
+        const { module, memory, args, copies, streamedBytes, regions, words } = prepareCase(bench, { relaxed })
         const streams = bench.streamed !== undefined
-        return { module, memory, args, entry: streams ? 'stream' : 'hot', work: streams ? copies * streamedBytes : bench.macs }
+        // Every operand holds one value throughout, which the worker writes into each page of a memory of its own.
+        const filled = regions.map((region, i) => ({ ...region, value: words(i)[0]! }))
+        return { module, pages: memory.buffer.byteLength / 65536, regions: filled, args, entry: streams ? 'stream' : 'hot', work: streams ? copies * streamedBytes : bench.macs }
       })
       return new Worker(workerText, { eval: true, workerData: cases })
     })

@@ -44,10 +44,11 @@ export interface PreparedCase {
   /** Bytes of the streamed operand. */
   readonly streamedBytes: number
   words(operand: number): Int32Array
+  /** Bytes of each operand, all copies of the streamed one included. */
+  readonly regions: readonly { readonly address: number; readonly bytes: number }[]
 }
 
-/** `relaxed`: with relaxed SIMD. `shared`: in a memory that workers can be given. */
-export function prepareCase(bench: Bench, options: { readonly relaxed: boolean; readonly shared?: boolean }): PreparedCase {
+export function prepareCase(bench: Bench, options: { readonly relaxed: boolean }): PreparedCase {
   const { fn, operands, streamed } = bench
   const sizes = fn.operands.map((o, i) => (o.memory.kind === 'scratch' ? o.memory.words : operands[i]!.words) * 4)
   const copies = streamed === undefined ? 1 : Math.max(1, Math.ceil(streamBytes / sizes[streamed]!))
@@ -72,7 +73,7 @@ export function prepareCase(bench: Bench, options: { readonly relaxed: boolean; 
     memoryBytes: end,
     ownBase: 0,
   }, options)
-  const memory = new WebAssembly.Memory({ initial: Math.ceil(end / 65536), maximum: 65536, shared: options.shared ?? false })
+  const memory = new WebAssembly.Memory({ initial: Math.ceil(end / 65536), maximum: 65536 })
   const words = (i: number) => new Int32Array(memory.buffer, bases[i]!, sizes[i]! / 4)
   for (const [i, { fill }] of operands.entries()) fill?.(words(i))
   // Every page is written: untouched ones would be read at cache speed.
@@ -86,6 +87,7 @@ export function prepareCase(bench: Bench, options: { readonly relaxed: boolean; 
     copies,
     streamedBytes: streamed === undefined ? 0 : sizes[streamed]!,
     words,
+    regions: bases.map((address, i) => ({ address, bytes: (i === streamed ? stride * copies : sizes[i]!) })),
   }
 }
 
