@@ -31,7 +31,7 @@ export function addCall(program: Command): void {
 export function parseCall(text: string): Call {
   const match = /^\s*([A-Za-z_]\w*)\s*\(([\w\s.,:[\]+-]*)\)\s*$/.exec(text)
   const wrong = (): never => {
-    throw new UsageError(`cannot read the call ${text}; expected entry(argument: value, …) with numbers, true, false and [lists]`)
+    throw new UsageError(`cannot read the call ${text.length > 200 ? `${text.slice(0, 200)}…` : text}; expected entry(argument: value, …) with numbers, true, false and [lists]`)
   }
   if (!match) return wrong()
   try {

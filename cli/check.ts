@@ -4,6 +4,7 @@ import type { Command } from 'commander'
 import type { Diagnostic } from '../dsl/diagnostics.ts'
 import type { SpecialisedModel } from '../dsl/index.ts'
 import { addPreset } from './flags.ts'
+import { printable } from '../dsl/text-width.ts'
 import { print, Rejected, showDiagnostics } from './report.ts'
 
 interface Flags {
@@ -48,7 +49,7 @@ const product = (dims: readonly number[]): number => dims.reduce((all, dim) => a
 function row({ preset, parameters, weights, states }: SpecialisedModel): string[] {
   const stateBytes = states.reduce((sum, { dtype, dims }) => sum + product(dims) * (bytesOf[dtype] ?? 4), 0)
   const stored = weights.filter(({ tied }) => tied === undefined).length
-  return [preset ?? '(defaults)', parameters.toLocaleString('en-US'), String(stored), `${(stateBytes / 2 ** 20).toFixed(1)} MiB`]
+  return [printable(preset ?? '(defaults)'), parameters.toLocaleString('en-US'), String(stored), `${(stateBytes / 2 ** 20).toFixed(1)} MiB`]
 }
 
 /** The first column to the left, numbers to the right. */

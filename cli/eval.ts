@@ -71,12 +71,12 @@ async function evaluate(path: string, flags: Flags, signal: AbortSignal): Promis
   ].join('\n'))
 }
 
-/** E_TEXT when it cannot be read or is no UTF-8. */
+/** E_TEXT_FILE. */
 function textOf(path: string): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(path))
   } catch (cause) {
-    throw new LlamacError('E_TEXT', `cannot read ${path} as UTF-8: ${(cause as Error).message}`, { cause })
+    throw new LlamacError('E_TEXT_FILE', `cannot read ${path} as UTF-8: ${(cause as Error).message}`, { cause })
   }
 }
 

@@ -92,7 +92,7 @@ export function addCompileFlags(command: Command): Command {
     .addOption(new Option('--ctx <n>', 'context length: sets the field ctx').argParser(whole(1)))
     .addOption(new Option('--max-seq <n>', 'most tokens in one call (default: 128)').argParser(whole(1)))
     .addOption(new Option('--print-after <pass>', 'prints graphs after a pass, or all, to stderr; repeatable').argParser(list))
-    .addOption(new Option('--disable-pass <pass>', 'leaves a graph pass out; repeatable').argParser(list))
+    .addOption(new Option('--disable-pass <pass>', 'leaves a pass out (graph or kernel pass); repeatable').argParser(list))
     .option('--loose', 'tensors that no weight uses are warnings')
 }
 

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import type { Command } from 'commander'
 import { type Manifest, readArtifact } from '../runtime/index.ts'
 import { signature } from '../runtime/entry-call.ts'
+import { printable } from '../dsl/text-width.ts'
 import { print, printJson } from './report.ts'
 
 interface Flags {
@@ -24,7 +25,7 @@ async function inspectArtifact(path: string, { json }: Flags): Promise<void> {
   const { manifest } = await readArtifact(path)
   if (json) return printJson({ kind: 'artifact', ...manifest })
   print([
-    `${manifest.model}${manifest.preset === undefined ? '' : ` ${manifest.preset}`}: ${manifest.parameters.toLocaleString('en-US')} parameters, ${manifest.math} math, by ${manifest.generator}`,
+    printable(`${manifest.model}${manifest.preset === undefined ? '' : ` ${manifest.preset}`}: ${manifest.parameters.toLocaleString('en-US')} parameters, ${manifest.math} math, by ${manifest.generator}`),
     section('config', Object.entries(manifest.config).map(([key, value]) => `${key} = ${JSON.stringify(value)}`)),
     section('entries', manifest.entries.map((entry) => `${signature(entry)}${entry.role === undefined ? '' : `  (${entry.role})`}`)),
     section('variants', manifest.variants.map(variantText)),
@@ -57,14 +58,15 @@ async function inspectCheckpoint(path: string, { json }: Flags): Promise<void> {
   }
   const parameters = described.reduce((sum, { dims }) => sum + dims.reduce((all, dim) => all * dim, 1), 0)
   print([
-    `${container}${table.arch === undefined ? '' : ` (${table.arch})`}: ${described.length} tensors, ${parameters.toLocaleString('en-US')} values; names as in \`checkpoint ${table.format}\``,
+    `${container}${table.arch === undefined ? '' : ` (${printable(table.arch)})`}: ${described.length} tensors, ${parameters.toLocaleString('en-US')} values; names as in \`checkpoint ${table.format}\``,
     section('metadata', Object.entries(metadata).map(([key, value]) => `${key} = ${JSON.stringify(value)}`)),
     section('tensors', described.map(({ name, format, dims }) => `${name}  ${format} [${dims.join(', ')}]`)),
-    `tokenizer: ${words ? `${words.kind}, ${words.size} pieces` : (tokenizerProblem?.message ?? 'none')}`,
+    `tokenizer: ${words ? `${words.kind}, ${words.size} pieces` : printable(tokenizerProblem?.message ?? 'none')}`,
   ].join('\n'))
 }
 
-const section = (title: string, lines: readonly string[]): string => [`${title}:${lines.length === 0 ? ' none' : ''}`, ...lines.map((line) => `  ${line}`)].join('\n')
+/** Names and values come from files: they may not break lines or steer the terminal. */
+const section = (title: string, lines: readonly string[]): string => [`${title}:${lines.length === 0 ? ' none' : ''}`, ...lines.map((line) => `  ${printable(line)}`)].join('\n')
 
 const size = (bytes: number): string => (bytes < 2 ** 20 ? `${(bytes / 2 ** 10).toFixed(1)} KiB` : `${(bytes / 2 ** 20).toFixed(1)} MiB`)
 

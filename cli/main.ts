@@ -12,9 +12,10 @@ import { addInspect } from './inspect.ts'
 import { addLogits } from './logits.ts'
 import { exitCodes, reportError } from './report.ts'
 import { addRun } from './run.ts'
+import { addTrainTokenizer } from './train-tokenizer.ts'
 import { addVerify } from './verify.ts'
 
-const commands = [addCompile, addRun, addLogits, addCall, addBench, addEval, addVerify, addCheck, addInspect]
+const commands = [addCompile, addRun, addLogits, addCall, addBench, addEval, addVerify, addCheck, addInspect, addTrainTokenizer]
 
 async function main(argv: readonly string[]): Promise<number> {
   const program = new Command('llamac')

@@ -19,7 +19,7 @@ import type { Device } from '../runtime/devices/device.ts'
 import { LlamacError } from '../runtime/error.ts'
 import type { CompactTokenizer } from '../runtime/tokenizer/compact.ts'
 import type { CompileFlags } from './flags.ts'
-import { note, Rejected, showDiagnostics, UsageError } from './report.ts'
+import { note, plainText, Rejected, showDiagnostics, UsageError } from './report.ts'
 
 const defaultMaxSeq = 128
 
@@ -87,7 +87,7 @@ function configFile(path: string): CheckpointConfig {
 function chooseTokenizer(flags: CompileFlags, checkpoint: Checkpoint | undefined): CompactTokenizer | undefined {
   if (flags.tokenizer !== undefined) return openTokenizer(flags.tokenizer, nodeFiles)
   const problem = checkpoint?.tokenizerProblem
-  if (problem) note(`note: the tokenizer that came with the weights cannot be used: ${problem.message}`)
+  if (problem) note(`note: the tokenizer that came with the weights cannot be used: ${plainText(problem.message)}`)
   return checkpoint?.tokenizer
 }
 

@@ -3,6 +3,8 @@
 
 import type { Diagnostic } from '../dsl/diagnostics.ts'
 import { LlamacError } from '../runtime/error.ts'
+import { printable } from '../dsl/text-width.ts'
+import type { CliCode } from './error-codes.ts'
 
 /** Diagnostics of a model that keep a command from going on. */
 export class Rejected extends Error {
@@ -27,7 +29,12 @@ export const note = (text: string): void => void process.stderr.write(`${text}\n
 /** Ends the result with a line break. */
 export const print = (text: string): void => void process.stdout.write(text.endsWith('\n') ? text : `${text}\n`)
 
-export const printJson = (value: unknown): void => print(JSON.stringify(value))
+/** JSON leaves C1 controls and direction marks as they are; names from files must not steer a terminal. */
+export const printJson = (value: unknown): void =>
+  print(JSON.stringify(value).replace(/[\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`))
+
+/** Text from files or from a model as a terminal may show it: line breaks stay, other controls do not. */
+export const plainText = (text: string): string => text.split('\n').map(printable).join('\n')
 
 /** FORCE_COLOR and NO_COLOR (https://no-color.org) win over the terminal. */
 function wantsColour(): boolean {
@@ -56,16 +63,21 @@ async function describe(error: unknown): Promise<number> {
   }
   if (error instanceof BadNews) return exitCodes.failure
   if (error instanceof UsageError) {
-    note(`error: ${error.message}`)
+    note(`error: ${plainText(error.message)}`)
     return exitCodes.usage
   }
   if (error instanceof LlamacError) {
     if (error.code === 'E_ABORTED') return exitCodes.interrupted
-    note(`error[${error.code}]: ${error.message}`)
+    note(`error[${error.code}]: ${plainText(error.message)}`)
     return exitCodes.failure
   }
   const message = error instanceof Error ? error.message : String(error)
-  note(`error[INTERNAL]: ${message.replace(/^internal: /, '').replaceAll(/\s*\n\s*/g, ' ')}`)
+  const line = plainText(message.replace(/^internal: /, '').replaceAll(/\s*\n\s*/g, ' '))
+  if (error instanceof Error && 'syscall' in error) {
+    note(`error[${'E_FILE' satisfies CliCode}]: ${line}`)
+    return exitCodes.failure
+  }
+  note(`error[${'E_INTERNAL' satisfies CliCode}]: ${line}\n   = this is a fault of llamac, not yours: please report it with the command and its files (LLAMAC_DEBUG=1 shows where it happened)`)
   return exitCodes.failure
 }
 

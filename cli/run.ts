@@ -1,11 +1,12 @@
-// `llamac run`: generates text (or ids, where there is no tokenizer) from a prompt.
+// `llamac run`: generates text (or ids, where there is no tokenizer) from a prompt. Without a file it runs the model that ships
+// with the package, so that the first command of a newcomer shows something.
 
 import type { Command } from 'commander'
 import { LlamacError } from '../runtime/error.ts'
 import type { GeneratedPiece, Model } from '../runtime/index.ts'
 import { addCompileFlags, addDevice, amount, ids, several, whole } from './flags.ts'
 import { type OpenFlags, openModel } from './open-model.ts'
-import { interruptible, note, printJson } from './report.ts'
+import { interruptible, note, plainText, printJson, UsageError } from './report.ts'
 
 interface Flags extends OpenFlags {
   readonly prompt?: string
@@ -21,7 +22,7 @@ interface Flags extends OpenFlags {
 }
 
 export function addRun(program: Command): void {
-  const command = program.command('run').argument('<artifact|file>', 'an artifact folder, or a .dsl with --weights').description('generates text')
+  const command = program.command('run').argument('[artifact|file]', 'an artifact folder, or a .dsl with --weights (default: a small trained LLaMA)').description('generates text')
     .option('-p, --prompt <text>', 'the beginning (default: BOS only)')
     .option('--tokens <ids>', 'the beginning as ids: 1,2,3', ids)
     .option('-n, --count <n>', 'most tokens to generate', whole(0), 256)
@@ -32,12 +33,12 @@ export function addRun(program: Command): void {
     .option('--seed <n>', 'seed of the draws', whole(0), 0)
     .option('--stop <text>', 'ends the text; repeatable', several)
     .option('--json', 'one JSON document: prompt_ids, tokens, text, stop')
-  addCompileFlags(addDevice(command)).action((path: string, flags: Flags) => interruptible((signal) => run(path, flags, signal)))
+  addCompileFlags(addDevice(command)).action((path: string | undefined, flags: Flags) => interruptible((signal) => run(path, flags, signal)))
   command.options.find(({ long }) => long === '--tokens')?.conflicts('prompt')
 }
 
-async function run(path: string, flags: Flags, signal: AbortSignal): Promise<void> {
-  await using model = await openModel(path, flags, signal)
+async function run(path: string | undefined, flags: Flags, signal: AbortSignal): Promise<void> {
+  await using model = await (path === undefined ? openDefault(flags, signal) : openModel(path, flags, signal))
   const prompt = promptIds(model, flags)
   if (!model.tokenizer && !flags.json) note('note: the model has no tokenizer; these are token ids')
   const session = model.createSession({ seed: flags.seed })
@@ -56,7 +57,7 @@ async function run(path: string, flags: Flags, signal: AbortSignal): Promise<voi
   for await (const piece of session.generate(prompt, options)) {
     pieces.push(piece)
     if (pieces.length === 1) first = performance.now()
-    if (!flags.json) process.stdout.write(model.tokenizer ? piece.text : `${pieces.length > 1 ? ' ' : ''}${piece.token}`)
+    if (!flags.json) process.stdout.write(model.tokenizer ? shown(piece.text) : `${pieces.length > 1 ? ' ' : ''}${piece.token}`)
   }
   const seconds = (performance.now() - first) / 1000
   if (flags.json) {
@@ -67,6 +68,20 @@ async function run(path: string, flags: Flags, signal: AbortSignal): Promise<voi
   process.stdout.write('\n')
   const rate = pieces.length > 1 && seconds > 0 ? `, ${((pieces.length - 1) / seconds).toFixed(1)} tokens/s` : ''
   note(`${pieces.length} tokens after a prompt of ${prompt.length} (${Math.round(first - started)} ms)${rate} on ${model.device}`)
+}
+
+/** A model's text may hold anything; a pipe gets it as it is, a terminal without control characters. */
+const shown = (text: string): string => (process.stdout.isTTY ? plainText(text) : text)
+
+/** What would make it another model needs that model's file. */
+const anothers = { weights: '--weights', seedWeights: '--seed-weights', preset: '--preset', config: '--config', tokenizer: '--tokenizer' } as const
+
+async function openDefault(flags: Flags, signal: AbortSignal): Promise<Model> {
+  const given = Object.entries(anothers).find(([name]) => flags[name as keyof typeof anothers] !== undefined)
+  if (given) throw new UsageError(`${given[1]} needs a model's .dsl file: llamac run models/llama.dsl ${given[1]} …`)
+  const { defaultModel } = await import('../compiler/package-sources.ts')
+  const { entry, weights } = defaultModel()
+  return openModel(entry, { ...flags, weights }, signal)
 }
 
 function promptIds({ tokenizer }: Model, { prompt, tokens }: Flags): readonly number[] {

@@ -1,6 +1,7 @@
 // A Vulkan driver that runs on the CPU, so that WebGPU programs run where there is no GPU. The npm package @sparticuz/chromium
-// carries SwiftShader as a brotli-packed tar; it is unpacked once into node_modules/.cache/llamac and shared by all processes
-// (written to a private folder, then renamed: whoever comes second throws its copy away). Linux on x64 only.
+// carries SwiftShader as a brotli-packed tar, and a whole Chromium for the browser tests; they are unpacked once into
+// node_modules/.cache/llamac and shared by all processes (written to a private folder, then renamed: whoever comes second throws
+// its copy away). Linux on x64 only.
 
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -9,8 +10,13 @@ import { fileURLToPath } from 'node:url'
 import { brotliDecompressSync } from 'node:zlib'
 import { LlamacError } from '../runtime/error.ts'
 
-/** Packed parts of the package: the driver, and the system libraries that its Chromium wants (for browser tests). */
-export type DriverPart = 'swiftshader' | 'al2023'
+/**
+ * What can be unpacked, and from which files of the package. Chromium looks for the driver beside itself; `al2023` holds the
+ * system libraries that a bare machine lacks.
+ */
+const parts = { swiftshader: ['swiftshader.tar'], chromium: ['chromium', 'swiftshader.tar', 'al2023.tar'] } as const
+
+export type DriverPart = keyof typeof parts
 
 const install = 'install it with: npm install --save-dev @sparticuz/chromium tar-stream'
 
@@ -40,6 +46,8 @@ const cacheFolder = (owner: string): string => {
 }
 
 const unpack = async (archive: string, into: string): Promise<void> => {
+  const bytes = brotliDecompressSync(readFileSync(`${archive}.br`))
+  if (!archive.endsWith('.tar')) return writeFileSync(join(into, basename(archive)), bytes, { mode: 0o755 })
   let tar: typeof import('tar-stream')
   try {
     tar = (await import('tar-stream')) as typeof import('tar-stream')
@@ -47,7 +55,7 @@ const unpack = async (archive: string, into: string): Promise<void> => {
     throw new LlamacError('E_NO_WEBGPU', `the software GPU needs the package tar-stream, which is not installed; ${install}`, { cause })
   }
   const extract = tar.extract()
-  extract.end(brotliDecompressSync(readFileSync(archive)))
+  extract.end(bytes)
   for await (const entry of extract) {
     const chunks: Uint8Array[] = []
     for await (const chunk of entry) chunks.push(chunk as Uint8Array)
@@ -69,7 +77,7 @@ export const driverFolder = async (part: DriverPart): Promise<string> => {
   if (existsSync(target)) return target
   const scratch = mkdtempSync(join(cache, `${part}-`))
   try {
-    await unpack(join(owner, 'bin', `${part}.tar.br`), scratch)
+    for (const archive of parts[part]) await unpack(join(owner, 'bin', archive), scratch)
     chmodSync(scratch, 0o755)
     renameSync(scratch, target)
   } catch (error) {

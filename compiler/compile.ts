@@ -7,18 +7,20 @@ import type { CompactTokenizer } from '../runtime/tokenizer/compact.ts'
 import type { ArtifactContents, ArtifactTensor, VariantContents } from './artifact/write.ts'
 import { portableSources, type SourceRecord } from './artifact/source-record.ts'
 import { buildGraph } from './graph/builder.ts'
+import { within } from './limits.ts'
 import type { Constant, Graph } from './graph/types.ts'
 import type { KernelProgram } from './kernel/program.ts'
 import { buildKernels } from './kernel/steps.ts'
 import { analyseWeights, withWeights } from './kernel/weights.ts'
 import { isFormatName } from './formats/index.ts'
 import { mergeSiblings } from './passes/merge-siblings.ts'
-import { type PassOptions, runGraphPasses } from './passes/pipeline.ts'
+import { type PassOptions, runGraphPasses, runsPass } from './passes/pipeline.ts'
 import { splitWeights } from './passes/split-weights.ts'
 import { type Layout, planLayout } from './plan/layout.ts'
 import { makePlan, type Plan } from './plan/plan.ts'
 import { canonicalPaths, patternOf, planWeights, type QuantPolicy, resolveTies, type WeightPlan } from './plan/weights.ts'
-import { type Target, targets, type TargetName } from './targets/index.ts'
+import type { Machine } from './schedule/machine.ts'
+import { targets, type TargetName } from './targets/index.ts'
 import type { BoundWeight } from './weights/bind.ts'
 import { prepareTensor } from './weights/prepare.ts'
 
@@ -32,22 +34,29 @@ export interface CompileOptions extends PassOptions {
   readonly tokenizer?: CompactTokenizer
   /** The texts and limits behind `model`, for the artifact to keep. */
   readonly source?: Pick<SourceRecord, 'entry' | 'files' | 'maximum'>
+  /** Other numbers than a target's own machine has: tests take smaller bindings. */
+  readonly machines?: Readonly<Partial<Record<TargetName, Machine>>>
+}
+
+/** One target's entries before they are printed. */
+export interface PlannedTarget {
+  readonly target: TargetName
+  /** After all passes. */
+  readonly graphs: readonly Graph[]
+  readonly programs: readonly KernelProgram[]
+  /** Absent where the target evaluates graphs. */
+  readonly plan?: Plan
 }
 
 /** What one target made, for `--emit` and `inspect`. */
-export interface TargetResult {
-  readonly target: TargetName
-  /** After the target's passes, one per entry, as `programs` are made from them. */
-  readonly graphs: readonly Graph[]
-  readonly programs: readonly KernelProgram[]
-  readonly plan?: Plan
+export interface TargetResult extends PlannedTarget {
   readonly variants: readonly VariantContents[]
   /** Program texts by name: WAT, WGSL. */
   readonly texts: ReadonlyMap<string, string>
 }
 
 export interface Compilation {
-  readonly model: SpecialisedModel
+  readonly model: GraphModel
   /** As elaborated: the definition of every result, for the reference. */
   readonly graphs: readonly Graph[]
   readonly results: readonly TargetResult[]
@@ -63,29 +72,70 @@ export function compileModel(model: SpecialisedModel, options: CompileOptions): 
     const built = buildGraph(model, entry.name)
     diagnostics.push(...built.diagnostics)
     if (built.graph) graphs.push(built.graph)
+    within('nodes', graphs.reduce((sum, graph) => sum + graph.spans.size, 0), () => model.name)
   }
   if (graphs.length < model.entries.length) return { diagnostics }
+  return { compilation: compileGraphs(model, graphs, options), diagnostics }
+}
 
+/** What of a model is needed once its graphs are built. */
+export type GraphModel = Omit<SpecialisedModel, 'module' | 'checkpoint' | 'elaborate'>
+
+export interface PlannedModel {
+  readonly targets: readonly PlannedTarget[]
+  readonly layout: Layout
+  readonly tensors: readonly ArtifactTensor[]
+  readonly notes: readonly string[]
+}
+
+/** From graphs, one for each entry of the model in its order, to what the targets print. */
+export function planGraphs(model: GraphModel, graphs: readonly Graph[], options: CompileOptions): PlannedModel {
   const math = options.math ?? 'fast'
   const canonical = canonicalPaths(model.weights)
   const simple = graphs.map((graph) => runGraphPasses(graph, options))
   // Weights are stored once for all targets, so their plan comes before any target's own passes.
   const stored = (path: string): string | undefined => options.weights?.get(path)?.format
-  const kernelsFor = (graph: Graph): KernelProgram => resolveTies(mergeSiblings(buildKernels(graph)), canonical)
+  const launches = runsPass('merge-siblings', options) ? mergeSiblings : (program: KernelProgram): KernelProgram => program
+  const built = new Map<Graph, KernelProgram>()
+  const kernelsFor = (graph: Graph): KernelProgram => {
+    const known = built.get(graph) ?? resolveTies(launches(buildKernels(graph, { fuse: runsPass('fuse', options) })), canonical)
+    built.set(graph, known)
+    return known
+  }
   const layouts = analyseWeights(simple.map(kernelsFor))
   const choice = planWeights(model.weights, layouts, options.quant ?? 'keep', stored)
   const formatOf = (path: string): string => choice.plans.get(patternOf(canonical(path)))?.format ?? 'f32'
   const isQuantised = (path: string): boolean => formatOf(path).startsWith('q')
+  const anyQuantised = [...choice.plans.values()].some(({ format }) => format.startsWith('q'))
 
   const lowered = options.targets.map((name) => {
-    const target = targets[name]
-    const own = simple.map((graph) => (target.quantisedActivations && math === 'fast' ? runGraphPasses(graph, { ...options, quantised: isQuantised }) : graph))
+    const own = simple.map((graph) => (targets[name].quantisedActivations && math === 'fast' && anyQuantised ? runGraphPasses(graph, { ...options, quantised: isQuantised }) : graph))
     const programs = own.map((graph) => withWeights(kernelsFor(graph), layouts, formatOf))
-    return { name, target, own, programs }
+    return { name, own, programs }
   })
   const constants = new Map(lowered.flatMap(({ own }) => own.flatMap((graph) => [...graph.constants])))
   const layout = planLayout(model.weights, choice.plans, constants.values(), model.states)
-  const results = lowered.map(({ name, target, own, programs }) => lowerTarget(name, target, own, programs, layout, model.entries, math))
+  return {
+    targets: lowered.map(({ name, own, programs: whole }): PlannedTarget => {
+      const machine = options.machines?.[name] ?? targets[name].machine
+      if (!machine) return { target: name, graphs: own, programs: whole }
+      const programs = runsPass('split-weights', options) ? whole.map((program) => splitWeights(program, machine.bindingBytes, (operand) => layout.sizeOf(operand))) : whole
+      return { target: name, graphs: own, programs, plan: makePlan(layout, programs.map((program, i) => ({ info: model.entries[i]!, program })), machine) }
+    }),
+    layout,
+    tensors: layout.tensors.map((entry) => tensorOf(entry, choice.plans, options.weights, constants)),
+    notes: choice.notes,
+  }
+}
+
+/** The pipeline from graphs on. */
+export function compileGraphs(model: GraphModel, graphs: readonly Graph[], options: CompileOptions): Compilation {
+  const math = options.math ?? 'fast'
+  const planned = planGraphs(model, graphs, options)
+  const results = planned.targets.map((made): TargetResult => {
+    const { plan, target } = made
+    return plan ? { ...made, ...targets[target].lower!(plan, math) } : { ...made, variants: [{ target: 'reference', requires: [] }], texts: new Map() }
+  })
   const contents: ArtifactContents = {
     manifest: {
       generator: 'llamac 0.1.0',
@@ -95,23 +145,15 @@ export function compileModel(model: SpecialisedModel, options: CompileOptions): 
       parameters: model.parameters,
       math,
       entries: model.entries.map((entry) => describeEntry(entry, model)),
-      states: layout.states,
+      states: planned.layout.states,
     },
-    tensors: layout.tensors.map((entry) => tensorOf(entry, choice.plans, options.weights, constants)),
+    tensors: planned.tensors,
     withWeights: options.weights !== undefined,
     variants: results.flatMap(({ variants }) => variants),
     tokenizer: options.tokenizer,
     ...(options.source ? { source: { ...portableSources(options.source.entry, options.source.files), maximum: options.source.maximum, model: model.name, targets: options.targets, disabledPasses: options.disabledPasses ?? [] } } : {}),
   }
-  return { compilation: { model, graphs, results, contents, notes: choice.notes }, diagnostics }
-}
-
-function lowerTarget(name: TargetName, target: Target, graphs: readonly Graph[], whole: readonly KernelProgram[], layout: Layout, entries: readonly EntryInfo[], math: 'fast' | 'strict'): TargetResult {
-  const { machine } = target
-  if (!machine) return { target: name, graphs, programs: whole, variants: [{ target: 'reference', requires: [] }], texts: new Map() }
-  const programs = whole.map((program) => splitWeights(program, machine.bindingBytes, (operand) => layout.sizeOf(operand)))
-  const plan = makePlan(layout, programs.map((program, i) => ({ info: entries[i]!, program })), machine)
-  return { target: name, graphs, programs, plan, ...target.lower!(plan, math) }
+  return { model, graphs, results, contents, notes: planned.notes }
 }
 
 function tensorOf(
@@ -133,7 +175,7 @@ function tensorOf(
 
 const roles: ReadonlySet<string> = new Set(['prefill', 'decode', 'score', 'encode'])
 
-function describeEntry(entry: EntryInfo, model: SpecialisedModel): EntryManifest {
+function describeEntry(entry: EntryInfo, model: GraphModel): EntryManifest {
   const vocab = model.config['vocab']
   return {
     name: entry.name,

@@ -3,7 +3,7 @@
 
 import type { Diagnostic } from '../dsl/diagnostics.ts'
 import { loadModel, type Numbers, type ReadSource } from '../dsl/index.ts'
-import { LlamacError } from '../runtime/error.ts'
+import { type AnyErrorCode, LlamacError } from '../runtime/error.ts'
 import type { CompactTokenizer } from '../runtime/tokenizer/compact.ts'
 import { recordSources } from './artifact/source-record.ts'
 import { packArtifact } from './artifact/write.ts'
@@ -14,8 +14,9 @@ import type { BoundWeight } from './weights/index.ts'
 
 export { writeArtifact } from './artifact/write.ts'
 export type { Compilation } from './compile.ts'
+export type { CompilerCode } from './error-codes.ts'
 export type { QuantPolicy } from './plan/weights.ts'
-export { packageSources } from './package-sources.ts'
+export { defaultModel, packageSources, type ShippedModel } from './package-sources.ts'
 export type { TargetName } from './targets/index.ts'
 export { nodeFiles, openCheckpoint, openTokenizer, type Checkpoint } from './weights/index.ts'
 export type { Diagnostic } from '../dsl/diagnostics.ts'
@@ -100,7 +101,7 @@ function numbersOf({ preset, set, config, maximum }: Request): Numbers {
   }
 }
 
-const plain = (code: string, message: string): Diagnostic => ({ code, severity: 'error', message, labels: [], notes: [] })
+const plain = (code: AnyErrorCode, message: string): Diagnostic => ({ code, severity: 'error', message, labels: [], notes: [] })
 
 function abortIfAsked(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw new LlamacError('E_ABORTED', 'the compilation was aborted', { cause: signal.reason })

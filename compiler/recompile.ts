@@ -6,8 +6,8 @@ import { loadModel } from '../dsl/index.ts'
 import { LlamacError } from '../runtime/error.ts'
 import type { Manifest } from '../runtime/artifact/manifest.ts'
 import type { Artifact } from '../runtime/artifact/read.ts'
+import { emitArtifact, type FileSink } from './artifact/contents.ts'
 import { parseSourceRecord } from './artifact/source-record.ts'
-import { packArtifact } from './artifact/write.ts'
 import { type Compilation, compileModel, type TargetResult } from './compile.ts'
 import { hasErrors } from './fit.ts'
 import { type FormatName, isFormatName, type LayoutName } from './formats/index.ts'
@@ -24,6 +24,9 @@ export interface Recompiled {
   /** Whether they are the same, byte for byte. */
   readonly unaltered: boolean
 }
+
+/** Only the manifest counts, with its hashes. */
+const nowhere: FileSink = { create: async () => ({ write() {}, close() {} }) }
 
 /** E_NO_SOURCE when the artifact keeps no source; else whatever reading it and compiling say. Reads no weights. */
 export async function recompile(artifact: Artifact, target: TargetName, signal?: AbortSignal): Promise<Recompiled> {
@@ -49,8 +52,7 @@ export async function recompile(artifact: Artifact, target: TargetName, signal?:
   const result = compilation.results.find((one) => one.target === target)
   if (!result?.plan) throw new LlamacError('E_NO_DEVICE', `${artifact.where} was compiled for ${record.targets.join(', ')}, not for ${target}`)
 
-  const files = await packArtifact({ ...compilation.contents, withWeights: false })
-  const made = JSON.parse(new TextDecoder().decode(files.get('manifest.json'))) as Manifest
+  const made = await emitArtifact({ ...compilation.contents, withWeights: false }, nowhere)
   return {
     compilation,
     result,

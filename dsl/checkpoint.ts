@@ -8,6 +8,7 @@ import { configFrame, type Home, type Instance, slotOf } from './check/instances
 import type { Frame } from './check/frames.ts'
 import { join } from './check/lookup.ts'
 import { didYouMean, Report } from './check/report.ts'
+import { beyond, limits } from './limits.ts'
 import type { BindingStep, SpecialisedModel, WeightBinding } from './model.ts'
 import type { FlatBlock } from './resolve/blocks.ts'
 import { formatKey, type FlatRule } from './resolve/tables.ts'
@@ -45,11 +46,13 @@ export function checkpointTable(
   const owner = new Map<string, Bound>()
   const ignored: string[] = []
   for (const rule of table.rules) {
+    if (!isShort(rule.tree, report)) continue
     if (rule.tree.kind === 'ignore') ignored.push(...alternatives(rule.tree.glob))
     if (rule.tree.kind !== 'bind') continue
     const frame = configFrame({ ...home, walk: { ...home.walk, report } }, rule.module)
     let matched = false
     for (const indices of assignments(rule.tree, root)) {
+      if (!report.use('steps', 1, rule.tree.span)) break
       for (const [name, value] of indices) frame.locals.set(name, { kind: 'size', size: whole(value) })
       if (rule.tree.when && truth(rule.tree.when, frame) !== true) continue
       const targets = rule.tree.targets.map((target) => pathText(target, indices))
@@ -86,6 +89,14 @@ export function checkpointTable(
   }
   if (report.hasErrors) return { diagnostics: report.diagnostics }
   return { table: { format, ...(arch === undefined ? {} : { arch }), bindings, ignored }, diagnostics: report.diagnostics }
+}
+
+/** Patterns are searched with backtracking, and optional parts multiply; neither by a text without end. */
+function isShort(rule: FlatRule['tree'], report: Report): boolean {
+  const pattern = rule.kind === 'ignore' ? rule.glob : rule.kind === 'bind' ? rule.source.pattern : ''
+  if (pattern.length > limits.pattern.most) return report.exceeds(beyond('pattern'), rule.span)
+  if (pattern.split('.?').length - 1 > limits.optionalSegments.most) return report.exceeds(beyond('optionalSegments'), rule.span)
+  return true
 }
 
 // Whether the path is declared, though a `when` may leave it out of this model: then its rule may find nothing to do.
@@ -171,6 +182,10 @@ function bindingOf(
   const number = count.kind === 'size' ? known(count.size) : undefined
   if (source.how.text !== 'stack' || number === undefined) {
     report.add('L507', `a source is a name or  stack(e < n, "…{e}…")`, [{ span: source.span }])
+    return undefined
+  }
+  if (number > limits.listItems.most) {
+    report.exceeds(beyond('listItems'), source.span)
     return undefined
   }
   const sources = Array.from({ length: number }, (_, e) => named(source.pattern, new Map(indices).set(source.index.text, e)))

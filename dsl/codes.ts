@@ -3,6 +3,14 @@
 // checkpoints, L6xx targets. Codes are stable: a row may be reworded, never renumbered.
 
 import type { Diagnostic, Label, Severity } from './diagnostics.ts'
+import { limits } from './limits.ts'
+
+/** What L260 covers; the limits of files and of nesting have codes of their own. */
+function expansionLimits(): string {
+  const others: readonly string[] = ['characters', 'words', 'brackets', 'treeHeight', 'calls', 'partDepth']
+  const rows = Object.entries(limits).filter(([name]) => !others.includes(name))
+  return rows.map(([, { most, what }]) => `${most.toLocaleString('en-US')} ${what}`).join('; ')
+}
 
 interface Row {
   readonly severity: Severity
@@ -14,12 +22,12 @@ const error = (title: string, explanation: string): Row => ({ severity: 'error',
 const warning = (title: string, explanation: string): Row => ({ severity: 'warning', title, explanation })
 
 export const codes = {
-  L100: error('the file is too large', 'A source file may have 250 000 characters. A model is a page or two; a larger file is most likely not source.'),
+  L100: error('the file is too large', `There may be ${limits.characters.most.toLocaleString('en-US')} ${limits.characters.what}, and ${limits.words.most.toLocaleString('en-US')} ${limits.words.what}. A model is a page or two; a larger file is most likely not source.`),
   L101: error('unexpected token', 'The text does not follow the grammar at this place. The message lists what may stand here. After an error the rest of the same member is not examined for further ones, so correct and run again.'),
   L102: error('unknown character', 'Outside of strings and comments the language is written in ASCII: letters, digits, `_` and the signs of the grammar.'),
   L103: error('a string is not closed', 'A string begins and ends with `"` on one line. Write `\\n` for a line break and `\\"` for a quote within.'),
   L104: error('a reserved word cannot be a name', 'The words that begin declarations, members and statements, and `true false none inf not and or if else`, are reserved. `tied when with in ignore inherit preset drop expect runtime` are words only where the grammar asks for them and may be names elsewhere.'),
-  L105: error('nested too deeply', 'Brackets may be nested 100 deep and an expression may be 400 operations high. Name inner values with `let`.'),
+  L105: error('nested too deeply', `There may be ${limits.brackets.most} ${limits.brackets.what}, and ${limits.treeHeight.most} ${limits.treeHeight.what}. Name inner values with \`let\`.`),
   L106: error('this is no number', 'A number is `12`, `1.5` or `1e-5`; digits stand on both sides of the point and no letter follows directly. Whole numbers go up to 2^53 - 1.'),
   L107: error('unknown escape in a string', 'A string knows `\\n`, `\\t`, `\\"` and `\\\\`.'),
   L108: error('a value is not used', 'A statement that is an expression must be a call, such as `layer.remember(x)`. Everything else would be computed and thrown away, which is nearly always a missing operator or `return`.'),
@@ -66,6 +74,8 @@ export const codes = {
   L242: error('the two sides of `if` differ', 'While the condition is not known both sides must have the same type.'),
   L250: warning('nothing bounds a size of an entry', 'Memory is planned for the largest size. A state, a table or `runtime name: a ..= b` bounds it; here nothing does.'),
 
+  L260: error('more than the compiler takes', `Calls, parts and lists are put in place at compile time, so a short text can ask for endless work; the message says which limit it met. The limits: ${expansionLimits()}. No model needs as much: look for a size or a depth with the wrong value, or for functions that call each other again and again.`),
+
   L301: error('no such axis', '`over:` names the axes that disappear. In `dot` both sides must have them.'),
   L310: error('place and value of `store` differ', 'The value must have the axes of the place by position and size; labels may differ.'),
   L312: error('a variable changes type in a loop', 'A variable assigned in a loop is carried from one part to the next, so its type must be the same before and after.'),
@@ -75,6 +85,7 @@ export const codes = {
   L320: error('an argument is missing', 'Every parameter without a default must be given, by position or by name.'),
   L321: error('there is no such parameter', 'Arguments are positional, in order, or named with `name: value`.'),
   L322: error('an argument is given twice', 'Once by position and once by name, or twice by name.'),
+  L330: error('a state is stored to from two places', 'A state belongs to one block instance: only a body of that block stores to it, and only one loop of an entry. Store in the block\'s own function, or give each loop its own state.'),
 
   L401: error('a requirement does not hold', 'The author of the model wrote `require`. The text is theirs, with the values of this preset or config.'),
   L402: error('a config value has the wrong type', 'A `dim` is a whole number and not negative, an `int` whole; a list has its declared length.'),
@@ -120,5 +131,18 @@ export interface Parts {
 /** A diagnostic of a known code; the severity is the table's. */
 export function diagnose(code: Code, parts: Parts): Diagnostic {
   const { message, labels, notes = [], help } = parts
-  return { code, severity: codes[code].severity, message, labels, notes, ...(help !== undefined && { help }) }
+  return {
+    code,
+    severity: codes[code].severity,
+    message: shortened(message),
+    labels: labels.map((label) => (label.text === undefined ? label : { ...label, text: shortened(label.text) })),
+    notes: notes.map(shortened),
+    ...(help !== undefined && { help: shortened(help) }),
+  }
 }
+
+const longestText = 1_000
+
+/** Messages repeat what authors and files call things, and a name may be as long as a file. */
+const shortened = (text: string): string =>
+  text.length <= longestText ? text : `${text.slice(0, longestText / 2)} … ${text.slice(-longestText / 2)}`

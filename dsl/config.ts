@@ -187,12 +187,15 @@ export function annotatedKeys(field: FlatField, kind: string): string[] {
 
 /** A dotted key: literally, or step by step. `x.length` of a list is its length. */
 export function readKey(values: Readonly<Record<string, unknown>>, key: string): unknown {
-  if (key in values) return values[key]
+  if (Object.hasOwn(values, key)) return values[key]
   let at: unknown = values
   const steps = key.split('.')
   for (const [i, step] of steps.entries()) {
     if (Array.isArray(at) && step === 'length' && i === steps.length - 1) return at.length
-    if (typeof at !== 'object' || at === null || Array.isArray(at)) return undefined
+    if (typeof at !== 'object' || at === null || Array.isArray(at) || !Object.hasOwn(at, step)) {
+      at = undefined
+      break
+    }
     at = (at as Record<string, unknown>)[step]
   }
   if (at === undefined && key.endsWith('.length')) {
@@ -236,8 +239,8 @@ function fromPlain(type: TypeExpr, raw: unknown): Value | undefined {
     const items = list?.map((item) => fromPlain(element, item))
     return items && !items.includes(undefined) ? { kind: 'list', items: items as Value[] } : undefined
   }
-  // GGUF writes per-layer lists where all layers agree.
-  if (list) return list.length > 0 && list.every((item) => item === list[0]) ? fromPlain(type, list[0]) : undefined
+  // GGUF writes per-layer lists where all layers agree. One list deep: a flag may be nested without end.
+  if (list) return list.length > 0 && typeof list[0] !== 'object' && list.every((item) => item === list[0]) ? fromPlain(type, list[0]) : undefined
   if (typeof raw === 'boolean') return fit(type, { kind: 'bool', value: raw })
   if (typeof raw === 'string') return fit(type, { kind: 'text', value: raw })
   if (typeof raw !== 'number' && typeof raw !== 'bigint') return undefined

@@ -3,9 +3,17 @@
 // operator only before something that can begin an expression. grammar.ts adds the declarations.
 
 import { CstParser, tokenMatcher } from 'chevrotain'
-import type { CstNode, IOrAlt, ParserMethod, TokenType } from 'chevrotain'
+import type { CstNode, IOrAlt, IRecognitionException, ParserMethod, TokenType } from 'chevrotain'
 import { expected } from './expectations.ts'
 import { AddOp, CmpOp, expressionStarts, Id, MulOp, Num, sign, Str, tokenTypes, word } from './tokens.ts'
+
+/** Thrown when going on has no use: the parser keeps the errors so far. */
+export class TooManyErrors extends Error {}
+
+/** After as many, what is parsed is not what was meant, and each costs a search for the place to go on. */
+const mostErrors = 100
+
+const inherited = CstParser.prototype as unknown as { SAVE_ERROR(error: IRecognitionException): IRecognitionException }
 
 export type Rule = ParserMethod<[], CstNode>
 
@@ -269,6 +277,13 @@ export class ExpressionParser extends CstParser {
 
   constructor() {
     super(tokenTypes, { recoveryEnabled: true, maxLookahead: 2, nodeLocationTracking: 'onlyOffset', errorMessageProvider: expected })
+  }
+
+  /** Chevrotain's hook, which its types leave out. Recovery nests where the text does not: text after text that fits nowhere. */
+  SAVE_ERROR(error: IRecognitionException): IRecognitionException {
+    const saved = inherited.SAVE_ERROR.call(this, error)
+    if (this.errors.length >= mostErrors) throw new TooManyErrors()
+    return saved
   }
 
   /** Whether the token `ahead` places from here (1 is the next) has one of these types. */

@@ -1,11 +1,12 @@
 // The language half in one call: read, parse, resolve, check with unknown numbers; then `specialise` with numbers and
 // `elaborate` into a listener. Pure but for `read`; mistakes of the author are diagnostics, never exceptions.
 
-import { checkModule, flattener } from './check/program.ts'
+import { checkModule } from './check/program.ts'
 import { didYouMean, Report } from './check/report.ts'
 import type { Diagnostic } from './diagnostics.ts'
 import type { CheckedModel, ReadSource } from './model.ts'
-import { loadModules, type Module } from './resolve/modules.ts'
+import { type FlatBlock, flattenBlock } from './resolve/blocks.ts'
+import { type Declared, loadModules, type Module } from './resolve/modules.ts'
 import { specialise } from './specialise.ts'
 
 export type { Affine, Binding, Bounds } from './affine.ts'
@@ -30,7 +31,7 @@ export function loadModel(entryPath: string, read: ReadSource, options: { readon
   const diagnostics = (): Diagnostic[] => sorted([...parseDiagnostics, ...report.diagnostics])
   const failed = (): boolean => diagnostics().some((d) => d.severity === 'error')
   if (!entry || failed()) return { diagnostics: diagnostics() }
-  const flat = flattener(report)
+  const flat = (declared: Declared): FlatBlock | undefined => flattenBlock(declared, report)
   for (const module of everyModule(entry)) checkModule(module, flat, report)
   const models = [...entry.names.values()].filter((d) => d.module === entry && d.tree.kind === 'model')
   const chosen = options.model === undefined ? models.at(-1) : models.find((d) => d.tree.name.text === options.model)

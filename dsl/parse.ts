@@ -2,19 +2,18 @@
 // Lexer, then limits (size, nesting), then parser, then tree builder; a file with a syntax error has no tree, so that later stages
 // see whole trees only. The limits keep every later stage, all of them recursive, far from the end of the stack.
 
-import type { IToken } from 'chevrotain'
+import type { CstNode, IToken } from 'chevrotain'
 import type { FileTree } from './ast.ts'
 import { buildFile } from './build-ast.ts'
 import { diagnose } from './codes.ts'
 import type { Diagnostic } from './diagnostics.ts'
 import { parser } from './grammar.ts'
+import { TooManyErrors } from './grammar-expressions.ts'
+import { beyond, limits } from './limits.ts'
 import type { Source } from './source.ts'
 import { grammarErrors, lexicalErrors, unclosedStrings } from './syntax-errors.ts'
 import { lexer } from './tokens.ts'
 
-const longestSource = 250_000
-const deepestBrackets = 100
-const highestTree = 400
 /** A binary file read as source has errors at every character. */
 const mostLexicalErrors = 20
 
@@ -26,24 +25,21 @@ export interface Parsed {
 
 /** Parses one file. Errors are L1xx diagnostics with exact spans; see grammar.ts for the language. */
 export function parse(source: Source): Parsed {
-  const { length } = source.text
-  if (length > longestSource) {
-    const message = `the file has ${length} characters, more than ${longestSource}`
-    return { diagnostics: [diagnose('L100', { message, labels: [{ span: { source, start: 0, end: 0 } }] })] }
-  }
+  if (source.text.length > limits.characters.most) return { diagnostics: [tooLarge(source, 'characters')] }
   const lexed = lexer.tokenize(source.text)
   const unclosed = lexed.groups.unclosed ?? []
   if (lexed.errors.length + unclosed.length > 0) {
     const errors = lexed.errors.slice(0, mostLexicalErrors)
     return { diagnostics: [...lexicalErrors(source, errors), ...unclosedStrings(source, unclosed.slice(0, mostLexicalErrors))] }
   }
+  if (lexed.tokens.length > limits.words.most) return { diagnostics: [tooLarge(source, 'words')] }
+  const magic = lexed.tokens.filter(({ image }) => image === '__proto__')
+  if (magic.length > 0) return { diagnostics: magic.slice(0, mostLexicalErrors).map((token) => magicName(source, token)) }
   const deep = tooDeep(lexed.tokens)
   if (deep) return { diagnostics: [tooDeepAt(source, deep.startOffset, deep.startOffset + deep.image.length)] }
 
-  parser.input = lexed.tokens
-  const cst = parser.file()
-  const { errors } = parser
-  if (errors.length > 0) return { diagnostics: grammarErrors(source, errors, lexed.tokens) }
+  const cst = grammarTree(lexed.tokens)
+  if (!cst) return { diagnostics: grammarErrors(source, parser.errors, lexed.tokens) }
 
   const { docs, orphans } = attachDocs(lexed.tokens, lexed.groups.docs ?? [])
   const diagnostics: Diagnostic[] = []
@@ -58,6 +54,25 @@ export function parse(source: Source): Parsed {
   return { tree, diagnostics }
 }
 
+/** Undefined when the parser has errors. */
+function grammarTree(tokens: IToken[]): CstNode | undefined {
+  parser.input = tokens
+  try {
+    const tree = parser.file()
+    return parser.errors.length > 0 ? undefined : tree
+  } catch (cause) {
+    if (cause instanceof TooManyErrors) return undefined
+    throw cause
+  }
+}
+
+const tooLarge = (source: Source, limit: 'characters' | 'words'): Diagnostic =>
+  diagnose('L100', { message: beyond(limit), labels: [{ span: { source, start: 0, end: 0 } }] })
+
+/** The one name that is no ordinary key of JavaScript's objects: manifests and typed bindings could not hold it. */
+const magicName = (source: Source, { startOffset, image }: IToken): Diagnostic =>
+  diagnose('L104', { message: `\`${image}\` is reserved and cannot name anything`, labels: [{ span: { source, start: startOffset, end: startOffset + image.length } }] })
+
 const tooDeepAt = (source: Source, start: number, end: number): Diagnostic =>
   diagnose('L105', { message: 'this is nested too deeply', labels: [{ span: { source, start, end } }], help: 'name inner values with  let' })
 
@@ -70,7 +85,7 @@ function tooDeep(tokens: readonly IToken[]): IToken | undefined {
     if (image === '(' || image === '[' || image === '{') open++
     else if (image === ')' || image === ']' || image === '}') open--
     prefixes = image === '-' || image === 'not' ? prefixes + 1 : 0
-    if (open > deepestBrackets || prefixes > deepestBrackets) return token
+    if (Math.max(open, prefixes) > limits.brackets.most) return token
   }
   return undefined
 }
@@ -82,7 +97,7 @@ function tooHigh(tree: FileTree): { start: number; end: number } | undefined {
   for (let visit = open.pop(); visit !== undefined; visit = open.pop()) {
     const { value, height } = visit
     const span = 'span' in value ? (value.span as { start: number; end: number }) : visit
-    if (height > highestTree) return span
+    if (height > limits.treeHeight.most) return span
     for (const [key, inner] of Object.entries(value)) {
       if (key === 'span' || typeof inner !== 'object' || inner === null) continue
       open.push({ value: inner, height: height + ('kind' in inner ? 1 : 0), start: span.start, end: span.end })

@@ -1,9 +1,10 @@
 // Sizes as the checker knows them: polynomials with rational coefficients over atoms. An atom is a config field or a size
 // parameter whose number is not known yet, an entry symbol (`seq`, `start`), or a quotient `(a÷b)` that does not divide out.
 // Normal form: monomials keyed by their sorted atoms, zero terms removed, `(a÷b)·b` rewritten to `a`. Two sizes are the same
-// exactly when their normal forms are. Ranges and facts (`h % g == 0`) are not kept here; see check/facts.ts.
+// exactly when their normal forms are. What grows beyond limits.ts, or beyond exact integers, throws TooLarge. Ranges and facts (`h % g == 0`) are not kept here; see check/facts.ts.
 
 import type { Affine } from './affine.ts'
+import { beyond, limits, TooLarge } from './limits.ts'
 
 interface Rational {
   readonly num: number
@@ -20,9 +21,15 @@ export interface Size {
   readonly terms: readonly Term[]
 }
 
-const gcd = (a: number, b: number): number => (b === 0 ? Math.abs(a) : gcd(b, a % b))
+function gcd(a: number, b: number): number {
+  let [x, y] = [Math.abs(a), Math.abs(b)]
+  while (y !== 0) [x, y] = [y, x % y]
+  return x
+}
 
+/** Rounded coefficients would make equal sizes differ, and unequal ones the same. */
 function rational(num: number, den: number): Rational {
+  if (!Number.isSafeInteger(num) || !Number.isSafeInteger(den)) throw new TooLarge('a size with a factor beyond 2^53')
   const g = gcd(num, den) || 1
   const sign = den < 0 ? -1 : 1
   return { num: (sign * num) / g, den: (sign * den) / g }
@@ -31,6 +38,7 @@ function rational(num: number, den: number): Rational {
 const key = (atoms: readonly string[]): string => atoms.join('·')
 
 function collect(terms: readonly Term[]): Size {
+  if (terms.length > limits.sizeTerms.most ** 2) throw new TooLarge(beyond('sizeTerms'))
   const sums = new Map<string, Term>()
   for (const term of terms) {
     const k = key(term.atoms)
@@ -39,6 +47,7 @@ function collect(terms: readonly Term[]): Size {
     sums.set(k, { atoms: term.atoms, by })
   }
   const kept = [...sums].filter(([, t]) => t.by.num !== 0)
+  if (kept.length > limits.sizeTerms.most) throw new TooLarge(beyond('sizeTerms'))
   kept.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
   return { terms: kept.map(([, t]) => t) }
 }
@@ -47,17 +56,23 @@ function collect(terms: readonly Term[]): Size {
 const quotients = new Map<string, { readonly of: Size; readonly by: Size }>()
 
 export const whole = (value: number): Size => (value === 0 ? { terms: [] } : { terms: [{ atoms: [], by: { num: value, den: 1 } }] })
-export const atom = (name: string): Size => ({ terms: [{ atoms: [name], by: { num: 1, den: 1 } }] })
+/** Names of quotients and of undecided `if`s repeat their parts' texts, so they double where they nest. */
+export function atom(name: string): Size {
+  if (name.length > limits.sizeName.most) throw new TooLarge(beyond('sizeName'))
+  return { terms: [{ atoms: [name], by: { num: 1, den: 1 } }] }
+}
 export const plus = (a: Size, b: Size): Size => collect([...a.terms, ...b.terms])
 export const minus = (a: Size, b: Size): Size => plus(a, times(b, whole(-1)))
 export const sameSize = (a: Size, b: Size): boolean => a === b || showSize(a) === showSize(b)
 
 export function times(a: Size, b: Size): Size {
+  if (a.terms.length * b.terms.length > limits.sizeTerms.most ** 2) throw new TooLarge(beyond('sizeTerms'))
   const product = collect(a.terms.flatMap((x) => b.terms.map((y) => multiplyTerms(x, y))))
   return cancel(product, a, b)
 }
 
 function multiplyTerms(x: Term, y: Term): Term {
+  if (x.atoms.length + y.atoms.length > limits.sizeTerms.most) throw new TooLarge(beyond('sizeTerms'))
   return { atoms: [...x.atoms, ...y.atoms].sort(), by: rational(x.by.num * y.by.num, x.by.den * y.by.den) }
 }
 
@@ -119,8 +134,9 @@ export function divide(a: Size, b: Size): { readonly size: Size; readonly exact:
   const quotient = longDivision(a, b)
   if (quotient) return { size: quotient, exact: isIntegral(quotient) }
   const name = `(${showSize(a)}÷${showSize(b)})`
+  const size = atom(name)
   quotients.set(name, { of: a, by: b })
-  return { size: atom(name), exact: false }
+  return { size, exact: false }
 }
 
 // Multivariate long division by the leading (last) term; gives up when a leading term is not divisible.

@@ -124,6 +124,7 @@ function storage(root: Instance, real: Dtype): { weights: WeightInfo[]; states: 
         }
         return size ?? 0
       })
+      if (!walk.report.use('elements', dims.includes(0) ? 0 : dims.reduce((a, b) => a * b, 1), member.tree.span)) continue
       const common = { path: join(path, member.name), dims, labels: axes.map((axis) => axis.label), span: member.tree.name.span }
       if (member.kind === 'state') states.push({ ...common, dtype: dtypeOf(frame, elem) })
       else {
@@ -134,7 +135,24 @@ function storage(root: Instance, real: Dtype): { weights: WeightInfo[]; states: 
     }
   }
   visit(root, '')
+  checkTies(weights, root.home.walk.report)
   return { weights, states }
+}
+
+/** Reading an alias reads what it is tied to, so the line of aliases must end at a weight with storage. */
+function checkTies(weights: readonly WeightInfo[], report: Report): void {
+  const byPath = new Map(weights.map((weight) => [weight.path, weight]))
+  const ends = new Set<string>()
+  for (const weight of weights) {
+    const line = new Set<string>()
+    let at: WeightInfo | undefined = weight
+    while (at?.tied !== undefined && !line.has(at.path) && !ends.has(at.path)) {
+      line.add(at.path)
+      at = byPath.get(at.tied)
+    }
+    if (at && line.has(at.path)) report.add('L203', `\`${at.path}\` is tied to itself in a circle`, [{ span: at.span }])
+    for (const path of line) ends.add(path)
+  }
 }
 
 /** The word in `@precision(f32)`. */

@@ -19,12 +19,16 @@ export function distance(a: string, b: string): number {
   return last[b.length] as number
 }
 
+/** Work for one suggestion: names and their number are a stranger's choice. Two thousand names of ten letters are compared. */
+const mostCells = 200_000
+
 /** Up to `count` candidates that `name` may be a misspelling of (a third of its letters, at least one), nearest first. */
 export function suggestions(name: string, candidates: Iterable<string>, count = 3): string[] {
   const limit = Math.max(1, Math.floor(name.length / 3))
   const folded = name.toLowerCase()
-  return [...new Set(candidates)]
-    .filter((candidate) => candidate !== name && Math.abs(candidate.length - name.length) <= limit)
+  const near = [...new Set(candidates)].filter((candidate) => candidate !== name && Math.abs(candidate.length - name.length) <= limit)
+  return near
+    .slice(0, mostCells / (name.length * (name.length + limit)))
     .map((candidate) => ({ candidate, far: distance(folded, candidate.toLowerCase()) }))
     .filter(({ far }) => far <= limit)
     .sort((a, b) => a.far - b.far || (a.candidate < b.candidate ? -1 : 1))

@@ -37,7 +37,7 @@ function bytesToWords(values: Float64Array): Int32Array {
       bytes[(at + a8.negative) * 4 + i] = Math.max(-q, 0)
     }
     floats[at + a8.scale] = d * a8.factor
-    floats[at + a8.sum] = d * sum * a8.factor
+    floats[at + a8.sum] = d * sum * a8.sumFactor
   }
   return words
 }
@@ -56,7 +56,7 @@ function bytesFromWords(words: Int32Array): Float64Array {
       const planes = bytes[(at + a8.positive) * 4 + i] === Math.max(q, 0) && bytes[(at + a8.negative) * 4 + i] === Math.max(-q, 0)
       values[block * a8.k + i] = planes ? q * d : Number.NaN
     }
-    if (!(Math.abs(floats[at + a8.sum]! / a8.factor - d * sum) <= 1e-5 * d * (Math.abs(sum) + 1))) values.fill(Number.NaN, block * a8.k, (block + 1) * a8.k)
+    if (!(Math.abs(floats[at + a8.sum]! / a8.sumFactor - d * sum) <= 1e-5 * d * (Math.abs(sum) + 1))) values.fill(Number.NaN, block * a8.k, (block + 1) * a8.k)
   }
   return values
 }

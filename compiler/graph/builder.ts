@@ -4,6 +4,7 @@
 // use of the factory, because interned nodes without context (a weight, `iota(n)`) are shared between regions.
 
 import { constant, isConstant, type Affine } from '../../dsl/affine.ts'
+import { diagnose } from '../../dsl/codes.ts'
 import type { Diagnostic } from '../../dsl/diagnostics.ts'
 import type { SpecialisedModel } from '../../dsl/model.ts'
 import type {
@@ -18,10 +19,11 @@ import type {
   UnaryOp,
   WeightInfo,
 } from '../../dsl/sink.ts'
-import type { Span } from '../../dsl/source.ts'
+import { position, type Span } from '../../dsl/source.ts'
 import { isFloat } from '../ops/op.ts'
+import { within } from '../limits.ts'
 import { sameDims } from '../ops/shape.ts'
-import { nodeFactory, resultsOf, type NodeFactory } from './nodes.ts'
+import { nodeFactory, regionsOf, resultsOf, type NodeFactory } from './nodes.ts'
 import { is, type Attributes, type Graph, type Node, type OpName, type Region } from './types.ts'
 
 /** Belongs to no scope: literals, sizes, iota, weights and what is made of them alone. */
@@ -66,6 +68,8 @@ export class GraphBuilder implements Sink<Node> {
   readonly #real: Dtype
   readonly #scopes: Scope[]
   readonly #home = new Map<Node, number>()
+  /** Length of the longest chain of operands that ends in a node, those inside its regions counted. */
+  readonly #chain = new Map<Node, number>()
   readonly #spans = new Map<number, Span>()
   readonly #arguments: { name: string; type: TensorType }[] = []
 
@@ -266,11 +270,16 @@ export class GraphBuilder implements Sink<Node> {
 
   // ---- scopes
 
-  /** Makes any node in the current scope, outer values captured: what every method above does. */
+  /** Makes any node in the current scope, outer values captured: what every method above does. E_PROGRAM_TOO_LARGE. */
   readonly make: Make = (op, operands, attributes, span, declared) => {
     const used = operands.map((node) => this.#use(node))
     const node = this.factory.make(op, used, attributes, declared)
     if (!this.#spans.has(node.id)) this.#spans.set(node.id, span)
+    const chains = [...used, ...regionsOf(node).flatMap(({ results }) => results)].map((each) => this.#chain.get(each) ?? 0)
+    const chain = 1 + Math.max(0, ...chains)
+    within('chain', chain, () => placeOf(span))
+    within('nodes', this.#spans.size, () => placeOf(span))
+    this.#chain.set(node, chain)
     this.#home.set(node, Math.max(nowhere, ...used.map((operand) => this.#homeOf(operand))))
     return node
   }
@@ -361,8 +370,13 @@ export class GraphBuilder implements Sink<Node> {
   }
 
   #refuse(message: string, span: Span): void {
-    this.diagnostics.push({ code: 'L330', severity: 'error', message, labels: [{ span }], notes: [] })
+    this.diagnostics.push(diagnose('L330', { message, labels: [{ span }] }))
   }
+}
+
+function placeOf({ source, start }: Span): string {
+  const { line, column } = position(source, start)
+  return `${source.path}:${line}:${column}`
 }
 
 /** The unoptimised graph of one entry; without a graph, the diagnostics say why. */

@@ -87,8 +87,8 @@ function draft(roots: readonly Root[], context: KernelContext, splits: ReadonlyM
     fixed.clear()
     for (const [axis, value] of at) fixed.set(axis, value)
     for (const { node, target } of roots) {
-      const { value, index } = rootValue(node, target.format, rootAxes, lowering)
-      outputs.push({ operand: operandNumber(target), axes: [...new Set(index.flatMap((i) => [...axesOfIndex(i)]))], index, value })
+      const { value, index, over } = rootValue(node, target.format, rootAxes, lowering)
+      outputs.push({ operand: operandNumber(target), axes: [...new Set([...over, ...index].flatMap((i) => [...axesOfIndex(i)]))], index, value })
     }
   }
   return { ...base, outputs }
@@ -98,24 +98,24 @@ const combinations = (unrolled: readonly [AxisId, number][]): (readonly [AxisId,
   unrolled.reduce<(readonly [AxisId, number])[][]>((all, [axis, extent]) =>
     all.flatMap((one) => Array.from({ length: extent }, (_, i) => [...one, [axis, i] as const])), [[]])
 
-/** The value of a root and the element that takes it. */
-function rootValue(node: Node, format: string, axes: (dims: readonly Affine[]) => Index[], l: Lowering): { value: Expr; index: Index[] } {
+/** The value of a root, the element that takes it, and what is run over (a scatter's place need not depend on all of it). */
+function rootValue(node: Node, format: string, axes: (dims: readonly Affine[]) => Index[], l: Lowering): { value: Expr; index: Index[]; over: Index[] } {
   if (is(node, 'store')) {
     const source = node.operands[1]!
     const at = axes(source.type.dims)
     const index = at.map((i, axis) => (axis === node.attributes.axis ? addIndex(i, indexOfAffine(node.attributes.start), l.scope) : i))
-    return { value: l.lower(source, at), index }
+    return { value: l.lower(source, at), index, over: at }
   }
   if (is(node, 'scatter')) {
     const [state, where, source] = node.operands as [Node, Node, Node]
     const { axis } = node.attributes
     const at = axes(source.type.dims)
     const place = positionOf(l.lower(where, [at[axis]!]), state.type.dims[axis]!, l.scope)
-    return { value: l.lower(source, at), index: at.map((i, a) => (a === axis ? place : i)) }
+    return { value: l.lower(source, at), index: at.map((i, a) => (a === axis ? place : i)), over: at }
   }
   const at = axes(node.type.dims)
-  if (is(node, 'quantise')) return { value: format === 'a8' ? l.lower(node.operands[0]!, at) : roundToBytes(node, at, l), index: at }
-  return { value: l.expand(node, at), index: at }
+  if (is(node, 'quantise')) return { value: format === 'a8' ? l.lower(node.operands[0]!, at) : roundToBytes(node, at, l), index: at, over: at }
+  return { value: l.expand(node, at), index: at, over: at }
 }
 
 /** The graph's `quantise` written out, for values that are not stored in blocks: q = nearest(x / d), halves to even. */

@@ -3,6 +3,7 @@
 // formats play no part here: a weight is its values, an a8 value the rounded ones. Loads are clamped to the operand.
 
 import { evaluate as evaluateAffine, type Binding } from '../../dsl/affine.ts'
+import type { ReduceOp } from '../../dsl/sink.ts'
 import type { Dtype } from '../graph/types.ts'
 import { isFloat, type Mode } from '../ops/op.ts'
 import { quantise } from '../ops/quantise.ts'
@@ -11,11 +12,14 @@ import { evaluateIndex } from './index-map.ts'
 import { fillPath, type Frame, launchesOf } from './launches.ts'
 import type { KernelProgram } from './program.ts'
 import { applyScalar } from './scalar.ts'
-import type { AxisId, Definition, Expr, Index, Kernel, OperandSource } from './types.ts'
+import type { AxisId, Definition, Expr, Index, Kernel, Operand, OperandSource } from './types.ts'
 
 type Thunk = () => number
 
-const starts = { sum: 0, max: -3.4028234663852886e38, min: 3.4028234663852886e38 }
+const startOf = (how: ReduceOp, dtype: Dtype): number => {
+  const [least, most] = isFloat(dtype) ? [-3.4028234663852886e38, 3.4028234663852886e38] : [-2147483648, 2147483647]
+  return how === 'sum' ? 0 : how === 'max' ? least : most
+}
 const combine = { sum: (a: number, b: number) => a + b, max: Math.max, min: Math.min }
 /** Definitions with more points than this are computed anew at each use. */
 const memoLimit = 1 << 22
@@ -100,7 +104,7 @@ class KernelRun {
       body ??= this.#thunk(definition.body)
       if (over.length === 0) return body()
       const step = combine[definition.combine!]
-      let value = starts[definition.combine!]
+      let value = startOf(definition.combine!, dtype)
       const inner = body
       this.#each(over, () => {
         value = step(value, inner())
@@ -210,8 +214,15 @@ export function evaluateSteps(program: KernelProgram, inputs: ProgramInputs): Fl
     if (source.kind === 'constant') return inputs.constant(source.id)
     return source.kind === 'weight' ? inputs.weight(fillPath(source.path, frames)) : inputs.state(fillPath(source.path, frames))
   }
+  /** A run of rows of a weight that was cut reads that part of its values. */
+  const operandOf = ({ source, dims }: Operand, frames: readonly Frame[]): Float64Array => {
+    const values = read(source, frames)
+    if (source.kind !== 'weight' || !source.rows) return values
+    const row = elements(dims.slice(1).map((dim) => evaluateAffine(dim, inputs.binding)))
+    return values.subarray(source.rows[0] * row, source.rows[1] * row)
+  }
   for (const { kernel, frames } of launchesOf(program)) {
-    evaluateKernel(kernel, kernel.operands.map((operand) => read(operand.source, frames)), inputs.binding, inputs.mode)
+    evaluateKernel(kernel, kernel.operands.map((operand) => operandOf(operand, frames)), inputs.binding, inputs.mode)
   }
   return program.results.map((source) => read(source, []))
 }

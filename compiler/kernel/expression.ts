@@ -12,7 +12,7 @@ import type { AxisId, Expr, Index, ScalarFn } from './types.ts'
 /** The largest finite f32: what an infinity becomes (WGSL has none). */
 export const f32Max = 3.4028234663852886e38
 
-const finite = (value: number): number => (value === Infinity ? f32Max : value === -Infinity ? -f32Max : value)
+const finite = (value: number): number => (value > f32Max ? f32Max : value < -f32Max ? -f32Max : value)
 
 export const constExpr = (value: number, dtype: Dtype): Expr => ({ kind: 'const', value: finite(value), dtype })
 

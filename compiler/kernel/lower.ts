@@ -6,6 +6,7 @@
 import { constant, equals, isConstant, show, subtract } from '../../dsl/affine.ts'
 import type { ReduceOp } from '../../dsl/sink.ts'
 import { LlamacError } from '../../runtime/error.ts'
+import { within } from '../limits.ts'
 import type { Affine, Dtype, Node, OpName } from '../graph/types.ts'
 import { axesOfExpr, callExpr, constExpr, f32Max, indexExpr, positionOf, showExpr } from './expression.ts'
 import { addIndex, axesOfIndex, divIndex, indexAxis, indexConst, indexOfAffine, modIndex, scaleIndex, showIndex } from './index-map.ts'
@@ -74,6 +75,7 @@ export class Lowering {
     const known = this.#interned.get(key)
     if (known) return known
     this.#interned.set(key, e)
+    within('kernel', this.#interned.size, () => 'one kernel')
     this.#numbers.set(e, this.#numbers.size)
     return e
   }
@@ -323,8 +325,9 @@ function overAxes(fn: ReduceOp, extents: readonly Affine[], at: readonly Index[]
 
 /** A max (min) over nothing, or over masked places only, is 0. */
 function unmasked(fn: ReduceOp, value: Expr, dtype: Dtype, l: Lowering): Expr {
-  if (dtype !== 'f32') return value
-  const limit = constExpr(fn === 'max' ? -f32Max : f32Max, dtype)
+  if (dtype !== 'f32' && dtype !== 'i32') return value
+  const [least, most] = dtype === 'f32' ? [-f32Max, f32Max] : [-2147483648, 2147483647]
+  const limit = constExpr(fn === 'max' ? least : most, dtype)
   return l.call('where', [l.call(fn === 'max' ? 'le' : 'ge', [value, limit], 'bool'), constExpr(0, dtype), value], dtype)
 }
 

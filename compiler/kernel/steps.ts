@@ -5,7 +5,7 @@
 // the next store is copied first.
 
 import type { Bounds } from '../../dsl/affine.ts'
-import { fuse, isByteBlocks, isLeaf, isVersion, statePathOf, valueOperands, type Fusion } from '../passes/fuse.ts'
+import { fuse, fuseNothing, isByteBlocks, isLeaf, isVersion, statePathOf, valueOperands, type Fusion } from '../passes/fuse.ts'
 import { type Owner, usersOf } from '../passes/post-dominators.ts'
 import { is, type Graph, type Node } from '../graph/types.ts'
 import { reachable, rootsOf } from '../graph/nodes.ts'
@@ -34,11 +34,13 @@ class StepBuilder {
   readonly values = new Map<string, ValueInfo>()
   readonly entry: string
   readonly symbols: Bounds
+  readonly fuses: boolean
   #kernels = 0
 
-  constructor(entry: string, symbols: Bounds) {
+  constructor(entry: string, symbols: Bounds, fuses: boolean) {
     this.entry = entry
     this.symbols = symbols
+    this.fuses = fuses
   }
 
   value(node: Pick<Node, 'type'>, format = plainFormat(node.type.dtype)): Place {
@@ -86,7 +88,7 @@ class RegionSteps {
     this.#params = params
     this.#carried = carried
     this.#inPlace = inPlace
-    this.#fusion = fuse(owner, builder.symbols)
+    this.#fusion = builder.fuses ? fuse(owner, builder.symbols) : fuseNothing(owner)
     this.#nodes = reachable(rootsOf(owner))
     this.#users = usersOf(this.#nodes)
   }
@@ -342,9 +344,9 @@ class RegionSteps {
   }
 }
 
-/** Orders an entry's work into kernels and loops. The graph must have no composites. */
-export function buildKernels(graph: Graph): KernelProgram {
-  const builder = new StepBuilder(graph.entry, boundsOf(graph.symbols))
+/** Orders an entry's work into kernels and loops. The graph must have no composites. `fuse: false` gives every value a kernel. */
+export function buildKernels(graph: Graph, options: { readonly fuse?: boolean } = {}): KernelProgram {
+  const builder = new StepBuilder(graph.entry, boundsOf(graph.symbols), options.fuse ?? true)
   const { steps, results } = builder.region(graph, [], 0)
   const used = new Set([...steps.flatMap((step) => [...step.reads, ...step.writes]), ...results.map((place) => place.source)].map(sourceKey))
   const values = new Map([...builder.values].filter(([id]) => used.has(`value:${id}`)))

@@ -32,11 +32,13 @@ export const reduce: OpDef<'reduce'> = {
     const data = new Float64Array(elements(dims))
     const step = combine[fn]
     const limit = isFloat(x!.dtype) ? largest(x!.dtype, mode) : Number.POSITIVE_INFINITY
+    // Integers have no value that stands for a masked place; of i32 the ends of its range do.
+    const [least, most] = x!.dtype === 'i32' ? [-2147483648, 2147483647] : [-limit, limit]
     for (let row = 0; row < data.length; row++) {
       let value = start[fn]
       for (let i = row * run; i < (row + 1) * run; i++) value = step(value, source[i]!)
-      if (fn === 'max' && value <= -limit) value = 0
-      if (fn === 'min' && value >= limit) value = 0
+      if (fn === 'max' && value <= least) value = 0
+      if (fn === 'min' && value >= most) value = 0
       data[row] = isFloat(type.dtype) ? value : rounding[type.dtype](value)
     }
     return { dtype: type.dtype, dims, data }

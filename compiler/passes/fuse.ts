@@ -301,3 +301,13 @@ export function isByteBlocks(node: Node, users: Users, owner: Owner): boolean {
 
 /** Chooses the roots of a graph or a loop body. */
 export const fuse = (owner: Owner, symbols: Bounds): Fusion => new Fuser(owner, symbols).run()
+
+/** Without fusion: every computed value is in memory, a kernel each. */
+export function fuseNothing(owner: Owner): Fusion {
+  const nodes = reachable(rootsOf(owner))
+  const roots = new Set(nodes.filter((node) => !isLeaf(node) && (!atoms.has(node.op) || owner.results.includes(node) || nodes.some((user) => needsMemory(user, node)))))
+  return { roots, anchors: nodes.filter((node): node is Node<'dot'> => is(node, 'dot') && activationOf(node) !== undefined) }
+}
+
+/** Loops and choices read their operands from memory. */
+const needsMemory = (user: Node, operand: Node): boolean => (user.op === 'loop' || user.op === 'topk') && user.operands.includes(operand)

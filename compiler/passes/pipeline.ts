@@ -1,5 +1,6 @@
-// The ordered list of graph passes, and the one function that runs them. A pass is a name and a function from graph to graph;
-// kernel-level passes (fuse, merge siblings) come later and have their own lists.
+// The ordered list of passes, and the one function that runs those over graphs. A graph pass is a name and a function from graph
+// to graph. Kernel passes follow in order where kernels are built (compile.ts calls them); here are their names, since
+// `--disable-pass` knows every pass alike.
 
 import { LlamacError } from '../../runtime/error.ts'
 import { printGraph } from '../graph/print.ts'
@@ -11,7 +12,7 @@ import { quantiseActivations } from './quantise-activations.ts'
 import { tabulate } from './tabulate.ts'
 
 export interface PassOptions {
-  /** `--disable-pass`: names of passes to leave out. Inlining cannot be: kernels know no composites. */
+  /** `--disable-pass`: names of passes to leave out, graph or kernel passes. Kernels know no composites: compiling needs inlining. */
   readonly disabledPasses?: readonly string[]
   /** `--print-after`: names of passes whose result goes to `print`; `all` for every one. */
   readonly printAfter?: readonly string[]
@@ -37,13 +38,26 @@ export const graphPasses: readonly GraphPass[] = [
   { name: 'quantise-activations', run: (graph, { quantised }) => (quantised ? quantiseActivations(graph, quantised) : graph) },
 ]
 
-/** Runs all passes but the disabled ones. Throws LlamacError G101 for a name that no pass has. */
+/** In order, after the graph passes: what is inlined into one kernel, which kernels share a launch, which weights are cut. */
+export const kernelPasses = ['fuse', 'merge-siblings', 'split-weights'] as const
+
+const graphPassNames = graphPasses.map((pass) => pass.name)
+
+export const passNames: readonly string[] = [...graphPassNames, ...kernelPasses]
+
+function expectKnown(names: readonly string[], known: readonly string[], what: string): void {
+  const unknown = names.find((name) => name !== 'all' && !known.includes(name))
+  if (unknown !== undefined) throw new LlamacError('G101', `there is no ${what} ${unknown}; there are ${known.join(', ')}`)
+}
+
+/** Whether a kernel pass runs. */
+export const runsPass = (pass: (typeof kernelPasses)[number], { disabledPasses = [] }: PassOptions): boolean => !disabledPasses.includes(pass)
+
+/** Runs all graph passes but the disabled ones. Throws LlamacError G101 for a name that no pass has. */
 export function runGraphPasses(graph: Graph, options: PassOptions = {}): Graph {
   const { disabledPasses = [], printAfter = [], verify = false } = options
-  for (const name of [...disabledPasses, ...printAfter]) {
-    if (name === 'all' || graphPasses.some((pass) => pass.name === name)) continue
-    throw new LlamacError('G101', `there is no graph pass ${name}; there are ${graphPasses.map((pass) => pass.name).join(', ')}`)
-  }
+  expectKnown(disabledPasses, passNames, 'pass')
+  expectKnown(printAfter, graphPassNames, 'graph pass')
   if (verify) expectValid(graph, 'building')
   return graphPasses.reduce((before, pass) => {
     if (disabledPasses.includes(pass.name)) return before

@@ -180,9 +180,12 @@ const unrollOf = (dot: Dot): number => (dot.format.k === 1 ? [4, 2, 1].find((u) 
 
 /**
  * Sums of dots for a tile: [dot][token][quad]. Blocks `first`, `first + stride`, …; one token and one-k formats use
- * several accumulators each, as many as fit the registers, because a single chain of additions waits for itself. Several dots walk k together: they must be alike.
+ * several accumulators each, as many as fit the registers, because a single chain of additions waits for itself. Several dots
+ * walk k together: they must be alike. `last`: tokens after this one of the tile are past the end, and it is read in their place.
  */
-function emitDots(scope: Scope, dots: readonly Dot[], tokens: number, tile: 8 | 4, strides: readonly number[], first: LoopExpr, threads: number): LoopExpr[][][] {
+function emitDots(
+  scope: Scope, dots: readonly Dot[], tokens: number, tile: 8 | 4, strides: readonly number[], first: LoopExpr, threads: number, last?: LoopExpr,
+): LoopExpr[][][] {
   const e = scope.emitter
   const { format, k, bytes } = dots[0]!
   const blocks = k / format.k
@@ -194,17 +197,19 @@ function emitDots(scope: Scope, dots: readonly Dot[], tokens: number, tile: 8 | 
     const { address, quads } = weightAddress(scope, dot, tile)
     const base = e.value('a', activationAddress(scope, dot))
     const sums = Array.from({ length: chains }, () => Array.from({ length: tokens }, () => quads.map(() => e.let('acc', zero))))
-    return { dot, address, quads, base, sums, stride: strides[d]! }
+    const shifts = last && Array.from({ length: tokens }, (_, t) => e.value('shift', ops.mul(ops.min(last, t), strides[d]!)))
+    return { dot, address, quads, base, sums, stride: strides[d]!, shifts }
   })
   e.loop('b', first, constant('i32', blocks), unroll * threads, (block) => {
-    for (const { dot, address, quads, base, sums, stride } of walks) {
+    for (const { dot, address, quads, base, sums, stride, shifts } of walks) {
       const w = e.let('w', ops.add(address.at, ops.mul(block, format.words)))
       const x = e.let('x', ops.add(base, ops.mul(block, step)))
       for (let u = 0; u < unroll; u++) {
         const part = {
           weight: { operand: dot.weight, at: w, offset: u * format.words },
           quads,
-          activations: Array.from({ length: tokens }, (_, t) => ({ operand: dot.activation, at: x, offset: u * step + t * stride })),
+          activations: Array.from({ length: tokens }, (_, t) =>
+            shifts ? { operand: dot.activation, at: ops.add(x, shifts[t]!), offset: u * step } : { operand: dot.activation, at: x, offset: u * step + t * stride }),
           accumulators: sums[u % chains]!,
         }
         if (bytes) format.dotBytes!(e, part)
@@ -215,8 +220,8 @@ function emitDots(scope: Scope, dots: readonly Dot[], tokens: number, tile: 8 | 
   return walks.map(({ sums }) => sums[0]!.map((row, t) => row.map((acc, q) => (chains === 1 ? acc : e.let('acc', sums.slice(1).reduce((sum, chain) => ops.add(sum, chain[t]![q]!), acc))))))
 }
 
-const emitDot = (scope: Scope, dot: Dot, tokens: number, tile: 8 | 4, stride: number, first: LoopExpr, threads: number): LoopExpr[][] =>
-  emitDots(scope, [dot], tokens, tile, [stride], first, threads)[0]!
+const emitDot = (scope: Scope, dot: Dot, tokens: number, tile: 8 | 4, stride: number, first: LoopExpr, threads: number, last?: LoopExpr): LoopExpr[][] =>
+  emitDots(scope, [dot], tokens, tile, [stride], first, threads, last)[0]!
 
 /** Dots that can walk k in one loop. */
 const areAlike = (dots: readonly Dot[]): boolean => dots.every(({ format, k, bytes }) => format === dots[0]!.format && k === dots[0]!.k && bytes === dots[0]!.bytes)
@@ -307,13 +312,13 @@ function scheduleThreads(kernel: Kernel, plan: ContractPlan, machine: Machine, b
   scope.at([...at, [plan.lane.id, lane]], () => {
     const first = plan.token && e.value('s', ops.mul(builtin('group_y'), tokens))
     const extent = plan.token && emitAffine(plan.token.extent)
+    const last = plan.token && e.value('last', ops.sub(ops.sub(extent!, 1), first!))
     for (const [d, dot] of plan.dots.entries()) {
-      // A tile's last tokens may lie past the end: they are read from its first one and not written.
       const partial = (): LoopExpr[][] => {
         if (!plan.token) return emitDot(scope, dot, 1, plan.tile, 0, invocation, machine.threads)
         const rows: LoopExpr[][] = []
         scope.at([[plan.token.id, first!]], () => {
-          rows.push(...emitDot(scope, dot, tokens, plan.tile, tokenStride(kernel, dot, plan.token!.id, scope.index)!, invocation, machine.threads))
+          rows.push(...emitDot(scope, dot, tokens, plan.tile, tokenStride(kernel, dot, plan.token!.id, scope.index)!, invocation, machine.threads, last))
         })
         return rows
       }

@@ -68,7 +68,7 @@ export function storeByteBlock(scope: Scope, output: Output, lane: AxisId): void
   }
   const scaled = e.let('scaled', ops.mul(d, constant('f32', a8.factor)))
   e.store(output.operand, at, scaled, a8.scale)
-  e.store(output.operand, at, ops.mul(scaled, ops.hsum(ops.to_f32x4(sum))), a8.sum)
+  e.store(output.operand, at, ops.mul(ops.mul(d, constant('f32', a8.sumFactor)), ops.hsum(ops.to_f32x4(sum))), a8.sum)
 }
 
 interface Shape {

@@ -33,11 +33,20 @@ export interface PackedFormat {
 }
 
 /**
- * A block of 32 activations in 8 bits: 8 words of signed bytes q, f32 d·2^112, f32 d·Σq·2^112, then max(q, 0) and max(-q, 0) as bytes,
+ * A block of 32 activations in 8 bits: 8 words of signed bytes q, f32 d·2^112, f32 d·Σq·2^100, then max(q, 0) and max(-q, 0) as bytes,
  * for weights that are signed bytes themselves (the dot's second operand has 7 bits). The factor undoes what is left
- * out when an IEEE half is shifted into an f32 (its exponent bias is 112 smaller).
+ * out when an IEEE half is shifted into an f32 (its exponent bias is 112 smaller). The sum's is smaller, since d < 2^14 and
+ * Σq < 2^12 would overflow f32 with all of it; the weight's offset takes the rest.
  */
-export const a8 = { k: 32, words: 26, scale: 8, sum: 9, positive: 10, negative: 18, factor: 2 ** 112 } as const
+export const a8 = { k: 32, words: 26, scale: 8, sum: 9, positive: 10, negative: 18, factor: 2 ** 112, sumFactor: 2 ** 100 } as const
+
+/** Element `index` of rows of such blocks, for kernels that read a row otherwise than by whole dots. */
+export function a8Element(operand: number, index: LoopExpr): LoopExpr {
+  const block = ops.mul(ops.shr_u(index, 5), a8.words)
+  const word = load('i32', operand, ops.add(block, ops.shr_u(ops.and(index, 31), 2)))
+  const q = ops.shr_s(ops.shl(word, ops.sub(24, ops.mul(ops.and(index, 3), 8))), 24)
+  return ops.mul(ops.to_f32(q), ops.mul(load('f32', operand, block, a8.scale), constant('f32', 1 / a8.factor)))
+}
 
 const vector = (address: Address, offset: LoopArg, constantPart = 0): LoopExpr =>
   load('f32x4', address.operand, ops.add(address.at, offset), address.offset + constantPart, true)
@@ -161,15 +170,16 @@ function nibbles({ scaleWords, scales, shifted, elementScales }: Nibbles): Packe
       }
       const scaled = quads.map((quad) => {
         const { scale, offset } = shifted(e, weight, quad)
-        return { d: e.let('d', scale), m: offset && e.let('m', offset) }
+        const d = e.let('d', scale)
+        const rest = a8.factor / a8.sumFactor
+        return { d, m: e.let('m', offset ? ops.mul(offset, constant('f32x4', rest)) : ops.mul(d, constant('f32x4', -8 * rest))) }
       })
       for (const [t, activation] of activations.entries()) {
         const d = e.let('ad', splatFloat(activation, a8.scale))
         const sum = e.let('as', splatFloat(activation, a8.sum))
-        const minus = scaled[0]!.m ? sum : e.let('as8', ops.mul(sum, constant('f32x4', -8)))
         for (const [q, { d: scale, m }] of scaled.entries()) {
           const acc = accumulators[t]![q]!
-          e.set(acc, ops.madd(ops.to_f32x4(sums[t]![q]!), ops.mul(scale, d), ops.madd(m ?? scale, minus, acc)))
+          e.set(acc, ops.madd(ops.to_f32x4(sums[t]![q]!), ops.mul(scale, d), ops.madd(m, sum, acc)))
         }
       }
     },

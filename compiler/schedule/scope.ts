@@ -9,7 +9,7 @@ import type { AxisId, Expr, Index, Kernel, KernelAxis, Operand } from '../kernel
 import type { Affine, Dtype } from '../graph/types.ts'
 import type { Emitter } from './build-loops.ts'
 import { constant, isVector as isVectorType, load, ops, symbol, widen } from './build-loops.ts'
-import { loadElement } from './packed.ts'
+import { a8Element, loadElement } from './packed.ts'
 import type { LoopExpr, LoopOp, LoopType } from './loops.ts'
 import { fromFloat, ordered, toFloat, unsigned, wrap } from './integers.ts'
 
@@ -228,7 +228,7 @@ export class Scope {
       case 'load': {
         const operand = this.kernel.operands[expr.operand]!
         if (operand.layout === 'r8') return loadElement(operand, expr.operand, this.matrixIndex(operand, expr.index), this.emitter)
-        if (operand.format === 'a8') throw new Error('internal: single elements of an a8 operand are not read')
+        if (operand.format === 'a8') return a8Element(expr.operand, this.emitter.value('element', this.flat(operand, expr.index)))
         const type = scalarType(operand.dtype)
         const word = load(elementOf(operand.dtype), expr.operand, this.flat(operand, expr.index))
         return type === 'bool' ? ops.ne(word, constant('i32', 0)) : word

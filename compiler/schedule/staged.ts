@@ -8,7 +8,7 @@
 // the free axes, or over the last reduced axis followed by a tree in scratch memory.
 
 import * as affine from '../../dsl/affine.ts'
-import { f32Max } from '../kernel/expression.ts'
+import { f32Max, walkExpr } from '../kernel/expression.ts'
 import type { AxisId, Definition, Expr, Kernel, KernelAxis, Output } from '../kernel/types.ts'
 import { builtin, constant, Emitter, load, ops } from './build-loops.ts'
 import type { LoopExpr, LoopFunction, LoopType } from './loops.ts'
@@ -43,8 +43,10 @@ export function scheduleStaged(kernel: Kernel, machine: Machine, bounds: affine.
   const everywhere = (id: AxisId): boolean => reductions.every((d) => d.free.includes(id)) && kernel.outputs.every((o) => o.axes.includes(id))
   const common = kernel.axes.filter((axis) => everywhere(axis.id))
   if (reductions.length === 0 && machine.threads > 1) return scheduleFlat(kernel, machine, scope)
-  // A map keeps its contiguous axis inside, to be written in vectors.
-  const lane = reductions.length === 0 && machine.lanes > 1 ? common.findLast((axis) => kernel.outputs.some((output) => isContiguous(scope, output, axis.id))) : undefined
+  // A map keeps its contiguous axis inside, to be written in vectors; so does whatever writes blocks of 8-bit activations.
+  const inBlocks = kernel.outputs.some((output) => kernel.operands[output.operand]!.format === 'a8')
+  const keeps = machine.lanes > 1 && (reductions.length === 0 || inBlocks)
+  const lane = keeps ? common.findLast((axis) => kernel.outputs.some((output) => isContiguous(scope, output, axis.id))) : undefined
   const outer = common.filter((axis) => axis !== lane)
   const { slots, words } = assignScratch(kernel, outer, bounds)
   const base = kernel.operands.length
@@ -110,9 +112,11 @@ const axisOf = (kernel: Kernel, id: AxisId): KernelAxis => kernel.axes.find((axi
 const innerAxes = (definition: Definition, outer: readonly KernelAxis[]): AxisId[] => definition.free.filter((id) => !outer.some((axis) => axis.id === id))
 
 /** Definitions that a definition or output mentions directly. */
-function uses(expr: Expr, found = new Set<number>()): Set<number> {
-  if (expr.kind === 'value') found.add(expr.definition)
-  else if (expr.kind === 'call') for (const arg of expr.args) uses(arg, found)
+function uses(expr: Expr): Set<number> {
+  const found = new Set<number>()
+  walkExpr(expr, (part) => {
+    if (part.kind === 'value') found.add(part.definition)
+  })
   return found
 }
 
@@ -199,6 +203,8 @@ function accumulate(staged: Staged, definition: Definition, acc: LoopExpr, lane?
 }
 
 const typeOf = (definition: Definition): 'f32' | 'i32' => elementOf(definition.dtype)
+/** Integers have no max and min of vectors. */
+const takesVectors = ({ dtype, combine: how }: Definition): boolean => elementOf(dtype) === 'f32' || how === undefined || how === 'sum'
 
 /** Reduces to one scalar at the current point. */
 function reduceAll(staged: Staged, definition: Definition): LoopExpr {
@@ -277,7 +283,7 @@ function emitInto(staged: Staged, id: number, inner: readonly AxisId[]): void {
     e.barrier()
     return
   }
-  const lane = laneOf(staged, [definition.body], inner.slice(-1))
+  const lane = takesVectors(definition) ? laneOf(staged, [definition.body], inner.slice(-1)) : undefined
   if (lane === undefined) {
     nest(scope, axes, single)
     return

@@ -2,6 +2,7 @@
 // bytes are read when the caller asks for a weight. What does not fit becomes a diagnostic, never an exception: L501 nothing in
 // the file (or no rule) for a weight, L510 sizes differ, L511 a step or a storage type does not work, L520 tensors left over.
 
+import { type Code, diagnose } from '../../dsl/codes.ts'
 import type { Diagnostic, Severity } from '../../dsl/diagnostics.ts'
 import type { CheckpointTable, WeightBinding } from '../../dsl/model.ts'
 import type { WeightInfo } from '../../dsl/sink.ts'
@@ -33,6 +34,9 @@ export interface Bound {
 
 type Tensors = ReadonlyMap<string, StoredTensor>
 
+/** Near names are looked for while someone reads them: a file of another model lacks hundreds of weights, and each search costs. */
+const mostSearched = 20
+
 /** Binds every weight that has storage (tied ones have none). */
 export function bindWeights(
   weights: readonly WeightInfo[],
@@ -57,13 +61,13 @@ export function bindWeights(
       const weight = byPath.get(path)
       ruled.add(path)
       if (!weight || weight.tied !== undefined) continue
-      const bound = bindOne(weight, target, binding, byPath, tensors, unused)
+      const bound = bindOne(weight, target, binding, byPath, tensors, unused, diagnostics.length < mostSearched)
       if ('code' in bound) diagnostics.push(bound)
       else sources.set(path, bound)
     }
   }
   for (const weight of weights) {
-    if (weight.tied === undefined && !ruled.has(weight.path)) diagnostics.push(noRule(weight, table, unused, tensors))
+    if (weight.tied === undefined && !ruled.has(weight.path)) diagnostics.push(noRule(weight, table, diagnostics.length < mostSearched ? unused : [], tensors))
   }
   const left = leftOver(unused, table, options.loose ? 'warning' : 'error')
   if (left) diagnostics.push(left)
@@ -91,6 +95,7 @@ function bindOne(
   byPath: ReadonlyMap<string, WeightInfo>,
   tensors: Tensors,
   unused: readonly string[],
+  search: boolean,
 ): BoundWeight | Diagnostic {
   const parts: PlainTensor[] = []
   const files: string[] = []
@@ -103,7 +108,7 @@ function bindOne(
   let stored: StoredTensor | undefined
   for (const { alternatives } of binding.sources) {
     const name = findName(alternatives, tensors)
-    if (name === undefined) return missing(weight, alternatives, unused, tensors)
+    if (name === undefined) return missing(weight, alternatives, unused, tensors, search)
     stored = tensors.get(name)!
     files.push(`${name} [${stored.dims.join(', ')}] (${stored.file})`)
     const plain = usable(name, tensors)
@@ -127,22 +132,22 @@ function usable(name: string, tensors: Tensors): PlainTensor | Unfit {
 }
 
 function diagnostic(
-  code: string,
+  code: Code,
   message: string,
   weight: WeightInfo | undefined,
   notes: readonly string[],
   help?: string,
 ): Diagnostic {
   const labels = weight ? [{ span: weight.span, text: `[${weight.labels.join(', ')}]` }] : []
-  return { code, severity: 'error', message, labels, notes, help }
+  return diagnose(code, { message, labels, notes, ...(help === undefined ? {} : { help }) })
 }
 
 const listNames = (names: readonly string[], tensors: Tensors): string[] =>
   names.map((name) => `the file has ${name} [${tensors.get(name)!.dims.join(', ')}]`)
 
-function missing(weight: WeightInfo, alternatives: readonly string[], unused: readonly string[], tensors: Tensors): Diagnostic {
+function missing(weight: WeightInfo, alternatives: readonly string[], unused: readonly string[], tensors: Tensors, search: boolean): Diagnostic {
   const wanted = alternatives[0]!
-  const near = nearestNames(wanted, unused.length > 0 ? unused : tensors.keys(), 3)
+  const near = search ? nearestNames(wanted, unused.length > 0 ? unused : tensors.keys(), 3) : []
   const message = `the checkpoint has no tensor ${alternatives.join(' or ')} for ${weight.path}`
   return diagnostic('L501', message, weight, listNames(near, tensors), near[0] && `did you mean  "${near[0]}"  ?`)
 }
@@ -188,5 +193,5 @@ function leftOver(unused: readonly string[], table: CheckpointTable, severity: S
   if (left.length > notes.length) notes.push(`… and ${left.length - notes.length} more`)
   const message = `${left.length} tensor${left.length > 1 ? 's' : ''} of the checkpoint ${left.length > 1 ? 'are' : 'is'} used by no weight`
   const help = `if the model does not need ${left.length > 1 ? 'them' : 'it'}:  ignore "${left[0]!.replace(/\.\d+\./g, '.*.')}"`
-  return { code: 'L520', severity, message, labels: [], notes, help }
+  return { ...diagnose('L520', { message, labels: [], notes, help }), severity }
 }

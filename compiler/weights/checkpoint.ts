@@ -63,11 +63,11 @@ export function readConfig(source: ByteSource): CheckpointConfig {
 }
 
 /** In the order in which a folder's files are tried. */
-const usualNames = ['model.safetensors.index.json', 'model.safetensors']
+const usualNames = ['model.safetensors.index.json', 'model.safetensors', 'model.gguf']
 
 function fileInFolder(folder: string, files: Files): string {
   const found = usualNames.map((name) => inside(folder, name)).find((path) => files.open(path))
-  if (!found) throw refusal('E_CHECKPOINT_NOT_FOUND', folder, `the folder has neither ${usualNames.join(' nor ')}`)
+  if (!found) throw refusal('E_CHECKPOINT_NOT_FOUND', folder, `the folder has neither ${usualNames.join(' nor ')}: name the file`)
   return found
 }
 

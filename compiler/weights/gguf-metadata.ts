@@ -2,6 +2,7 @@
 // with the bytes that are left. Numeric arrays stay typed arrays; 64-bit integers beyond 2^53 stay BigInt.
 
 import type { ByteSource } from './byte-source.ts'
+import type { CodeAfter } from '../error-codes.ts'
 import { refusal } from './refusal.ts'
 
 export type GgufValue = number | bigint | boolean | string | GgufNumbers | readonly GgufValue[]
@@ -30,7 +31,7 @@ export class GgufCursor {
     return this.source.size - this.at
   }
 
-  refuse(kind: string, what: string, at = this.at): Error {
+  refuse(kind: CodeAfter<'E_GGUF_'>, what: string, at = this.at): Error {
     return refusal(`E_GGUF_${kind}`, this.source.name, what, at)
   }
 

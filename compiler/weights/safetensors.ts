@@ -3,6 +3,7 @@
 // nothing before or after. Duplicate keys and sizes beyond 2^64 are found (JSON.parse would hide both).
 
 import type { ByteSource } from './byte-source.ts'
+import type { CodeAfter } from '../error-codes.ts'
 import { refusal } from './refusal.ts'
 import { storageTypes, storedBytes, type StoredTensor } from './stored-tensor.ts'
 import { isObject, parseStrictJson, type JsonObject, type JsonValue } from './strict-json.ts'
@@ -45,7 +46,7 @@ interface Entry {
 
 /** Reads the header; the tensors' bytes stay in the source. Errors: E_SAFETENSORS_*. */
 export function readSafetensors(source: ByteSource): SafetensorsFile {
-  const refuse = (kind: string, what: string, offset?: number) => refusal(`E_SAFETENSORS_${kind}`, source.name, what, offset)
+  const refuse = (kind: CodeAfter<'E_SAFETENSORS_'>, what: string, offset?: number) => refusal(`E_SAFETENSORS_${kind}`, source.name, what, offset)
   if (source.size < 8) throw refuse('HEADER_TOO_SMALL', `${source.size} bytes cannot hold a header`, 0)
   const prefix = source.read(0, 8)
   const declared = new DataView(prefix.buffer, prefix.byteOffset, 8).getBigUint64(0, true)

@@ -3,6 +3,7 @@
 // Objects have no prototype, so a key `__proto__` is an ordinary key. Numbers that Python's writer adds (NaN, Infinity) are read.
 
 import { LlamacError } from '../../runtime/error.ts'
+import type { CompilerCode } from '../error-codes.ts'
 
 export type JsonValue = null | boolean | number | bigint | string | readonly JsonValue[] | JsonObject
 export interface JsonObject {
@@ -25,7 +26,7 @@ export const isObject = (value: JsonValue | undefined): value is JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /** Reads one JSON text. Throws a LlamacError with `code`; `what` names the text in its message; offsets count characters. */
-export function parseStrictJson(text: string, code: string, what: string): JsonValue {
+export function parseStrictJson(text: string, code: CompilerCode, what: string): JsonValue {
   let at = 0
 
   const fail = (problem: string, place = at): never => {

@@ -3,6 +3,7 @@
 // functions in place, ops as composites that see only their operands.
 
 import type { Expr } from '../ast.ts'
+import { limits } from '../limits.ts'
 import type { FlatEntry, FlatFn } from '../resolve/blocks.ts'
 import type { Declared } from '../resolve/modules.ts'
 import { sameSize } from '../sizes.ts'
@@ -168,7 +169,7 @@ function callOp(expr: CallExpr, frame: Frame, found: Declared): Value {
 // Functions may not call themselves: their bodies are put in place.
 let depth = 0
 function guarded(frame: Frame, span: Span, run: () => Value): Value {
-  if (depth > 100) return fail(frame, 'L203', 'this call never ends: functions may not call themselves', [{ span }])
+  if (depth > limits.calls.most) return fail(frame, 'L203', 'this call never ends: functions may not call themselves', [{ span }])
   depth++
   frame.walk.report.calls.push(span)
   try {

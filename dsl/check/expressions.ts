@@ -2,6 +2,7 @@
 // compile-time choice: while its condition is not known (generic checking) both sides are walked and must agree.
 
 import type { Expr } from '../ast.ts'
+import { beyond, limits, TooLarge } from '../limits.ts'
 import type { Span } from '../source.ts'
 import { atom, known, sameSize, whole } from '../sizes.ts'
 import { call } from './calls.ts'
@@ -13,8 +14,36 @@ import { indexInto } from './primitives/index-into.ts'
 import { negate, not } from './primitives/unary.ts'
 import { describe, isOptional, none, present, type Tensor, unknown, type Value } from './values.ts'
 
-/** Walks an expression. Mistakes are reported and give `unknown`. */
+let waiting = 0
+
+/**
+ * Walks an expression. Mistakes are reported and give `unknown`; so does everything once the work or the nesting is beyond
+ * limits.ts, which ends expansions that would not end by themselves.
+ */
 export function evaluate(expr: Expr, frame: Frame): Value {
+  const { report } = frame.walk
+  if (!report.use('steps', 1, expr.span)) return unknown
+  if (waiting >= limits.evaluationDepth.most) {
+    report.exceeds(beyond('evaluationDepth'), expr.span)
+    return unknown
+  }
+  waiting++
+  try {
+    const value = walk(expr, frame)
+    // Comparing and multiplying sizes takes the square of their lengths.
+    if (value.kind === 'size' && value.size.terms.length > 1) report.use('steps', value.size.terms.length ** 2, expr.span)
+    if (value.kind === 'tensor' && value.axes.length > limits.axes.most && !report.exceeds(beyond('axes'), expr.span)) return unknown
+    return value
+  } catch (cause) {
+    if (!(cause instanceof TooLarge)) throw cause
+    report.exceeds(cause.why, expr.span)
+    return unknown
+  } finally {
+    waiting--
+  }
+}
+
+function walk(expr: Expr, frame: Frame): Value {
   switch (expr.kind) {
     case 'number':
       return expr.isInteger && Number.isSafeInteger(expr.value)
@@ -109,8 +138,9 @@ export function constantOf(value: Value): number | boolean | string | undefined 
 }
 
 /** A compile-time condition: true, false, or undefined while it is not known. A condition on a tensor is an error. */
-export function truth(expr: Expr, frame: Frame): boolean | undefined {
-  const value = usable(frame, expr)
+export const truth = (expr: Expr, frame: Frame): boolean | undefined => decided(usable(frame, expr), expr, frame)
+
+function decided(value: Value, expr: Expr, frame: Frame): boolean | undefined {
   if (value.kind === 'bool') return value.value
   if (value.kind === 'tensor') {
     fail(frame, 'L240', 'the condition depends on a tensor; `if` is compile-time', [{ span: expr.span, text: describe(value) }], {
@@ -151,7 +181,7 @@ function refine(condition: Expr, holds: boolean, frame: Frame, scope: Frame): vo
 
 function choose(expr: Extract<Expr, { kind: 'if' }>, frame: Frame): Value {
   const condition = usable(frame, expr.condition)
-  const value = condition.kind === 'bool' ? condition.value : truth(expr.condition, frame)
+  const value = decided(condition, expr.condition, frame)
   if (value !== undefined) return evaluate(value ? expr.yes : expr.no, assuming(frame, expr.condition, value))
   if (!isGeneric(frame)) {
     if (condition.kind !== 'bool') return unknown

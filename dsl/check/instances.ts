@@ -3,6 +3,7 @@
 // and the specialised walk (arguments are numbers).
 
 import type { Arg, Expr, Make, Name } from '../ast.ts'
+import { beyond, limits } from '../limits.ts'
 import { parse } from '../parse.ts'
 import type { FlatBlock, FlatMember } from '../resolve/blocks.ts'
 import type { FlatConfig } from '../resolve/configs.ts'
@@ -135,7 +136,7 @@ function makeSlot(instance: Instance, member: Extract<FlatMember, { kind: 'part'
   const { tree } = member
   const { walk } = instance.home
   const frame = instanceFrame(instance, '', member.module, walk)
-  if (instance.depth > 32) {
+  if (instance.depth > limits.partDepth.most) {
     walk.report.add('L203', `\`${instance.block.name}\` contains itself`, [{ span: tree.span }])
     return undefined
   }
@@ -155,6 +156,10 @@ function makeSlot(instance: Instance, member: Extract<FlatMember, { kind: 'part'
     frame.locals.set(index, { kind: 'size', size: atom(index) })
     const one = make(tree.make, frame, instance)
     return one && { kind: 'many', instances: [one], known: false }
+  }
+  if (number > limits.parts.most) {
+    walk.report.exceeds(beyond('parts'), tree.range.count.span)
+    return undefined
   }
   const instances: Instance[] = []
   for (let i = 0; i < number; i++) {
@@ -182,6 +187,7 @@ function make(tree: Make, frame: Frame, within: Instance): Instance | undefined 
 function makeOne(tree: Extract<Make, { kind: 'make' }>, frame: Frame, within: Instance): Instance | undefined {
   const { report } = frame.walk
   const { text, span } = tree.block
+  if (!report.use('parts', 1, span)) return undefined
   const found = frame.module.names.get(text)
   if (found?.tree.kind !== 'block') {
     const blocks = [...frame.module.names].filter(([, d]) => d.tree.kind === 'block').map(([n]) => n)

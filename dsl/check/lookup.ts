@@ -4,6 +4,7 @@
 import { type Value, type Tensor, type Axis, elementTypes, type Elem, unknown } from './values.ts'
 import type { FlatMember } from '../resolve/blocks.ts'
 import type { Axis as AxisTree, TypeExpr } from '../ast.ts'
+import { beyond, limits } from '../limits.ts'
 import { type FlatConfig, flattenConfig } from '../resolve/configs.ts'
 import type { Span } from '../source.ts'
 import { evaluate, truth } from './expressions.ts'
@@ -92,6 +93,8 @@ export function elementOf(frame: Frame, type: TypeExpr): Elem {
 /** Axes as written, with sizes evaluated in `frame`; `..b` stands for the axes the row was bound to. */
 export function axesOf(frame: Frame, trees: readonly AxisTree[]): Axis[] | undefined {
   const axes: Axis[] = []
+  const last = trees[limits.axes.most]
+  if (last) return frame.walk.report.exceeds(beyond('axes'), last.span) || undefined
   for (const tree of trees) {
     if (tree.kind === 'row') {
       const row = rowOf(frame, tree.name?.text ?? '')

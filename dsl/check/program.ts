@@ -3,7 +3,6 @@
 
 import { genericHome } from '../config.ts'
 import type { FlatBlock, FlatEntry, FlatFn, FlatMember } from '../resolve/blocks.ts'
-import { flattenBlock } from '../resolve/blocks.ts'
 import { flattenConfig } from '../resolve/configs.ts'
 import type { Declared, Module } from '../resolve/modules.ts'
 import { replacementsOf } from '../resolve/replacements.ts'
@@ -27,15 +26,6 @@ import { sameAxes } from './primitives/arguments.ts'
 import { didYouMean, type Report } from './report.ts'
 import { runBody } from './statements.ts'
 import { describe, type Value } from './values.ts'
-
-/** Flattened blocks by declaration, each made once. */
-export function flattener(report: Report): (declared: Declared) => FlatBlock | undefined {
-  const made = new Map<Declared, FlatBlock | undefined>()
-  return (declared) => {
-    if (!made.has(declared)) made.set(declared, flattenBlock(declared, report))
-    return made.get(declared)
-  }
-}
 
 /** Checks one module's own declarations. */
 export function checkModule(module: Module, flat: (d: Declared) => FlatBlock | undefined, report: Report): void {

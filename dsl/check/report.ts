@@ -3,6 +3,7 @@
 
 import { type Code, diagnose } from '../codes.ts'
 import type { Diagnostic, Label } from '../diagnostics.ts'
+import { beyond, type LimitName, limits } from '../limits.ts'
 import type { Span } from '../source.ts'
 import { suggest } from '../suggest.ts'
 
@@ -24,6 +25,7 @@ export class Report {
   /** Calls that are being evaluated, outermost first: a mistake inside a library text also points at the author's. */
   readonly calls: Span[] = []
   readonly #seen = new Set<string>()
+  readonly #used = new Map<LimitName, number>()
 
   /** Adds a diagnostic; the first place is where the message stands. */
   add(code: Code, message: string, places: readonly Place[], more: More = {}): void {
@@ -36,6 +38,21 @@ export class Report {
     const labels: Label[] = all.map(({ span, text }) => (text === undefined ? { span } : { span, text }))
     const { notes = [], help } = more
     this.diagnostics.push(diagnose(code, { message, labels, notes, ...(help === undefined ? {} : { help }) }))
+  }
+
+  /** Counts `amount` towards a limit of limits.ts. False, with one message for the whole report (L260), once it is exceeded. */
+  use(limit: LimitName, amount: number, span: Span): boolean {
+    const used = (this.#used.get(limit) ?? 0) + amount
+    this.#used.set(limit, used)
+    return used <= limits[limit].most || this.exceeds(beyond(limit), span)
+  }
+
+  /** Says that something is too large (L260), once for each kind of it; false. */
+  exceeds(why: string, span: Span): false {
+    if (this.#seen.has(why)) return false
+    this.#seen.add(why)
+    this.add('L260', why, [{ span }], { about: why })
+    return false
   }
 
   get hasErrors(): boolean {

@@ -197,9 +197,13 @@ function loop(stmt: Extract<Stmt, { kind: 'for' }>, frame: Frame): void {
     return
   }
   const groups = new Map<string, number>()
+  const firsts: Instance[] = []
   const order = instances.map((instance) => {
     const key = instanceKey(instance)
-    if (!groups.has(key)) groups.set(key, groups.size)
+    if (!groups.has(key)) {
+      groups.set(key, groups.size)
+      firsts.push(instance)
+    }
     return groups.get(key) as number
   })
   const names = assigned(stmt.body, frame)
@@ -219,9 +223,8 @@ function loop(stmt: Extract<Stmt, { kind: 'for' }>, frame: Frame): void {
     carried: carried.map((t) => t.node),
     span: stmt.span,
     body: (group, nodes) => {
-      const instance = instances[order.indexOf(group)] as Instance
       for (const [i, name] of names.entries()) rebind(frame, name, { ...(carried[i] as Tensor), node: nodes[i] })
-      runAll(stmt.body, enter(instance, `${parts.path}[*]`))
+      runAll(stmt.body, enter(firsts[group] as Instance, `${parts.path}[*]`))
       return names.map((name) => {
         const value = lookup(frame, name, stmt.span)
         if (value?.kind !== 'tensor') fine = false

@@ -5,6 +5,7 @@
 import type { BlockDecl, Entry, Fn, Member, Param, Part, Preset, Replace, Require, RuntimeRange, State, Weight } from '../ast.ts'
 import { didYouMean, type Report } from '../check/report.ts'
 import { type FlatConfig, flattenConfig } from './configs.ts'
+import { flattenOnce } from './flatten-once.ts'
 import type { Declared, Module } from './modules.ts'
 import { type FlatTable, inheritTables } from './tables.ts'
 
@@ -50,10 +51,11 @@ export interface FlatBlock {
 }
 
 /** Flattens a block or model; undefined (with a message) if a parent is missing or the parents are in a circle. */
-export function flattenBlock(declared: Declared, report: Report, below: readonly Declared[] = []): FlatBlock | undefined {
+export const flattenBlock = flattenOnce<FlatBlock>((declared, report, flatParent) => {
   const { tree, module } = declared
   if (tree.kind !== 'block' && tree.kind !== 'model') return undefined
-  const parent = parentOf(declared, tree, report, below)
+  const found = parentOf(declared, tree, report)
+  const parent = found && tree.extends && flatParent(found, tree.extends)
   if (tree.extends && !parent) return undefined
   const config = usedConfig(declared, tree, parent, report)
   const members = new Map(parent?.members)
@@ -77,9 +79,9 @@ export function flattenBlock(declared: Declared, report: Report, below: readonly
     presets,
     tables: inheritTables(parent?.tables ?? new Map(), own('checkpoint'), module, report),
   }
-}
+})
 
-function parentOf(declared: Declared, tree: BlockDecl, report: Report, below: readonly Declared[]): FlatBlock | undefined {
+function parentOf(declared: Declared, tree: BlockDecl, report: Report): Declared | undefined {
   if (!tree.extends) return undefined
   const { text, span } = tree.extends
   const found = declared.module.names.get(text)
@@ -89,11 +91,7 @@ function parentOf(declared: Declared, tree: BlockDecl, report: Report, below: re
     report.add('L201', `there is no ${tree.kind} called \`${text}\``, [{ span }], help ? { help } : {})
     return undefined
   }
-  if (found === declared || below.includes(found)) {
-    report.add('L203', `${text} extends itself in a circle`, [{ span }])
-    return undefined
-  }
-  return flattenBlock(found, report, [...below, declared])
+  return found
 }
 
 function usedConfig(declared: Declared, tree: BlockDecl, parent: FlatBlock | undefined, report: Report): FlatConfig | undefined {

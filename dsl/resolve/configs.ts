@@ -4,6 +4,7 @@
 import type { Annotation, ConfigDecl, Expr, Require, TypeExpr } from '../ast.ts'
 import type { Span } from '../source.ts'
 import { didYouMean, type Report } from '../check/report.ts'
+import { flattenOnce } from './flatten-once.ts'
 import type { Declared, Module } from './modules.ts'
 
 export interface FlatField {
@@ -29,17 +30,19 @@ export interface FlatConfig {
 const compileTypes = ['dim', 'int', 'float', 'bool', 'text']
 
 /** Flattens a config declaration; undefined (with a message) if it is not one or its parents are in a circle. */
-export function flattenConfig(declared: Declared, report: Report, below: readonly Declared[] = []): FlatConfig | undefined {
+export const flattenConfig = flattenOnce<FlatConfig>((declared, report, flatParent) => {
   const { tree, module } = declared
   if (tree.kind !== 'config') return undefined
-  const parent = parentOf(declared, tree, report, below)
+  const found = parentOf(declared, tree, report)
+  const parent = found && tree.extends && flatParent(found, tree.extends)
   if (tree.extends && !parent) return undefined
   const fields = new Map(parent?.fields)
   const requires = [...(parent?.requires ?? []), ...tree.requires.map((r) => ({ tree: r, module }))]
+  const firsts = new Map(tree.fields.toReversed().map((field) => [field.name.text, field]))
   for (const field of tree.fields) {
     const name = field.name.text
     const old = fields.get(name)
-    const own = tree.fields.find((f) => f.name.text === name)
+    const own = firsts.get(name)
     if (own && own !== field) {
       report.add('L204', `\`${name}\` is set twice`, [
         { span: field.name.span, text: 'here again' },
@@ -68,9 +71,9 @@ export function flattenConfig(declared: Declared, report: Report, below: readonl
     fields.set(name, { name, type, ...(value ? { default: value } : {}), annotations, span: field.name.span, module: home })
   }
   return { name: tree.name.text, declared, chain: [declared, ...(parent?.chain ?? [])], fields, requires }
-}
+})
 
-function parentOf(declared: Declared, tree: ConfigDecl, report: Report, below: readonly Declared[]): FlatConfig | undefined {
+function parentOf(declared: Declared, tree: ConfigDecl, report: Report): Declared | undefined {
   if (!tree.extends) return undefined
   const { text, span } = tree.extends
   const found = declared.module.names.get(text)
@@ -80,9 +83,5 @@ function parentOf(declared: Declared, tree: ConfigDecl, report: Report, below: r
     report.add('L201', `there is no config called \`${text}\``, [{ span }], more ? { help: more } : {})
     return undefined
   }
-  if (found === declared || below.includes(found)) {
-    report.add('L203', `config ${text} extends itself in a circle`, [{ span }])
-    return undefined
-  }
-  return flattenConfig(found, report, [...below, declared])
+  return found
 }

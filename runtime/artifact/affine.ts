@@ -12,9 +12,9 @@ export function evaluateAffine(affine: AffineJson, symbols: Readonly<Record<stri
   return sum
 }
 
-/** Number of elements of a tensor with these dims. */
+/** Number of elements of a tensor with these dims; a size below zero, which only a damaged manifest gives, counts as none. */
 export function elementCount(dims: readonly AffineJson[], symbols: Readonly<Record<string, number>>): number {
   let count = 1
-  for (const dim of dims) count *= evaluateAffine(dim, symbols)
+  for (const dim of dims) count *= Math.max(0, evaluateAffine(dim, symbols))
   return count
 }

@@ -3,7 +3,7 @@
 import type { CompactTokenizer } from '../tokenizer/compact.ts'
 import { fail } from '../error-codes.ts'
 import { manifestFormat } from './manifest.ts'
-import type { Manifest, WasmVariant, WebgpuProgram } from './manifest.ts'
+import type { AffineJson, EntryManifest, Manifest, WasmVariant, WebgpuProgram } from './manifest.ts'
 import { anything, integer, listOf, mapOf, matching, object, oneOf, optional, pair, tagged, text } from './shape.ts'
 
 /** Bytes under one SHA-256 of a shard. */
@@ -74,11 +74,27 @@ export function checkManifest(value: unknown): Manifest {
   manifest(value, 'manifest')
   const checked = value as Manifest
   checkWeights(checked)
-  for (const item of checked.variants) if (item.target === 'wasm') checkWasm(item, checked)
   const names = new Set(checked.entries.map(({ name }) => name))
   if (names.size !== checked.entries.length) bad('two entries have the same name')
   for (const item of checked.entries) checkEntry(item)
+  for (const item of checked.variants) if (item.target === 'wasm') checkWasm(item, checked)
   return checked
+}
+
+/** Bytes of a value in memory, at the largest sizes that its entry takes. */
+function mostBytes(dims: readonly AffineJson[], symbols: EntryManifest['symbols']): number {
+  const largest = ({ const: constant, terms }: AffineJson): number =>
+    terms.reduce((sum, [name, factor]) => {
+      const { min, max } = symbols.find((symbol) => symbol.name === name)!
+      return sum + factor * (factor > 0 ? max : min)
+    }, constant)
+  return dims.reduce((product, dim) => product * Math.max(0, largest(dim)), 4)
+}
+
+/** Programs are given the values of an entry's symbols, by name. */
+function checkSymbols(names: readonly string[], { name, symbols }: EntryManifest): void {
+  const unknown = names.find((used) => !symbols.some((symbol) => symbol.name === used))
+  if (unknown !== undefined) bad(`the program of entry ${name} wants the unknown symbol ${unknown}`)
 }
 
 /** Every affine of an entry uses only its symbols; index arguments are symbols. */
@@ -112,6 +128,7 @@ function checkWasm(item: WasmVariant, { tensors, states, entries }: Manifest): v
   const { memory } = item
   if (memory.tensors.length !== tensors.length) bad(`${memory.tensors.length} addresses for ${tensors.length} tensors`)
   if (memory.statesBase % 256 !== 0) bad('statesBase is not a multiple of 256')
+  if (memory.statesBase + memory.stateBytes > 2 ** 32) bad('the states reach beyond 4 GiB')
   if (memory.arenaBase + memory.arenaBytes > memory.statesBase) bad('the arena reaches into the states')
   for (const [index, { path, bytes }] of tensors.entries()) {
     const at = memory.tensors[index]!
@@ -125,12 +142,23 @@ function checkWasm(item: WasmVariant, { tensors, states, entries }: Manifest): v
     if (ownBase % 16 !== 0 || ownBase < memory.arenaBase || ownBase + ownBytes > memory.arenaBase + memory.arenaBytes) bad('the own memory of thread 0 lies outside the arena')
   }
   for (const { path, offset, bytes } of states) if (offset + bytes > memory.stateBytes) bad(`the state ${path} lies outside its block`)
-  for (const { name, arguments: given, results } of entries) {
+  const arenaEnd = memory.arenaBase + memory.arenaBytes
+  for (const entry of entries) {
+    const { name, arguments: given, results, symbols } = entry
     const at = Object.hasOwn(item.entries, name) ? item.entries[name]! : bad(`the WASM program lacks the entry ${name}`)
-    for (const argument of given) {
-      if (argument.kind === 'tensor' && !Object.hasOwn(at.arguments, argument.name)) bad(`entry ${name} has no place for ${argument.name}`)
+    checkSymbols(at.symbols, entry)
+    const inArena = (address: number, dims: readonly AffineJson[], what: string): void => {
+      if (address % 4 !== 0 || address < memory.arenaBase || address + mostBytes(dims, symbols) > arenaEnd) bad(`${what} of entry ${name} lies outside the arena`)
     }
+    const places = new Map(Object.entries(at.arguments))
+    for (const argument of given) {
+      if (argument.kind !== 'tensor') continue
+      inArena(places.get(argument.name) ?? bad(`entry ${name} has no place for ${argument.name}`), argument.dims, argument.name)
+      places.delete(argument.name)
+    }
+    if (places.size > 0) bad(`the WASM program wants arguments that entry ${name} does not have`)
     if (at.results.length !== results.length) bad(`entry ${name} has ${results.length} results but ${at.results.length} places`)
+    for (const [index, { dims }] of results.entries()) inArena(at.results[index]!, dims, `result ${index + 1}`)
   }
 }
 
@@ -168,15 +196,31 @@ export function checkWebgpuProgram(value: unknown, { tensors, states, entries }:
     const end = buffer.kind === 'tensor' ? Math.ceil((tensors[buffer.tensor]?.bytes ?? -16) / 16) * 16 : 0
     if (buffer.kind === 'tensor' && buffer.offset + buffer.bytes > end) bad('a buffer lies outside its tensor')
     if (buffer.kind === 'state' && !(buffer.state < states.length)) bad('a buffer belongs to no state')
+    if (buffer.bytes > 2 ** 32) bad('a buffer is larger than 4 GiB')
   }
-  for (const { name, results } of entries) {
+  for (const entry of entries) {
+    const { name, results, symbols, arguments: given } = entry
     const entryProgram = Object.hasOwn(found, name) ? found[name]! : bad(`the WebGPU program lacks the entry ${name}`)
+    checkSymbols(entryProgram.symbols, entry)
     if (entryProgram.results.length !== results.length) bad(`entry ${name} has ${results.length} results but ${entryProgram.results.length} places`)
-    for (const { buffer, offset } of [...entryProgram.results, ...Object.values(entryProgram.arguments)]) {
-      if (!inside(buffer, offset, 0)) bad(`entry ${name} has an argument or result outside its buffer`)
+    const places = new Map(Object.entries(entryProgram.arguments))
+    const tensorsGiven = given.flatMap((argument) => (argument.kind === 'tensor' ? [argument] : []))
+    const held = [
+      ...tensorsGiven.map((argument) => [places.get(argument.name) ?? bad(`entry ${name} has no place for ${argument.name}`), argument.dims] as const),
+      ...results.map(({ dims }, index) => [entryProgram.results[index]!, dims] as const),
+    ]
+    if (places.size !== tensorsGiven.length) bad(`the WebGPU program wants arguments that entry ${name} does not have`)
+    for (const [{ buffer, offset }, dims] of held) {
+      if (offset % 4 !== 0 || !inside(buffer, offset, mostBytes(dims, symbols))) bad(`entry ${name} has an argument or result outside its buffer`)
     }
     for (const { module, bindings, workgroups } of entryProgram.dispatches) {
       if (module >= modules.length) bad(`entry ${name} uses a module that is not there`)
+      for (const factors of workgroups) {
+        for (const { size } of factors) {
+          const unknown = size.terms.find(([used]) => !entryProgram.symbols.includes(used))
+          if (unknown) bad(`entry ${name} has a dispatch over the unknown symbol ${unknown[0]}`)
+        }
+      }
       if (workgroups.length > 3) bad(`entry ${name} has a dispatch of ${workgroups.length} dimensions`)
       for (const { buffer, offset, bytes } of bindings) if (!inside(buffer, offset, bytes)) bad(`entry ${name} binds a range outside its buffer`)
     }
@@ -204,5 +248,10 @@ const tokenizer = object({
 /** E_ARTIFACT_MANIFEST. */
 export function checkTokenizer(value: unknown): CompactTokenizer {
   tokenizer(value, 'tokenizer')
-  return value as CompactTokenizer
+  const checked = value as CompactTokenizer
+  const { pieces, scores, special, bytes, bos, eos, unknown } = checked
+  const wrong = [...special, ...bytes, bos, eos, unknown].find((id) => id !== undefined && id >= pieces.length)
+  if (wrong !== undefined) fail('E_ARTIFACT_MANIFEST', `tokenizer: the id ${wrong} is not one of ${pieces.length}`)
+  if (scores && scores.length !== pieces.length) fail('E_ARTIFACT_MANIFEST', `tokenizer: ${scores.length} scores for ${pieces.length} pieces`)
+  return checked
 }

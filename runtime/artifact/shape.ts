@@ -7,7 +7,8 @@ import { fail } from '../error-codes.ts'
 export type Shape = (value: unknown, path: string) => void
 
 function wrong(path: string, expected: string, value: unknown): never {
-  const shown = value === undefined ? 'nothing' : (JSON.stringify(value) ?? String(value))
+  // A list or an object may be nested deeper than JSON.stringify goes.
+  const shown = value === undefined ? 'nothing' : Array.isArray(value) ? 'a list' : typeof value === 'object' && value !== null ? 'an object' : JSON.stringify(value)
   fail('E_ARTIFACT_MANIFEST', `${path}: expected ${expected}, found ${shown.length > 60 ? `${shown.slice(0, 60)}…` : shown}`)
 }
 

@@ -313,7 +313,7 @@ function live(states: States): WebgpuStates {
 function workgroupCounts({ workgroups }: Dispatch, symbols: Readonly<Record<string, number>>, entry: string): [number, number, number] {
   const counts: [number, number, number] = [1, 1, 1]
   for (const [axis, factors] of workgroups.entries()) {
-    for (const { size, divisor } of factors) counts[axis as 0 | 1 | 2] *= Math.ceil(evaluateAffine(size, symbols) / divisor)
+    for (const { size, divisor } of factors) counts[axis as 0 | 1 | 2] *= Math.max(0, Math.ceil(evaluateAffine(size, symbols) / divisor))
     if (counts[axis]! > maxWorkgroups) fail('E_LIMIT', `${entry} needs ${counts[axis]} workgroups in one dimension, WebGPU allows ${maxWorkgroups}`)
   }
   return counts

@@ -38,7 +38,7 @@ export function startWorker(events: WorkerEvents): StartedWorker {
     }
   }
   const threads = nodeThreads()
-  if (!threads) throw new Error('there are no workers here')
+  if (!threads) throw new Error('internal: there are no workers here')
   // The process's own flags (--input-type, --import …) are about its own program.
   const worker = new threads.Worker(new URL('./wasm-worker.ts', import.meta.url), { execArgv: [] })
   worker.on('message', (message) => events.onMessage(message))

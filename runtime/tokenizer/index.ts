@@ -5,6 +5,7 @@ import { createBpeEncoder } from './bpe.ts'
 import { createDecoder, createTokenBytes } from './decode.ts'
 import type { DecodeOptions, StreamingDecoder } from './decode.ts'
 import { createSpmEncoder } from './spm.ts'
+import { fail } from '../error-codes.ts'
 
 export type { CompactTokenizer } from './compact.ts'
 export type { DecodeOptions, StreamingDecoder } from './decode.ts'
@@ -31,6 +32,15 @@ export interface Tokenizer {
   special(name: string): number | undefined
 }
 
+/** Engines refuse expressions of megabytes. */
+function patternOf(escaped: readonly string[]): RegExp {
+  try {
+    return new RegExp(escaped.join('|'), 'g')
+  } catch (cause) {
+    return fail('E_TOKENIZER', `the names of ${escaped.length} special tokens are too long`, cause)
+  }
+}
+
 /** E_TOKENIZER when the splitting rule is unknown. */
 export function createTokenizer(compact: CompactTokenizer): Tokenizer {
   const encodeText = compact.kind === 'spm' ? createSpmEncoder(compact) : createBpeEncoder(compact)
@@ -42,7 +52,7 @@ export function createTokenizer(compact: CompactTokenizer): Tokenizer {
   }
   // Longest first, so that a name that begins another one does not hide it.
   const escaped = [...names.keys()].sort((a, b) => b.length - a.length).map((name) => name.replace(/[\\^$.*+?()[\]{}|/-]/g, '\\$&'))
-  const specialPattern = escaped.length > 0 ? new RegExp(escaped.join('|'), 'g') : undefined
+  const specialPattern = escaped.length > 0 ? patternOf(escaped) : undefined
 
   function encodeOrdinary(text: string, prefixSpace: boolean, out: number[]): void {
     if (text !== '') encodeText(prefixSpace ? ` ${text}` : text, out)

@@ -67,11 +67,14 @@ test('the compiler imports the language, and of the runtime what an artifact is'
     'runtime/artifact/read.ts', // sha256
     'runtime/artifact/webgpu-program.ts', // packWebgpuProgram: the form on disk, beside its reader
   ])
+  // The same for tokenizers: training must cut text into words, and words into bytes, as the runtime will.
+  const tokenizerValues = new Set(['runtime/tokenizer/byte-alphabet.ts', 'runtime/tokenizer/split-rules.ts'])
   const allowed = ({ file, target, typeOnly }: Import): boolean =>
     !target.startsWith('runtime/') ||
     target === 'runtime/error.ts' ||
     (typeOnly && types.has(target)) ||
-    (file.startsWith('compiler/artifact/') && formatValues.has(target))
+    (file.startsWith('compiler/artifact/') && formatValues.has(target)) ||
+    (file.startsWith('compiler/weights/tokenizers/') && tokenizerValues.has(target))
   const wrong = layers.compiler.filter((each) => each.target.startsWith('cli/') || !allowed(each))
   expect(shown(wrong)).toEqual([])
 })

@@ -1,19 +1,21 @@
 // Logits and greedy tokens of Hugging Face checkpoints, from compiled artifacts: the reference within rounding of f64, other
-// places within that of f32; a prompt read at once, in chunks, or id by id leads to the same scores.
+// places within that of f32; a prompt read at once, in chunks, or id by id leads to the same scores. On WASM, strict arithmetic
+// gives the same bits in a browser as in Node (threads.test.ts has the threads of Node).
 
 import { describe, expect, test } from 'vitest'
 import { argmax } from '../../runtime/index.ts'
-import { compileForTest, type CompileRequest } from '../support/compiled.ts'
+import { type Compiled, type CompileRequest, compileForTest } from '../support/compiled.ts'
 import { type GoldenSequence, goldenSequences, normalisedError, worstDifference } from '../support/goldens.ts'
-import { type PlaceModel, places, placesWith } from '../support/places.ts'
+import { type PlaceModel, type PlaceName, places, placesWith } from '../support/places.ts'
 
-/** Folder and model file: these in all places and with both spellings of the config, the others on WASM. */
+/** Folder and model file: these in all places and with both spellings of the config. */
 const whole: readonly (readonly [string, string])[] = [
   ['llama', 'llama'],
   ['llama-gqa', 'llama'],
   ['gemma', 'gemma'],
 ]
-const onWasm: readonly (readonly [string, string])[] = [
+/** These in Node on WASM, and in Chromium in a place of each kind. */
+const others: readonly (readonly [string, string])[] = [
   ['mistral', 'mistral'],
   ['mixtral', 'mixtral'],
   ['qwen2', 'qwen2'],
@@ -22,6 +24,14 @@ const onWasm: readonly (readonly [string, string])[] = [
   ['openai-gpt', 'openai_gpt'],
   ['llama3-rope', 'llama3'],
 ]
+
+/** One, two and four threads, on the page's own thread and in a worker; WebGPU. */
+const someInChromium: ReadonlySet<PlaceName> = new Set([
+  'wasm in Chromium',
+  'wasm in Chromium, 2 threads',
+  'wasm in a worker of Chromium, 4 threads',
+  'webgpu in Chromium',
+])
 
 async function expectLogits(model: PlaceModel, sequences: readonly GoldenSequence[], tolerance: number): Promise<void> {
   for (const { ids, logits } of sequences) {
@@ -66,25 +76,50 @@ async function expectSameInPieces(model: PlaceModel, sequences: readonly GoldenS
   }
 }
 
-describe.each(whole)('%s', (folder, file) => {
-  const sequences = goldenSequences(folder)
-  const request: CompileRequest = { model: file, checkpoint: `hf-golden/${folder}`, targets: ['wasm', 'webgpu', 'reference'] }
+const bitsOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Buffer => Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength)
 
-  test.each(placesWith(() => true))(
-    '%s, %s math',
-    async (name, math) => {
-      const { open, target, tolerance } = places[name]
-      await using model = await open(await compileForTest(math === 'strict' ? request : { ...request, targets: [target], math }))
-      await expectLogits(model, sequences, tolerance)
-      // A software GPU makes some ten calls a second: there, the longest sequence is for the logits only.
-      const stepwise = target === 'webgpu' ? sequences.slice(0, 2) : sequences
-      await expectGreedy(model, stepwise)
-      await expectSameInPieces(model, stepwise)
-    },
-    900_000,
-  )
+/** Bit for bit what one thread in Node computes, by each of the entries. */
+async function expectBitsOfNode(model: PlaceModel, compiled: Compiled, sequences: readonly Pick<GoldenSequence, 'ids'>[]): Promise<void> {
+  await using twin = await places.wasm.open(compiled)
+  for (const { ids } of sequences) {
+    const [session, wanted] = [model.createSession(), twin.createSession()]
+    const [scores, wantedScores] = await Promise.all([session.score(ids), wanted.score(ids)])
+    expect(bitsOf(scores.values).equals(bitsOf(wantedScores.values)), `score of ${ids.length} ids`).toBe(true)
+    for (const size of [1, 5]) {
+      const [found, asked] = await Promise.all([readIn(model, ids, size), readIn(twin, ids, size)])
+      expect(bitsOf(found).equals(bitsOf(asked)), `pieces of ${size} of ${ids.length} ids`).toBe(true)
+    }
+    session.dispose()
+    wanted.dispose()
+  }
+}
+
+async function expectGolden(folder: string, file: string, name: PlaceName, math: 'strict' | 'fast'): Promise<void> {
+  const { open, target, host, tolerance } = places[name]
+  const sequences = goldenSequences(folder)
+  const compiled = await compileForTest(requestFor(folder, file, math))
+  await using model = await open(compiled)
+  await expectLogits(model, sequences, tolerance)
+  // WebGPU in Node makes some ten calls a second: there, the longest sequence is for the logits only.
+  const stepwise = target === 'webgpu' && host === 'node' ? sequences.slice(0, 2) : sequences
+  await expectGreedy(model, stepwise)
+  await expectSameInPieces(model, stepwise)
+  if (target === 'wasm' && math === 'strict' && host === 'chromium') await expectBitsOfNode(model, compiled, sequences)
+}
+
+/** One compilation serves all places. */
+const requestFor = (folder: string, model: string, math: 'strict' | 'fast'): CompileRequest => ({
+  model,
+  math,
+  checkpoint: `hf-golden/${folder}`,
+  targets: math === 'strict' ? ['wasm', 'webgpu', 'reference'] : ['wasm'],
+})
+
+describe.each(whole)('%s', (folder, file) => {
+  test.each(placesWith(() => true))('%s, %s math', (name, math) => expectGolden(folder, file, name, math), 900_000)
 
   test('the config of transformers 4 gives the same artifact, byte by byte', async () => {
+    const request = requestFor(folder, file, 'strict')
     const [five, four] = await Promise.all([
       compileForTest(request),
       compileForTest({ ...request, config: `hf-golden/${folder}/config.v4.json` }),
@@ -94,13 +129,20 @@ describe.each(whole)('%s', (folder, file) => {
   })
 })
 
-describe.each(onWasm)('%s', (folder, file) => {
-  const sequences = goldenSequences(folder)
-
-  test.each(placesWith(({ target }) => target === 'wasm'))('%s, %s math', async (name, math) => {
-    const { open, tolerance } = places[name]
-    await using model = await open(await compileForTest({ model: file, checkpoint: `hf-golden/${folder}`, targets: ['wasm'], math }))
-    await expectLogits(model, sequences, tolerance)
-    await expectGreedy(model, sequences)
-  })
+describe.each(others)('%s', (folder, file) => {
+  test.each(placesWith(({ target, host }, name) => (host === 'node' ? target === 'wasm' : someInChromium.has(name))))(
+    '%s, %s math',
+    (name, math) => expectGolden(folder, file, name, math),
+  )
 })
+
+test.each(placesWith(({ target }, name) => target === 'wasm' && someInChromium.has(name)).filter(([, math]) => math === 'strict'))(
+  'quantised weights: %s, %s math gives the bits of one thread in Node',
+  async (name, math) => {
+    for (const quant of ['q8_0', 'q4_0', 'q4_1'] as const) {
+      const compiled = await compileForTest({ model: 'llama', checkpoint: 'hf-golden/llama', targets: ['wasm'], math, quant })
+      await using model = await places[name].open(compiled)
+      await expectBitsOfNode(model, compiled, goldenSequences('llama'))
+    }
+  },
+)

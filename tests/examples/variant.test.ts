@@ -88,7 +88,8 @@ test('mistakes come back as diagnostics', async () => {
   expect(await codes('models/llama.dsl', { preset: 'tiny', disabledPasses: ['none such'] })).toEqual(['G101'])
 })
 
-test('the example program prints sixteen ids', async () => {
+test('the example program writes text of the model that ships', async () => {
   const { stdout } = await promisify(execFile)(process.execPath, [fileURLToPath(new URL('../../examples/generate.ts', import.meta.url))])
-  expect(stdout).toMatch(/^(\d+ ){16}\n$/)
+  expect(stdout.length).toBeGreaterThan(150)
+  expect(stdout.match(/[A-Za-z]{3,}/g)?.length).toBeGreaterThan(20)
 })

@@ -27,7 +27,10 @@ interface Outcome {
 const patience = 3
 
 function fuzz(mutant: string | undefined, limit: number): Promise<Outcome> {
-  const args = ['--import', './tests/mutants/plant.ts', 'tests/property/fuzz.ts', '--runs', values.runs, '--seed', values.seed, '--bail']
+  // What only WGSL shows needs a GPU, the rest shows without.
+  const target = mutants.find(({ name }) => name === mutant)?.file.startsWith('compiler/targets/webgpu/') ? 'webgpu' : 'wasm'
+  const args = ['--import', './tests/mutants/plant.ts', 'tests/property/fuzz.ts', '--bail', '--no-save', '--targets', target]
+  args.push('--runs', values.runs, '--seed', values.seed)
   const env = { ...process.env, ...(mutant === undefined ? {} : { LLAMAC_MUTANT: mutant }) }
   if (mutant === undefined) delete env['LLAMAC_MUTANT']
   const start = performance.now()

@@ -93,8 +93,8 @@ export const mutants: readonly Mutant[] = [
       'addIndex(scaleIndex(flat, first ? 1 : dims[i]!.const + 1, l.scope), index, l.scope)',
     ],
     'a maximum of negative numbers is zero': [
-      "constExpr(fn === 'max' ? -f32Max : f32Max, dtype)",
-      "constExpr(fn === 'max' ? -0.5 : f32Max, dtype)",
+      "constExpr(fn === 'max' ? least : most, dtype)",
+      "constExpr(fn === 'max' ? -0.5 : most, dtype)",
     ],
     'short sums skip their first term': ['points.reduce((a, b) => l.call(', 'points.slice(-2).reduce((a, b) => l.call('],
   }),
@@ -228,6 +228,22 @@ export const mutants: readonly Mutant[] = [
     'states overlap': [
       'offset += Math.ceil(bytes / stateAlignment) * stateAlignment',
       'offset += Math.floor(bytes / stateAlignment) * stateAlignment',
+    ],
+  }),
+  ...inFile('compiler/plan/races.ts', {
+    'threads may read what another one writes': [
+      'a.memory === b.memory && (a.write || b.write)',
+      'a.memory === b.memory && a.write && b.write',
+    ],
+    'steps of one thread and of all need no barrier': [
+      "!(a.share === 'one' && b.share === 'one')",
+      "!(a.share === 'one' || b.share === 'one')",
+    ],
+  }),
+  ...inFile('compiler/plan/share.ts', {
+    'rows that may write the same place are split': [
+      '!kernel.outputs.some(({ index }) => index.some(isIndirect))',
+      '!kernel.outputs.some(({ index }) => index.length < 0)',
     ],
   }),
   ...inFile('compiler/targets/wasm/lower.ts', {

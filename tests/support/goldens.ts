@@ -30,6 +30,10 @@ export interface GoldenSequence {
   readonly vocab: number
   /** What argmax decoding appends; empty where the file has none. */
   readonly greedy: readonly number[]
+  /** Segment of each id: encoders only. */
+  readonly segments?: readonly number[]
+  /** The decoder's ids, which the logits belong to: translators only. */
+  readonly target?: readonly number[]
 }
 
 function decodeArray({ dims, dtype, base64 }: EncodedArray): Float64Array {
@@ -44,13 +48,21 @@ function decodeArray({ dims, dtype, base64 }: EncodedArray): Float64Array {
 /** The sequences of `hf-golden/<folder>`. */
 export function goldenSequences(folder: string): readonly GoldenSequence[] {
   const golden = JSON.parse(dataText(`hf-golden/${folder}/golden.json`)) as {
-    sequences: readonly { input_ids: readonly number[]; logits: EncodedArray; greedy?: readonly number[] }[]
+    sequences: readonly {
+      input_ids: readonly number[]
+      logits: EncodedArray
+      greedy?: readonly number[]
+      token_type_ids?: readonly number[]
+      decoder_input_ids?: readonly number[]
+    }[]
   }
-  return golden.sequences.map(({ input_ids: ids, logits, greedy = [] }) => ({
+  return golden.sequences.map(({ input_ids: ids, logits, greedy = [], token_type_ids: segments, decoder_input_ids: target }) => ({
     ids,
     logits: decodeArray(logits),
     vocab: logits.dims[1]!,
     greedy,
+    ...(segments ? { segments } : {}),
+    ...(target ? { target } : {}),
   }))
 }
 

@@ -12,7 +12,7 @@ import { dataBytes, dataPath, dataText } from './data.ts'
 
 const inMemory = (contents: Record<string, Uint8Array>): Files => ({
   open: (path) => contents[path] && fromBytes(contents[path], path),
-  isFolder: () => false,
+  isFolder: (path) => Object.keys(contents).some((name) => name.startsWith(`${path}/`)),
 })
 
 /** The code of the LlamacError that `run` throws, or undefined; anything else thrown fails the test. */
@@ -146,6 +146,12 @@ describe('stories260K', () => {
 })
 
 describe('GGUF', () => {
+  test('is found in a folder by its usual name', () => {
+    const file = dataBytes('gguf-model/llama-2-tiny-random.gguf')
+    expect(openCheckpoint('m', inMemory({ 'm/model.gguf': file })).container).toBe('gguf')
+    expect(codeOf(() => openCheckpoint('m', inMemory({ 'm/other.gguf': file })))).toBe('E_CHECKPOINT_NOT_FOUND')
+  })
+
   test('a whole file of a third party', () => {
     const { table, tensors, config, tokenizer } = openCheckpoint(dataPath('gguf-model/llama-2-tiny-random.gguf'), nodeFiles)
     expect(table).toEqual({ format: 'gguf', arch: 'llama' })

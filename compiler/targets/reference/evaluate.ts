@@ -64,12 +64,13 @@ function planOf(owner: Owner): readonly Step[] {
 }
 
 /** One running loop instance: `array` is its concrete path. */
-interface Frame {
+export interface Frame {
   readonly array: string
   readonly index: number
 }
 
-const fill = (path: string, frames: readonly Frame[]): string =>
+/** `layers[*].w` in the running instances. */
+export const fill = (path: string, frames: readonly Frame[]): string =>
   frames.reduce(
     (filled, { array, index }) => (filled.startsWith(`${array}[*]`) ? `${array}[${index}]${filled.slice(array.length + 3)}` : filled),
     path,

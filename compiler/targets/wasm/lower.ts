@@ -3,6 +3,7 @@
 
 import type { OperandSource } from '../../kernel/types.ts'
 import type { KernelStep } from '../../kernel/steps.ts'
+import { LlamacError } from '../../../runtime/error.ts'
 import { argumentKey, scratchKey, valueKey } from '../../plan/lifetimes.ts'
 import type { EntryPlan, Plan } from '../../plan/plan.ts'
 import type { VariantContents } from '../../artifact/write.ts'
@@ -21,6 +22,9 @@ export interface LoweredWasm {
 
 const alignment = 256
 const align = (bytes: number): number => Math.ceil(bytes / alignment) * alignment
+/** Of wasm32. */
+const mostBytes = 2 ** 32
+const gibibytes = (bytes: number): string => (bytes / 2 ** 30).toFixed(1)
 
 /** Address 0 stays free: a negative index may reach below an operand's start, never below the memory's. Threads meet there too. */
 const firstAddress = 1024
@@ -30,6 +34,7 @@ interface Table {
   readonly rows: readonly (readonly number[])[]
 }
 
+/** E_MEMORY_TOO_LARGE when one session does not fit. */
 export function lowerWasm(plan: Plan): LoweredWasm {
   const tables: Table[] = []
   const tableBytes = plan.entries.reduce((sum, { program }) => sum + program.steps.reduce((bytes, step) => bytes + (step.kind === 'loop' ? align(slotsOf(step).length * step.order.length * 4) : 0), 0), 0)
@@ -42,6 +47,14 @@ export function lowerWasm(plan: Plan): LoweredWasm {
     address = align(address + bytes)
   }
   const statesBase = address
+  const needed = statesBase + plan.layout.stateBytes
+  if (!(needed <= mostBytes)) {
+    throw new LlamacError(
+      'E_MEMORY_TOO_LARGE',
+      `the model needs ${gibibytes(needed)} GiB, WASM has 4 GiB: ${gibibytes(statesBase - arenaBase - plan.arenaBytes)} for weights (use --quant), ` +
+        `${gibibytes(plan.arenaBytes)} for intermediate values (--max-seq), ${gibibytes(plan.layout.stateBytes)} for states (--ctx)`,
+    )
+  }
 
   const inArena = (entry: EntryPlan, key: string): Address => {
     const offset = offsetIn(entry, key)

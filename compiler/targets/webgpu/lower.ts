@@ -66,7 +66,8 @@ export function lowerWebgpu(plan: Plan): WebgpuProgram {
       const [from, to] = source.rows
       const { perRow } = plan.layout.sizeOf(operand)
       offset = from * perRow
-      bytes = Math.min(to * perRow, whole) - offset
+      // The last run ends with the tensor: packed groups are whole, whatever the number of rows.
+      bytes = (to === plan.layout.tensors[tensor]!.dims[0] ? whole : to * perRow) - offset
     }
     return { kind: 'tensor', buffer: tensorBuffer(tensor, offset, bytes), offset: 0, bytes }
   }

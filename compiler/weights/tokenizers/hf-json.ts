@@ -17,6 +17,17 @@ const splits: ReadonlyMap<string, string> = new Map([
   [modern('\\p{N}'), 'qwen2'],
 ])
 
+/** The pre-tokenizer of a tokenizer.json that means a splitting rule of the runtime; what `byteLevelSplit` reads. */
+export function preTokenizerOf(split: string): object {
+  const byteLevel = (regex: boolean) => ({ type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: regex })
+  const after = (first: object, regex: boolean) => ({ type: 'Sequence', pretokenizers: [first, byteLevel(regex)] })
+  if (split === 'gpt2') return byteLevel(true)
+  if (split === 'smollm') return after({ type: 'Digits', individual_digits: true }, true)
+  const pattern = [...splits].find(([, name]) => name === split)?.[0]
+  if (pattern === undefined) throw new Error(`internal: tokenizer.json has no pre-tokenizer for ${split}`)
+  return after({ type: 'Split', pattern: { Regex: pattern }, behavior: 'Isolated', invert: false }, false)
+}
+
 interface Added {
   readonly id: number
   readonly content: string

@@ -20,6 +20,9 @@ export function toTensor(frame: Frame, value: Value, elem: Elem, span: Span): Te
     mixed(frame, value, { kind: 'tensor', elem, axes: [], node: undefined, span }, span)
     return undefined
   }
+  // A size of the call that went through a parameter of type float (or bool) has lost what it is at run time.
+  if ((value.kind === 'float' || value.kind === 'bool') && value.value === undefined && !isGeneric(frame))
+    return refuse('L226', 'this number is known only at run time, but a compile-time parameter takes it')
   if (value.kind === 'float') {
     if (isFloat(elem)) return scalar(frame, value.value, elem, span)
     return refuse('L226', `a fraction cannot stand beside ${elem}`, `f32(…)`)

@@ -1,5 +1,6 @@
 // iota, expand, where, and the compile-time list `each(i < n, e)`.
 
+import { beyond, limits } from '../../limits.ts'
 import { known, minus, whole } from '../../sizes.ts'
 import { evaluate, usable } from '../expressions.ts'
 import { affineOf, fail, inner } from '../frames.ts'
@@ -98,6 +99,10 @@ export function each(call: Call): Value {
   if (number === undefined) {
     scope.locals.set(range.left.name, { kind: 'size', size: atom(range.left.name) })
     return { kind: 'list', items: undefined, element: evaluate(body, scope) }
+  }
+  if (number > limits.listItems.most) {
+    frame.walk.report.exceeds(beyond('listItems'), call.span)
+    return unknown
   }
   const items: Value[] = []
   for (let i = 0; i < number; i++) {

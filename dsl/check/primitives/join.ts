@@ -4,7 +4,7 @@ import { known, plus, showSize, sameSize } from '../../sizes.ts'
 import type { Expr } from '../../ast.ts'
 import type { Size } from '../../sizes.ts'
 import { usable } from '../expressions.ts'
-import { affineOf, fail } from '../frames.ts'
+import { affineOf, fail, requireAtMost } from '../frames.ts'
 import { duplicateLabel } from '../lookup.ts'
 import { type Axis, describe, isFloat, type Tensor, unknown, type Value } from '../values.ts'
 import { mixed, toTensor } from './align.ts'
@@ -103,6 +103,7 @@ export function topk(call: Call): Value {
     return fail(frame, 'L206', `the number to take must be known at compile time, not ${showSize(k.size)}`, [{ span: pick.span }])
   if (number !== undefined && all !== undefined && number > all)
     return fail(frame, 'L233', `cannot take ${number} of ${all}`, [{ span: pick.span }])
+  if (all === undefined && !requireAtMost(frame, k.size, (x.axes[at] as Axis).size, '`topk` takes no more than there are', pick.span)) return unknown
   const axes = x.axes.with(at, { label: pick.label, size: k.size })
   if (duplicateLabel(frame, axes, call.span, x)) return unknown
   const told = number === undefined ? undefined : frame.walk.sink?.topk(x.node, at, number, call.span)

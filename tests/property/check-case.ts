@@ -1,0 +1,469 @@
+// One case through every level and pass configuration, each level against the one above: text, typed reference, optimised graph,
+// kernels, loops of both machines, the WASM module, the WGSL dispatch list. All calls of the session run in order at each level,
+// states going on. Configurations whose programs print alike are run once. Throws a Failure at the first difference.
+
+import { type PlannedTarget, planGraphs } from '../../compiler/compile.ts'
+import { parseGraph } from '../../compiler/graph/parse.ts'
+import { printGraph } from '../../compiler/graph/print.ts'
+import { is, type Graph } from '../../compiler/graph/types.ts'
+import { verifyGraph } from '../../compiler/graph/verify.ts'
+import { evaluateSteps } from '../../compiler/kernel/evaluate.ts'
+import { printProgram } from '../../compiler/kernel/print.ts'
+import { verifyProgram } from '../../compiler/kernel/verify.ts'
+import { kernelsOf } from '../../compiler/kernel/weights.ts'
+import { graphPasses, runGraphPasses } from '../../compiler/passes/pipeline.ts'
+import { webgpuMachine } from '../../compiler/schedule/machine.ts'
+import { createReference, type StateValues } from '../../compiler/targets/reference/evaluate.ts'
+import { lowerWasm } from '../../compiler/targets/wasm/lower.ts'
+import { buildModule } from '../../compiler/targets/wasm/module.ts'
+import { lowerWebgpu } from '../../compiler/targets/webgpu/lower.ts'
+import { LlamacError } from '../../runtime/error.ts'
+import { runPlannedLoops, type Team } from '../support/planned-loops.ts'
+import { BoundedRun, type BoundedStates } from './bounded-evaluation.ts'
+import { boundWeights, type Case, inputsOf, modelOf, product, valuesOf } from './case.ts'
+import { type BoundedValues, Failure, type FailureKind, firstDifference, type Tally, type Values } from './compare.ts'
+import { type Configuration, configurations, everything, nothing } from './configurations.ts'
+import { choicesFrom } from './grower.ts'
+import { nodesOf } from './random-graph.ts'
+import { openWasm } from './run-wasm.ts'
+import { openWebgpu, type Pipelines } from './run-webgpu.ts'
+
+/** Rounding of one operation: f32, and f64 with room for another order of summation. */
+const f32 = 2 ** -24
+const f64 = 2 ** -46
+
+/** Threads that run their parts between two barriers one after the other: the last one first, or another one each time. */
+const teams: readonly Team[] = [
+  { threads: 3, order: () => [2, 1, 0] },
+  { threads: 2, order: (epoch) => (epoch % 2 === 0 ? [0, 1] : [1, 0]) },
+]
+
+export interface CheckOptions {
+  readonly levels: ReadonlySet<'wasm' | 'webgpu'>
+  /** Where WGSL runs; without it the loops of that machine are the last level. */
+  readonly pipelines?: Pipelines
+  readonly report?: CheckReport
+}
+
+/** What was done, summed over cases. */
+export interface CheckReport extends Tally {
+  programs: number
+  configurations: number
+  refused: Map<string, number>
+  /** In how many cases an op occurs, in the graph or after the passes. */
+  ops: Map<string, number>
+  /** In how many cases a pass changed something. */
+  changed: Map<string, number>
+  seconds: Map<string, number>
+}
+
+export const newReport = (): CheckReport => ({
+  programs: 0,
+  configurations: 0,
+  refused: new Map(),
+  ops: new Map(),
+  changed: new Map(),
+  seconds: new Map(),
+  elements: 0,
+  unknown: 0,
+  notFinite: 0,
+})
+
+const count = (map: Map<string, number>, key: string, by = 1): void => void map.set(key, (map.get(key) ?? 0) + by)
+
+/** Faults of the verifiers that the compiler itself runs. */
+const isVerifiers = (message: string): boolean => /^internal: (graph .* after|loop function|the WASM module is invalid)/.test(message)
+
+class Check {
+  readonly case: Case
+  readonly options: CheckOptions
+  readonly report: CheckReport
+  readonly source: readonly BoundedValues[]
+  readonly weights: ReadonlyMap<string, { readonly dims: readonly number[]; readonly data: Float64Array; readonly error: Float64Array }>
+  readonly inputs: readonly Record<string, Float64Array>[]
+  readonly seen = new Set<string>()
+  readonly bounded = new Map<string, readonly BoundedValues[]>()
+
+  constructor(random: Case, options: CheckOptions) {
+    this.case = random
+    this.options = options
+    this.report = options.report ?? newReport()
+    const values = new Map(
+      random.weights.map((weight) => [
+        weight.path,
+        valuesOf(weight.tied === undefined ? weight : random.weights.find(({ path }) => path === weight.tied)!),
+      ]),
+    )
+    this.weights = new Map(
+      random.weights.map(({ path, dims, format }) => {
+        const data = values.get(path)!
+        // A kernel may take d·Σq·x and the offset's sum apart: both are as large as the block, however small the weight.
+        const size = format === 'q4_0' || format === 'q4_1' ? 16 * f32 * data.reduce((most, x) => Math.max(most, Math.abs(x)), 0) : 0
+        return [path, { dims, data, error: new Float64Array(data.length).fill(size) }]
+      }),
+    )
+    this.inputs = random.calls.map((_, i) => inputsOf(random, i))
+    this.source = this.boundsOf(random.graph, f64, false)
+  }
+
+  /** Texts and graphs are asked for again and again. */
+  readonly texts = new Map<Graph, string>()
+  readonly simple = new Map<string, Graph>()
+
+  textOf(graph: Graph): string {
+    const text = this.texts.get(graph) ?? printGraph(graph)
+    this.texts.set(graph, text)
+    return text
+  }
+
+  simplified(disabledPasses: readonly string[]): Graph {
+    const left = disabledPasses.filter((name) => name !== 'quantise-activations' && graphPasses.some((pass) => pass.name === name))
+    const known = this.simple.get(left.join()) ?? runGraphPasses(this.case.graph, { disabledPasses: left, verify: true })
+    this.simple.set(left.join(), known)
+    return known
+  }
+
+  get quantised(): boolean {
+    return this.case.weights.some(({ format }) => format.startsWith('q'))
+  }
+
+  /** Runs one level; what it throws is a crash, or a verifier's complaint. */
+  at<T>(level: string, configuration: Configuration, body: () => T): T {
+    const started = performance.now()
+    try {
+      return body()
+    } catch (cause) {
+      throw this.asFailure(level, configuration, cause)
+    } finally {
+      count(this.report.seconds, level, (performance.now() - started) / 1000)
+    }
+  }
+
+  asFailure(level: string, { name }: Configuration, cause: unknown): unknown {
+    if (cause instanceof Failure || cause instanceof LlamacError) return cause
+    const { message, stack = '' } = cause as Error
+    const kind: FailureKind = isVerifiers(message) ? 'verifier' : message.startsWith('out of bounds') ? 'mismatch' : 'crash'
+    return new Failure(kind, level, name, kind === 'crash' ? `${message}\n${stack.split('\n').slice(1, 6).join('\n')}` : message)
+  }
+
+  /** Values of every call with their bounds. */
+  boundsOf(graph: Graph, unit: number, rounds: boolean): BoundedValues[] {
+    const exact = unit < 2 ** -40
+    const weight = (path: string): { data: Float64Array; error: Float64Array } => {
+      const { data, error } = this.weights.get(path)!
+      return { data, error: exact ? new Float64Array(data.length) : error }
+    }
+    let states: BoundedStates = new Map()
+    return this.case.calls.map((binding, i) => {
+      const run = new BoundedRun(graph, { weight, unit, rounds }, binding, this.inputs[i]!, states)
+      const results = run.run()
+      states = new Map([...states, ...run.written])
+      return { results, states }
+    })
+  }
+
+  /** Bounds of f32 levels, kept per graph: several configurations end in one. */
+  boundsOfFinal(graph: Graph): readonly BoundedValues[] {
+    const key = this.textOf(graph)
+    const known = this.bounded.get(key) ?? this.boundsOf(graph, f32, true)
+    this.bounded.set(key, known)
+    return known
+  }
+
+  compare(
+    level: string,
+    { name }: Configuration,
+    actual: Values,
+    wanted: readonly BoundedValues[],
+    call: number,
+    text: () => string,
+  ): void {
+    const difference = firstDifference(actual, wanted[call]!, this.report)
+    if (difference !== undefined)
+      throw new Failure('mismatch', level, name, `call ${call} ${JSON.stringify(this.case.calls[call])}: ${difference}\n${text()}`)
+  }
+
+  expectNone(level: string, { name }: Configuration, faults: readonly string[]): void {
+    if (faults.length > 0) throw new Failure('verifier', level, name, faults.slice(0, 3).join('; '))
+  }
+
+  // ---- levels
+
+  text(): void {
+    const { graph } = this.case
+    this.at('graph text', everything, () => {
+      this.expectNone('graph text', everything, verifyGraph(graph))
+      const text = printGraph(graph)
+      const read = parseGraph(text)
+      this.expectNone('graph text', everything, verifyGraph(read))
+      if (printGraph(read) !== text)
+        throw new Failure('mismatch', 'graph text', everything.name, 'printing what was parsed gives another text')
+    })
+  }
+
+  /** The reference itself, exactly and rounding to types. */
+  reference(): void {
+    const typedBounds = this.boundsOf(this.case.graph, f32, true)
+    for (const [mode, wanted] of [
+      ['exact', this.source],
+      ['typed', typedBounds],
+    ] as const) {
+      const level = `reference (${mode})`
+      this.at(level, everything, () => {
+        const reference = createReference([this.case.graph], { weight: (path) => this.weights.get(path)!, mode })
+        let states: StateValues = new Map()
+        this.case.calls.forEach((binding, i) => {
+          const run = reference.run(this.case.graph.entry, binding, this.inputs[i]!, states)
+          states = run.states
+          this.compare(level, everything, { results: run.results.map(({ data }) => data), states }, wanted, i, () => '')
+        })
+      })
+    }
+  }
+
+  /** The graph after the passes computes what the source computes. */
+  graph(graph: Graph, configuration: Configuration): void {
+    const level = 'optimised graph'
+    this.at(level, configuration, () => {
+      this.expectNone(level, configuration, verifyGraph(graph))
+      const text = this.textOf(graph)
+      if (this.seen.has(`graph\n${text}`)) return
+      this.seen.add(`graph\n${text}`)
+      if (printGraph(parseGraph(text, graph.constants)) !== text)
+        throw new Failure('mismatch', level, configuration.name, 'printing what was parsed gives another text')
+      const reference = createReference([graph], { weight: (path) => this.weights.get(path)! })
+      let states: StateValues = new Map()
+      this.case.calls.forEach((binding, i) => {
+        const run = reference.run(graph.entry, binding, this.inputs[i]!, states)
+        states = run.states
+        this.compare(level, configuration, { results: run.results.map(({ data }) => data), states }, this.source, i, () => text)
+      })
+    })
+  }
+
+  kernels({ graphs: [graph], programs: [program] }: PlannedTarget, target: string, configuration: Configuration): void {
+    const level = `kernels for ${target}`
+    this.at(level, configuration, () => {
+      this.expectNone(level, configuration, verifyProgram(program!))
+      const rounds = nodesOf(graph!).some(({ op }) => op === 'quantise')
+      // A rounding to 8 bits inside a kernel is written out there, so no mode turns it off.
+      for (const mode of [rounds ? ('typed' as const) : ('exact' as const)]) {
+        const wanted = mode === 'exact' ? this.source : this.boundsOfFinal(graph!)
+        const states = new Map(this.case.states.map(({ path, dims }) => [path, new Float64Array(product(dims))]))
+        this.case.calls.forEach((binding, i) => {
+          const results = evaluateSteps(program!, {
+            binding,
+            mode,
+            weight: (path) => this.weights.get(path)!.data,
+            state: (path) => states.get(path)!,
+            argument: (name) => this.inputs[i]![name]!,
+            constant: (id) => graph!.constants.get(id)!.data,
+          })
+          this.compare(`${level} (${mode})`, configuration, { results, states }, wanted, i, () => printProgram(program!))
+        })
+      }
+    })
+  }
+
+  loops(
+    { graphs: [graph], programs: [program], plan }: PlannedTarget,
+    tensors: readonly Uint8Array[],
+    target: string,
+    configuration: Configuration,
+    team?: Team,
+  ): void {
+    const level = `loops for ${target}${team ? ', by a team' : ''}`
+    this.at(level, configuration, () => {
+      const wanted = this.boundsOfFinal(graph!)
+      const words = tensors.map((bytes) => new Int32Array(bytes.slice().buffer))
+      const states = new Map(
+        this.case.states.map(({ path, dims, dtype }) => [
+          path,
+          dtype === 'f32' ? new Float32Array(product(dims)) : new Int32Array(product(dims)),
+        ]),
+      )
+      this.case.calls.forEach((binding, i) => {
+        const results = runPlannedLoops(
+          plan!,
+          plan!.entries[0]!,
+          { tensor: (index) => words[index]!, state: (path) => states.get(path)! },
+          binding,
+          this.inputs[i]!,
+          team,
+        )
+        this.compare(level, configuration, { results, states }, wanted, i, () => printProgram(program!))
+      })
+    })
+  }
+
+  statesOf(read: (index: number) => Int32Array): Map<string, ArrayLike<number>> {
+    return new Map(this.case.states.map(({ path, dtype }, i) => [path, dtype === 'f32' ? new Float32Array(read(i).buffer) : read(i)]))
+  }
+
+  wasm(
+    { graphs: [graph], programs: [program], plan }: PlannedTarget,
+    tensors: readonly Uint8Array[],
+    relaxed: boolean,
+    configuration: Configuration,
+  ): void {
+    const level = relaxed ? 'WASM with relaxed SIMD' : 'WASM'
+    this.at(level, configuration, () => {
+      const wanted = this.boundsOfFinal(graph!)
+      const lowered = lowerWasm(plan!)
+      const { binary } = buildModule(lowered.program, { relaxed })
+      const session = openWasm(binary, lowered, plan!.entries[0]!.info, plan!.layout.states, tensors)
+      this.case.calls.forEach((binding, i) => {
+        const results = session.call(binding, this.inputs[i]!)
+        this.compare(level, configuration, { results, states: this.statesOf(session.state) }, wanted, i, () => printProgram(program!))
+      })
+    })
+  }
+
+  async wgsl(
+    { graphs: [graph], programs: [program], plan }: PlannedTarget,
+    tensors: readonly Uint8Array[],
+    configuration: Configuration,
+  ): Promise<void> {
+    const level = 'WGSL'
+    const started = performance.now()
+    try {
+      const wanted = this.boundsOfFinal(graph!)
+      const lowered = lowerWebgpu(plan!)
+      const session = await openWebgpu(this.options.pipelines!, lowered, plan!.entries[0]!.info, plan!.layout.states, tensors)
+      for (const [i, binding] of this.case.calls.entries()) {
+        const results = await session.call(binding, this.inputs[i]!)
+        const words = await Promise.all(this.case.states.map((_, s) => session.state(s)))
+        this.compare(level, configuration, { results, states: this.statesOf((s) => words[s]!) }, wanted, i, () => printProgram(program!))
+      }
+      session.close()
+    } catch (cause) {
+      throw this.asFailure(level, configuration, cause)
+    } finally {
+      count(this.report.seconds, level, (performance.now() - started) / 1000)
+    }
+  }
+
+  // ---- one configuration
+
+  async configuration(configuration: Configuration, math: 'fast' | 'strict'): Promise<void> {
+    const { disabled } = configuration
+    this.report.configurations++
+    const simple = this.at('graph passes', configuration, () => this.simplified(disabled))
+    const later = ['quantise-activations', 'fuse', 'merge-siblings'].filter(
+      (pass) => disabled.includes(pass) && (pass !== 'quantise-activations' || (this.quantised && math === 'fast')),
+    )
+    const key = `${math} ${later.join()}\n${this.textOf(simple)}`
+    if (this.seen.has(key)) return
+    this.seen.add(key)
+    const isDefault = configuration === everything
+    const withWgsl = this.options.levels.has('webgpu') && math === 'fast' && (isDefault || configuration === nothing)
+    // The default goes the whole way; others begin with the graph that they gave, which no pass needs to change again.
+    const [graph, left] = isDefault
+      ? [this.case.graph, disabled]
+      : [simple, [...disabled, ...graphPasses.map(({ name }) => name).filter((name) => name !== 'quantise-activations')]]
+    if (this.options.levels.has('wasm')) await this.target('wasm', graph, left, math, configuration)
+    if (withWgsl) await this.target('webgpu', graph, left, math, configuration)
+    if (isDefault) this.note(simple)
+  }
+
+  async target(
+    target: 'wasm' | 'webgpu',
+    graph: Graph,
+    disabledPasses: readonly string[],
+    math: 'fast' | 'strict',
+    configuration: Configuration,
+  ): Promise<void> {
+    const { bindingBytes } = this.case
+    const small = target === 'webgpu' && bindingBytes > 0
+    const plan = (machines: object) =>
+      this.at(`compiling for ${target}`, configuration, () => {
+        const planned = planGraphs(modelOf(this.case), [graph], {
+          targets: [target],
+          disabledPasses,
+          math,
+          weights: boundWeights(this.case),
+          verify: true,
+          ...machines,
+        })
+        return { made: planned.targets[0]!, tensors: planned.tensors.map(({ produce }) => produce() as Uint8Array) }
+      })
+    const machines = { machines: { webgpu: { ...webgpuMachine, bindingBytes } } }
+    let planned: ReturnType<typeof plan>
+    try {
+      try {
+        planned = plan(small ? machines : {})
+      } catch (cause) {
+        // Not every kernel can be cut; then the target's own bindings are large enough.
+        if (!small || !(cause instanceof LlamacError) || cause.code !== 'E_TENSOR_TOO_LARGE') throw cause
+        planned = plan({})
+      }
+    } catch (cause) {
+      if (!(cause instanceof LlamacError)) throw cause
+      count(this.report.refused, cause.code)
+      return
+    }
+    const { made, tensors } = planned
+    if (configuration === everything && math === 'fast') this.noteProgram(made, target)
+    const key = `${target}\n${printProgram(made.programs[0]!)}`
+    if (this.seen.has(key)) return
+    this.seen.add(key)
+    this.report.programs++
+    this.graph(made.graphs[0]!, configuration)
+    this.kernels(made, target, configuration)
+    this.loops(made, tensors, target, configuration)
+    if (target === 'wasm' && configuration === everything) for (const team of teams) this.loops(made, tensors, target, configuration, team)
+    if (target === 'webgpu') {
+      if (this.options.pipelines) await this.wgsl(made, tensors, configuration)
+      return
+    }
+    const both = configuration === everything || configuration === nothing
+    if (both || math === 'strict') this.wasm(made, tensors, false, configuration)
+    if (math === 'fast') this.wasm(made, tensors, true, configuration)
+  }
+
+  // ---- what the passes did
+
+  note(simple: Graph): void {
+    const { changed } = this.report
+    graphPasses.reduce((before, { name, run }) => {
+      const after = run(before, {})
+      if (name !== 'quantise-activations' && printGraph(after) !== printGraph(before)) count(changed, name)
+      return after
+    }, this.case.graph)
+    if (nodesOf(simple).some((node) => is(node, 'slice') && is(node.operands[0]!, 'constant'))) count(changed, 'tables by position')
+    for (const op of new Set([...nodesOf(this.case.graph), ...nodesOf(simple)].map((node) => node.op))) count(this.report.ops, op)
+  }
+
+  noteProgram({ graphs: [graph], programs: [program] }: PlannedTarget, target: string): void {
+    const { changed } = this.report
+    const nodes = nodesOf(graph!)
+    if (nodes.some(({ op }) => op === 'quantise')) count(changed, 'quantise-activations')
+    const steps = program!.steps.flatMap((step) => (step.kind === 'loop' ? step.groups.flat() : [step]))
+    if (steps.some(({ kind }) => kind === 'launch')) count(changed, `merge-siblings (${target})`)
+    const kernels = kernelsOf(program!.steps)
+    if (kernels.some(({ name }) => name.includes('_part'))) count(changed, 'split-weights')
+    if (
+      kernels.length <
+      nodes.filter(({ op }) => !['literal', 'size', 'iota', 'weight', 'state', 'argument', 'param', 'result', 'constant'].includes(op))
+        .length
+    )
+      count(changed, `fuse (${target})`)
+  }
+}
+
+/** Throws a Failure, or returns when all levels agree. */
+export async function checkCase(random: Case, options: CheckOptions): Promise<void> {
+  let check: Check
+  try {
+    check = new Check(random, options)
+  } catch (cause) {
+    throw new Failure('crash', 'reference', everything.name, `${(cause as Error).message}\n${(cause as Error).stack}`)
+  }
+  check.text()
+  check.reference()
+  // Deterministic for a case: random subsets follow from its text.
+  const text = printGraph(random.graph)
+  const tape = Array.from({ length: 64 }, (_, i) => (text.charCodeAt((i * 97 + 11) % text.length) * 31 + i * 7) >>> 2)
+  for (const configuration of configurations(choicesFrom(tape))) await check.configuration(configuration, 'fast')
+  if (check.quantised) for (const configuration of [everything, nothing]) await check.configuration(configuration, 'strict')
+}

@@ -1,0 +1,29 @@
+// Random graphs through the WebGPU target in the default and the empty pass configuration: kernels, loops, and the WGSL dispatch
+// list on SwiftShader. Fewer than for WASM: a software GPU takes 10 ms to compile one of the twenty pipelines of a graph.
+// Every fourth graph cuts its weights into bindings of 2 KiB.
+
+import { expect, test } from 'vitest'
+import { createSoftwareGpu, openDevice } from '../support/dawn.ts'
+import { checkRandom, replay, show } from './replay.ts'
+import { Pipelines } from './run-webgpu.ts'
+
+const levels = new Set(['webgpu'] as const)
+const [runs, loopRuns] = [150, 400]
+
+test('cases that failed once, and random graphs', async () => {
+  const { device } = await openDevice(await createSoftwareGpu())
+  const pipelines = new Pipelines(device)
+  await replay({ levels, pipelines })
+  const summary = await checkRandom(runs, { levels, pipelines })
+  show('WebGPU', summary)
+  expect(summary.nodes.length).toBe(runs)
+  expect(pipelines.count).toBeGreaterThan(runs)
+  expect(summary.report.changed.get('split-weights') ?? 0).toBeGreaterThan(0)
+  device.destroy()
+})
+
+test('more of them as loops', async () => {
+  const summary = await checkRandom(loopRuns, { levels })
+  show('Loops for WebGPU', summary)
+  expect(summary.report.changed.get('split-weights') ?? 0).toBeGreaterThanOrEqual(5)
+})
