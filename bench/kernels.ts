@@ -100,7 +100,7 @@ function fillBytes(words: Int32Array, count: number): Float64Array {
       for (const [place, byte] of [[0, q & 255], [a8.positive, Math.max(q, 0)], [a8.negative, Math.max(-q, 0)]] as const) bytes[(b * a8.words + place) * 4 + i] = byte
     }
     floats[b * a8.words + a8.scale] = d * a8.factor
-    floats[b * a8.words + a8.sum] = d * sum * a8.factor
+    floats[b * a8.words + a8.sum] = d * sum * a8.sumFactor
   }
   return values
 }
