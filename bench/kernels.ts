@@ -10,8 +10,8 @@ import { schedule } from '../compiler/schedule/index.ts'
 import { wasmMachine } from '../compiler/schedule/machine.ts'
 import { a8 } from '../compiler/schedule/packed.ts'
 import { verifyLoops } from '../compiler/schedule/verify-loops.ts'
-import { measureCeilings } from './machine.ts'
-import { type Bench, measure, type Timing } from './measure.ts'
+import { measureCeilings } from '../cli/measure/ceilings.ts'
+import { type Bench, measure, type Timing } from '../cli/measure/time-loops.ts'
 
 const flags = process.argv.slice(2)
 const pattern = new RegExp(flags.find((f) => !f.startsWith('--')) ?? '.')
@@ -100,7 +100,7 @@ function fillBytes(words: Int32Array, count: number): Float64Array {
       for (const [place, byte] of [[0, q & 255], [a8.positive, Math.max(q, 0)], [a8.negative, Math.max(-q, 0)]] as const) bytes[(b * a8.words + place) * 4 + i] = byte
     }
     floats[b * a8.words + a8.scale] = d * a8.factor
-    floats[b * a8.words + a8.sum] = d * sum * a8.factor
+    floats[b * a8.words + a8.sum] = d * sum * a8.sumFactor
   }
   return values
 }
@@ -172,7 +172,7 @@ const cases = (['q4_1', 'q4_0', 'q8_0', 'f16', 'f32'] as const).flatMap((format)
   return modes.flatMap((bytes) => [1, 4, 128].map((tokens) => () => matrixBench(format, bytes, tokens)))
 })
 
-cases.push(...[1, 4].map((tokens) => () => matrixBench('q4_1', true, tokens, true)))
+cases.push(...(['q4_1', 'q8_0', 'f32'] as const).flatMap((format) => [1, 4].map((tokens) => () => matrixBench(format, format !== 'f32', tokens, true))))
 
 const ceilings = measureCeilings(relaxed)
 const timings: Timing[] = []

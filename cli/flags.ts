@@ -21,6 +21,8 @@ export interface CompileFlags {
   readonly printAfter?: readonly string[]
   readonly disablePass?: readonly string[]
   readonly loose?: boolean
+  /** False: the artifact keeps no texts of the model. */
+  readonly source?: boolean
 }
 
 export type DeviceName = 'auto' | 'wasm' | 'webgpu' | 'reference'
@@ -98,11 +100,13 @@ function threads(text: string): number | 'auto' {
   return text === 'auto' ? text : whole(1)(text)
 }
 
+/** Where an entry runs: --device. */
+export const addDeviceName = (command: Command): Command =>
+  command.addOption(new Option('--device <name>', 'where it runs').choices(['auto', 'wasm', 'webgpu', 'reference']).default('auto'))
+
 /** Where an entry runs: --device, --threads. */
 export const addDevice = (command: Command): Command =>
-  command
-    .addOption(new Option('--device <name>', 'where it runs').choices(['auto', 'wasm', 'webgpu', 'reference']).default('auto'))
-    .addOption(new Option('--threads <n>', 'threads on WASM (default: auto, by the size of the weights and the processors)').argParser(threads))
+  addDeviceName(command).addOption(new Option('--threads <n>', 'threads on WASM (default: auto, by the size of the weights and the processors)').argParser(threads))
 
 /** An artifact is compiled already. */
 export function refuseCompileFlags(path: string, flags: CompileFlags): void {

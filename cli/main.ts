@@ -3,17 +3,20 @@
 // compiler when they need it, so that running an artifact does not load it.
 
 import { Command, CommanderError } from 'commander'
+import { addBench } from './bench.ts'
 import { addCall } from './call.ts'
 import { addCheck } from './check.ts'
 import { addCompile } from './compile.ts'
+import { addEval } from './eval.ts'
 import { addExplain } from './explain.ts'
 import { addInspect } from './inspect.ts'
 import { addLogits } from './logits.ts'
 import { exitCodes, reportError, version } from './report.ts'
 import { addRun } from './run.ts'
 import { addTrainTokenizer } from './train-tokenizer.ts'
+import { addVerify } from './verify.ts'
 
-const commands = [addCompile, addRun, addLogits, addCall, addCheck, addExplain, addInspect, addTrainTokenizer]
+const commands = [addCompile, addRun, addLogits, addCall, addVerify, addBench, addEval, addCheck, addExplain, addInspect, addTrainTokenizer]
 
 async function main(argv: readonly string[]): Promise<number> {
   const program = new Command('llamac')

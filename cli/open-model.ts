@@ -1,8 +1,10 @@
 // ART|FILE and --device to a loaded model: an artifact is loaded as it is, a .dsl is compiled in memory first.
 
 import { load, type Model, memoryFiles, readArtifact } from '../runtime/index.ts'
+import type { TargetName } from '../compiler/targets/index.ts'
 import { LlamacError } from '../runtime/error.ts'
 import { type CompileFlags, type DeviceName, isSource, refuseCompileFlags } from './flags.ts'
+import type { Project } from './project.ts'
 import { note, UsageError } from './report.ts'
 
 export interface OpenFlags extends CompileFlags {
@@ -10,33 +12,47 @@ export interface OpenFlags extends CompileFlags {
   readonly threads?: number | 'auto'
 }
 
-/** Errors: those of compiling and of `load`, E_REFERENCE_NEEDS_SOURCE, E_NO_WEIGHTS. The caller disposes of the model. */
-export async function openModel(path: string, flags: OpenFlags, signal?: AbortSignal): Promise<Model> {
-  return isSource(path) ? openSourceFile(path, flags, signal) : openArtifact(path, flags, signal)
+/** What is to be loaded: an artifact's folder, or the files that a .dsl was compiled to, with the compilation. */
+export interface Opened {
+  readonly source: string | ReturnType<typeof memoryFiles>
+  readonly project?: Project
 }
 
-async function openSourceFile(path: string, flags: OpenFlags, signal: AbortSignal | undefined): Promise<Model> {
-  const { device, target } = flags
+/** Compiles a .dsl in memory for the device, passes an artifact on. Errors: those of compiling, E_NO_WEIGHTS, UsageError. */
+export async function openSource(path: string, flags: OpenFlags, signal?: AbortSignal): Promise<Opened> {
+  if (!isSource(path)) {
+    refuseCompileFlags(path, flags)
+    return { source: path }
+  }
+  const { compileProject } = await import('./project.ts')
+  const { packArtifact } = await import('../compiler/artifact/write.ts')
+  const project = await compileProject(path, flags, targetsFor(path, flags))
+  // The reference reads weights itself; the artifact is only needed for what it tells about entries.
+  const { contents } = project.compilation
+  const reference = contents.variants[0]?.target === 'reference'
+  const files = await packArtifact(reference ? { ...contents, withWeights: false } : contents, { signal })
+  return { source: memoryFiles(files), project }
+}
+
+function targetsFor(path: string, { device, target, weights, seedWeights }: OpenFlags): readonly TargetName[] {
   if (target && device !== 'auto') throw new UsageError('with a .dsl, give --device or --target, not both')
-  if (flags.weights === undefined && flags.seedWeights === undefined) {
+  if (weights === undefined && seedWeights === undefined) {
     throw new LlamacError('E_NO_WEIGHTS', `${path} needs weights to run: give --weights PATH, or --seed-weights N for pseudo-random ones`)
   }
-  const { compileProject, referenceOf } = await import('./project.ts')
-  const { packArtifact } = await import('../compiler/artifact/write.ts')
-  const project = await compileProject(path, flags, device === 'auto' ? (target ?? ['wasm']) : [device])
-  const { contents } = project.compilation
-  if (contents.variants[0]?.target === 'reference') {
-    // The reference reads weights itself; the artifact is only needed for what it tells about entries.
-    return load(memoryFiles(await packArtifact({ ...contents, withWeights: false })), { device: () => referenceOf(project), ...(signal ? { signal } : {}) })
-  }
-  return openArtifact(memoryFiles(await packArtifact(contents, { signal })), { device, ...(flags.threads === undefined ? {} : { threads: flags.threads }) }, signal)
+  return device === 'auto' ? (target ?? ['wasm']) : [device]
 }
 
-async function openArtifact(
-  source: string | ReturnType<typeof memoryFiles>, flags: OpenFlags, signal: AbortSignal | undefined,
-): Promise<Model> {
-  if (typeof source === 'string') refuseCompileFlags(source, flags)
-  const { device } = flags
+/** Errors: those of compiling and of `load`, E_REFERENCE_NEEDS_SOURCE, E_NO_WEIGHTS. The caller disposes of the model. */
+export async function openModel(path: string, flags: OpenFlags, signal?: AbortSignal): Promise<Model> {
+  return loadOpened(await openSource(path, flags, signal), flags, signal)
+}
+
+/** Loads what was opened; may be called several times. */
+export async function loadOpened({ source, project }: Opened, { device, threads }: OpenFlags, signal?: AbortSignal): Promise<Model> {
+  if (project?.compilation.contents.variants[0]?.target === 'reference') {
+    const { referenceOf } = await import('./project.ts')
+    return load(source, { device: () => referenceOf(project), ...(signal ? { signal } : {}) })
+  }
   const { manifest } = await readArtifact(source, signal)
   const targets = manifest.variants.map(({ target }) => target)
   if (device === 'reference' || (device === 'auto' && targets.length > 0 && targets.every((target) => target === 'reference'))) {
@@ -45,10 +61,10 @@ async function openArtifact(
   // A software GPU is slower than WASM: it is only made when nothing else was compiled, or on demand.
   const needsGpu = device === 'webgpu' ? targets.includes('webgpu') : device === 'auto' && !targets.includes('wasm') && targets.includes('webgpu')
   const gpu = needsGpu ? await nodeGpu() : undefined
-  return load(source, { device, ...(flags.threads === undefined ? {} : { threads: flags.threads }), ...(gpu ? { gpu } : {}), ...(signal ? { signal } : {}) })
+  return load(source, { device, ...(gpu ? { gpu } : {}), ...(threads === undefined ? {} : { threads }), ...(signal ? { signal } : {}) })
 }
 
-async function nodeGpu(): Promise<GPU> {
+export async function nodeGpu(): Promise<GPU> {
   const { createNodeGpu } = await import('./webgpu-node.ts')
   const gpu = await createNodeGpu()
   const adapter = await gpu.requestAdapter()

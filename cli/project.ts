@@ -2,6 +2,7 @@
 // only place where commands meet the language and the compiler.
 
 import { readFileSync, statSync } from 'node:fs'
+import { recordSources } from '../compiler/artifact/source-record.ts'
 import { compileModel, type Compilation, type CompileOptions } from '../compiler/compile.ts'
 import { fitModel, hasErrors } from '../compiler/fit.ts'
 import { type FormatName, formats, isFormatName } from '../compiler/formats/index.ts'
@@ -45,9 +46,9 @@ async function accept(diagnostics: readonly Diagnostic[]): Promise<void> {
 }
 
 /** The checked model of a file. Errors: Rejected. */
-export async function openModelFile(file: string): Promise<CheckedModel> {
+export async function openModelFile(file: string, read: ReadSource = sourceReader()): Promise<CheckedModel> {
   const entry = entryPath(file)
-  const { model, diagnostics } = loadModel(entry, sourceReader())
+  const { model, diagnostics } = loadModel(entry, read)
   await accept(diagnostics)
   if (!model) throw new LlamacError('E_NO_MODEL', `${file} declares no model`)
   return model
@@ -59,11 +60,11 @@ interface Specialised {
   readonly checkpoint?: Checkpoint
 }
 
-async function specialise(checked: CheckedModel, flags: CompileFlags): Promise<Specialised> {
+async function specialise(checked: CheckedModel, flags: CompileFlags, maximum: Readonly<Record<string, number>>): Promise<Specialised> {
   const checkpoint = flags.weights === undefined ? undefined : openCheckpoint(flags.weights, nodeFiles)
   const numbers: Numbers = {
     set: { ...flags.set, ...(flags.ctx === undefined ? {} : { ctx: String(flags.ctx) }) },
-    maximum: { seq: flags.maxSeq ?? defaultMaxSeq },
+    maximum,
     ...(flags.preset === undefined ? {} : { preset: flags.preset }),
     ...(flags.config === undefined ? {} : { config: configFile(flags.config) }),
   }
@@ -98,7 +99,9 @@ export interface Project {
 /** Everything that `compile` does but for writing. Errors: Rejected, LlamacError, UsageError. */
 export async function compileProject(file: string, flags: CompileFlags, targets: readonly TargetName[]): Promise<Project> {
   if (flags.ctx !== undefined && flags.set?.['ctx'] !== undefined) throw new UsageError('--ctx and --set ctx=… say the same thing twice')
-  const { model, weights, checkpoint } = await specialise(await openModelFile(file), flags)
+  const { read, files } = recordSources(sourceReader())
+  const maximum = { seq: flags.maxSeq ?? defaultMaxSeq }
+  const { model, weights, checkpoint } = await specialise(await openModelFile(file, read), flags, maximum)
   const tokenizer = chooseTokenizer(flags, checkpoint)
   const options: CompileOptions = {
     targets,
@@ -108,6 +111,7 @@ export async function compileProject(file: string, flags: CompileFlags, targets:
     printAfter: flags.printAfter ?? [],
     print: (pass, graph, text) => note(`// after ${pass}: ${graph.entry}\n${text}`),
     verify: process.env['LLAMAC_DEBUG'] === '1',
+    ...(flags.source === false ? {} : { source: { entry: entryPath(file), files, maximum } }),
     ...(weights ? { weights } : {}),
     ...(tokenizer ? { tokenizer } : {}),
   }

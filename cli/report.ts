@@ -16,6 +16,9 @@ export class Rejected extends Error {
   }
 }
 
+/** What a command was asked to find out is bad news: it has been said on stdout, and only the exit code is left to say it. */
+export class BadNews extends Error {}
+
 /** The command line itself is wrong. */
 export class UsageError extends Error {}
 
@@ -60,6 +63,7 @@ async function describe(error: unknown): Promise<number> {
     await showDiagnostics(error.diagnostics)
     return exitCodes.failure
   }
+  if (error instanceof BadNews) return exitCodes.failure
   if (error instanceof UsageError) {
     note(`error: ${plainText(error.message)}`)
     return exitCodes.usage

@@ -5,6 +5,7 @@ import type { EntryInfo, SpecialisedModel } from '../dsl/model.ts'
 import type { EntryManifest } from '../runtime/artifact/manifest.ts'
 import type { CompactTokenizer } from '../runtime/tokenizer/compact.ts'
 import type { ArtifactContents, ArtifactTensor, VariantContents } from './artifact/write.ts'
+import { portableSources, type SourceRecord } from './artifact/source-record.ts'
 import { buildGraph } from './graph/builder.ts'
 import { within } from './limits.ts'
 import type { Constant, Graph } from './graph/types.ts'
@@ -32,6 +33,8 @@ export interface CompileOptions extends PassOptions {
   /** Weights by path. Absent: compile without weights. */
   readonly weights?: ReadonlyMap<string, BoundWeight>
   readonly tokenizer?: CompactTokenizer
+  /** The texts and limits behind `model`, for the artifact to keep. */
+  readonly source?: Pick<SourceRecord, 'entry' | 'files' | 'maximum'>
   /** Other numbers than a target's own machine has: tests take smaller bindings. */
   readonly machines?: Readonly<Partial<Record<TargetName, Machine>>>
 }
@@ -157,6 +160,7 @@ export function compileGraphs(model: GraphModel, graphs: readonly Graph[], optio
     withWeights: options.weights !== undefined,
     variants: results.flatMap(({ variants }) => variants),
     tokenizer: options.tokenizer,
+    ...(options.source ? { source: { ...portableSources(options.source.entry, options.source.files), maximum: options.source.maximum, model: model.name, targets: options.targets, disabledPasses: options.disabledPasses ?? [] } } : {}),
   }
   return { model, graphs, results, contents, notes: planned.notes }
 }

@@ -3,6 +3,7 @@
 
 /** Code → what it means and what helps. */
 export const compilerCodes = {
+  E_NO_SOURCE: 'The artifact keeps no source of its model, or one that this version cannot compile: give the .dsl file and its weights.',
   E_NO_MODEL: 'The file declares no `model`: name the file that does.',
   E_PROGRAM_TOO_LARGE:
     'What the model becomes is larger than the compiler handles: unrolled loops, long chains of operations, or nested `concat` and `pad`. Use parts and `for`, or fewer steps.',

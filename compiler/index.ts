@@ -5,6 +5,7 @@ import type { Diagnostic } from '../dsl/diagnostics.ts'
 import { loadModel, type Numbers, type ReadSource } from '../dsl/index.ts'
 import { type AnyErrorCode, LlamacError } from '../runtime/error.ts'
 import type { CompactTokenizer } from '../runtime/tokenizer/compact.ts'
+import { recordSources } from './artifact/source-record.ts'
 import { packArtifact } from './artifact/write.ts'
 import { type Compilation, compileModel, type CompileOptions } from './compile.ts'
 import { fitModel, hasErrors, type WeightChoice } from './fit.ts'
@@ -61,18 +62,21 @@ export async function compile(sources: Sources, request: Request): Promise<Compi
   const read: ReadSource = typeof sources === 'function' ? sources : (path) => sources.get(path)
   try {
     abortIfAsked(signal)
-    const loaded = loadModel(entry, read, name === undefined ? {} : { model: name })
+    const sources = recordSources(read)
+    const loaded = loadModel(entry, sources.read, name === undefined ? {} : { model: name })
     if (!loaded.model)
       return {
         ok: false,
         diagnostics: loaded.diagnostics.length > 0 ? loaded.diagnostics : [plain('E_NO_MODEL', `${entry} declares no model`)],
       }
-    const fitted = fitModel(loaded.model, numbersOf(request), request)
+    const numbers = numbersOf(request)
+    const fitted = fitModel(loaded.model, numbers, request)
     const before = [...loaded.diagnostics, ...fitted.diagnostics]
     if (!fitted.model) return { ok: false, diagnostics: before }
     abortIfAsked(signal)
     const { compilation, diagnostics } = compileModel(fitted.model, {
       ...request,
+      source: { entry, files: sources.files, maximum: numbers.maximum ?? {} },
       targets: typeof target === 'string' ? [target] : target,
       ...(fitted.weights ? { weights: fitted.weights } : {}),
       ...(tokenizer ? { tokenizer } : {}),

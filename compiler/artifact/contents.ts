@@ -8,6 +8,7 @@ import { sha256 } from '../../runtime/artifact/read.ts'
 import { packWebgpuProgram } from '../../runtime/artifact/webgpu-program.ts'
 import { LlamacError } from '../../runtime/error.ts'
 import type { CompactTokenizer } from '../../runtime/tokenizer/compact.ts'
+import { type SourceRecord, sourceRecordFile } from './source-record.ts'
 import { ChunkHasher, planShards } from './shards.ts'
 
 /** A weight or a compile-time table, in its storage format and layout. */
@@ -29,7 +30,7 @@ export type VariantContents =
   | { readonly target: 'reference'; readonly requires: readonly string[] }
 
 export interface ArtifactContents {
-  readonly manifest: Omit<Manifest, 'format' | 'tensors' | 'shards' | 'variants' | 'tokenizer'>
+  readonly manifest: Omit<Manifest, 'format' | 'tensors' | 'shards' | 'variants' | 'tokenizer' | 'source'>
   /** In file order: what programs refer to by index. */
   readonly tensors: readonly ArtifactTensor[]
   /** False: describe the tensors but write no bytes (`compile` without weights). */
@@ -37,6 +38,8 @@ export interface ArtifactContents {
   /** In order of preference: the runtime takes the first that it can run. */
   readonly variants: readonly VariantContents[]
   readonly tokenizer?: CompactTokenizer | undefined
+  /** What it was made from; absent: the artifact cannot be compiled again. */
+  readonly source?: SourceRecord | undefined
   /** Further files by name (typed bindings, printed kernels); the runtime does not read them. */
   readonly extras?: ReadonlyMap<string, string | Uint8Array>
 }
@@ -79,10 +82,16 @@ export async function emitArtifact(contents: ArtifactContents, sink: FileSink, o
     tokenizer = { file: 'tokenizer.json', sha256: await sha256(bytes) }
     await put(tokenizer.file, bytes)
   }
+  let source: Manifest['source']
+  if (contents.source) {
+    const bytes = json(contents.source)
+    source = { file: sourceRecordFile, sha256: await sha256(bytes) }
+    await put(source.file, bytes)
+  }
   for (const [name, extra] of contents.extras ?? []) await put(name, typeof extra === 'string' ? new TextEncoder().encode(extra) : extra)
   const { tensors, shards } = await emitWeights(contents, sink, options)
   const manifest: Manifest = {
-    format: manifestFormat, ...contents.manifest, tensors, shards, variants, ...(tokenizer ? { tokenizer } : {}),
+    format: manifestFormat, ...contents.manifest, tensors, shards, variants, ...(tokenizer ? { tokenizer } : {}), ...(source ? { source } : {}),
   }
   const bytes = json(manifest)
   try {

@@ -50,6 +50,8 @@ export interface NodeFactory {
   /** Interns a tensor by content. */
   constant(dtype: Dtype, dims: readonly number[], data: Float64Array): Node<'constant'>
   readonly constants: ReadonlyMap<string, Constant>
+  /** Nodes so far: the next new one has this id. */
+  count(): number
 }
 
 /** `constants` are carried over from an older graph of the same family. */
@@ -78,6 +80,7 @@ export function nodeFactory(constants: Iterable<Constant> = []): NodeFactory {
 
   return {
     make,
+    count: () => nextId,
     region: () => nextRegion++,
     param: (region, index, type) => make('param', [], { index, region }, type),
     constant(dtype, dims, data) {

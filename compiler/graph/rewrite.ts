@@ -89,10 +89,15 @@ class Mapper implements Rewrite {
   #values(node: Node): readonly Node[] {
     const known = this.#memo.get(node)
     if (known) return known
+    const first = this.factory.count()
     const answer = this.#rule(node, this)
     const values = answer === undefined ? this.#copy(node) : 'op' in answer ? [answer] : answer
     const span = this.graph.spans.get(node.id)
-    if (span) for (const value of values) if (!this.#spans.has(value.id)) this.#spans.set(value.id, span)
+    if (span) {
+      // What a rule made on the way belongs to the same place as its answer.
+      for (let id = first; answer !== undefined && id < this.factory.count(); id++) if (!this.#spans.has(id)) this.#spans.set(id, span)
+      for (const value of values) if (!this.#spans.has(value.id)) this.#spans.set(value.id, span)
+    }
     this.#memo.set(node, values)
     return values
   }

@@ -9,8 +9,9 @@ import { isFloat, type Mode } from '../ops/op.ts'
 import { quantise } from '../ops/quantise.ts'
 import { elements, rounding, strides } from '../ops/tensor.ts'
 import { evaluateIndex } from './index-map.ts'
+import { fillPath, type Frame, launchesOf } from './launches.ts'
+import type { KernelProgram } from './program.ts'
 import { applyScalar } from './scalar.ts'
-import type { KernelProgram, KernelStep } from './program.ts'
 import type { AxisId, Definition, Expr, Index, Kernel, Operand, OperandSource } from './types.ts'
 
 type Thunk = () => number
@@ -198,14 +199,6 @@ export interface ProgramInputs {
   readonly mode?: Mode
 }
 
-interface Frame {
-  readonly array: string
-  readonly index: number
-}
-
-const fill = (path: string, frames: readonly Frame[]): string =>
-  frames.reduce((filled, { array, index }) => (filled.startsWith(`${array}[*]`) ? `${array}[${index}]${filled.slice(array.length + 3)}` : filled), path)
-
 /** Runs a whole entry; gives its results in order. States are changed in place. */
 export function evaluateSteps(program: KernelProgram, inputs: ProgramInputs): Float64Array[] {
   const values = new Map<string, Float64Array>()
@@ -219,8 +212,7 @@ export function evaluateSteps(program: KernelProgram, inputs: ProgramInputs): Fl
     if (source.kind === 'value') return valueOf(source.id)
     if (source.kind === 'argument') return inputs.argument(source.name)
     if (source.kind === 'constant') return inputs.constant(source.id)
-    if (source.kind === 'state') return inputs.state(fill(source.path, frames))
-    return inputs.weight(fill(source.path, frames))
+    return source.kind === 'weight' ? inputs.weight(fillPath(source.path, frames)) : inputs.state(fillPath(source.path, frames))
   }
   /** A run of rows of a weight that was cut reads that part of its values. */
   const operandOf = ({ source, dims }: Operand, frames: readonly Frame[]): Float64Array => {
@@ -229,19 +221,9 @@ export function evaluateSteps(program: KernelProgram, inputs: ProgramInputs): Fl
     const row = elements(dims.slice(1).map((dim) => evaluateAffine(dim, inputs.binding)))
     return values.subarray(source.rows[0] * row, source.rows[1] * row)
   }
-  const run = (steps: readonly KernelStep[], frames: readonly Frame[]): void => {
-    for (const step of steps) {
-      if (step.kind === 'loop') {
-        const array = fill(step.array, frames)
-        step.order.forEach((group, index) => run(step.groups[group]!, [...frames, { array, index }]))
-        continue
-      }
-      for (const kernel of step.kind === 'launch' ? step.kernels : [step.kernel]) {
-        evaluateKernel(kernel, kernel.operands.map((operand) => operandOf(operand, frames)), inputs.binding, inputs.mode)
-      }
-    }
+  for (const { kernel, frames } of launchesOf(program)) {
+    evaluateKernel(kernel, kernel.operands.map((operand) => operandOf(operand, frames)), inputs.binding, inputs.mode)
   }
-  run(program.steps, [])
   return program.results.map((source) => read(source, []))
 }
 

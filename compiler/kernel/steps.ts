@@ -182,10 +182,10 @@ class RegionSteps {
     return items
   }
 
-  /** Nodes in memory that a kernel with these roots reads. */
-  #readsOf(roots: readonly Node[]): Set<Node> {
+  /** Nodes in memory that a kernel with these roots reads, and those that it computes itself, roots first. */
+  #reachOf(roots: readonly Node[]): { readonly reads: Set<Node>; readonly computes: readonly Node[] } {
     const reads = new Set<Node>()
-    const seen = new Set<Node>()
+    const seen = new Set<Node>(roots)
     const visit = (node: Node): void => {
       if (seen.has(node)) return
       seen.add(node)
@@ -197,7 +197,7 @@ class RegionSteps {
       // A store comes after the version that it changes.
       if (root.op === 'store' || root.op === 'scatter') reads.add(root.operands[0]!)
     }
-    return reads
+    return { reads, computes: [...seen].filter((node) => !this.#isInMemory(node) || roots.includes(node)) }
   }
 
   #isInMemory(node: Node): boolean {
@@ -210,10 +210,11 @@ class RegionSteps {
     const overwrites = roots.flatMap(({ target }) => (target.source.kind === 'value' && this.#isParam(target.source.id) ? [target.source.id] : []))
     const name = this.#builder.kernelName(first.op)
     const context: KernelContext = { symbols: this.#builder.symbols, placeOf: (node) => (this.#isInMemory(node) ? this.#placeOf(node) : undefined) }
-    return { priority: first.id, reads: this.#readsOf(nodes), makes: nodes, overwrites, emit: () => {
+    const { reads, computes } = this.#reachOf(nodes)
+    return { priority: first.id, reads, makes: nodes, overwrites, emit: () => {
       const kernel = buildKernel(name, roots, context)
       if (!isPointwiseUpdate(kernel)) this.#unsafe = true
-      return kernelStep(kernel)
+      return kernelStep({ ...kernel, nodes: computes.map((node) => node.id) })
     } }
   }
 

@@ -98,6 +98,8 @@ export interface Kernel {
   readonly definitions: readonly Definition[]
   readonly outputs: readonly Output[]
   readonly select?: Select
+  /** Ids of the graph nodes that it computes, its roots first: only for messages, to find their places in the text. */
+  readonly nodes?: readonly number[]
 }
 
 /** What a schedule has to know how to lower; found from a kernel by compiler/kernel/shape.ts. */

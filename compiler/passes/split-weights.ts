@@ -5,7 +5,7 @@
 import { constant } from '../../dsl/affine.ts'
 import { LlamacError } from '../../runtime/error.ts'
 import { mapExpr } from '../kernel/expression.ts'
-import { type IndexScope, substituteIndex } from '../kernel/index-map.ts'
+import { type IndexScope, showIndex, substituteIndex } from '../kernel/index-map.ts'
 import type { KernelProgram, KernelStep } from '../kernel/program.ts'
 import type { AxisId, Expr, Index, Kernel, Operand } from '../kernel/types.ts'
 
@@ -47,13 +47,13 @@ function splitKernel(kernel: Kernel, limit: number, sizeOf: (operand: Operand) =
   const places = firstPlaces(kernel, large)
   const axes = new Set(places.map((place) => (place.kind === 'axis' ? place.axis : undefined)))
   const [axis] = axes
-  if (axes.size !== 1 || (axis === undefined && places.some((place) => place.kind !== 'indirect'))) {
+  if (axes.size !== 1 || (axis === undefined && (places[0]!.kind !== 'indirect' || new Set(places.map(showIndex)).size > 1))) {
     throw new LlamacError('E_TENSOR_TOO_LARGE', `${path} is larger than a binding, and ${kernel.name} reads it in a way that cannot be cut`)
   }
   const parts: Kernel[] = []
   for (let from = 0; from < length; from += run) {
     const to = Math.min(length, from + run)
-    parts.push(axis === undefined ? guardedPart(kernel, large, from, to) : axisPart(kernel, large, axis, from, to, scope))
+    parts.push(axis === undefined ? guardedPart(kernel, large, from, to, length) : axisPart(kernel, large, axis, from, to, scope))
   }
   return parts.map((part, i) => ({ ...part, name: `${kernel.name}_part${i}` }))
 }
@@ -111,16 +111,21 @@ function axisPart(kernel: Kernel, large: ReadonlySet<number>, axis: AxisId, from
   }
 }
 
-function guardedPart(kernel: Kernel, large: ReadonlySet<number>, from: number, to: number): Kernel {
+/** All loads take the same row. The ends also take what lies outside the weight, which is clamped. */
+function guardedPart(kernel: Kernel, large: ReadonlySet<number>, from: number, to: number, length: number): Kernel {
   const number = (value: number): Expr => ({ kind: 'const', value, dtype: 'i32' })
   const call = (fn: 'ge' | 'lt' | 'and' | 'sub', args: Expr[], dtype: 'bool' | 'i32'): Expr => ({ kind: 'call', fn, args, dtype })
-  const rows: Expr[] = []
+  let row: Expr = number(0)
   const body = rewrite(kernel, large, (at) => at, (at) => {
     if (at.kind !== 'indirect') throw new Error('internal: a row that is not indirect')
-    rows.push(at.value)
+    row = at.value
     return { kind: 'indirect', value: call('sub', [at.value, number(from)], 'i32'), below: constant(to - from) }
   })
-  const guard = rows.map((row) => call('and', [call('ge', [row, number(from)], 'bool'), call('lt', [row, number(to)], 'bool')], 'bool')).reduce((a, b) => call('and', [a, b], 'bool'))
+  const guards = [
+    ...(from > 0 ? [call('ge', [row, number(from)], 'bool')] : []),
+    ...(to < length ? [call('lt', [row, number(to)], 'bool')] : []),
+  ]
+  const guard = guards.reduce((a, b) => call('and', [a, b], 'bool'))
   return {
     ...kernel,
     definitions: body.definitions,

@@ -58,6 +58,7 @@ export function planWeights(
 ): WeightChoice {
   const plans = new Map<string, WeightPlan>()
   const notes: string[] = []
+  const unasked = { declared: [] as string[], plain: [] as string[] }
   const owned = weights.filter((weight) => weight.tied === undefined)
   for (const [pattern, members] of Map.groupBy(owned, (weight) => patternOf(weight.path))) {
     const { dims, precision, quant } = members[0]!
@@ -65,7 +66,11 @@ export function planWeights(
     // A weight that no entry reads is kept as it is declared.
     const { layout, rows, k } = layouts.get(pattern) ?? { layout: 'plain', rows: 1, k: elements }
     const choose = (): FormatName => {
-      if (layout === 'plain' || precision === 'f32' || !quant || policy === 'none') return 'f32'
+      if (policy === 'none') return 'f32'
+      if (precision === 'f32' || !quant || layout === 'plain') {
+        unasked[precision === 'f32' || !quant ? 'declared' : 'plain'].push(pattern)
+        return 'f32'
+      }
       if (policy !== 'keep') {
         if (fits(policy, 'r8', k)) return policy
         notes.push(`${pattern}: a row has ${k} values, which ${policy} cannot cut into blocks; stored as f32`)
@@ -79,6 +84,10 @@ export function planWeights(
     }
     const format = choose()
     plans.set(pattern, { format, layout, rows, k, bytes: layoutBytes(format, layout, rows, k) })
+  }
+  if (policy !== 'none' && policy !== 'keep') {
+    if (unasked.declared.length > 0) notes.push(`${unasked.declared.join(', ')}: f32, as the model declares`)
+    if (unasked.plain.length > 0) notes.push(`${unasked.plain.join(', ')}: f32, since only rows of products are quantised`)
   }
   return { plans, notes }
 }

@@ -179,38 +179,52 @@ function activationAddress(scope: Scope, dot: Dot): LoopExpr {
 const unrollOf = (dot: Dot): number => (dot.format.k === 1 ? [4, 2, 1].find((u) => dot.k % u === 0)! : 1)
 
 /**
- * Sums of one dot for a tile: [token][quad]. Blocks `first`, `first + stride`, …; one token and one-k formats use
- * two accumulators each, because a single chain of additions waits for itself. `last`: tokens after this one of the tile are
- * past the end, and it is read in their place.
+ * Sums of dots for a tile: [dot][token][quad]. Blocks `first`, `first + stride`, …; one token and one-k formats use
+ * several accumulators each, as many as fit the registers, because a single chain of additions waits for itself. Several dots
+ * walk k together: they must be alike. `last`: tokens after this one of the tile are past the end, and it is read in their place.
  */
-function emitDot(scope: Scope, dot: Dot, tokens: number, tile: 8 | 4, stride: number, first: LoopExpr, threads: number, last?: LoopExpr): LoopExpr[][] {
+function emitDots(
+  scope: Scope, dots: readonly Dot[], tokens: number, tile: 8 | 4, strides: readonly number[], first: LoopExpr, threads: number, last?: LoopExpr,
+): LoopExpr[][][] {
   const e = scope.emitter
-  const { address, quads } = weightAddress(scope, dot, tile)
-  const base = e.value('a', activationAddress(scope, dot))
-  const blocks = dot.k / dot.format.k
-  const unroll = threads === 1 ? unrollOf(dot) : 1
-  const chains = tokens === 1 && unroll > 1 ? 2 : 1
+  const { format, k, bytes } = dots[0]!
+  const blocks = k / format.k
+  const unroll = threads === 1 ? unrollOf(dots[0]!) : 1
+  const chains = tokens === 1 && unroll > 1 ? Math.min(unroll, dots.length === 1 ? 4 : 2) : 1
   const zero = constant('f32x4', 0)
-  const sums = Array.from({ length: chains }, () => Array.from({ length: tokens }, () => quads.map(() => e.let('acc', zero))))
-  const step = dot.bytes ? a8.words : dot.format.k
-  const shifts = last && Array.from({ length: tokens }, (_, t) => e.value('shift', ops.mul(ops.min(last, t), stride)))
+  const step = bytes ? a8.words : format.k
+  const walks = dots.map((dot, d) => {
+    const { address, quads } = weightAddress(scope, dot, tile)
+    const base = e.value('a', activationAddress(scope, dot))
+    const sums = Array.from({ length: chains }, () => Array.from({ length: tokens }, () => quads.map(() => e.let('acc', zero))))
+    const shifts = last && Array.from({ length: tokens }, (_, t) => e.value('shift', ops.mul(ops.min(last, t), strides[d]!)))
+    return { dot, address, quads, base, sums, stride: strides[d]!, shifts }
+  })
   e.loop('b', first, constant('i32', blocks), unroll * threads, (block) => {
-    const w = e.let('w', ops.add(address.at, ops.mul(block, dot.format.words)))
-    const x = e.let('x', ops.add(base, ops.mul(block, step)))
-    for (let u = 0; u < unroll; u++) {
-      const part = {
-        weight: { operand: dot.weight, at: w, offset: u * dot.format.words },
-        quads,
-        activations: Array.from({ length: tokens }, (_, t) =>
-          shifts ? { operand: dot.activation, at: ops.add(x, shifts[t]!), offset: u * step } : { operand: dot.activation, at: x, offset: u * step + t * stride }),
-        accumulators: sums[u % chains]!,
+    for (const { dot, address, quads, base, sums, stride, shifts } of walks) {
+      const w = e.let('w', ops.add(address.at, ops.mul(block, format.words)))
+      const x = e.let('x', ops.add(base, ops.mul(block, step)))
+      for (let u = 0; u < unroll; u++) {
+        const part = {
+          weight: { operand: dot.weight, at: w, offset: u * format.words },
+          quads,
+          activations: Array.from({ length: tokens }, (_, t) =>
+            shifts ? { operand: dot.activation, at: ops.add(x, shifts[t]!), offset: u * step } : { operand: dot.activation, at: x, offset: u * step + t * stride }),
+          accumulators: sums[u % chains]!,
+        }
+        if (bytes) format.dotBytes!(e, part)
+        else format.dotFloat(e, part)
       }
-      if (dot.bytes) dot.format.dotBytes!(e, part)
-      else dot.format.dotFloat(e, part)
     }
   })
-  return sums[0]!.map((row, t) => row.map((acc, q) => (chains === 1 ? acc : e.let('acc', ops.add(acc, sums[1]![t]![q]!)))))
+  return walks.map(({ sums }) => sums[0]!.map((row, t) => row.map((acc, q) => (chains === 1 ? acc : e.let('acc', sums.slice(1).reduce((sum, chain) => ops.add(sum, chain[t]![q]!), acc))))))
 }
+
+const emitDot = (scope: Scope, dot: Dot, tokens: number, tile: 8 | 4, stride: number, first: LoopExpr, threads: number, last?: LoopExpr): LoopExpr[][] =>
+  emitDots(scope, [dot], tokens, tile, [stride], first, threads, last)[0]!
+
+/** Dots that can walk k in one loop. */
+const areAlike = (dots: readonly Dot[]): boolean => dots.every(({ format, k, bytes }) => format === dots[0]!.format && k === dots[0]!.k && bytes === dots[0]!.bytes)
 
 /** Lanes: rows in blocks from the caller, tokens inside, so that a tile's weights stay in the nearest cache. */
 function scheduleLanes(kernel: Kernel, plan: ContractPlan, bounds: affine.Bounds, scope: Scope): LoopFunction {
@@ -235,8 +249,12 @@ function scheduleLanes(kernel: Kernel, plan: ContractPlan, bounds: affine.Bounds
   }
 
   function tile(lane: LoopExpr, tokens: number): void {
-    const results = plan.dots.map((dot) =>
-      emitDot(scope, dot, tokens, plan.tile, plan.token ? tokenStride(kernel, dot, plan.token.id, scope.index)! : 0, constant('i32', 0), 1))
+    const strides = plan.dots.map((dot) => (plan.token ? tokenStride(kernel, dot, plan.token.id, scope.index)! : 0))
+    const start = constant('i32', 0)
+    // For one token memory is what limits: two streams at once wait for less of it. More sums would not fit the registers.
+    const results = tokens === 1 && plan.dots.length === 2 && areAlike(plan.dots)
+      ? emitDots(scope, plan.dots, tokens, plan.tile, strides, start, 1)
+      : plan.dots.map((dot, d) => emitDot(scope, dot, tokens, plan.tile, strides[d]!, start, 1))
     const token = plan.token && scope.axes.get(plan.token.id)!
     for (let t = 0; t < tokens; t++) {
       for (let q = 0; q < plan.tile / 4; q++) {

@@ -59,6 +59,7 @@ const manifest = object({
   shards: listOf(object({ file: fileName, bytes: size, chunks: listOf(hash) })),
   variants: listOf(variant),
   tokenizer: optional(object({ file: fileName, sha256: hash })),
+  source: optional(object({ file: fileName, sha256: hash })),
 })
 
 const bad = (message: string): never => fail('E_ARTIFACT_MANIFEST', `manifest.json: ${message}`)

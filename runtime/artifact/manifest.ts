@@ -31,6 +31,8 @@ export interface Manifest {
   /** The runtime takes the first variant whose needs are met. */
   readonly variants: readonly Variant[]
   readonly tokenizer?: { readonly file: string; readonly sha256: string }
+  /** The texts that the model was compiled from, for tools; the runtime does not read them. */
+  readonly source?: { readonly file: string; readonly sha256: string }
 }
 
 export interface EntryManifest {

@@ -11,7 +11,7 @@ import { trainBpe } from '../../compiler/weights/tokenizers/train-bpe.ts'
 import type { Model } from '../../runtime/index.ts'
 import { compileForTest, type Compiled } from '../support/compiled.ts'
 import { dataText } from '../support/goldens.ts'
-import { surprise } from '../support/surprise.ts'
+import { surprise } from '../../cli/measure/likelihood.ts'
 
 const compiled = (math: 'strict' | 'fast'): Promise<Compiled> =>
   compileForTest({
@@ -83,7 +83,7 @@ async function natsPerCharacter(model: Model, text: string, context: number): Pr
     const session = model.createSession()
     const { values, dims } = await session.score(window.slice(0, -1))
     for (let i = at === 0 ? 1 : half + 1; i < window.length; i++) {
-      total += surprise(values, i - 1, dims[1]!, window[i]!)
+      total += surprise(values, (i - 1) * dims[1]!, dims[1]!, window[i]!)
       count++
     }
     session.dispose()

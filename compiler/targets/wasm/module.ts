@@ -45,6 +45,8 @@ export function buildModule(program: WasmProgram, options: ModuleOptions): Built
   for (const fn of program.kernels) {
     emitKernel(module, fn, options)
     if (fn.rows) addRowBlocks(module, fn)
+    // Tools call kernels one by one: to time them, and to find the one that computes wrong numbers.
+    module.addFunctionExport(fn.rows ? blocksName(fn.name) : fn.name, kernelExport(fn.name))
   }
   const kernels = new Map(program.kernels.map((fn) => [fn.name, fn]))
   if (shared) addThreadFunctions(module, program.data.map(({ address, bytes }, i) => ({ name: String(i), address, bytes: bytes.length })))
@@ -57,6 +59,9 @@ export function buildModule(program: WasmProgram, options: ModuleOptions): Built
     module.dispose()
   }
 }
+
+/** Under which name a module exports a kernel: no entry can have it. Takes (operands…, rows…, symbols…) as `addEntry` passes them. */
+export const kernelExport = (kernel: string): string => `kernel ${kernel}`
 
 const blocksName = (kernel: string): string => `${kernel}.blocks`
 

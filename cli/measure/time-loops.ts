@@ -3,9 +3,9 @@
 // neighbours on the machine only ever slow a round down; warmed up until V8 has replaced its first code.
 
 import { performance } from 'node:perf_hooks'
-import type { LoopFunction } from '../compiler/schedule/loops.ts'
-import { buildModule } from '../compiler/targets/wasm/module.ts'
-import type { Address, Step } from '../compiler/targets/wasm/program.ts'
+import type { LoopFunction } from '../../compiler/schedule/loops.ts'
+import { buildModule } from '../../compiler/targets/wasm/module.ts'
+import type { Address, Step } from '../../compiler/targets/wasm/program.ts'
 
 export interface Bench {
   readonly name: string
@@ -30,12 +30,25 @@ export interface Timing {
   readonly streamBytes?: number
 }
 
-const streamBytes = 96 * 2 ** 20
+const streamBytes = 256 * 2 ** 20
 const firstAddress = 1024
 const align = (bytes: number) => Math.ceil(bytes / 64) * 64
 
-/** Compiles and times one case. `relaxed`: with relaxed SIMD. */
-export function measure(bench: Bench, relaxed = true, milliseconds = 60): Timing {
+/** A case in memory: `hot` runs the kernel once, `stream` once on every copy of the streamed operand. */
+export interface PreparedCase {
+  readonly module: WebAssembly.Module
+  readonly memory: WebAssembly.Memory
+  /** What both exports are called with. */
+  readonly args: readonly number[]
+  readonly copies: number
+  /** Bytes of the streamed operand. */
+  readonly streamedBytes: number
+  words(operand: number): Int32Array
+  /** Bytes of each operand, all copies of the streamed one included. */
+  readonly regions: readonly { readonly address: number; readonly bytes: number }[]
+}
+
+export function prepareCase(bench: Bench, options: { readonly relaxed: boolean }): PreparedCase {
   const { fn, operands, streamed } = bench
   const sizes = fn.operands.map((o, i) => (o.memory.kind === 'scratch' ? o.memory.words : operands[i]!.words) * 4)
   const copies = streamed === undefined ? 1 : Math.max(1, Math.ceil(streamBytes / sizes[streamed]!))
@@ -59,7 +72,7 @@ export function measure(bench: Bench, relaxed = true, milliseconds = 60): Timing
     data: streamed === undefined ? [] : [{ address: table, bytes: new Uint8Array(Int32Array.from({ length: copies }, (_, i) => bases[streamed]! + i * stride).buffer) }],
     memoryBytes: end,
     ownBase: 0,
-  }, { relaxed })
+  }, options)
   const memory = new WebAssembly.Memory({ initial: Math.ceil(end / 65536), maximum: 65536 })
   const words = (i: number) => new Int32Array(memory.buffer, bases[i]!, sizes[i]! / 4)
   for (const [i, { fill }] of operands.entries()) fill?.(words(i))
@@ -67,15 +80,28 @@ export function measure(bench: Bench, relaxed = true, milliseconds = 60): Timing
   if (streamed !== undefined) {
     for (let i = 1; i < copies; i++) new Int32Array(memory.buffer, bases[streamed]! + i * stride, sizes[streamed]! / 4).set(words(streamed))
   }
-  const instance = new WebAssembly.Instance(new WebAssembly.Module(binary), { env: { memory } })
-  const args = [0, ...symbols.map((s) => bench.symbols![s]!)]
-  const run = (entry: string) => () => (instance.exports[entry] as (...args: number[]) => void)(...args)
+  return {
+    module: new WebAssembly.Module(binary),
+    memory,
+    args: [0, ...symbols.map((s) => bench.symbols![s]!)],
+    copies,
+    streamedBytes: streamed === undefined ? 0 : sizes[streamed]!,
+    words,
+    regions: bases.map((address, i) => ({ address, bytes: (i === streamed ? stride * copies : sizes[i]!) })),
+  }
+}
+
+/** Compiles and times one case. `relaxed`: with relaxed SIMD. */
+export function measure(bench: Bench, relaxed = true, milliseconds = 60): Timing {
+  const { module, memory, args, copies, streamedBytes, words } = prepareCase(bench, { relaxed })
+  const instance = new WebAssembly.Instance(module, { env: { memory } })
+  const run = (entry: string) => () => (instance.exports[entry] as (...args: readonly number[]) => void)(...args)
   const hot = best(run('hot'), milliseconds)
   bench.check?.(words)
   const timing = { name: bench.name, microseconds: hot * 1e3, hot: bench.macs / hot / 1e6 }
-  if (streamed === undefined) return timing
+  if (bench.streamed === undefined) return timing
   const walk = best(run('stream'), 2 * milliseconds) / copies
-  return { ...timing, stream: bench.macs / walk / 1e6, streamBytes: sizes[streamed]! / walk / 1e6 }
+  return { ...timing, stream: bench.macs / walk / 1e6, streamBytes: streamedBytes / walk / 1e6 }
 }
 
 /**

@@ -1,0 +1,192 @@
+// What a benchmark says: its figures as JSON, and as a table for people.
+
+import type { KernelProgram } from '../../compiler/kernel/program.ts'
+import type { Binding } from '../../dsl/affine.ts'
+import type { Manifest } from '../../runtime/index.ts'
+import type { ReadingEntry } from '../../runtime/roles.ts'
+import type { Ceilings } from './ceilings.ts'
+import type { KernelTime } from './kernel-times.ts'
+import type { Peer, PeerFigures } from './peers.ts'
+import { type Spread, spreadOf } from './spread.ts'
+import { noWork, sumWork, type Work, workOfCall } from './work.ts'
+
+/** The entries that are measured. */
+export interface Readers {
+  readonly prefill: ReadingEntry
+  readonly decode: ReadingEntry
+}
+
+export interface WorkCounter {
+  prefill(length: number): Work
+  /** Per token, halfway through `count` tokens from position `start` on. */
+  decode(start: number, count: number): Work
+}
+
+export function workCounter(programs: readonly KernelProgram[], { prefill, decode }: Readers): WorkCounter {
+  const calls = ({ entry, most, size, positioned }: ReadingEntry, from: number, length: number): Work => {
+    const program = programs.find((one) => one.entry === entry.name)!
+    let work = noWork
+    for (let at = 0; at < length; at += most) {
+      const binding = { ...(size === undefined ? {} : { [size]: Math.min(most, length - at) }), ...(positioned ? { start: from + at } : {}) }
+      work = sumWork(work, workOfCall(program, binding))
+    }
+    return work
+  }
+  return { prefill: (length) => calls(prefill, 0, length), decode: (start, count) => calls(decode, start + Math.floor(count / 2), 1) }
+}
+
+/** What was measured with one thread count, by round. */
+export interface Measured {
+  readonly threads: number
+  readonly loadMs: number
+  readonly firstTokenMs: number
+  /** Tokens per second, by prompt and round. */
+  readonly prefill: readonly number[][]
+  readonly decode: number[]
+  /** Tokens per second by the fastest token of a round. */
+  readonly fastest: number[]
+  /** Where ceilings are known: on the CPU. */
+  readonly machine?: { readonly [Kind in keyof Ceilings]: number[] }
+}
+
+/** What was asked for. */
+export interface Asked {
+  readonly prefill: readonly number[]
+  readonly decode: number
+  readonly rounds: number
+}
+
+/** The kernels of one call. */
+export interface CallTimes {
+  readonly entry: string
+  readonly symbols: Binding
+  readonly kernels: readonly KernelTime[]
+}
+
+export interface Rate {
+  readonly tokens: number
+  readonly tokens_per_second: Spread
+  /** By the fastest token of each round: what the machine gives when nobody interrupts. */
+  readonly fastest?: Spread
+  /**
+   * Of the machine's ceiling in the same round; absent where there is none or the kernels are not known. Ceilings are best spans of
+   * some milliseconds, so a decoded token is compared by the fastest.
+   */
+  readonly share?: Spread
+}
+
+export interface BenchReport {
+  readonly model: string
+  readonly preset?: string
+  readonly parameters: number
+  readonly weight_bytes: number
+  readonly formats: readonly string[]
+  readonly device: string
+  readonly math: string
+  readonly rounds: number
+  /** Bytes of weights, states and tables that a token of `decode` needs. */
+  readonly bytes_per_token?: number
+  readonly threads: readonly {
+    readonly threads: number
+    readonly load_ms: number
+    /** Loading and the first prompt, before the engine has optimised anything. */
+    readonly first_token_ms: number
+    readonly prefill: readonly Rate[]
+    readonly decode: Rate
+    /** 1e9 multiply-adds of bytes and of f32, and 1e9 bytes read, a second. */
+    readonly machine?: { readonly [Kind in keyof Ceilings]: Spread }
+  }[]
+  readonly memory: { readonly resident_bytes: number; readonly peak_bytes: number }
+  readonly peers: readonly { readonly name: string; readonly prefill?: Spread; readonly decode?: Spread; readonly seconds?: Spread }[]
+}
+
+/** `work` is absent where the kernels are not known. */
+export function reportOf(
+  manifest: Manifest, device: string, measured: readonly Measured[], peers: readonly (Peer & { readonly figures: readonly PeerFigures[] })[], asked: Asked, work: WorkCounter | undefined,
+): BenchReport {
+  const token = work?.decode(asked.prefill[0]!, asked.decode)
+  return {
+    model: manifest.model,
+    ...(manifest.preset === undefined ? {} : { preset: manifest.preset }),
+    parameters: manifest.parameters,
+    weight_bytes: manifest.tensors.reduce((sum, { bytes }) => sum + bytes, 0),
+    formats: [...new Set(manifest.tensors.filter(({ path }) => !path.startsWith('table:')).map(({ format }) => format))],
+    device,
+    math: manifest.math,
+    rounds: asked.rounds,
+    ...(token ? { bytes_per_token: Math.round(token.bytes) } : {}),
+    threads: measured.map(({ threads, loadMs, firstTokenMs, prefill, decode, fastest, machine }) => ({
+      threads,
+      load_ms: loadMs,
+      first_token_ms: firstTokenMs,
+      prefill: prefill.map((rates, i): Rate => {
+        const tokens = asked.prefill[i]!
+        const whole = work?.prefill(tokens)
+        // Seconds that the arithmetic alone takes at its peak.
+        const ideal = (round: number): number => (whole!.dots / machine!.dot[round]! + whole!.madds / machine!.madd[round]!) / 1e9
+        return { tokens, tokens_per_second: spreadOf(rates), ...(whole && machine ? { share: spreadOf(rates.map((rate, round) => ideal(round) / (tokens / rate))) } : {}) }
+      }),
+      decode: {
+        tokens: asked.decode,
+        tokens_per_second: spreadOf(decode),
+        fastest: spreadOf(fastest),
+        ...(token && machine ? { share: spreadOf(fastest.map((rate, round) => (token.bytes * rate) / machine.readBytes[round]! / 1e9)) } : {}),
+      },
+      ...(machine ? { machine: { dot: spreadOf(machine.dot), madd: spreadOf(machine.madd), readBytes: spreadOf(machine.readBytes) } } : {}),
+    })),
+    // The peak counts all that the process did, compiling a .dsl included.
+    memory: { resident_bytes: process.memoryUsage().rss, peak_bytes: process.resourceUsage().maxRSS * 1024 },
+    peers: peers.map(({ name, figures }) => {
+      const of = (kind: keyof PeerFigures) => {
+        const values = figures.flatMap((one) => one[kind] ?? [])
+        return values.length > 0 ? { [kind]: spreadOf(values) } : {}
+      }
+      return { name, ...of('prefill'), ...of('decode'), ...of('seconds') }
+    }),
+  }
+}
+
+/** The table. */
+export function textOf(report: BenchReport): string {
+  const { model, preset, parameters, weight_bytes, formats, device, math, rounds, bytes_per_token, threads, memory, peers } = report
+  const rows: string[][] = [['threads', '', 'median', 'rounds', 'of the machine']]
+  const percent = (share: Spread | undefined, ceiling: string): string => (share ? `${(share.median * 100).toFixed(0)} % of ${ceiling}` : '')
+  const rate = ({ median, min, max }: Spread): string[] => [`${figure(median)} tokens/s`, `${figure(min)} .. ${figure(max)}`]
+  for (const one of threads) {
+    const count = String(one.threads)
+    rows.push([count, 'load', `${one.load_ms.toFixed(0)} ms`, '', ''])
+    rows.push([count, 'first token', `${one.first_token_ms.toFixed(0)} ms`, '', ''])
+    for (const each of one.prefill) rows.push([count, `prefill ${each.tokens}`, ...rate(each.tokens_per_second), percent(each.share, 'its arithmetic')])
+    rows.push([count, `decode ${one.decode.tokens}`, ...rate(one.decode.tokens_per_second), ''])
+    rows.push([count, '  fastest token', ...rate(one.decode.fastest!), percent(one.decode.share, `its bandwidth, ${figure(one.machine?.readBytes.median ?? 0)} GB/s`)])
+  }
+  for (const { name, prefill, decode, seconds } of peers) {
+    if (prefill) rows.push(['', `${name}: prefill`, ...rate(prefill), ''])
+    if (decode) rows.push(['', `${name}: decode`, ...rate(decode), ''])
+    if (seconds) rows.push(['', name, `${figure(seconds.median)} s`, `${figure(seconds.min)} .. ${figure(seconds.max)}`, ''])
+  }
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((cells) => cells[column]!.length)))
+  const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(0)} MiB`
+  return [
+    `${model}${preset === undefined ? '' : ` ${preset}`}: ${parameters.toLocaleString('en-US')} parameters, ${mib(weight_bytes)} as ${formats.join(', ')}, ${math} math, on ${device}, ${rounds} round${rounds === 1 ? '' : 's'}`,
+    ...rows.map((cells) => cells.map((cell, column) => (column === 2 || column === 0 ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!))).join('  ').trimEnd()),
+    ...(bytes_per_token === undefined ? [] : [`a token of decode needs ${(bytes_per_token / 1e6).toFixed(1)} MB of weights, states and tables`]),
+    `memory: ${mib(memory.resident_bytes)} now, ${mib(memory.peak_bytes)} at most`,
+  ].join('\n')
+}
+
+/** The table of one call's kernels. */
+export function kernelText({ entry, symbols, kernels }: CallTimes): string {
+  const total = kernels.reduce((sum, { milliseconds }) => sum + milliseconds, 0)
+  const rate = (amount: number, milliseconds: number): string => (amount === 0 ? '' : figure(amount / milliseconds / 1e6))
+  const rows = [
+    ['kernel', 'launches', 'ms', 'share', 'GB/s', 'GMAC/s'],
+    ...kernels.map(({ kernel, launches, milliseconds, work }) =>
+      [kernel, String(launches), milliseconds.toFixed(3), `${((100 * milliseconds) / total).toFixed(1)} %`, rate(work.bytes, milliseconds), rate(work.madds + work.dots, milliseconds)]),
+  ]
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((cells) => cells[column]!.length)))
+  const shown = Object.entries(symbols).map(([name, value]) => `${name} = ${value}`).join(', ')
+  return [`${entry} (${shown}): ${total.toFixed(2)} ms in kernels`, ...rows.map((cells) => cells.map((cell, column) => (column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]!))).join('  ').trimEnd())].join('\n')
+}
+
+const figure = (value: number): string => (value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toPrecision(3))

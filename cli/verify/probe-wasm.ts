@@ -1,0 +1,107 @@
+// The kernels that a WASM program exports, called from JavaScript with the addresses that its entries give them.
+
+import { lowerWasm } from '../../compiler/targets/wasm/lower.ts'
+import { kernelExport } from '../../compiler/targets/wasm/module.ts'
+import type { Address, Step, WasmProgram } from '../../compiler/targets/wasm/program.ts'
+import { launchesOf } from '../../compiler/kernel/launches.ts'
+import { sourceKey } from '../../compiler/kernel/program.ts'
+import type { Operand } from '../../compiler/kernel/types.ts'
+import type { EntryPlan, Plan } from '../../compiler/plan/plan.ts'
+import type { Binding } from '../../dsl/affine.ts'
+import { elementCount, evaluateAffine } from '../../runtime/artifact/affine.ts'
+import type { WasmVariant } from '../../runtime/artifact/manifest.ts'
+import type { Artifact } from '../../runtime/artifact/read.ts'
+import { wasmUnmet } from '../../runtime/devices/wasm.ts'
+import { LlamacError } from '../../runtime/error.ts'
+import { arenaOffset, type KernelProbe, neededOperands, type ProbeMode, writtenOperands } from './probe.ts'
+import { wordDims } from './words.ts'
+
+const pageBytes = 65536
+const maxPages = 65536
+
+interface Call {
+  readonly kernel: string
+  readonly addresses: readonly number[]
+}
+
+/** Calls in launch order, loops unrolled; the first session's states begin at `statesBase`. */
+function callsOf(steps: readonly Step[], { data, ownBase }: WasmProgram, statesBase: number): Call[] {
+  const visit = (list: readonly Step[], row: Int32Array): Call[] =>
+    list.flatMap((step): Call[] => {
+      if (step.kind === 'barrier') return []
+      if (step.kind === 'call') return [{ kernel: step.kernel, addresses: step.operands.map((at) => addressOf(at, row)) }]
+      const { bytes } = data.find(({ address }) => address === step.table)!
+      const table = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4)
+      return step.order.flatMap((group, i) => visit(step.groups[group]!, table.subarray(i * step.slots, (i + 1) * step.slots)))
+    })
+  const bases = { absolute: 0, states: statesBase, own: ownBase }
+  const addressOf = (at: Address, row: Int32Array): number => ('slot' in at ? row[at.slot]! : at.offset) + bases[at.base]
+  return visit(steps, new Int32Array(0))
+}
+
+export class WasmProbe implements KernelProbe {
+  readonly #memory: WebAssembly.Memory
+  readonly #exports: WebAssembly.Exports
+  readonly #plan: Plan
+  readonly #memoryLayout: WasmVariant['memory']
+  readonly #calls: ReadonlyMap<string, readonly Call[]>
+  readonly #mode: ProbeMode
+
+  private constructor(memory: WebAssembly.Memory, exports: WebAssembly.Exports, plan: Plan, variant: WasmVariant, mode: ProbeMode) {
+    this.#memory = memory
+    this.#exports = exports
+    this.#plan = plan
+    this.#memoryLayout = variant.memory
+    this.#mode = mode
+    const { program } = lowerWasm(plan)
+    this.#calls = new Map(program.entries.map((entry) => [entry.export, callsOf(entry.steps, program, variant.memory.statesBase)]))
+  }
+
+  /** Loads the program and the weights. E_NO_KERNELS when the program, of an older compiler, does not export its kernels. */
+  static async open(artifact: Artifact, variant: WasmVariant, plan: Plan, mode: ProbeMode): Promise<WasmProbe> {
+    const { memory: layout } = variant
+    const memory = new WebAssembly.Memory({ initial: Math.ceil((layout.statesBase + layout.stateBytes) / pageBytes), maximum: maxPages })
+    const { instance } = await WebAssembly.instantiate(await artifact.program(variant), { env: { memory } })
+    await artifact.loadTensors((tensor, offset, bytes) => new Uint8Array(memory.buffer, layout.tensors[tensor]! + offset, bytes.length).set(bytes))
+    const missing = [...plan.functions.keys()].find((name) => !(kernelExport(name) in instance.exports))
+    if (missing !== undefined) throw new LlamacError('E_NO_KERNELS', `${variant.program} does not export its kernels: compile the model again`)
+    return new WasmProbe(memory, instance.exports, plan, variant, mode)
+  }
+
+  /** Runs one launch on what is in memory. */
+  call(entry: string, launch: number, symbols: Binding): void {
+    const { kernel, addresses } = this.#calls.get(entry)![launch]!
+    const fn = this.#plan.functions.get(kernel)!
+    const rows = fn.rows ? [0, evaluateAffine(fn.rows.count, symbols)] : []
+    ;(this.#exports[kernelExport(kernel)] as (...args: readonly number[]) => void)(...addresses, ...rows, ...fn.symbols.map((name) => symbols[name]!))
+  }
+
+  async run(entry: string, launch: number, symbols: Binding, inputs: ReadonlyMap<string, Int32Array>): Promise<ReadonlyMap<string, Int32Array>> {
+    const plan = this.#plan.entries.find(({ info }) => info.name === entry)!
+    for (const operand of neededOperands(plan.program, launch, this.#mode)) {
+      const words = inputs.get(sourceKey(operand.source))!
+      this.#words(plan, operand, words.length).set(words)
+    }
+    for (let i = this.#mode === 'alone' ? launch : 0; i <= launch; i++) this.call(entry, i, symbols)
+    return new Map(writtenOperands(launchesOf(plan.program)[launch]!).map((operand) =>
+      [sourceKey(operand.source), this.#words(plan, operand, elementCount(wordDims(operand), symbols)).slice()]))
+  }
+
+  dispose(): void {}
+
+  #words(entry: EntryPlan, operand: Operand, count: number): Int32Array {
+    const { arenaBase, statesBase } = this.#memoryLayout
+    const { layout } = this.#plan
+    const { source } = operand
+    const at = source.kind === 'state' ? statesBase + layout.states[layout.state(source.path)]!.offset : arenaBase + arenaOffset(entry, operand)
+    return new Int32Array(this.#memory.buffer, at, count)
+  }
+}
+
+/** Of the first variant for one thread that runs here. E_NO_DEVICE, E_NO_KERNELS. */
+export async function openWasmProbe(artifact: Artifact, plan: Plan, mode: ProbeMode): Promise<WasmProbe> {
+  for (const variant of artifact.manifest.variants) {
+    if (variant.target === 'wasm' && !variant.requires.includes('threads') && (await wasmUnmet(variant)) === undefined) return WasmProbe.open(artifact, variant, plan, mode)
+  }
+  throw new LlamacError('E_NO_DEVICE', 'no WASM variant of the artifact for one thread can run here')
+}

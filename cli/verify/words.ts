@@ -1,0 +1,62 @@
+// Values of a kernel's operand to and from the 4-byte words in which devices hold them: f32, i32, or activations in 8 bits.
+
+import type { Operand } from '../../compiler/kernel/types.ts'
+import { a8 } from '../../compiler/schedule/packed.ts'
+import type { AffineJson } from '../../runtime/artifact/manifest.ts'
+
+/** Sizes of an operand in words; of 8-bit activations the last axis is constant and in whole blocks. */
+export function wordDims({ dims, format }: Pick<Operand, 'dims' | 'format'>): readonly AffineJson[] {
+  if (format !== 'a8') return dims
+  return [...dims.slice(0, -1), { const: (dims.at(-1)!.const / a8.k) * a8.words, terms: [] }]
+}
+
+export function toWords({ format }: Pick<Operand, 'format'>, values: Float64Array): Int32Array {
+  if (format === 'a8') return bytesToWords(values)
+  return format === 'i32' ? Int32Array.from(values) : new Int32Array(Float32Array.from(values).buffer)
+}
+
+export function fromWords({ format }: Pick<Operand, 'format'>, words: Int32Array): Float64Array {
+  if (format === 'a8') return bytesFromWords(words)
+  return Float64Array.from(format === 'i32' ? words : new Float32Array(words.buffer, words.byteOffset, words.length))
+}
+
+/** The values are rounded ones already: the largest of a block is ±127 steps. */
+function bytesToWords(values: Float64Array): Int32Array {
+  const words = new Int32Array((values.length / a8.k) * a8.words)
+  const [bytes, floats] = [new Int8Array(words.buffer), new Float32Array(words.buffer)]
+  for (let block = 0; block < values.length / a8.k; block++) {
+    const at = block * a8.words
+    const part = values.subarray(block * a8.k, (block + 1) * a8.k)
+    const d = Math.fround(part.reduce((most, value) => Math.max(most, Math.abs(value)), 0) / 127)
+    let sum = 0
+    for (const [i, value] of part.entries()) {
+      const q = d > 0 ? Math.round(value / d) : 0
+      sum += q
+      bytes[at * 4 + i] = q
+      bytes[(at + a8.positive) * 4 + i] = Math.max(q, 0)
+      bytes[(at + a8.negative) * 4 + i] = Math.max(-q, 0)
+    }
+    floats[at + a8.scale] = d * a8.factor
+    floats[at + a8.sum] = d * sum * a8.sumFactor
+  }
+  return words
+}
+
+/** NaN where the planes or the sum of a block say something else than its bytes: kernels read all of them. */
+function bytesFromWords(words: Int32Array): Float64Array {
+  const values = new Float64Array((words.length / a8.words) * a8.k)
+  const [bytes, floats] = [new Int8Array(words.buffer, words.byteOffset, words.length * 4), new Float32Array(words.buffer, words.byteOffset, words.length)]
+  for (let block = 0; block < words.length / a8.words; block++) {
+    const at = block * a8.words
+    const d = floats[at + a8.scale]! / a8.factor
+    let sum = 0
+    for (let i = 0; i < a8.k; i++) {
+      const q = bytes[at * 4 + i]!
+      sum += q
+      const planes = bytes[(at + a8.positive) * 4 + i] === Math.max(q, 0) && bytes[(at + a8.negative) * 4 + i] === Math.max(-q, 0)
+      values[block * a8.k + i] = planes ? q * d : Number.NaN
+    }
+    if (!(Math.abs(floats[at + a8.sum]! / a8.sumFactor - d * sum) <= 1e-5 * d * (Math.abs(sum) + 1))) values.fill(Number.NaN, block * a8.k, (block + 1) * a8.k)
+  }
+  return values
+}

@@ -1,0 +1,42 @@
+// A program's kernels in the order in which a device runs them, loops over instances unrolled: what tools walk that look at one
+// kernel after the other (verification, times, traffic).
+
+import type { KernelProgram, KernelStep } from './program.ts'
+import type { Kernel, OperandSource } from './types.ts'
+
+/** One running loop: `array` is its concrete path. */
+export interface Frame {
+  readonly array: string
+  readonly index: number
+}
+
+export interface Launch {
+  readonly kernel: Kernel
+  /** The instances that it runs for, outermost first; empty outside of loops. */
+  readonly frames: readonly Frame[]
+}
+
+/** A path with the instances' numbers in it: `layers[*].attn.wq` → `layers[3].attn.wq`. */
+export const fillPath = (path: string, frames: readonly Frame[]): string =>
+  frames.reduce((filled, { array, index }) => (filled.startsWith(`${array}[*]`) ? `${array}[${index}]${filled.slice(array.length + 3)}` : filled), path)
+
+/** The source with a concrete path. */
+export const fillSource = <Source extends OperandSource>(source: Source, frames: readonly Frame[]): Source =>
+  'path' in source ? { ...source, path: fillPath(source.path, frames) } : source
+
+/** Every launch of an entry, in order. */
+export function launchesOf({ steps }: Pick<KernelProgram, 'steps'>): Launch[] {
+  const launches: Launch[] = []
+  const visit = (list: readonly KernelStep[], frames: readonly Frame[]): void => {
+    for (const step of list) {
+      if (step.kind === 'kernel') launches.push({ kernel: step.kernel, frames })
+      else if (step.kind === 'launch') for (const kernel of step.kernels) launches.push({ kernel, frames })
+      else {
+        const array = fillPath(step.array, frames)
+        for (const [index, group] of step.order.entries()) visit(step.groups[group]!, [...frames, { array, index }])
+      }
+    }
+  }
+  visit(steps, [])
+  return launches
+}
