@@ -26,13 +26,34 @@ function matrixKernel(name: string, format: FormatName, bytes: boolean, rows: nu
   const s = symbolSize('s')
   return {
     name,
-    axes: [{ id: 's', extent: s }, { id: 'r', extent: sizeOf(rows) }, { id: 'k', extent: sizeOf(k) }],
+    axes: [
+      { id: 's', extent: s },
+      { id: 'r', extent: sizeOf(rows) },
+      { id: 'k', extent: sizeOf(k) },
+    ],
     operands: [
-      { source: { kind: 'weight', path: 'w' }, dims: [sizeOf(rows), sizeOf(k)], dtype: 'f32', format, layout: 'r8', matrix: { rows, k }, access: 'read' },
-      { source: { kind: 'value', id: 'x' }, dims: [s, sizeOf(k)], dtype: 'f32', format: bytes ? 'a8' : 'f32', layout: 'plain', access: 'read' },
+      {
+        source: { kind: 'weight', path: 'w' },
+        dims: [sizeOf(rows), sizeOf(k)],
+        dtype: 'f32',
+        format,
+        layout: 'r8',
+        matrix: { rows, k },
+        access: 'read',
+      },
+      {
+        source: { kind: 'value', id: 'x' },
+        dims: [s, sizeOf(k)],
+        dtype: 'f32',
+        format: bytes ? 'a8' : 'f32',
+        layout: 'plain',
+        access: 'read',
+      },
       { source: { kind: 'value', id: 'y' }, dims: [s, sizeOf(rows)], dtype: 'f32', format: 'f32', layout: 'plain', access: 'write' },
     ],
-    definitions: [{ dtype: 'f32', free: ['s', 'r'], over: ['k'], combine: 'sum', body: { kind: 'call', fn: 'mul', args: [w, x], dtype: 'f32' } }],
+    definitions: [
+      { dtype: 'f32', free: ['s', 'r'], over: ['k'], combine: 'sum', body: { kind: 'call', fn: 'mul', args: [w, x], dtype: 'f32' } },
+    ],
     outputs: [{ operand: 2, axes: ['s', 'r'], index: [axis('s'), axis('r')], value: { kind: 'value', definition: 0, dtype: 'f32' } }],
   }
 }
@@ -50,16 +71,36 @@ function rotatedKernel(name: string, format: FormatName, bytes: boolean, rows: n
   const upper = plus(axis('r'), { kind: 'const', value: half })
   const load = (operand: number, ...index: Index[]): Expr => ({ kind: 'load', operand, index, dtype: 'f32' })
   const call = (fn: 'mul' | 'add' | 'sub', ...args: Expr[]): Expr => ({ kind: 'call', fn, args, dtype: 'f32' })
-  const dot = (row: Index) => ({ dtype: 'f32', free: ['s', 'h', 'r'], over: ['k'], combine: 'sum', body: call('mul', load(1, axis('s'), axis('k')), load(0, axis('h'), row, axis('k'))) }) as const
+  const dot = (row: Index) =>
+    ({
+      dtype: 'f32',
+      free: ['s', 'h', 'r'],
+      over: ['k'],
+      combine: 'sum',
+      body: call('mul', load(1, axis('s'), axis('k')), load(0, axis('h'), row, axis('k'))),
+    }) as const
   const value = (definition: number): Expr => ({ kind: 'value', definition, dtype: 'f32' })
   const [cos, sin] = [load(2, position, axis('r')), load(3, position, axis('r'))]
   const plain = { dtype: 'f32', format: 'f32', layout: 'plain' } as const
   const [heads, s] = [sizeOf(rows / headSize), symbolSize('s')]
   return {
     name,
-    axes: [{ id: 's', extent: s }, { id: 'h', extent: heads }, { id: 'r', extent: sizeOf(half) }, { id: 'k', extent: sizeOf(k) }],
+    axes: [
+      { id: 's', extent: s },
+      { id: 'h', extent: heads },
+      { id: 'r', extent: sizeOf(half) },
+      { id: 'k', extent: sizeOf(k) },
+    ],
     operands: [
-      { source: { kind: 'weight', path: 'w' }, dims: [heads, sizeOf(headSize), sizeOf(k)], dtype: 'f32', format, layout: 'r8', matrix: { rows, k }, access: 'read' },
+      {
+        source: { kind: 'weight', path: 'w' },
+        dims: [heads, sizeOf(headSize), sizeOf(k)],
+        dtype: 'f32',
+        format,
+        layout: 'r8',
+        matrix: { rows, k },
+        access: 'read',
+      },
       { ...plain, source: { kind: 'value', id: 'x' }, dims: [s, sizeOf(k)], format: bytes ? 'a8' : 'f32', access: 'read' },
       { ...plain, source: { kind: 'constant', id: 'cos' }, dims: [sizeOf(positions), sizeOf(half)], access: 'read' },
       { ...plain, source: { kind: 'constant', id: 'sin' }, dims: [sizeOf(positions), sizeOf(half)], access: 'read' },
@@ -67,17 +108,29 @@ function rotatedKernel(name: string, format: FormatName, bytes: boolean, rows: n
     ],
     definitions: [dot(axis('r')), dot(upper)],
     outputs: [
-      { operand: 4, axes: ['s', 'h', 'r'], index: [position, axis('h'), axis('r')], value: call('sub', call('mul', value(0), cos), call('mul', value(1), sin)) },
-      { operand: 4, axes: ['s', 'h', 'r'], index: [position, axis('h'), upper], value: call('add', call('mul', value(1), cos), call('mul', value(0), sin)) },
+      {
+        operand: 4,
+        axes: ['s', 'h', 'r'],
+        index: [position, axis('h'), axis('r')],
+        value: call('sub', call('mul', value(0), cos), call('mul', value(1), sin)),
+      },
+      {
+        operand: 4,
+        axes: ['s', 'h', 'r'],
+        index: [position, axis('h'), upper],
+        value: call('add', call('mul', value(1), cos), call('mul', value(0), sin)),
+      },
     ],
   }
 }
 
 const angle = (position: number, r: number): number => position * 10000 ** (-r / (headSize / 2))
-const table = (of: (angle: number) => number) => (w: Int32Array): void => {
-  const floats = new Float32Array(w.buffer, w.byteOffset, w.length)
-  for (let i = 0; i < floats.length; i++) floats[i] = of(angle(Math.floor(i / (headSize / 2)), i % (headSize / 2)))
-}
+const table =
+  (of: (angle: number) => number) =>
+  (w: Int32Array): void => {
+    const floats = new Float32Array(w.buffer, w.byteOffset, w.length)
+    for (let i = 0; i < floats.length; i++) floats[i] = of(angle(Math.floor(i / (headSize / 2)), i % (headSize / 2)))
+  }
 
 let state = 1
 const random = () => {
@@ -97,7 +150,12 @@ function fillBytes(words: Int32Array, count: number): Float64Array {
       const q = Math.round(random() * 254)
       sum += q
       values[b * a8.k + i] = q * d
-      for (const [place, byte] of [[0, q & 255], [a8.positive, Math.max(q, 0)], [a8.negative, Math.max(-q, 0)]] as const) bytes[(b * a8.words + place) * 4 + i] = byte
+      for (const [place, byte] of [
+        [0, q & 255],
+        [a8.positive, Math.max(q, 0)],
+        [a8.negative, Math.max(-q, 0)],
+      ] as const)
+        bytes[(b * a8.words + place) * 4 + i] = byte
     }
     floats[b * a8.words + a8.scale] = d * a8.factor
     floats[b * a8.words + a8.sum] = d * sum * a8.sumFactor
@@ -108,13 +166,19 @@ function fillBytes(words: Int32Array, count: number): Float64Array {
 function matrixBench(formatName: FormatName, bytes: boolean, tokens: number, rotated = false, rows = 576, k = 576): Bench {
   const format = formats[formatName]
   const name = `${formatName} x ${bytes ? 'a8' : 'f32'}${rotated ? ', turned and stored' : ''}, ${tokens} token${tokens === 1 ? '' : 's'}`
-  const bounds = new Map([['s', { min: 1, max: most }], ['start', { min: 0, max: positions - most }]])
+  const bounds = new Map([
+    ['s', { min: 1, max: most }],
+    ['start', { min: 0, max: positions - most }],
+  ])
   const fn = schedule((rotated ? rotatedKernel : matrixKernel)('matrix', formatName, bytes, rows, k), wasmMachine, bounds)
   verifyLoops(fn)
   // One group of 8 rows, repeated: its values do not matter, its scales must be no denormals.
-  const plain = new Uint8Array((8 * k / format.values) * format.bytes)
+  const plain = new Uint8Array(((8 * k) / format.values) * format.bytes)
   const weights = new Float32Array(8 * k)
-  format.encode(Float32Array.from(weights, () => random() / 5), plain)
+  format.encode(
+    Float32Array.from(weights, () => random() / 5),
+    plain,
+  )
   format.decode(plain, weights)
   const group = new Uint8Array((k / format.r8Block.k) * format.r8Block.bytes)
   format.packGroup(plain, k, group)
@@ -124,17 +188,29 @@ function matrixBench(formatName: FormatName, bytes: boolean, tokens: number, rot
     name,
     fn,
     operands: [
-      { words: (rows / 8) * (group.length / 4), fill: (w) => { for (let g = 0; g < rows / 8; g++) new Uint8Array(w.buffer, w.byteOffset).set(group, g * group.length) } },
-      { words: activationWords, fill: (w) => {
-        if (bytes) activations = fillBytes(w, tokens * k)
-        else {
-          const floats = new Float32Array(w.buffer, w.byteOffset, w.length).map(random)
-          new Float32Array(w.buffer, w.byteOffset, w.length).set(floats)
-          activations = Float64Array.from(floats)
-        }
-      } },
+      {
+        words: (rows / 8) * (group.length / 4),
+        fill: (w) => {
+          for (let g = 0; g < rows / 8; g++) new Uint8Array(w.buffer, w.byteOffset).set(group, g * group.length)
+        },
+      },
+      {
+        words: activationWords,
+        fill: (w) => {
+          if (bytes) activations = fillBytes(w, tokens * k)
+          else {
+            const floats = new Float32Array(w.buffer, w.byteOffset, w.length).map(random)
+            new Float32Array(w.buffer, w.byteOffset, w.length).set(floats)
+            activations = Float64Array.from(floats)
+          }
+        },
+      },
       ...(rotated
-        ? [{ words: positions * (headSize / 2), fill: table(Math.cos) }, { words: positions * (headSize / 2), fill: table(Math.sin) }, { words: positions * rows }]
+        ? [
+            { words: positions * (headSize / 2), fill: table(Math.cos) },
+            { words: positions * (headSize / 2), fill: table(Math.sin) },
+            { words: positions * rows },
+          ]
         : [{ words: tokens * rows }]),
     ],
     streamed: 0,
@@ -160,7 +236,8 @@ function matrixBench(formatName: FormatName, bytes: boolean, tokens: number, rot
           const by = angle(start + t, place % half)
           const wanted = rotated ? exact[r]! * Math.cos(by) + (place < half ? -1 : 1) * exact[other]! * Math.sin(by) : exact[r]!
           const got = out[(rotated ? start + t : t) * rows + r]!
-          if (!(Math.abs(got - wanted) <= 1e-6 * (size[r]! + size[other % rows]!))) throw new Error(`${name}: row ${r} of token ${t} is ${got}, not ${wanted}`)
+          if (!(Math.abs(got - wanted) <= 1e-6 * (size[r]! + size[other % rows]!)))
+            throw new Error(`${name}: row ${r} of token ${t} is ${got}, not ${wanted}`)
         }
       }
     },
@@ -172,7 +249,11 @@ const cases = (['q4_1', 'q4_0', 'q8_0', 'f16', 'f32'] as const).flatMap((format)
   return modes.flatMap((bytes) => [1, 4, 128].map((tokens) => () => matrixBench(format, bytes, tokens)))
 })
 
-cases.push(...(['q4_1', 'q8_0', 'f32'] as const).flatMap((format) => [1, 4].map((tokens) => () => matrixBench(format, format !== 'f32', tokens, true))))
+cases.push(
+  ...(['q4_1', 'q8_0', 'f32'] as const).flatMap((format) =>
+    [1, 4].map((tokens) => () => matrixBench(format, format !== 'f32', tokens, true)),
+  ),
+)
 
 const ceilings = measureCeilings(relaxed)
 const timings: Timing[] = []
@@ -184,7 +265,9 @@ for (const make of cases) {
 if (flags.includes('--json')) console.log(JSON.stringify({ relaxed, ceilings, timings }, null, 2))
 else {
   const n = (x: number | undefined, width = 8) => (x === undefined ? '' : x.toFixed(1)).padStart(width)
-  console.log(`ceilings: dot ${ceilings.dot.toFixed(0)} GMAC/s, f32 madd ${ceilings.madd.toFixed(1)} GMAC/s, read ${ceilings.readBytes.toFixed(1)} GB/s`)
+  console.log(
+    `ceilings: dot ${ceilings.dot.toFixed(0)} GMAC/s, f32 madd ${ceilings.madd.toFixed(1)} GMAC/s, read ${ceilings.readBytes.toFixed(1)} GB/s`,
+  )
   console.log(`${'kernel'.padEnd(42)}${'us/call'.padStart(10)}${'hot'.padStart(8)}${'stream'.padStart(8)}${'GB/s'.padStart(8)}`)
   for (const t of timings) console.log(`${t.name.padEnd(42)}${n(t.microseconds, 10)}${n(t.hot)}${n(t.stream)}${n(t.streamBytes)}`)
 }

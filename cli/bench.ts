@@ -29,21 +29,28 @@ interface Flags extends Omit<OpenFlags, 'threads'> {
 }
 
 export function addBench(program: Command): void {
-  const command = program.command('bench').argument('<artifact|file>', 'an artifact folder, or a .dsl with --weights or --seed-weights')
+  const command = program
+    .command('bench')
+    .argument('<artifact|file>', 'an artifact folder, or a .dsl with --weights or --seed-weights')
     .description('prefill and decode rates, load time, memory, and the share of what the machine can do')
     .option('--prefill <lengths>', 'prompts of these lengths: 128,512', counts, [128])
     .option('--decode <n>', 'tokens to generate after the first of these prompts', whole(1), 64)
     .option('--threads <counts>', 'numbers of threads to measure: 1,2', counts, [1])
     .option('--rounds <n>', 'rounds that count', whole(1), 5)
     .option('--kernels', 'also the time of each kernel, on one thread of WASM; measured apart, after the rounds')
-    .option('--compare <name=command>', 'a command to time in the same rounds; repeatable. A line {"prefill": …, "decode": …} of its stdout tells tokens per second, else its wall time counts', peer)
+    .option(
+      '--compare <name=command>',
+      'a command to time in the same rounds; repeatable. A line {"prefill": …, "decode": …} of its stdout tells tokens per second, else its wall time counts',
+      peer,
+    )
     .option('--json', 'one JSON document')
   addCompileFlags(addDeviceName(command)).action((path: string, flags: Flags) => interruptible((signal) => bench(path, flags, signal)))
 }
 
 function counts(text: string): readonly number[] {
   const values = text.split(',').map((part) => Number(part.trim()))
-  if (values.some((value) => !Number.isSafeInteger(value) || value < 1)) throw new InvalidArgumentError('expected whole numbers from 1, such as 1,2')
+  if (values.some((value) => !Number.isSafeInteger(value) || value < 1))
+    throw new InvalidArgumentError('expected whole numbers from 1, such as 1,2')
   return values
 }
 
@@ -83,20 +90,38 @@ async function bench(path: string, flags: Flags, signal: AbortSignal): Promise<v
       session.dispose()
       const ceilings = targetOf(model) === 'wasm' ? new ThreadCeilings(threads, manifest.math === 'fast') : undefined
       subjects.push({
-        threads, model, ceilings, loadMs, firstTokenMs,
-        prefill: prompts.map(() => []), decode: [], fastest: [],
+        threads,
+        model,
+        ceilings,
+        loadMs,
+        firstTokenMs,
+        prefill: prompts.map(() => []),
+        decode: [],
+        fastest: [],
         ...(ceilings ? { machine: { dot: [], madd: [], readBytes: [] } } : {}),
       })
     }
     const compiled = await compiledFor(opened, artifact, targetOf(subjects[0]!.model), signal)
     if (!compiled) note('note: the artifact keeps no source: how much a token has to do is not known, so there are no shares')
-    if (flags.kernels && compiled?.target !== 'wasm') throw new LlamacError('E_NO_KERNELS', 'times of kernels are measured on WASM, from an artifact that keeps its source: give --device wasm')
+    if (flags.kernels && compiled?.target !== 'wasm')
+      throw new LlamacError(
+        'E_NO_KERNELS',
+        'times of kernels are measured on WASM, from an artifact that keeps its source: give --device wasm',
+      )
     for (let round = 0; round <= flags.rounds; round++) {
       // Whoever comes first in a round must not always be the same one.
-      for (let i = 0; i < subjects.length; i++) await measureRound(subjects[(i + round) % subjects.length]!, prompts, flags.decode, round > 0, signal)
+      for (let i = 0; i < subjects.length; i++)
+        await measureRound(subjects[(i + round) % subjects.length]!, prompts, flags.decode, round > 0, signal)
       if (round > 0) for (const one of peers) one.figures.push(await runPeer(one, signal))
     }
-    const report = reportOf(manifest, targetOf(subjects[0]!.model), subjects, peers, flags, compiled && workCounter(compiled.programs, reading))
+    const report = reportOf(
+      manifest,
+      targetOf(subjects[0]!.model),
+      subjects,
+      peers,
+      flags,
+      compiled && workCounter(compiled.programs, reading),
+    )
     const times = flags.kernels && compiled ? await kernelTimes(artifact, compiled, reading, flags) : undefined
     if (flags.json) printJson({ ...report, ...(times ? { kernels: times } : {}) })
     else print([textOf(report), ...(times ?? []).map(kernelText)].join('\n'))
@@ -108,7 +133,13 @@ async function bench(path: string, flags: Flags, signal: AbortSignal): Promise<v
   }
 }
 
-async function measureRound({ model, ceilings, prefill, decode, fastest, machine }: Subject, prompts: readonly (readonly number[])[], count: number, counts: boolean, signal: AbortSignal): Promise<void> {
+async function measureRound(
+  { model, ceilings, prefill, decode, fastest, machine }: Subject,
+  prompts: readonly (readonly number[])[],
+  count: number,
+  counts: boolean,
+  signal: AbortSignal,
+): Promise<void> {
   if (ceilings && machine && counts) {
     machine.dot.push(await ceilings.measure('dot'))
     machine.madd.push(await ceilings.measure('madd'))
@@ -137,7 +168,12 @@ async function measureRound({ model, ceilings, prefill, decode, fastest, machine
 }
 
 /** The kernels behind a program; undefined when the artifact does not say. */
-async function compiledFor({ project }: Opened, artifact: Artifact, wanted: TargetName, signal: AbortSignal): Promise<TargetResult | undefined> {
+async function compiledFor(
+  { project }: Opened,
+  artifact: Artifact,
+  wanted: TargetName,
+  signal: AbortSignal,
+): Promise<TargetResult | undefined> {
   if (project) return project.compilation.results.find(({ target }) => target === wanted)
   if (!artifact.manifest.source) return undefined
   const { recompile } = await import('../compiler/recompile.ts')
@@ -148,7 +184,10 @@ async function compiledFor({ project }: Opened, artifact: Artifact, wanted: Targ
 /** One call of each reading entry: the first chunk of the first prompt, and a step halfway through the decoded tokens. */
 async function kernelTimes(artifact: Artifact, { plan }: TargetResult, { prefill, decode }: Readers, flags: Flags): Promise<CallTimes[]> {
   const probe = await openWasmProbe(artifact, plan!, 'alone')
-  const symbolsOf = ({ size, positioned }: ReadingEntry, length: number, start: number): Binding => ({ ...(size === undefined ? {} : { [size]: length }), ...(positioned ? { start } : {}) })
+  const symbolsOf = ({ size, positioned }: ReadingEntry, length: number, start: number): Binding => ({
+    ...(size === undefined ? {} : { [size]: length }),
+    ...(positioned ? { start } : {}),
+  })
   const calls = [
     { entry: prefill.entry.name, symbols: symbolsOf(prefill, Math.min(prefill.most, flags.prefill[0]!), 0) },
     { entry: decode.entry.name, symbols: symbolsOf(decode, 1, flags.prefill[0]! + Math.floor(flags.decode / 2)) },
@@ -162,7 +201,11 @@ const targetOf = ({ device }: Model): TargetName => device.split(',')[0] as Targ
 function readersOf(manifest: Manifest): Readers {
   const { prefill, decode } = findRoles(manifest)
   const [read, step] = [prefill ?? decode, decode ?? prefill]
-  if (!read || !step) throw new LlamacError('E_ENTRY', `bench measures entries prefill and decode; ${manifest.model} has ${manifest.entries.map(({ name }) => name).join(', ')}`)
+  if (!read || !step)
+    throw new LlamacError(
+      'E_ENTRY',
+      `bench measures entries prefill and decode; ${manifest.model} has ${manifest.entries.map(({ name }) => name).join(', ')}`,
+    )
   return { prefill: read, decode: step }
 }
 

@@ -19,19 +19,24 @@ interface Call {
 const mostShown = 16
 
 export function addCall(program: Command): void {
-  const command = program.command('call').description('calls entries of a model, in order, on one session')
+  const command = program
+    .command('call')
+    .description('calls entries of a model, in order, on one session')
     .argument('<artifact|file>', 'an artifact folder, or a .dsl with --weights')
     .argument('<calls...>', "such as 'prefill(tokens: [1, 2], start: 0)'")
     .option('--json', 'one JSON document: a list of entry, dims, values (or results, where an entry has several)')
   addCompileFlags(addDevice(command)).action((path: string, calls: readonly string[], flags: Flags) =>
-    interruptible((signal) => call(path, calls.map(parseCall), flags, signal)))
+    interruptible((signal) => call(path, calls.map(parseCall), flags, signal)),
+  )
 }
 
 /** Errors: UsageError. */
 export function parseCall(text: string): Call {
   const match = /^\s*([A-Za-z_]\w*)\s*\(([\w\s.,:[\]+-]*)\)\s*$/.exec(text)
   const wrong = (): never => {
-    throw new UsageError(`cannot read the call ${text.length > 200 ? `${text.slice(0, 200)}…` : text}; expected entry(argument: value, …) with numbers, true, false and [lists]`)
+    throw new UsageError(
+      `cannot read the call ${text.length > 200 ? `${text.slice(0, 200)}…` : text}; expected entry(argument: value, …) with numbers, true, false and [lists]`,
+    )
   }
   if (!match) return wrong()
   try {
@@ -53,11 +58,15 @@ async function call(path: string, calls: readonly Call[], flags: Flags, signal: 
   }
   if (!flags.json) return
   const plain = ({ dims, values }: TensorResult) => ({ dims, values: [...values] })
-  printJson(done.map(({ entry, results }) => (results.length === 1 ? { entry, ...plain(results[0]!) } : { entry, results: results.map(plain) })))
+  printJson(
+    done.map(({ entry, results }) => (results.length === 1 ? { entry, ...plain(results[0]!) } : { entry, results: results.map(plain) })),
+  )
 }
 
 function showResult({ dtype, dims, labels, values }: TensorResult): string {
-  const axes = dims.map((dim, axis) => (labels[axis] === undefined || labels[axis] === String(dim) ? String(dim) : `${labels[axis]} = ${dim}`))
+  const axes = dims.map((dim, axis) =>
+    labels[axis] === undefined || labels[axis] === String(dim) ? String(dim) : `${labels[axis]} = ${dim}`,
+  )
   const rest = values.length > mostShown ? ` … ${values.length - mostShown} more` : ''
   return `${dtype}[${axes.join(', ')}]: ${[...values.subarray(0, mostShown)].map((value) => Number(value.toPrecision(7))).join(' ')}${rest}`
 }

@@ -17,9 +17,14 @@ interface Flags {
 const bytesOf: Readonly<Record<string, number>> = { f16: 2, bf16: 2, i8: 1, u8: 1, bool: 1 }
 
 export function addCheck(program: Command): void {
-  const command = program.command('check').argument('<files...>', '.dsl files').description('diagnostics; sizes and parameter counts')
+  const command = program
+    .command('check')
+    .argument('<files...>', '.dsl files')
+    .description('diagnostics; sizes and parameter counts')
     .option('--all-presets', 'with the numbers of every preset')
-    .addOption(new Option('--format <name>', 'pretty: for people; the others are written to stdout').choices(diagnosticFormats).default('pretty'))
+    .addOption(
+      new Option('--format <name>', 'pretty: for people; the others are written to stdout').choices(diagnosticFormats).default('pretty'),
+    )
   addPreset(command).action(check)
   command.options.find(({ long }) => long === '--all-presets')?.conflicts('preset')
 }
@@ -73,7 +78,10 @@ function merged(found: readonly { readonly preset: string | undefined; readonly 
     }
   }
   return [...places.values()].map(({ diagnostic, presets }) =>
-    presets.size === 0 ? diagnostic : { ...diagnostic, notes: [...diagnostic.notes, `also with ${[...presets].map((name) => `"${name}"`).join(', ')}`] })
+    presets.size === 0
+      ? diagnostic
+      : { ...diagnostic, notes: [...diagnostic.notes, `also with ${[...presets].map((name) => `"${name}"`).join(', ')}`] },
+  )
 }
 
 async function tell(all: readonly Diagnostic[], models: readonly object[], format: DiagnosticFormat): Promise<void> {
@@ -101,9 +109,14 @@ function table(rows: readonly Row[]): string[] {
   const cells = [
     ['preset', 'parameters', 'tensors', 'states'],
     ...rows.map(({ preset, parameters, tensors, stateBytes }) => [
-      printable(preset ?? '(defaults)'), parameters.toLocaleString('en-US'), String(tensors), `${(stateBytes / 2 ** 20).toFixed(1)} MiB`,
+      printable(preset ?? '(defaults)'),
+      parameters.toLocaleString('en-US'),
+      String(tensors),
+      `${(stateBytes / 2 ** 20).toFixed(1)} MiB`,
     ]),
   ]
   const widths = cells[0]!.map((_, column) => Math.max(...cells.map((line) => line[column]!.length)))
-  return cells.map((line) => `  ${line.map((cell, column) => (column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]!))).join('  ')}`)
+  return cells.map(
+    (line) => `  ${line.map((cell, column) => (column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]!))).join('  ')}`,
+  )
 }

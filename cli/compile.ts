@@ -33,14 +33,17 @@ async function compile(file: string, flags: Flags): Promise<void> {
     return
   }
   const { contents } = compilation
-  if (!contents.withWeights) note('note: compiled without weights (--weights, --seed-weights); the artifact describes the model but cannot run')
+  if (!contents.withWeights)
+    note('note: compiled without weights (--weights, --seed-weights); the artifact describes the model but cannot run')
   else if (!contents.tokenizer) note('note: no tokenizer came with the weights (--tokenizer); the artifact takes and gives ids only')
   const folder = flags.output ?? `out/${contents.manifest.model.toLowerCase()}`
   const { writeArtifact } = await import('../compiler/artifact/write.ts')
   const manifest = await interruptible((signal) => writeArtifact({ ...contents, extras }, folder, { signal }))
   const bytes = manifest.shards.reduce((sum, shard) => sum + shard.bytes, 0)
   const variants = manifest.variants.map(({ target, requires }) => [target, ...requires].join('+')).join(', ')
-  note(`${manifest.model}: ${manifest.parameters.toLocaleString('en-US')} parameters, ${(bytes / 2 ** 20).toFixed(1)} MiB of weights, ${variants}, ` +
-    `${((performance.now() - started) / 1000).toFixed(1)} s`)
+  note(
+    `${manifest.model}: ${manifest.parameters.toLocaleString('en-US')} parameters, ${(bytes / 2 ** 20).toFixed(1)} MiB of weights, ${variants}, ` +
+      `${((performance.now() - started) / 1000).toFixed(1)} s`,
+  )
   print(folder)
 }

@@ -16,7 +16,8 @@ interface Emitter {
   emit(compilation: Compilation, file: string): Emitted | Promise<Emitted>
 }
 
-const perTarget = (name: (target: string) => string, text: (result: TargetResult) => string | undefined) =>
+const perTarget =
+  (name: (target: string) => string, text: (result: TargetResult) => string | undefined) =>
   ({ results }: Compilation): Emitted =>
     results.flatMap((result) => {
       const shown = text(result)
@@ -27,7 +28,8 @@ const perTarget = (name: (target: string) => string, text: (result: TargetResult
 const withoutSource = (key: string, value: unknown): unknown => (key === 'source' ? undefined : value)
 
 const planText = ({ plan }: TargetResult): string | undefined =>
-  plan && JSON.stringify(
+  plan &&
+  JSON.stringify(
     {
       arenaBytes: plan.arenaBytes,
       ownFrom: plan.ownFrom,
@@ -35,7 +37,10 @@ const planText = ({ plan }: TargetResult): string | undefined =>
       states: plan.layout.states,
       tensors: plan.layout.tensors,
       entries: plan.entries.map(({ info, arena, shares, barriers }) => ({
-        name: info.name, arenaBytes: arena.bytes, lowerBound: arena.lowerBound, offsets: Object.fromEntries(arena.offsets),
+        name: info.name,
+        arenaBytes: arena.bytes,
+        lowerBound: arena.lowerBound,
+        offsets: Object.fromEntries(arena.offsets),
         threads: [...shares].map(([kernel, share]) => `${barriers.has(kernel) ? 'meet, ' : ''}${share} ${kernel}`),
       })),
     },
@@ -46,20 +51,40 @@ const planText = ({ plan }: TargetResult): string | undefined =>
 export const emitters: Readonly<Record<string, Emitter>> = {
   ast: {
     what: 'the syntax tree',
-    emit: (_, file) => [['ast.json', JSON.stringify(parse({ path: entryPath(file), text: readFileSync(file, 'utf8') }).tree, withoutSource, 1)]],
+    emit: (_, file) => [
+      ['ast.json', JSON.stringify(parse({ path: entryPath(file), text: readFileSync(file, 'utf8') }).tree, withoutSource, 1)],
+    ],
   },
   graph: { what: 'graphs as the model defines them', emit: ({ graphs }) => [['graph.txt', graphs.map(printGraph).join('\n\n')]] },
   kernels: {
     what: 'kernels, after fusion',
-    emit: perTarget((target) => `kernels.${target}.txt`, ({ programs }) => programs.map(printProgram).join('\n\n')),
+    emit: perTarget(
+      (target) => `kernels.${target}.txt`,
+      ({ programs }) => programs.map(printProgram).join('\n\n'),
+    ),
   },
   loops: {
     what: 'loops of every kernel',
-    emit: perTarget((target) => `loops.${target}.txt`, ({ plan }) => plan && [...plan.functions.values()].map(printLoops).join('\n\n')),
+    emit: perTarget(
+      (target) => `loops.${target}.txt`,
+      ({ plan }) => plan && [...plan.functions.values()].map(printLoops).join('\n\n'),
+    ),
   },
   plan: { what: 'memory plan', emit: perTarget((target) => `plan.${target}.json`, planText) },
-  wat: { what: 'the WASM module', emit: perTarget(() => 'program.wat', ({ texts }) => texts.get('wat')) },
-  wgsl: { what: 'the WGSL modules', emit: perTarget(() => 'program.wgsl', ({ texts }) => texts.get('wgsl')) },
+  wat: {
+    what: 'the WASM module',
+    emit: perTarget(
+      () => 'program.wat',
+      ({ texts }) => texts.get('wat'),
+    ),
+  },
+  wgsl: {
+    what: 'the WGSL modules',
+    emit: perTarget(
+      () => 'program.wgsl',
+      ({ texts }) => texts.get('wgsl'),
+    ),
+  },
   types: {
     what: 'typed bindings',
     async emit({ contents }) {

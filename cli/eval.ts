@@ -1,12 +1,12 @@
 // `llamac eval`: how well a model predicts a text. Perplexity depends on how the tokenizer cuts a text, so figures per character
 // and per byte stand beside it: those compare models with different vocabularies.
 
-import { readFileSync } from 'node:fs'
 import type { Command } from 'commander'
 import { LlamacError } from '../runtime/error.ts'
 import { addCompileFlags, addDevice, whole } from './flags.ts'
 import { contextOf, likelihoodOf } from './measure/likelihood.ts'
 import { openModel, type OpenFlags } from './open-model.ts'
+import { readText } from './read-text.ts'
 import { interruptible, print, printJson, UsageError } from './report.ts'
 
 interface Flags extends OpenFlags {
@@ -18,7 +18,10 @@ interface Flags extends OpenFlags {
 }
 
 export function addEval(program: Command): void {
-  const command = program.command('eval').argument('<artifact|file>', 'an artifact folder, or a .dsl with --weights').description('perplexity of a text')
+  const command = program
+    .command('eval')
+    .argument('<artifact|file>', 'an artifact folder, or a .dsl with --weights')
+    .description('perplexity of a text')
     .requiredOption('--text <file>', 'the text, UTF-8')
     .option('--split <mark>', 'the file holds several documents with this between them; each is read on its own, without blank ends')
     .option('--context <n>', 'most tokens to read at once (default: all that the model can)', whole(1))
@@ -28,14 +31,15 @@ export function addEval(program: Command): void {
 }
 
 async function evaluate(path: string, flags: Flags, signal: AbortSignal): Promise<void> {
-  const documents = documentsIn(textOf(flags.text), flags.split)
+  const documents = documentsIn(readText(flags.text), flags.split)
   if (documents.length === 0) throw new LlamacError('E_TEXT', `${flags.text} holds no text`)
   await using model = await openModel(path, flags, signal)
   const { tokenizer } = model
   if (!tokenizer) throw new LlamacError('E_NO_TOKENIZER', 'the model has no tokenizer: compile it with --tokenizer')
   const context = Math.min(flags.context ?? Infinity, contextOf(model))
   const stride = flags.stride ?? Math.ceil(context / 2)
-  if (stride > context) throw new UsageError(`--stride ${stride} is more than the ${context} tokens of a window: what lies between would be skipped`)
+  if (stride > context)
+    throw new UsageError(`--stride ${stride} is more than the ${context} tokens of a window: what lies between would be skipped`)
   let [nats, tokens, characters, bytes] = [0, 0, 0, 0]
   for (const text of documents) {
     const ids = tokenizer.encode(text)
@@ -64,20 +68,13 @@ async function evaluate(path: string, flags: Flags, signal: AbortSignal): Promis
     stride,
   }
   if (flags.json) return printJson(result)
-  print([
-    `perplexity ${result.perplexity.toPrecision(5)}: ${result.nll_per_token.toFixed(5)} nats per token over ${tokens} tokens`,
-    `${result.nll_per_character.toFixed(5)} nats per character over ${characters}, ${result.bits_per_byte.toFixed(5)} bits per byte over ${bytes}`,
-    `${documents.length} document${documents.length === 1 ? '' : 's'}, windows of ${context} tokens every ${stride}, on ${model.device}`,
-  ].join('\n'))
-}
-
-/** E_TEXT_FILE. */
-function textOf(path: string): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(path))
-  } catch (cause) {
-    throw new LlamacError('E_TEXT_FILE', `cannot read ${path} as UTF-8: ${(cause as Error).message}`, { cause })
-  }
+  print(
+    [
+      `perplexity ${result.perplexity.toPrecision(5)}: ${result.nll_per_token.toFixed(5)} nats per token over ${tokens} tokens`,
+      `${result.nll_per_character.toFixed(5)} nats per character over ${characters}, ${result.bits_per_byte.toFixed(5)} bits per byte over ${bytes}`,
+      `${documents.length} document${documents.length === 1 ? '' : 's'}, windows of ${context} tokens every ${stride}, on ${model.device}`,
+    ].join('\n'),
+  )
 }
 
 /** The documents of a file; those of nothing but blanks are left out. */

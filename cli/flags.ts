@@ -28,7 +28,20 @@ export interface CompileFlags {
 export type DeviceName = 'auto' | 'wasm' | 'webgpu' | 'reference'
 
 const compileFlagNames = [
-  'target', 'preset', 'config', 'set', 'weights', 'seedWeights', 'tokenizer', 'quant', 'math', 'ctx', 'maxSeq', 'printAfter', 'disablePass', 'loose',
+  'target',
+  'preset',
+  'config',
+  'set',
+  'weights',
+  'seedWeights',
+  'tokenizer',
+  'quant',
+  'math',
+  'ctx',
+  'maxSeq',
+  'printAfter',
+  'disablePass',
+  'loose',
 ] as const satisfies readonly (keyof CompileFlags)[]
 
 export const isSource = (path: string): boolean => path.endsWith('.dsl')
@@ -36,11 +49,14 @@ export const isSource = (path: string): boolean => path.endsWith('.dsl')
 const append = <T>(value: T, before: readonly T[] | undefined): readonly T[] => [...(before ?? []), value]
 
 /** A parser for whole numbers from `min`. */
-export const whole = (min: number) => (text: string): number => {
-  const value = Number(text)
-  if (!/^\d+$/.test(text) || !Number.isSafeInteger(value) || value < min) throw new InvalidArgumentError(`expected a whole number from ${min}`)
-  return value
-}
+export const whole =
+  (min: number) =>
+  (text: string): number => {
+    const value = Number(text)
+    if (!/^\d+$/.test(text) || !Number.isSafeInteger(value) || value < min)
+      throw new InvalidArgumentError(`expected a whole number from ${min}`)
+    return value
+  }
 
 /** A number from 0. */
 export function amount(text: string): number {
@@ -60,8 +76,13 @@ export function ids(text: string): readonly number[] {
 export const several = (text: string, before: readonly string[] | undefined): readonly string[] => append(text, before)
 
 /** Names with commas between them, or several flags. */
-export const list = (text: string, before: readonly string[] | undefined): readonly string[] =>
-  [...(before ?? []), ...text.split(',').map((part) => part.trim()).filter((part) => part !== '')]
+export const list = (text: string, before: readonly string[] | undefined): readonly string[] => [
+  ...(before ?? []),
+  ...text
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== ''),
+]
 
 function setting(text: string, before: Readonly<Record<string, string>> | undefined): Readonly<Record<string, string>> {
   const cut = text.indexOf('=')
@@ -106,7 +127,9 @@ export const addDeviceName = (command: Command): Command =>
 
 /** Where an entry runs: --device, --threads. */
 export const addDevice = (command: Command): Command =>
-  addDeviceName(command).addOption(new Option('--threads <n>', 'threads on WASM (default: auto, by the size of the weights and the processors)').argParser(threads))
+  addDeviceName(command).addOption(
+    new Option('--threads <n>', 'threads on WASM (default: auto, by the size of the weights and the processors)').argParser(threads),
+  )
 
 /** An artifact is compiled already. */
 export function refuseCompileFlags(path: string, flags: CompileFlags): void {

@@ -15,25 +15,50 @@ interface Flags {
 const mostListed = 8
 
 export function addInspect(program: Command): void {
-  program.command('inspect').description('an artifact, GGUF, safetensors or llama2.c file: tensors, metadata, entries, memory plan')
+  program
+    .command('inspect')
+    .description('an artifact, GGUF, safetensors or llama2.c file: tensors, metadata, entries, memory plan')
     .argument('<path>', 'an artifact folder, a checkpoint, or its folder')
     .option('--json', 'one JSON document')
-    .action((path: string, flags: Flags) => (existsSync(join(path, 'manifest.json')) ? inspectArtifact(path, flags) : inspectCheckpoint(path, flags)))
+    .action((path: string, flags: Flags) =>
+      existsSync(join(path, 'manifest.json')) ? inspectArtifact(path, flags) : inspectCheckpoint(path, flags),
+    )
 }
 
 async function inspectArtifact(path: string, { json }: Flags): Promise<void> {
   const { manifest } = await readArtifact(path)
   if (json) return printJson({ kind: 'artifact', ...manifest })
-  print([
-    printable(`${manifest.model}${manifest.preset === undefined ? '' : ` ${manifest.preset}`}: ${manifest.parameters.toLocaleString('en-US')} parameters, ${manifest.math} math, by ${manifest.generator}`),
-    section('config', Object.entries(manifest.config).map(([key, value]) => `${key} = ${JSON.stringify(value)}`)),
-    section('entries', manifest.entries.map((entry) => `${signature(entry)}${entry.role === undefined ? '' : `  (${entry.role})`}`)),
-    section('variants', manifest.variants.map(variantText)),
-    section('states', manifest.states.map(({ path: name, dtype, dims, bytes }) => `${name}  ${dtype}[${dims.join(', ')}]  ${size(bytes)}`)),
-    section('tensors', manifest.tensors.map(({ path: name, dims, format, layout, bytes }) => `${name}  ${format}/${layout} [${dims.join(', ')}]  ${size(bytes)}`)),
-    section('shards', manifest.shards.map(({ file, bytes }) => `${file}  ${size(bytes)}`)),
-    `tokenizer: ${manifest.tokenizer?.file ?? 'none'}`,
-  ].join('\n'))
+  print(
+    [
+      printable(
+        `${manifest.model}${manifest.preset === undefined ? '' : ` ${manifest.preset}`}: ${manifest.parameters.toLocaleString('en-US')} parameters, ${manifest.math} math, by ${manifest.generator}`,
+      ),
+      section(
+        'config',
+        Object.entries(manifest.config).map(([key, value]) => `${key} = ${JSON.stringify(value)}`),
+      ),
+      section(
+        'entries',
+        manifest.entries.map((entry) => `${signature(entry)}${entry.role === undefined ? '' : `  (${entry.role})`}`),
+      ),
+      section('variants', manifest.variants.map(variantText)),
+      section(
+        'states',
+        manifest.states.map(({ path: name, dtype, dims, bytes }) => `${name}  ${dtype}[${dims.join(', ')}]  ${size(bytes)}`),
+      ),
+      section(
+        'tensors',
+        manifest.tensors.map(
+          ({ path: name, dims, format, layout, bytes }) => `${name}  ${format}/${layout} [${dims.join(', ')}]  ${size(bytes)}`,
+        ),
+      ),
+      section(
+        'shards',
+        manifest.shards.map(({ file, bytes }) => `${file}  ${size(bytes)}`),
+      ),
+      `tokenizer: ${manifest.tokenizer?.file ?? 'none'}`,
+    ].join('\n'),
+  )
 }
 
 function variantText(variant: Manifest['variants'][number]): string {
@@ -52,28 +77,47 @@ async function inspectCheckpoint(path: string, { json }: Flags): Promise<void> {
   const words = tokenizer && { kind: tokenizer.kind, size: tokenizer.pieces.length, bos: tokenizer.bos, eos: tokenizer.eos }
   if (json) {
     return printJson({
-      kind: 'checkpoint', container, table, metadata, tensors: described,
-      ...(words ? { tokenizer: words } : {}), ...(tokenizerProblem ? { tokenizer_problem: tokenizerProblem.message } : {}),
+      kind: 'checkpoint',
+      container,
+      table,
+      metadata,
+      tensors: described,
+      ...(words ? { tokenizer: words } : {}),
+      ...(tokenizerProblem ? { tokenizer_problem: tokenizerProblem.message } : {}),
     })
   }
   const parameters = described.reduce((sum, { dims }) => sum + dims.reduce((all, dim) => all * dim, 1), 0)
-  print([
-    `${container}${table.arch === undefined ? '' : ` (${printable(table.arch)})`}: ${described.length} tensors, ${parameters.toLocaleString('en-US')} values; names as in \`checkpoint ${table.format}\``,
-    section('metadata', Object.entries(metadata).map(([key, value]) => `${key} = ${JSON.stringify(value)}`)),
-    section('tensors', described.map(({ name, format, dims }) => `${name}  ${format} [${dims.join(', ')}]`)),
-    `tokenizer: ${words ? `${words.kind}, ${words.size} pieces` : printable(tokenizerProblem?.message ?? 'none')}`,
-  ].join('\n'))
+  print(
+    [
+      `${container}${table.arch === undefined ? '' : ` (${printable(table.arch)})`}: ${described.length} tensors, ${parameters.toLocaleString('en-US')} values; names as in \`checkpoint ${table.format}\``,
+      section(
+        'metadata',
+        Object.entries(metadata).map(([key, value]) => `${key} = ${JSON.stringify(value)}`),
+      ),
+      section(
+        'tensors',
+        described.map(({ name, format, dims }) => `${name}  ${format} [${dims.join(', ')}]`),
+      ),
+      `tokenizer: ${words ? `${words.kind}, ${words.size} pieces` : printable(tokenizerProblem?.message ?? 'none')}`,
+    ].join('\n'),
+  )
 }
 
 /** Names and values come from files: they may not break lines or steer the terminal. */
-const section = (title: string, lines: readonly string[]): string => [`${title}:${lines.length === 0 ? ' none' : ''}`, ...lines.map((line) => `  ${printable(line)}`)].join('\n')
+const section = (title: string, lines: readonly string[]): string =>
+  [`${title}:${lines.length === 0 ? ' none' : ''}`, ...lines.map((line) => `  ${printable(line)}`)].join('\n')
 
 const size = (bytes: number): string => (bytes < 2 ** 20 ? `${(bytes / 2 ** 10).toFixed(1)} KiB` : `${(bytes / 2 ** 20).toFixed(1)} MiB`)
 
 /** Vocabularies are not for reading; 64-bit integers are no JSON. */
 function shortened(value: unknown): unknown {
   if (typeof value === 'bigint') return Number.isSafeInteger(Number(value)) ? Number(value) : String(value)
-  const listed = ArrayBuffer.isView(value) && !(value instanceof DataView) ? value as unknown as ArrayLike<unknown> : Array.isArray(value) ? value : undefined
+  const listed =
+    ArrayBuffer.isView(value) && !(value instanceof DataView)
+      ? (value as unknown as ArrayLike<unknown>)
+      : Array.isArray(value)
+        ? value
+        : undefined
   if (!listed) return value
   const first = Array.from({ length: Math.min(listed.length, mostListed) }, (_, i) => shortened(listed[i]))
   return listed.length > mostListed ? { length: listed.length, first } : first

@@ -19,7 +19,10 @@ interface Flags extends OpenFlags {
 const shownBest = 10
 
 export function addLogits(program: Command): void {
-  const command = program.command('logits').argument('<artifact|file>', 'an artifact folder, or a .dsl with --weights').description('the scores of the next token')
+  const command = program
+    .command('logits')
+    .argument('<artifact|file>', 'an artifact folder, or a .dsl with --weights')
+    .description('the scores of the next token')
     .requiredOption('--tokens <ids>', 'ids to read: 1,2,3', ids)
     .option('--all', 'the scores after every id, not only the last')
     .option('--step', 'read id by id instead of all at once')
@@ -41,7 +44,9 @@ async function logits(path: string, flags: Flags, signal: AbortSignal): Promise<
   const first = flags.tokens.length - rows.length
   for (const [index, row] of rows.entries()) {
     const best = [...row.keys()].sort((a, b) => row[b]! - row[a]! || a - b).slice(0, shownBest)
-    print(`after ${flags.tokens[first + index]} (position ${first + index}): ${best.map((id) => `${id}${named(model, id)} ${row[id]!.toFixed(4)}`).join('  ')}`)
+    print(
+      `after ${flags.tokens[first + index]} (position ${first + index}): ${best.map((id) => `${id}${named(model, id)} ${row[id]!.toFixed(4)}`).join('  ')}`,
+    )
   }
 }
 
@@ -63,7 +68,7 @@ async function readRows(model: Model, { tokens, all = false, step = false }: Fla
 function writeRows(file: string, rows: readonly Scores[]): void {
   const bytes = new DataView(new ArrayBuffer(rows.reduce((sum, row) => sum + row.length * 4, 0)))
   let at = 0
-  for (const row of rows) for (const value of row) bytes.setFloat32((at++) * 4, value, true)
+  for (const row of rows) for (const value of row) bytes.setFloat32(at++ * 4, value, true)
   try {
     writeFileSync(file, bytes)
   } catch (cause) {

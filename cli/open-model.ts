@@ -56,10 +56,14 @@ export async function loadOpened({ source, project }: Opened, { device, threads 
   const { manifest } = await readArtifact(source, signal)
   const targets = manifest.variants.map(({ target }) => target)
   if (device === 'reference' || (device === 'auto' && targets.length > 0 && targets.every((target) => target === 'reference'))) {
-    throw new LlamacError('E_REFERENCE_NEEDS_SOURCE', 'the reference evaluates the model\'s source: give the .dsl (and --weights) instead of the artifact')
+    throw new LlamacError(
+      'E_REFERENCE_NEEDS_SOURCE',
+      "the reference evaluates the model's source: give the .dsl (and --weights) instead of the artifact",
+    )
   }
   // A software GPU is slower than WASM: it is only made when nothing else was compiled, or on demand.
-  const needsGpu = device === 'webgpu' ? targets.includes('webgpu') : device === 'auto' && !targets.includes('wasm') && targets.includes('webgpu')
+  const needsGpu =
+    device === 'webgpu' ? targets.includes('webgpu') : device === 'auto' && !targets.includes('wasm') && targets.includes('webgpu')
   const gpu = needsGpu ? await nodeGpu() : undefined
   return load(source, { device, ...(gpu ? { gpu } : {}), ...(threads === undefined ? {} : { threads }), ...(signal ? { signal } : {}) })
 }

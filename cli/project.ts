@@ -11,7 +11,14 @@ import { canonicalPaths } from '../compiler/plan/weights.ts'
 import { createReferenceDevice } from '../compiler/targets/reference/device.ts'
 import type { TargetName } from '../compiler/targets/index.ts'
 import {
-  type BoundWeight, type Checkpoint, type CheckpointConfig, nodeFiles, openCheckpoint, openTokenizer, prepareTensor, readConfig,
+  type BoundWeight,
+  type Checkpoint,
+  type CheckpointConfig,
+  nodeFiles,
+  openCheckpoint,
+  openTokenizer,
+  prepareTensor,
+  readConfig,
 } from '../compiler/weights/index.ts'
 import type { Diagnostic } from '../dsl/diagnostics.ts'
 import { type CheckedModel, loadModel, type Numbers, type ReadSource, type SpecialisedModel } from '../dsl/index.ts'

@@ -33,7 +33,12 @@ export const print = (text: string): void => void process.stdout.write(text.ends
 
 /** JSON leaves C1 controls and direction marks as they are; names from files must not steer a terminal. */
 export const printJson = (value: unknown): void =>
-  print(JSON.stringify(value).replace(/[\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`))
+  print(
+    JSON.stringify(value).replace(
+      /[\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
+      (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
+    ),
+  )
 
 /** Text from files or from a model as a terminal may show it: line breaks stay, other controls do not. */
 export const plainText = (text: string): string => text.split('\n').map(printable).join('\n')
@@ -79,7 +84,9 @@ async function describe(error: unknown): Promise<number> {
     note(`error[${'E_FILE' satisfies CliCode}]: ${line}`)
     return exitCodes.failure
   }
-  note(`error[${'E_INTERNAL' satisfies CliCode}]: ${line}\n   = this is a fault of llamac, not yours: please report it with the command and its files (LLAMAC_DEBUG=1 shows where it happened)`)
+  note(
+    `error[${'E_INTERNAL' satisfies CliCode}]: ${line}\n   = this is a fault of llamac, not yours: please report it with the command and its files (LLAMAC_DEBUG=1 shows where it happened)`,
+  )
   return exitCodes.failure
 }
 

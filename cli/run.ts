@@ -22,7 +22,10 @@ interface Flags extends OpenFlags {
 }
 
 export function addRun(program: Command): void {
-  const command = program.command('run').argument('[artifact|file]', 'an artifact folder, or a .dsl with --weights (default: a small trained LLaMA)').description('generates text')
+  const command = program
+    .command('run')
+    .argument('[artifact|file]', 'an artifact folder, or a .dsl with --weights (default: a small trained LLaMA)')
+    .description('generates text')
     .option('-p, --prompt <text>', 'the beginning (default: BOS only)')
     .option('--tokens <ids>', 'the beginning as ids: 1,2,3', ids)
     .option('-n, --count <n>', 'most tokens to generate', whole(0), 256)
@@ -33,7 +36,9 @@ export function addRun(program: Command): void {
     .option('--seed <n>', 'seed of the draws', whole(0), 0)
     .option('--stop <text>', 'ends the text; repeatable', several)
     .option('--json', 'one JSON document: prompt_ids, tokens, text, stop')
-  addCompileFlags(addDevice(command)).action((path: string | undefined, flags: Flags) => interruptible((signal) => run(path, flags, signal)))
+  addCompileFlags(addDevice(command)).action((path: string | undefined, flags: Flags) =>
+    interruptible((signal) => run(path, flags, signal)),
+  )
   command.options.find(({ long }) => long === '--tokens')?.conflicts('prompt')
 }
 
@@ -74,7 +79,13 @@ async function run(path: string | undefined, flags: Flags, signal: AbortSignal):
 const shown = (text: string): string => (process.stdout.isTTY ? plainText(text) : text)
 
 /** What would make it another model needs that model's file. */
-const anothers = { weights: '--weights', seedWeights: '--seed-weights', preset: '--preset', config: '--config', tokenizer: '--tokenizer' } as const
+const anothers = {
+  weights: '--weights',
+  seedWeights: '--seed-weights',
+  preset: '--preset',
+  config: '--config',
+  tokenizer: '--tokenizer',
+} as const
 
 async function openDefault(flags: Flags, signal: AbortSignal): Promise<Model> {
   const given = Object.entries(anothers).find(([name]) => flags[name as keyof typeof anothers] !== undefined)
@@ -87,9 +98,11 @@ async function openDefault(flags: Flags, signal: AbortSignal): Promise<Model> {
 function promptIds({ tokenizer }: Model, { prompt, tokens }: Flags): readonly number[] {
   if (tokens) return tokens
   if (prompt !== undefined && prompt !== '') {
-    if (!tokenizer) throw new LlamacError('E_NO_TOKENIZER', 'the model has no tokenizer: give --tokens 1,2,3, or compile it with --tokenizer')
+    if (!tokenizer)
+      throw new LlamacError('E_NO_TOKENIZER', 'the model has no tokenizer: give --tokens 1,2,3, or compile it with --tokenizer')
     return tokenizer.encode(prompt)
   }
-  if (tokenizer?.bos === undefined) throw new LlamacError('E_ARGUMENT', 'the model has no BOS token to begin with: give -p TEXT or --tokens 1,2,3')
+  if (tokenizer?.bos === undefined)
+    throw new LlamacError('E_ARGUMENT', 'the model has no BOS token to begin with: give -p TEXT or --tokens 1,2,3')
   return [tokenizer.bos]
 }

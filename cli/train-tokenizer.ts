@@ -1,10 +1,11 @@
 // `llamac train-tokenizer`: byte-level BPE from texts, written as a Hugging Face tokenizer.json. Prints the file; the report
 // says what came out of it, on the text it was trained on.
 
-import { readFileSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { type Command, Option } from 'commander'
 import { LlamacError } from '../runtime/error.ts'
 import { several, whole } from './flags.ts'
+import { readText } from './read-text.ts'
 import { note, print, printJson } from './report.ts'
 
 interface Flags {
@@ -68,14 +69,4 @@ async function train(files: readonly string[], { vocab, special = [], split, add
     .slice(0, mostShown)
   note(`longest: ${longest.map((piece) => JSON.stringify(piece)).join(' ')}`)
   print(output)
-}
-
-/** E_TEXT_FILE when it cannot be read or is not UTF-8. */
-function readText(file: string): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(readFileSync(file))
-  } catch (cause) {
-    const why = cause instanceof TypeError ? 'it is not UTF-8 text' : (cause as Error).message
-    throw new LlamacError('E_TEXT_FILE', `cannot read ${file}: ${why}`, { cause })
-  }
 }

@@ -25,7 +25,9 @@ interface Flags extends OpenFlags {
 }
 
 export function addVerify(program: Command): void {
-  const command = program.command('verify').argument('<artifact|file>', 'an artifact folder, or a .dsl with --weights or --seed-weights')
+  const command = program
+    .command('verify')
+    .argument('<artifact|file>', 'an artifact folder, or a .dsl with --weights or --seed-weights')
     .description('a device against the reference, down to the first kernel that differs')
     .option('--bisect', 'examine every kernel even where the results agree')
     .addOption(new Option('--length <n>', 'tokens of a long call').argParser(whole(2)).default(7))
@@ -59,7 +61,8 @@ export interface VerifyReport {
 }
 
 async function verify(path: string, flags: Flags, signal: AbortSignal): Promise<void> {
-  if (flags.device === 'reference') throw new LlamacError('E_NO_DEVICE', 'verify compares a device with the reference: give --device wasm or webgpu')
+  if (flags.device === 'reference')
+    throw new LlamacError('E_NO_DEVICE', 'verify compares a device with the reference: give --device wasm or webgpu')
   const opened = await openSource(path, flags, signal)
   const artifact = await readArtifact(opened.source, signal)
   await using model = await loadOpened(opened, flags, signal)
@@ -70,7 +73,12 @@ async function verify(path: string, flags: Flags, signal: AbortSignal): Promise<
 }
 
 /** Compares a loaded model with the reference. Errors: E_NO_SOURCE, those of the device. */
-export async function verifyModel(artifact: Artifact, model: Model, flags: Pick<Flags, 'bisect' | 'length' | 'seed'>, signal?: AbortSignal): Promise<VerifyReport> {
+export async function verifyModel(
+  artifact: Artifact,
+  model: Model,
+  flags: Pick<Flags, 'bisect' | 'length' | 'seed'>,
+  signal?: AbortSignal,
+): Promise<VerifyReport> {
   const { manifest } = artifact
   // `wasm, 2 threads` is wasm.
   const target = model.device.split(',')[0] as TargetName
@@ -90,15 +98,25 @@ export async function verifyModel(artifact: Artifact, model: Model, flags: Pick<
   const examined = examine.length === 0 ? {} : await examineCalls(artifact, { ...recompiled, weight }, target, examine, bound, wrong)
   const { kernels } = examined
   return {
-    model: manifest.model, device: model.device, math: manifest.math,
+    model: manifest.model,
+    device: model.device,
+    math: manifest.math,
     fine: !wrong && kernels?.fault === undefined && kernels?.misbuilt === undefined,
-    bound, entries: [...verdicts.values()], ...examined, unaltered: recompiled.unaltered,
+    bound,
+    entries: [...verdicts.values()],
+    ...examined,
+    unaltered: recompiled.unaltered,
   }
 }
 
 /** The calls up to the first whose results are off. */
 async function compareSession(
-  model: Model, reference: Reference, session: MadeUpSession, bound: number, verdicts: Map<string, EntryVerdict>, signal: AbortSignal | undefined,
+  model: Model,
+  reference: Reference,
+  session: MadeUpSession,
+  bound: number,
+  verdicts: Map<string, EntryVerdict>,
+  signal: AbortSignal | undefined,
 ): Promise<{ readonly calls: readonly ExaminedCall[]; readonly fine: boolean }> {
   using running = model.createSession()
   let states: StateValues = new Map()
@@ -109,10 +127,17 @@ async function compareSession(
     const wanted = reference.run(entry, symbols, inputs, states)
     calls.push({ entry, symbols, inputs, states, wanted: wanted.results })
     states = wanted.states
-    const judged = wanted.results.map(({ data, dims, dtype }, i) => judgeResult(got[i]!.values, data, dims.at(-1) ?? 1, bound, dtype === 'i32' || dtype === 'bool'))
+    const judged = wanted.results.map(({ data, dims, dtype }, i) =>
+      judgeResult(got[i]!.values, data, dims.at(-1) ?? 1, bound, dtype === 'i32' || dtype === 'bool'),
+    )
     const fine = judged.every((verdict) => verdict.fine)
     const before = verdicts.get(entry) ?? { entry, calls: 0, wrong: 0, error: 0 }
-    verdicts.set(entry, { entry, calls: before.calls + 1, wrong: before.wrong + (fine ? 0 : 1), error: Math.max(before.error, ...judged.map(({ error }) => error)) })
+    verdicts.set(entry, {
+      entry,
+      calls: before.calls + 1,
+      wrong: before.wrong + (fine ? 0 : 1),
+      error: Math.max(before.error, ...judged.map(({ error }) => error)),
+    })
     if (!fine) return { calls, fine }
   }
   return { calls, fine: true }
@@ -120,9 +145,18 @@ async function compareSession(
 
 /** Kernels alone; then, if results are wrong and no kernel is, all of them together. */
 async function examineCalls(
-  artifact: Artifact, recompiled: Recompiled & { readonly weight: StoredWeights }, target: TargetName, calls: readonly ExaminedCall[], bound: number, wrong: boolean,
+  artifact: Artifact,
+  recompiled: Recompiled & { readonly weight: StoredWeights },
+  target: TargetName,
+  calls: readonly ExaminedCall[],
+  bound: number,
+  wrong: boolean,
 ): Promise<Pick<VerifyReport, 'kernels' | 'unexamined'>> {
-  if (!recompiled.matches) return { unexamined: 'the artifact\'s program has another form than this version of the compiler makes: compile the model again and verify that' }
+  if (!recompiled.matches)
+    return {
+      unexamined:
+        "the artifact's program has another form than this version of the compiler makes: compile the model again and verify that",
+    }
   let kernels = 0
   for (const mode of wrong ? (['alone', 'up to'] as const) : (['alone'] as const)) {
     const probe = await openProbe(artifact, recompiled, target, mode)
@@ -142,7 +176,13 @@ async function examineCalls(
 async function openProbe(artifact: Artifact, { result }: Recompiled, target: TargetName, mode: ProbeMode): Promise<KernelProbe> {
   if (target === 'webgpu') {
     const [{ openWebgpuProbe }, { createNodeGpu }] = await Promise.all([import('./verify/probe-webgpu.ts'), import('./webgpu-node.ts')])
-    return openWebgpuProbe(artifact, artifact.manifest.variants.find((variant) => variant.target === 'webgpu')!, result.plan!, await createNodeGpu(), mode)
+    return openWebgpuProbe(
+      artifact,
+      artifact.manifest.variants.find((variant) => variant.target === 'webgpu')!,
+      result.plan!,
+      await createNodeGpu(),
+      mode,
+    )
   }
   const { openWasmProbe } = await import('./verify/probe-wasm.ts')
   return openWasmProbe(artifact, result.plan!, mode)
@@ -153,19 +193,35 @@ function textOf({ model, device, math, fine, bound, entries, kernels, unexamined
   const width = Math.max(...entries.map(({ entry }) => entry.length))
   const lines = [
     `${model} on ${device}, ${math} math, against the reference; errors are Σ(got − wanted)² / Σ wanted² of the worst row`,
-    ...entries.map(({ entry, calls, wrong, error }) =>
-      `  ${entry.padEnd(width)}  ${calls} call${calls === 1 ? ' ' : 's'}  error ${size(error)}, ${size(bound)} allowed  ${wrong === 0 ? 'fine' : `${wrong} WRONG`}`),
+    ...entries.map(
+      ({ entry, calls, wrong, error }) =>
+        `  ${entry.padEnd(width)}  ${calls} call${calls === 1 ? ' ' : 's'}  error ${size(error)}, ${size(bound)} allowed  ${wrong === 0 ? 'fine' : `${wrong} WRONG`}`,
+    ),
   ]
-  if (kernels) lines.push(...kernelLines(kernels, size, entries.some(({ wrong }) => wrong > 0)))
+  if (kernels)
+    lines.push(
+      ...kernelLines(
+        kernels,
+        size,
+        entries.some(({ wrong }) => wrong > 0),
+      ),
+    )
   if (unexamined !== undefined) lines.push(`kernels were not examined: ${unexamined}`)
-  if (!unaltered) lines.push('the artifact\'s program is not what this compiler makes of its source: it was altered, or made by another version')
+  if (!unaltered)
+    lines.push("the artifact's program is not what this compiler makes of its source: it was altered, or made by another version")
   lines.push(fine ? 'all numbers are within their bounds' : 'the device gives wrong numbers')
   return lines.join('\n')
 }
 
 function kernelLines({ kernels, fault, misbuilt }: Examined, size: (error: number) => string, wrong: boolean): string[] {
-  if (misbuilt) return [`${kernels} kernels run as compiled, but together they do not mean what the model means (result ${misbuilt.result} of ${misbuilt.entry}, error ${size(misbuilt.error)}): a fault of the compiler, please report it`]
-  if (!fault) return [`${kernels} kernels examined one by one: fine${wrong ? '; what is wrong is how the program calls them (order, addresses, threads)' : ''}`]
+  if (misbuilt)
+    return [
+      `${kernels} kernels run as compiled, but together they do not mean what the model means (result ${misbuilt.result} of ${misbuilt.entry}, error ${size(misbuilt.error)}): a fault of the compiler, please report it`,
+    ]
+  if (!fault)
+    return [
+      `${kernels} kernels examined one by one: fine${wrong ? '; what is wrong is how the program calls them (order, addresses, threads)' : ''}`,
+    ]
   const { kernel, entry, launch, launches, instance, mode, axes, places, output, index, got, wanted, error } = fault
   const how = mode === 'alone' ? 'computes wrong numbers from right operands' : 'does not find the operands that were meant for it'
   return [

@@ -66,14 +66,21 @@ export interface Compilation {
 }
 
 /** Compiles every entry for every target. Diagnostics are the user's; anything else that goes wrong is thrown. */
-export function compileModel(model: SpecialisedModel, options: CompileOptions): { readonly compilation?: Compilation; readonly diagnostics: readonly Diagnostic[] } {
+export function compileModel(
+  model: SpecialisedModel,
+  options: CompileOptions,
+): { readonly compilation?: Compilation; readonly diagnostics: readonly Diagnostic[] } {
   const diagnostics: Diagnostic[] = []
   const graphs: Graph[] = []
   for (const entry of model.entries) {
     const built = buildGraph(model, entry.name)
     diagnostics.push(...built.diagnostics)
     if (built.graph) graphs.push(built.graph)
-    within('nodes', graphs.reduce((sum, graph) => sum + graph.spans.size, 0), () => model.name)
+    within(
+      'nodes',
+      graphs.reduce((sum, graph) => sum + graph.spans.size, 0),
+      () => model.name,
+    )
   }
   if (graphs.length < model.entries.length) return { diagnostics }
   try {
@@ -115,7 +122,11 @@ export function planGraphs(model: GraphModel, graphs: readonly Graph[], options:
   const anyQuantised = [...choice.plans.values()].some(({ format }) => format.startsWith('q'))
 
   const lowered = options.targets.map((name) => {
-    const own = simple.map((graph) => (targets[name].quantisedActivations && math === 'fast' && anyQuantised ? runGraphPasses(graph, { ...options, quantised: isQuantised }) : graph))
+    const own = simple.map((graph) =>
+      targets[name].quantisedActivations && math === 'fast' && anyQuantised
+        ? runGraphPasses(graph, { ...options, quantised: isQuantised })
+        : graph,
+    )
     const programs = own.map((graph) => withWeights(kernelsFor(graph), layouts, formatOf))
     return { name, own, programs }
   })
@@ -125,8 +136,19 @@ export function planGraphs(model: GraphModel, graphs: readonly Graph[], options:
     targets: lowered.map(({ name, own, programs: whole }): PlannedTarget => {
       const machine = options.machines?.[name] ?? targets[name].machine
       if (!machine) return { target: name, graphs: own, programs: whole }
-      const programs = runsPass('split-weights', options) ? whole.map((program) => splitWeights(program, machine.bindingBytes, (operand) => layout.sizeOf(operand))) : whole
-      return { target: name, graphs: own, programs, plan: makePlan(layout, programs.map((program, i) => ({ info: model.entries[i]!, program })), machine) }
+      const programs = runsPass('split-weights', options)
+        ? whole.map((program) => splitWeights(program, machine.bindingBytes, (operand) => layout.sizeOf(operand)))
+        : whole
+      return {
+        target: name,
+        graphs: own,
+        programs,
+        plan: makePlan(
+          layout,
+          programs.map((program, i) => ({ info: model.entries[i]!, program })),
+          machine,
+        ),
+      }
     }),
     layout,
     tensors: layout.tensors.map((entry) => tensorOf(entry, choice.plans, options.weights, constants)),
@@ -143,7 +165,9 @@ export function compileGraphs(model: GraphModel, graphs: readonly Graph[], optio
     const machine = options.machines?.[target] ?? targets[target].machine
     const tooLarge = plan && machine ? checkMemory(plan, model, target, machine) : []
     if (tooLarge.length > 0) throw new Refused(tooLarge)
-    return plan ? { ...made, ...targets[target].lower!(plan, math) } : { ...made, variants: [{ target: 'reference', requires: [] }], texts: new Map() }
+    return plan
+      ? { ...made, ...targets[target].lower!(plan, math) }
+      : { ...made, variants: [{ target: 'reference', requires: [] }], texts: new Map() }
   })
   const contents: ArtifactContents = {
     manifest: {
@@ -160,13 +184,26 @@ export function compileGraphs(model: GraphModel, graphs: readonly Graph[], optio
     withWeights: options.weights !== undefined,
     variants: results.flatMap(({ variants }) => variants),
     tokenizer: options.tokenizer,
-    ...(options.source ? { source: { ...portableSources(options.source.entry, options.source.files), maximum: options.source.maximum, model: model.name, targets: options.targets, disabledPasses: options.disabledPasses ?? [] } } : {}),
+    ...(options.source
+      ? {
+          source: {
+            ...portableSources(options.source.entry, options.source.files),
+            maximum: options.source.maximum,
+            model: model.name,
+            targets: options.targets,
+            disabledPasses: options.disabledPasses ?? [],
+          },
+        }
+      : {}),
   }
   return { model, graphs, results, contents, notes: planned.notes }
 }
 
 function tensorOf(
-  entry: Layout['tensors'][number], plans: ReadonlyMap<string, WeightPlan>, weights: CompileOptions['weights'], constants: ReadonlyMap<string, Constant>,
+  entry: Layout['tensors'][number],
+  plans: ReadonlyMap<string, WeightPlan>,
+  weights: CompileOptions['weights'],
+  constants: ReadonlyMap<string, Constant>,
 ): ArtifactTensor {
   const { path, dims, format, layout, bytes } = entry
   const produce = (): Uint8Array => {
@@ -193,10 +230,17 @@ function describeEntry(entry: EntryInfo, model: GraphModel): EntryManifest {
       argument.kind === 'index'
         ? argument
         : {
-            kind: 'tensor', name: argument.name, dtype: argument.type.dtype, dims: argument.type.dims, labels: argument.labels,
+            kind: 'tensor',
+            name: argument.name,
+            dtype: argument.type.dtype,
+            dims: argument.type.dims,
+            labels: argument.labels,
             // Token ids are checked once here; kernels clamp other indices.
-            ...(argument.type.dtype === 'i32' && typeof vocab === 'number' && /^(tokens|target|source)$/.test(argument.name) ? { below: vocab } : {}),
-          }),
+            ...(argument.type.dtype === 'i32' && typeof vocab === 'number' && /^(tokens|target|source)$/.test(argument.name)
+              ? { below: vocab }
+              : {}),
+          },
+    ),
     symbols: entry.symbols,
     limits: entry.limits,
     results: entry.results.map(({ type, labels }) => ({ dtype: type.dtype, dims: type.dims, labels })),

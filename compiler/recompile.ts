@@ -32,10 +32,15 @@ const nowhere: FileSink = { create: async () => ({ write() {}, close() {} }) }
 export async function recompile(artifact: Artifact, target: TargetName, signal?: AbortSignal): Promise<Recompiled> {
   const { manifest } = artifact
   if (!manifest.source) {
-    throw new LlamacError('E_NO_SOURCE', `${artifact.where} keeps no source of its model (it was compiled with --no-source, or by an older version): give the .dsl file and its weights instead`)
+    throw new LlamacError(
+      'E_NO_SOURCE',
+      `${artifact.where} keeps no source of its model (it was compiled with --no-source, or by an older version): give the .dsl file and its weights instead`,
+    )
   }
   const record = parseSourceRecord(await artifact.program({ program: manifest.source.file, sha256: manifest.source.sha256 }, signal))
-  const loaded = loadModel(record.entry, (path) => (Object.hasOwn(record.files, path) ? record.files[path] : undefined), { model: record.model })
+  const loaded = loadModel(record.entry, (path) => (Object.hasOwn(record.files, path) ? record.files[path] : undefined), {
+    model: record.model,
+  })
   const specialised = loaded.model?.specialise({
     ...(manifest.preset === undefined ? {} : { preset: manifest.preset }),
     config: { kind: 'fields', values: manifest.config, file: 'manifest.json' },
@@ -45,12 +50,17 @@ export async function recompile(artifact: Artifact, target: TargetName, signal?:
   const model = specialised?.model
   if (!model || hasErrors(problems)) throw sourceFault(artifact, problems)
   const compiled = compileModel(model, {
-    targets: record.targets, math: manifest.math, quant: 'keep', disabledPasses: record.disabledPasses, weights: storedFormats(manifest),
+    targets: record.targets,
+    math: manifest.math,
+    quant: 'keep',
+    disabledPasses: record.disabledPasses,
+    weights: storedFormats(manifest),
   })
   if (!compiled.compilation || hasErrors(compiled.diagnostics)) throw sourceFault(artifact, compiled.diagnostics)
   const { compilation } = compiled
   const result = compilation.results.find((one) => one.target === target)
-  if (!result?.plan) throw new LlamacError('E_NO_DEVICE', `${artifact.where} was compiled for ${record.targets.join(', ')}, not for ${target}`)
+  if (!result?.plan)
+    throw new LlamacError('E_NO_DEVICE', `${artifact.where} was compiled for ${record.targets.join(', ')}, not for ${target}`)
 
   const made = await emitArtifact({ ...compilation.contents, withWeights: false }, nowhere)
   return {
@@ -65,7 +75,11 @@ export async function recompile(artifact: Artifact, target: TargetName, signal?:
 export type StoredWeights = (path: string) => { readonly dims: readonly number[]; readonly data: Float64Array }
 
 /** Reads all weights into memory. */
-export async function readStoredWeights(artifact: Artifact, { compilation, result }: Recompiled, signal?: AbortSignal): Promise<StoredWeights> {
+export async function readStoredWeights(
+  artifact: Artifact,
+  { compilation, result }: Recompiled,
+  signal?: AbortSignal,
+): Promise<StoredWeights> {
   const { tensors } = artifact.manifest
   const bytes = tensors.map((tensor) => new Uint8Array(tensor.bytes))
   await artifact.loadTensors((tensor, offset, part) => bytes[tensor]!.set(part, offset), { signal })
@@ -88,14 +102,21 @@ export async function readStoredWeights(artifact: Artifact, { compilation, resul
 }
 
 const sourceFault = (artifact: Artifact, diagnostics: readonly { readonly message: string }[]): LlamacError =>
-  new LlamacError('E_NO_SOURCE', `the source that ${artifact.where} keeps cannot be compiled by this version: ${diagnostics[0]?.message ?? 'no model in it'}`)
+  new LlamacError(
+    'E_NO_SOURCE',
+    `the source that ${artifact.where} keeps cannot be compiled by this version: ${diagnostics[0]?.message ?? 'no model in it'}`,
+  )
 
 /** Formats alone: with the policy to keep them, the same kernels come out whatever policy and checkpoint chose them at first. */
 function storedFormats(manifest: Manifest): ReadonlyMap<string, BoundWeight> {
   const read = (): never => {
     throw new Error('internal: an artifact is not written again from its own weights')
   }
-  return new Map(manifest.tensors.flatMap(({ path, dims, format }) => (isFormatName(format) && !path.startsWith('table:') ? [[path, { path, dims, format, read }] as const] : [])))
+  return new Map(
+    manifest.tensors.flatMap(({ path, dims, format }) =>
+      isFormatName(format) && !path.startsWith('table:') ? [[path, { path, dims, format, read }] as const] : [],
+    ),
+  )
 }
 
 /** All but the programs' own bytes: those are what is to be examined. */

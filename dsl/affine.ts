@@ -31,7 +31,9 @@ export function scale(a: Affine, by: number): Affine {
 export const subtract = (a: Affine, b: Affine): Affine => add(a, scale(b, -1))
 export const isConstant = (a: Affine): boolean => a.terms.length === 0
 export const equals = (a: Affine, b: Affine): boolean =>
-  a.const === b.const && a.terms.length === b.terms.length && a.terms.every(([name, factor], i) => b.terms[i]![0] === name && b.terms[i]![1] === factor)
+  a.const === b.const &&
+  a.terms.length === b.terms.length &&
+  a.terms.every(([name, factor], i) => b.terms[i]![0] === name && b.terms[i]![1] === factor)
 
 /** The product, if at least one side is constant; else undefined. */
 export function multiply(a: Affine, b: Affine): Affine | undefined {

@@ -98,8 +98,7 @@ export interface BlockDecl extends At {
   readonly doc?: string
 }
 
-export type Member =
-  | Weight | State | Part | Fn | Entry | Replace | Checkpoint | Preset | Drop | Require | RuntimeRange
+export type Member = Weight | State | Part | Fn | Entry | Replace | Checkpoint | Preset | Drop | Require | RuntimeRange
 
 export interface Weight extends At {
   readonly kind: 'weight'
@@ -240,8 +239,7 @@ export type Stmt =
   | (At & { readonly kind: 'assign'; readonly name: Name; readonly value: Expr })
   | (At & { readonly kind: 'do'; readonly value: Expr })
 
-export type BinaryOp =
-  | '+' | '-' | '*' | '/' | '%' | '==' | '!=' | '<' | '<=' | '>' | '>=' | 'and' | 'or' | 'in'
+export type BinaryOp = '+' | '-' | '*' | '/' | '%' | '==' | '!=' | '<' | '<=' | '>' | '>=' | 'and' | 'or' | 'in'
 
 export type Expr =
   | (At & { readonly kind: 'number'; readonly value: number; readonly isInteger: boolean })

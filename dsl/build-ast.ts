@@ -4,17 +4,53 @@
 
 import type { CstNode } from 'chevrotain'
 import type {
-  Annotation, Arg, Binding, BlockDecl, ConfigDecl, Declaration, Entry, Field, FileTree, Fn, Format, Import, Make, Member, OpDecl,
-  Require, Rule, RuleSource, RuleStep, WeightPath,
+  Annotation,
+  Arg,
+  Binding,
+  BlockDecl,
+  ConfigDecl,
+  Declaration,
+  Entry,
+  Field,
+  FileTree,
+  Fn,
+  Format,
+  Import,
+  Make,
+  Member,
+  OpDecl,
+  Require,
+  Rule,
+  RuleSource,
+  RuleStep,
+  WeightPath,
 } from './ast.ts'
 import {
-  buildArgs, buildAxes, buildBody, buildExpr, buildParams, buildSides, buildType, maybeName, maybeNode, maybeToken, nameOf, node,
-  nodes, spanOf, textOf, token, tokens,
+  buildArgs,
+  buildAxes,
+  buildBody,
+  buildExpr,
+  buildParams,
+  buildSides,
+  buildType,
+  maybeName,
+  maybeNode,
+  maybeToken,
+  nameOf,
+  node,
+  nodes,
+  spanOf,
+  textOf,
+  token,
+  tokens,
 } from './build-expressions.ts'
 import type { Building } from './build-expressions.ts'
 import { diagnose } from './codes.ts'
 
-const dotted = (path: CstNode): string => tokens(path, 'Id').map((id) => id.image).join('.')
+const dotted = (path: CstNode): string =>
+  tokens(path, 'Id')
+    .map((id) => id.image)
+    .join('.')
 
 function docOf(b: Building, cst: CstNode): { doc?: string } {
   const doc = b.docs.get(cst.location?.startOffset ?? -1)
@@ -71,10 +107,16 @@ function buildField(b: Building, cst: CstNode): Field {
   const annotations = buildAnnotations(b, cst)
   if (!type && !value && annotations.length === 0) {
     const help = `write  ${name.text}: dim  for a new field,  ${name.text} = value  for an inherited one`
-    b.diagnostics.push(diagnose('L109', { message: `\`${name.text}\` has neither a type nor a value`, labels: [{ span: name.span }], help }))
+    b.diagnostics.push(
+      diagnose('L109', { message: `\`${name.text}\` has neither a type nor a value`, labels: [{ span: name.span }], help }),
+    )
   }
   return {
-    span: spanOf(b, cst), name, ...(type && { type: buildType(b, type) }), ...(value && { default: buildExpr(b, value) }), annotations,
+    span: spanOf(b, cst),
+    name,
+    ...(type && { type: buildType(b, type) }),
+    ...(value && { default: buildExpr(b, value) }),
+    annotations,
   }
 }
 
@@ -136,28 +178,45 @@ function whenOf(b: Building, cst: CstNode) {
 /** By the grammar rule of the member; `member` is the node around it, which may hold `override`. */
 const members: Record<string, (b: Building, it: CstNode, member: CstNode) => Member> = {
   weight: (b, it, member) => ({
-    kind: 'weight', ...heading(b, member, it, 'name'), axes: buildAxes(b, node(it, 'axes')), ...named(b, it, 'other', 'tied'),
-    ...whenOf(b, it), annotations: buildAnnotations(b, it),
+    kind: 'weight',
+    ...heading(b, member, it, 'name'),
+    axes: buildAxes(b, node(it, 'axes')),
+    ...named(b, it, 'other', 'tied'),
+    ...whenOf(b, it),
+    annotations: buildAnnotations(b, it),
   }),
   state: (b, it, member) => ({
-    kind: 'state', ...heading(b, member, it, 'Id'), type: buildType(b, node(it, 'type')), ...whenOf(b, it),
+    kind: 'state',
+    ...heading(b, member, it, 'Id'),
+    type: buildType(b, node(it, 'type')),
+    ...whenOf(b, it),
     annotations: buildAnnotations(b, it),
   }),
   part: (b, it, member) => {
     const index = maybeName(b, maybeToken(it, 'index'))
     return {
-      kind: 'part', ...heading(b, member, it, 'name'), ...(index && { range: { index, count: buildSides(b, node(it, 'add')) } }),
-      make: buildMake(b, node(it, 'make')), ...whenOf(b, it),
+      kind: 'part',
+      ...heading(b, member, it, 'name'),
+      ...(index && { range: { index, count: buildSides(b, node(it, 'add')) } }),
+      make: buildMake(b, node(it, 'make')),
+      ...whenOf(b, it),
     }
   },
   fn: (b, it, member) => ({ kind: 'fn', ...heading(b, member, it, 'Id'), ...signature(b, it) }),
   entry: (b, it, member) => ({ kind: 'entry', ...heading(b, member, it, 'name'), definition: buildDefinition(b, it) }),
   replace: (b, it) => ({
-    kind: 'replace', span: spanOf(b, it), what: nameOf(b, token(it, 'what')), by: nameOf(b, token(it, 'by')), args: argsOf(b, it),
+    kind: 'replace',
+    span: spanOf(b, it),
+    what: nameOf(b, token(it, 'what')),
+    by: nameOf(b, token(it, 'by')),
+    args: argsOf(b, it),
     ...named(b, it, 'where', 'in'),
   }),
   checkpoint: (b, it) => ({
-    kind: 'checkpoint', span: spanOf(b, it), format: buildFormat(b, node(it, 'format')), rules: nodes(it, 'rule').map((rule) => buildRule(b, rule)),
+    kind: 'checkpoint',
+    span: spanOf(b, it),
+    format: buildFormat(b, node(it, 'format')),
+    rules: nodes(it, 'rule').map((rule) => buildRule(b, rule)),
   }),
   preset: (b, it) => ({ kind: 'preset', span: spanOf(b, it), name: textOf(b, token(it, 'Str')), bindings: buildBindings(b, it) }),
   drop: (b, it) => ({ kind: 'drop', span: spanOf(b, it), name: nameOf(b, token(it, 'name')) }),
@@ -217,7 +276,9 @@ function buildRule(b: Building, cst: CstNode): Rule {
     span,
     targets: nodes(cst, 'weightPath').map((path) => buildWeightPath(b, path)),
     source: buildSource(b, node(cst, 'source')),
-    steps: nodes(cst, 'step').map((step): RuleStep => ({ span: spanOf(b, step), name: nameOf(b, token(step, 'Id')), args: argsOf(b, step) })),
+    steps: nodes(cst, 'step').map(
+      (step): RuleStep => ({ span: spanOf(b, step), name: nameOf(b, token(step, 'Id')), args: argsOf(b, step) }),
+    ),
     ...whenOf(b, cst),
   }
 }

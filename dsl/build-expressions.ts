@@ -121,7 +121,9 @@ function withoutEffect(value: Expr): Diagnostic {
   return diagnose('L108', {
     message: 'this value is computed and thrown away',
     labels: [{ span: value.span }],
-    help: meant ? `did you mean  ${meant}  ?` : 'a statement is `let`, `return`, `store`, `for`, `name = value` or a call; is an operator missing before it?',
+    help: meant
+      ? `did you mean  ${meant}  ?`
+      : 'a statement is `let`, `return`, `store`, `for`, `name = value` or a call; is an operator missing before it?',
   })
 }
 
@@ -129,14 +131,24 @@ const statementWords = ["'let'", "'return'", "'store'", "'for'"] as const
 
 const statements: Record<(typeof statementWords)[number], (b: Building, cst: CstNode, span: Span) => Stmt> = {
   "'let'": (b, cst, span) => ({
-    kind: 'let', span, names: tokens(cst, 'name').map((name) => nameOf(b, name)), value: buildExpr(b, node(cst, 'expr')),
+    kind: 'let',
+    span,
+    names: tokens(cst, 'name').map((name) => nameOf(b, name)),
+    value: buildExpr(b, node(cst, 'expr')),
   }),
   "'return'": (b, cst, span) => ({ kind: 'return', span, value: buildExpr(b, node(cst, 'expr')) }),
   "'store'": (b, cst, span) => ({
-    kind: 'store', span, place: buildPostfix(b, node(cst, 'postfix')), value: buildExpr(b, node(cst, 'expr')),
+    kind: 'store',
+    span,
+    place: buildPostfix(b, node(cst, 'postfix')),
+    value: buildExpr(b, node(cst, 'expr')),
   }),
   "'for'": (b, cst, span) => ({
-    kind: 'for', span, variable: nameOf(b, token(cst, 'name')), over: nameOf(b, token(cst, 'over')), body: buildBody(b, node(cst, 'body')),
+    kind: 'for',
+    span,
+    variable: nameOf(b, token(cst, 'name')),
+    over: nameOf(b, token(cst, 'over')),
+    body: buildBody(b, node(cst, 'body')),
   }),
 }
 
@@ -253,7 +265,11 @@ function buildNumber(b: Building, t: IToken): Expr {
   const isInteger = /^[0-9]+$/.test(t.image)
   if (!Number.isFinite(value) || (isInteger && !Number.isSafeInteger(value))) {
     b.diagnostics.push(
-      diagnose('L106', { message: `the number ${t.image} is too large`, labels: [{ span: tokenSpan(b, t) }], notes: ['whole numbers go up to 2^53 - 1, others up to 1.79e308'] }),
+      diagnose('L106', {
+        message: `the number ${t.image} is too large`,
+        labels: [{ span: tokenSpan(b, t) }],
+        notes: ['whole numbers go up to 2^53 - 1, others up to 1.79e308'],
+      }),
     )
   }
   return { kind: 'number', span: tokenSpan(b, t), value, isInteger }

@@ -283,7 +283,8 @@ function fromPlain(type: TypeExpr, raw: unknown): Value | undefined {
     return items && !items.includes(undefined) ? { kind: 'list', items: items as Value[] } : undefined
   }
   // GGUF writes per-layer lists where all layers agree. One list deep: a flag may be nested without end.
-  if (list) return list.length > 0 && typeof list[0] !== 'object' && list.every((item) => item === list[0]) ? fromPlain(type, list[0]) : undefined
+  if (list)
+    return list.length > 0 && typeof list[0] !== 'object' && list.every((item) => item === list[0]) ? fromPlain(type, list[0]) : undefined
   if (typeof raw === 'boolean') return fit(type, { kind: 'bool', value: raw })
   if (typeof raw === 'string') return fit(type, { kind: 'text', value: raw })
   if (typeof raw !== 'number' && typeof raw !== 'bigint') return undefined

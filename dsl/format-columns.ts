@@ -80,14 +80,23 @@ const isType = (before: Piece, kind: string, hasValue: boolean): boolean => befo
 function isCell(piece: Piece, before: Piece, kind: string, marks: Marks, isLast: boolean, hasValue: boolean): boolean {
   if (isType(before, kind, hasValue)) return true
   switch (piece.text) {
-    case '=': return valued.has(kind) && !hasValue
-    case '{': return braced.has(kind) && !isLast
-    case '->': return braced.has(kind)
-    case '@': case '<-': return true
-    case '|>': return kind === 'bind'
-    case 'when': return marks.words.has(piece.token.startOffset)
-    case 'tied': return kind === 'weight' && before.text === ']'
-    default: return false
+    case '=':
+      return valued.has(kind) && !hasValue
+    case '{':
+      return braced.has(kind) && !isLast
+    case '->':
+      return braced.has(kind)
+    case '@':
+    case '<-':
+      return true
+    case '|>':
+      return kind === 'bind'
+    case 'when':
+      return marks.words.has(piece.token.startOffset)
+    case 'tied':
+      return kind === 'weight' && before.text === ']'
+    default:
+      return false
   }
 }
 

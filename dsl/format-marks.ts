@@ -51,7 +51,13 @@ export function marksOf(tree: FileTree, tokens: readonly IToken[]): Marks {
     if (found) words.add(found.startOffset)
   }
   const visit = (value: object) => {
-    const of = value as { kind?: string; op?: string; span?: { start: number }; right?: { span: { start: number } }; when?: { span: { start: number } } }
+    const of = value as {
+      kind?: string
+      op?: string
+      span?: { start: number }
+      right?: { span: { start: number } }
+      when?: { span: { start: number } }
+    }
     if (of.kind === 'unary' && of.op === '-' && of.span) prefixes.add(of.span.start)
     if (of.kind === 'binary' && of.op === 'in' && of.right) wordBefore('in', of.right.span.start)
     if (of.when) wordBefore('when', of.when.span.start)

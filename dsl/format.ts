@@ -138,6 +138,7 @@ function indentation(first: Piece, open: readonly Open[], marks: Marks, before: 
   if (token.text === ')' || token.text === ']') return top ? Math.min(top.lineColumn, base) : 0
   if (top && top.text !== '{') return base
   if (marks.clauses.has(token.token.startOffset)) return base + 2
-  const beginsUnit = token.item !== undefined || token.text === 'module' || token.text === '{' || before === undefined || before.text === '{'
+  const beginsUnit =
+    token.item !== undefined || token.text === 'module' || token.text === '{' || before === undefined || before.text === '{'
   return beginsUnit ? base : base + 2
 }

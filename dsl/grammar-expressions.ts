@@ -33,18 +33,20 @@ export class ExpressionParser extends CstParser {
   })
 
   axis: Rule = this.RULE('axis', () => {
-    this.OR(oneOf(
-      () => {
-        this.CONSUME(sign.dots)
-        this.OPTION(() => this.CONSUME(Id, { LABEL: 'row' }))
-      },
-      () => {
-        this.CONSUME2(Id, { LABEL: 'label' })
-        this.CONSUME(sign.assign)
-        this.SUBRULE(this.expr)
-      },
-      () => this.SUBRULE2(this.expr),
-    ))
+    this.OR(
+      oneOf(
+        () => {
+          this.CONSUME(sign.dots)
+          this.OPTION(() => this.CONSUME(Id, { LABEL: 'row' }))
+        },
+        () => {
+          this.CONSUME2(Id, { LABEL: 'label' })
+          this.CONSUME(sign.assign)
+          this.SUBRULE(this.expr)
+        },
+        () => this.SUBRULE2(this.expr),
+      ),
+    )
   })
 
   params: Rule = this.RULE('params', () => {
@@ -70,44 +72,48 @@ export class ExpressionParser extends CstParser {
   })
 
   stmt: Rule = this.RULE('stmt', () => {
-    this.OR(oneOf(
-      () => {
-        this.CONSUME(word.let)
-        this.OR2(oneOf(
-          () => this.CONSUME(Id, { LABEL: 'name' }),
-          () => {
-            this.CONSUME(sign.openRound)
-            this.AT_LEAST_ONE_SEP({ SEP: sign.comma, DEF: () => this.CONSUME2(Id, { LABEL: 'name' }) })
-            this.CONSUME(sign.closeRound)
-          },
-        ))
-        this.CONSUME(sign.assign)
-        this.SUBRULE(this.expr)
-      },
-      () => {
-        this.CONSUME(word.return)
-        this.SUBRULE2(this.expr)
-      },
-      () => {
-        this.CONSUME(word.store)
-        this.SUBRULE(this.postfix)
-        this.CONSUME2(sign.assign)
-        this.SUBRULE3(this.expr)
-      },
-      () => {
-        this.CONSUME(word.for)
-        this.CONSUME3(Id, { LABEL: 'name' })
-        this.CONSUME(word.in)
-        this.CONSUME4(Id, { LABEL: 'over' })
-        this.SUBRULE(this.body)
-      },
-      () => {
-        this.CONSUME5(Id, { LABEL: 'name' })
-        this.CONSUME3(sign.assign)
-        this.SUBRULE4(this.expr)
-      },
-      () => this.SUBRULE2(this.postfix),
-    ))
+    this.OR(
+      oneOf(
+        () => {
+          this.CONSUME(word.let)
+          this.OR2(
+            oneOf(
+              () => this.CONSUME(Id, { LABEL: 'name' }),
+              () => {
+                this.CONSUME(sign.openRound)
+                this.AT_LEAST_ONE_SEP({ SEP: sign.comma, DEF: () => this.CONSUME2(Id, { LABEL: 'name' }) })
+                this.CONSUME(sign.closeRound)
+              },
+            ),
+          )
+          this.CONSUME(sign.assign)
+          this.SUBRULE(this.expr)
+        },
+        () => {
+          this.CONSUME(word.return)
+          this.SUBRULE2(this.expr)
+        },
+        () => {
+          this.CONSUME(word.store)
+          this.SUBRULE(this.postfix)
+          this.CONSUME2(sign.assign)
+          this.SUBRULE3(this.expr)
+        },
+        () => {
+          this.CONSUME(word.for)
+          this.CONSUME3(Id, { LABEL: 'name' })
+          this.CONSUME(word.in)
+          this.CONSUME4(Id, { LABEL: 'over' })
+          this.SUBRULE(this.body)
+        },
+        () => {
+          this.CONSUME5(Id, { LABEL: 'name' })
+          this.CONSUME3(sign.assign)
+          this.SUBRULE4(this.expr)
+        },
+        () => this.SUBRULE2(this.postfix),
+      ),
+    )
   })
 
   expr: Rule = this.RULE('expr', () => {
@@ -138,13 +144,15 @@ export class ExpressionParser extends CstParser {
   })
 
   neg: Rule = this.RULE('neg', () => {
-    this.OR(oneOf(
-      () => {
-        this.CONSUME(word.not)
-        this.SUBRULE(this.neg)
-      },
-      () => this.SUBRULE(this.cmp),
-    ))
+    this.OR(
+      oneOf(
+        () => {
+          this.CONSUME(word.not)
+          this.SUBRULE(this.neg)
+        },
+        () => this.SUBRULE(this.cmp),
+      ),
+    )
   })
 
   cmp: Rule = this.RULE('cmp', () => {
@@ -175,13 +183,15 @@ export class ExpressionParser extends CstParser {
   })
 
   unary: Rule = this.RULE('unary', () => {
-    this.OR(oneOf(
-      () => {
-        this.CONSUME(sign.minus)
-        this.SUBRULE(this.unary)
-      },
-      () => this.SUBRULE(this.postfix),
-    ))
+    this.OR(
+      oneOf(
+        () => {
+          this.CONSUME(sign.minus)
+          this.SUBRULE(this.unary)
+        },
+        () => this.SUBRULE(this.postfix),
+      ),
+    )
   })
 
   postfix: Rule = this.RULE('postfix', () => {
@@ -190,18 +200,20 @@ export class ExpressionParser extends CstParser {
   })
 
   suffix: Rule = this.RULE('suffix', () => {
-    this.OR(oneOf(
-      () => {
-        this.CONSUME(sign.dot)
-        this.CONSUME(Id)
-      },
-      () => this.SUBRULE(this.args),
-      () => {
-        this.CONSUME(sign.openSquare)
-        this.AT_LEAST_ONE_SEP({ SEP: sign.comma, DEF: () => this.SUBRULE(this.index) })
-        this.CONSUME(sign.closeSquare)
-      },
-    ))
+    this.OR(
+      oneOf(
+        () => {
+          this.CONSUME(sign.dot)
+          this.CONSUME(Id)
+        },
+        () => this.SUBRULE(this.args),
+        () => {
+          this.CONSUME(sign.openSquare)
+          this.AT_LEAST_ONE_SEP({ SEP: sign.comma, DEF: () => this.SUBRULE(this.index) })
+          this.CONSUME(sign.closeSquare)
+        },
+      ),
+    )
   })
 
   index: Rule = this.RULE('index', () => {
@@ -211,10 +223,12 @@ export class ExpressionParser extends CstParser {
     })
     this.SUBRULE(this.expr)
     this.OPTION2(() => {
-      this.OR(oneOf(
-        () => this.CONSUME(sign.dots, { LABEL: 'range' }),
-        () => this.CONSUME(sign.rangeBy, { LABEL: 'range' }),
-      ))
+      this.OR(
+        oneOf(
+          () => this.CONSUME(sign.dots, { LABEL: 'range' }),
+          () => this.CONSUME(sign.rangeBy, { LABEL: 'range' }),
+        ),
+      )
       this.SUBRULE2(this.expr)
     })
   })
@@ -226,35 +240,44 @@ export class ExpressionParser extends CstParser {
   })
 
   arg: Rule = this.RULE('arg', () => {
-    this.OR(oneOf(
-      () => {
-        this.CONSUME(Id)
-        this.OR2(oneOf(() => this.CONSUME(sign.colon), () => this.CONSUME(sign.assign)))
-        this.SUBRULE(this.expr)
-      },
-      () => {
-        this.SUBRULE2(this.expr)
-        this.OPTION(() => {
-          this.CONSUME(sign.arrow)
-          this.SUBRULE3(this.expr)
-        })
-      },
-    ))
+    this.OR(
+      oneOf(
+        () => {
+          this.CONSUME(Id)
+          this.OR2(
+            oneOf(
+              () => this.CONSUME(sign.colon),
+              () => this.CONSUME(sign.assign),
+            ),
+          )
+          this.SUBRULE(this.expr)
+        },
+        () => {
+          this.SUBRULE2(this.expr)
+          this.OPTION(() => {
+            this.CONSUME(sign.arrow)
+            this.SUBRULE3(this.expr)
+          })
+        },
+      ),
+    )
   })
 
   prim: Rule = this.RULE('prim', () => {
-    this.OR(oneOf(
-      () => this.CONSUME(Num),
-      () => this.CONSUME(Str),
-      () => this.CONSUME(word.true),
-      () => this.CONSUME(word.false),
-      () => this.CONSUME(word.none),
-      () => this.CONSUME(word.inf),
-      () => this.CONSUME(Id),
-      () => this.SUBRULE(this.group),
-      () => this.SUBRULE(this.axes),
-      () => this.SUBRULE(this.choice),
-    ))
+    this.OR(
+      oneOf(
+        () => this.CONSUME(Num),
+        () => this.CONSUME(Str),
+        () => this.CONSUME(word.true),
+        () => this.CONSUME(word.false),
+        () => this.CONSUME(word.none),
+        () => this.CONSUME(word.inf),
+        () => this.CONSUME(Id),
+        () => this.SUBRULE(this.group),
+        () => this.SUBRULE(this.axes),
+        () => this.SUBRULE(this.choice),
+      ),
+    )
   })
 
   group: Rule = this.RULE('group', () => {

@@ -12,11 +12,13 @@ class ModelParser extends ExpressionParser {
     this.SUBRULE(this.path)
     this.MANY(() => this.SUBRULE(this.import_))
     this.MANY2(() =>
-      this.OR(oneOf(
-        () => this.SUBRULE(this.config, { LABEL: 'declaration' }),
-        () => this.SUBRULE(this.op, { LABEL: 'declaration' }),
-        () => this.SUBRULE(this.block, { LABEL: 'declaration' }),
-      )),
+      this.OR(
+        oneOf(
+          () => this.SUBRULE(this.config, { LABEL: 'declaration' }),
+          () => this.SUBRULE(this.op, { LABEL: 'declaration' }),
+          () => this.SUBRULE(this.block, { LABEL: 'declaration' }),
+        ),
+      ),
     )
   })
 
@@ -26,10 +28,12 @@ class ModelParser extends ExpressionParser {
 
   import_: Rule = this.RULE('import_', () => {
     this.CONSUME(word.import)
-    this.OR(oneOf(
-      () => this.SUBRULE(this.path),
-      () => this.CONSUME(Str),
-    ))
+    this.OR(
+      oneOf(
+        () => this.SUBRULE(this.path),
+        () => this.CONSUME(Str),
+      ),
+    )
     this.CONSUME(sign.openCurly)
     this.AT_LEAST_ONE_SEP({ SEP: sign.comma, DEF: () => this.CONSUME(Id) })
     this.CONSUME(sign.closeCurly)
@@ -44,10 +48,12 @@ class ModelParser extends ExpressionParser {
     })
     this.CONSUME(sign.openCurly)
     this.MANY(() =>
-      this.OR(oneOf(
-        () => this.SUBRULE(this.require),
-        () => this.SUBRULE(this.field),
-      )),
+      this.OR(
+        oneOf(
+          () => this.SUBRULE(this.require),
+          () => this.SUBRULE(this.field),
+        ),
+      ),
     )
     this.CONSUME(sign.closeCurly)
   })
@@ -91,7 +97,12 @@ class ModelParser extends ExpressionParser {
   })
 
   block: Rule = this.RULE('block', () => {
-    this.OR(oneOf(() => this.CONSUME(word.block), () => this.CONSUME(word.model)))
+    this.OR(
+      oneOf(
+        () => this.CONSUME(word.block),
+        () => this.CONSUME(word.model),
+      ),
+    )
     this.CONSUME(Id, { LABEL: 'name' })
     this.OPTION(() => this.SUBRULE(this.params))
     this.OPTION2(() => {
@@ -108,24 +119,28 @@ class ModelParser extends ExpressionParser {
   })
 
   member: Rule = this.RULE('member', () => {
-    this.OR(oneOf(
-      () => {
-        this.OPTION(() => this.CONSUME(word.override))
-        this.OR2(oneOf(
-          () => this.SUBRULE(this.weight, { LABEL: 'it' }),
-          () => this.SUBRULE(this.state, { LABEL: 'it' }),
-          () => this.SUBRULE(this.part, { LABEL: 'it' }),
-          () => this.SUBRULE(this.fn, { LABEL: 'it' }),
-          () => this.SUBRULE(this.entry, { LABEL: 'it' }),
-        ))
-      },
-      () => this.SUBRULE(this.replace, { LABEL: 'it' }),
-      () => this.SUBRULE(this.checkpoint, { LABEL: 'it' }),
-      () => this.SUBRULE(this.preset, { LABEL: 'it' }),
-      () => this.SUBRULE(this.drop, { LABEL: 'it' }),
-      () => this.SUBRULE(this.require, { LABEL: 'it' }),
-      () => this.SUBRULE(this.runtime, { LABEL: 'it' }),
-    ))
+    this.OR(
+      oneOf(
+        () => {
+          this.OPTION(() => this.CONSUME(word.override))
+          this.OR2(
+            oneOf(
+              () => this.SUBRULE(this.weight, { LABEL: 'it' }),
+              () => this.SUBRULE(this.state, { LABEL: 'it' }),
+              () => this.SUBRULE(this.part, { LABEL: 'it' }),
+              () => this.SUBRULE(this.fn, { LABEL: 'it' }),
+              () => this.SUBRULE(this.entry, { LABEL: 'it' }),
+            ),
+          )
+        },
+        () => this.SUBRULE(this.replace, { LABEL: 'it' }),
+        () => this.SUBRULE(this.checkpoint, { LABEL: 'it' }),
+        () => this.SUBRULE(this.preset, { LABEL: 'it' }),
+        () => this.SUBRULE(this.drop, { LABEL: 'it' }),
+        () => this.SUBRULE(this.require, { LABEL: 'it' }),
+        () => this.SUBRULE(this.runtime, { LABEL: 'it' }),
+      ),
+    )
   })
 
   weight: Rule = this.RULE('weight', () => {
@@ -171,23 +186,25 @@ class ModelParser extends ExpressionParser {
   })
 
   make: Rule = this.RULE('make', () => {
-    this.OR(oneOf(
-      () => {
-        this.CONSUME(Id)
-        this.SUBRULE(this.args)
-      },
-      () => {
-        this.CONSUME(word.if)
-        this.SUBRULE(this.expr)
-        this.CONSUME(sign.openCurly)
-        this.SUBRULE(this.make)
-        this.CONSUME(sign.closeCurly)
-        this.CONSUME(word.else)
-        this.CONSUME2(sign.openCurly)
-        this.SUBRULE2(this.make)
-        this.CONSUME2(sign.closeCurly)
-      },
-    ))
+    this.OR(
+      oneOf(
+        () => {
+          this.CONSUME(Id)
+          this.SUBRULE(this.args)
+        },
+        () => {
+          this.CONSUME(word.if)
+          this.SUBRULE(this.expr)
+          this.CONSUME(sign.openCurly)
+          this.SUBRULE(this.make)
+          this.CONSUME(sign.closeCurly)
+          this.CONSUME(word.else)
+          this.CONSUME2(sign.openCurly)
+          this.SUBRULE2(this.make)
+          this.CONSUME2(sign.closeCurly)
+        },
+      ),
+    )
   })
 
   fn: Rule = this.RULE('fn', () => {
@@ -204,22 +221,24 @@ class ModelParser extends ExpressionParser {
   entry: Rule = this.RULE('entry', () => {
     this.CONSUME(word.entry)
     this.CONSUME(Id, { LABEL: 'name' })
-    this.OR(oneOf(
-      () => {
-        this.SUBRULE(this.params)
-        this.OPTION(() => {
-          this.CONSUME(sign.arrow)
-          this.SUBRULE(this.type)
-        })
-        this.SUBRULE(this.body)
-      },
-      () => {
-        this.CONSUME(sign.assign)
-        this.CONSUME2(Id, { LABEL: 'of' })
-        this.CONSUME(word.with)
-        this.AT_LEAST_ONE_SEP({ SEP: sign.comma, DEF: () => this.SUBRULE(this.bind) })
-      },
-    ))
+    this.OR(
+      oneOf(
+        () => {
+          this.SUBRULE(this.params)
+          this.OPTION(() => {
+            this.CONSUME(sign.arrow)
+            this.SUBRULE(this.type)
+          })
+          this.SUBRULE(this.body)
+        },
+        () => {
+          this.CONSUME(sign.assign)
+          this.CONSUME2(Id, { LABEL: 'of' })
+          this.CONSUME(word.with)
+          this.AT_LEAST_ONE_SEP({ SEP: sign.comma, DEF: () => this.SUBRULE(this.bind) })
+        },
+      ),
+    )
   })
 
   replace: Rule = this.RULE('replace', () => {
@@ -280,29 +299,31 @@ class ModelParser extends ExpressionParser {
   })
 
   rule: Rule = this.RULE('rule', () => {
-    this.OR(oneOf(
-      () => {
-        this.CONSUME(word.ignore)
-        this.CONSUME(Str)
-      },
-      () => {
-        this.CONSUME(word.inherit)
-        this.SUBRULE(this.format)
-      },
-      () => {
-        this.CONSUME(word.expect)
-        this.CONSUME2(Str)
-        this.CONSUME(sign.assign)
-        this.SUBRULE(this.expr)
-      },
-      () => {
-        this.AT_LEAST_ONE_SEP({ SEP: sign.comma, DEF: () => this.SUBRULE(this.weightPath) })
-        this.CONSUME(sign.from)
-        this.SUBRULE(this.source)
-        this.MANY(() => this.SUBRULE(this.step))
-        this.OPTION({ GATE: () => !this.#beginsPath(), DEF: () => this.SUBRULE(this.when) })
-      },
-    ))
+    this.OR(
+      oneOf(
+        () => {
+          this.CONSUME(word.ignore)
+          this.CONSUME(Str)
+        },
+        () => {
+          this.CONSUME(word.inherit)
+          this.SUBRULE(this.format)
+        },
+        () => {
+          this.CONSUME(word.expect)
+          this.CONSUME2(Str)
+          this.CONSUME(sign.assign)
+          this.SUBRULE(this.expr)
+        },
+        () => {
+          this.AT_LEAST_ONE_SEP({ SEP: sign.comma, DEF: () => this.SUBRULE(this.weightPath) })
+          this.CONSUME(sign.from)
+          this.SUBRULE(this.source)
+          this.MANY(() => this.SUBRULE(this.step))
+          this.OPTION({ GATE: () => !this.#beginsPath(), DEF: () => this.SUBRULE(this.when) })
+        },
+      ),
+    )
   })
 
   step: Rule = this.RULE('step', () => {
@@ -312,19 +333,21 @@ class ModelParser extends ExpressionParser {
   })
 
   source: Rule = this.RULE('source', () => {
-    this.OR(oneOf(
-      () => this.CONSUME(Str),
-      () => {
-        this.CONSUME(Id, { LABEL: 'how' })
-        this.CONSUME(sign.openRound)
-        this.CONSUME2(Id, { LABEL: 'index' })
-        this.CONSUME(sign.less)
-        this.SUBRULE(this.add)
-        this.CONSUME(sign.comma)
-        this.CONSUME2(Str)
-        this.CONSUME(sign.closeRound)
-      },
-    ))
+    this.OR(
+      oneOf(
+        () => this.CONSUME(Str),
+        () => {
+          this.CONSUME(Id, { LABEL: 'how' })
+          this.CONSUME(sign.openRound)
+          this.CONSUME2(Id, { LABEL: 'index' })
+          this.CONSUME(sign.less)
+          this.SUBRULE(this.add)
+          this.CONSUME(sign.comma)
+          this.CONSUME2(Str)
+          this.CONSUME(sign.closeRound)
+        },
+      ),
+    )
   })
 
   weightPath: Rule = this.RULE('weightPath', () => {

@@ -49,7 +49,9 @@ export function parse(source: Source): Parsed {
   if (diagnostics.some((d) => d.severity === 'error')) return { diagnostics }
   for (const orphan of orphans) {
     const span = { source, start: orphan.startOffset, end: orphan.startOffset + orphan.image.length }
-    diagnostics.push(diagnose('L110', { message: 'nothing follows that this could describe', labels: [{ span }], help: 'write  //  for a remark' }))
+    diagnostics.push(
+      diagnose('L110', { message: 'nothing follows that this could describe', labels: [{ span }], help: 'write  //  for a remark' }),
+    )
   }
   return { tree, diagnostics }
 }
@@ -71,10 +73,17 @@ const tooLarge = (source: Source, limit: 'characters' | 'words'): Diagnostic =>
 
 /** The one name that is no ordinary key of JavaScript's objects: manifests and typed bindings could not hold it. */
 const magicName = (source: Source, { startOffset, image }: IToken): Diagnostic =>
-  diagnose('L104', { message: `\`${image}\` is reserved and cannot name anything`, labels: [{ span: { source, start: startOffset, end: startOffset + image.length } }] })
+  diagnose('L104', {
+    message: `\`${image}\` is reserved and cannot name anything`,
+    labels: [{ span: { source, start: startOffset, end: startOffset + image.length } }],
+  })
 
 const tooDeepAt = (source: Source, start: number, end: number): Diagnostic =>
-  diagnose('L105', { message: 'this is nested too deeply', labels: [{ span: { source, start, end } }], help: 'name inner values with  let' })
+  diagnose('L105', {
+    message: 'this is nested too deeply',
+    labels: [{ span: { source, start, end } }],
+    help: 'name inner values with  let',
+  })
 
 /** The first token beyond the limit of open brackets and prefix operators, both of which cost the parser stack. */
 function tooDeep(tokens: readonly IToken[]): IToken | undefined {
@@ -92,7 +101,12 @@ function tooDeep(tokens: readonly IToken[]): IToken | undefined {
 
 /** The span of a node beyond the limit of height (a chain of a thousand `+` is a tree that high), found without recursion. */
 function tooHigh(tree: FileTree): { start: number; end: number } | undefined {
-  interface Visit { readonly value: object; readonly height: number; readonly start: number; readonly end: number }
+  interface Visit {
+    readonly value: object
+    readonly height: number
+    readonly start: number
+    readonly end: number
+  }
   const open: Visit[] = [{ value: tree, height: 0, start: 0, end: 0 }]
   for (let visit = open.pop(); visit !== undefined; visit = open.pop()) {
     const { value, height } = visit

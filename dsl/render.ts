@@ -40,7 +40,10 @@ export function render(diagnostic: Diagnostic, options: RenderOptions = {}): str
     const placed = here.map((label) => place(label)).sort((a, b) => a.line - b.line || a.start - b.start)
     for (const number of [...new Set(placed.map((label) => label.line))]) {
       const main = source === first?.span.source && number === position(source, first.span.start).line
-      const { text, markers } = excerpt(source, placed.filter((label) => label.line === number))
+      const { text, markers } = excerpt(
+        source,
+        placed.filter((label) => label.line === number),
+      )
       rows.push(`${paint('frame', `${String(number).padStart(gutter)} │`)} ${text}`.trimEnd())
       rows.push(...markerRows(markers, main ? '^' : '-').map((row) => `${frame('│')} ${paint(main ? severity : 'frame', row)}`))
     }
@@ -67,7 +70,9 @@ export function renderAll(diagnostics: readonly Diagnostic[], options: RenderOpt
 
 /** Sorted by source (in order of first mention) and place; equal ones (code, place, message) once. Without a place: last. */
 export function inOrder(diagnostics: readonly Diagnostic[]): Diagnostic[] {
-  const sources: (Source | undefined)[] = [...new Set(diagnostics.flatMap(({ labels }) => labels.slice(0, 1).map(({ span }) => span.source)))]
+  const sources: (Source | undefined)[] = [
+    ...new Set(diagnostics.flatMap(({ labels }) => labels.slice(0, 1).map(({ span }) => span.source))),
+  ]
   const start = ({ labels }: Diagnostic): number => labels[0]?.span.start ?? 0
   const rank = ({ labels }: Diagnostic): number => (labels[0] ? sources.indexOf(labels[0].span.source) : sources.length)
   const seen = new Set<string>()
@@ -112,7 +117,8 @@ function excerpt(source: Source, placed: readonly Placed[]): { text: string; mar
   const columnOf = (offset: number) => textWidth(head + printable(source.text.slice(cutFrom, Math.min(offset, cutTo))))
   // A label without text around labelled parts only says where the message belongs: the parts are marked instead.
   const isFrame = (label: Placed) =>
-    label.text === '' && placed.some((other) => other !== label && other.text !== '' && label.start <= other.start && other.end <= label.end)
+    label.text === '' &&
+    placed.some((other) => other !== label && other.text !== '' && label.start <= other.start && other.end <= label.end)
   const markers = placed
     .filter((label) => !isFrame(label))
     .map(({ start, end, text }) => ({ column: columnOf(start), width: Math.max(1, columnOf(end) - columnOf(start)), text }))
@@ -129,9 +135,13 @@ function markerRows(markers: readonly Marker[], sign: string): string[] {
   const rows = [row.join('') + (fits ? ` ${last.text}` : '')]
   for (let i = hanging.length - 1; i >= 0; i--) {
     const { column, text } = hanging[i] as Marker
-    const stems = new Set(hanging.slice(0, i).map((other) => other.column).filter((other) => other < column))
+    const stems = new Set(
+      hanging
+        .slice(0, i)
+        .map((other) => other.column)
+        .filter((other) => other < column),
+    )
     rows.push(Array.from({ length: column }, (_, at) => (stems.has(at) ? '│' : ' ')).join('') + text)
   }
   return rows
 }
-

@@ -98,7 +98,12 @@ export interface Sink<V> {
   /** `state[axis: index] = value`: value has index's axis in place of `axis`; where indices repeat, the last wins. */
   scatterState(path: string, axis: number, index: V, value: V, span: Span): void
   /** A call of a library or user `op`: pure and closed over its operands. */
-  composite(name: string, attributes: Readonly<Record<string, Attribute>>, operands: readonly V[],
-    body: (operands: readonly V[]) => readonly V[], span: Span): readonly V[]
+  composite(
+    name: string,
+    attributes: Readonly<Record<string, Attribute>>,
+    operands: readonly V[],
+    body: (operands: readonly V[]) => readonly V[],
+    span: Span,
+  ): readonly V[]
   loop(spec: LoopSpec<V>): readonly V[]
 }

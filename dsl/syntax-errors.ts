@@ -31,13 +31,28 @@ const openings: Record<string, readonly string[]> = {
 
 /** What a name names, by grammar rule; for "cannot name a …". */
 const nameables: Record<string, string> = {
-  config: 'a config', field: 'a config field', op: 'an op', param: 'a parameter', block: 'a block', weight: 'a weight', state: 'a state',
-  part: 'a part', fn: 'a function', entry: 'an entry', bind: 'a value', preset: 'a config field', stmt: 'a variable', type: 'a type', import_: 'an import', path: 'a module',
+  config: 'a config',
+  field: 'a config field',
+  op: 'an op',
+  param: 'a parameter',
+  block: 'a block',
+  weight: 'a weight',
+  state: 'a state',
+  part: 'a part',
+  fn: 'a function',
+  entry: 'an entry',
+  bind: 'a value',
+  preset: 'a config field',
+  stmt: 'a variable',
+  type: 'a type',
+  import_: 'an import',
+  path: 'a module',
 }
 
 /** A reserved word in the middle of something (`let weight = 3`) is a mistake for a name and begins nothing. */
 const beginsSection = (token: IToken, before: IToken | undefined): boolean =>
-  sectionStarts.has(token.image) && (before === undefined || !/^(?:[-+*/%,:=<>(.[@]|==|!=|<=|>=|->|\.\..?|\|>|let|return|for|store|in|not|and|or)$/.test(before.image))
+  sectionStarts.has(token.image) &&
+  (before === undefined || !/^(?:[-+*/%,:=<>(.[@]|==|!=|<=|>=|->|\.\..?|\|>|let|return|for|store|in|not|and|or)$/.test(before.image))
 
 export function lexicalErrors(source: Source, errors: readonly ILexingError[]): Diagnostic[] {
   return errors.map(({ offset, length }) => {
@@ -51,7 +66,11 @@ export function lexicalErrors(source: Source, errors: readonly ILexingError[]): 
     const shown = point < 33 || point === 127 ? `U+${point.toString(16).toUpperCase().padStart(4, '0')}` : String.fromCodePoint(point)
     const end = offset + String.fromCodePoint(point).length
     const help = /\p{L}/u.test(shown) ? 'names have the letters a to z, digits and _' : 'leave it out'
-    return diagnose('L102', { message: `the character \`${shown}\` has no meaning here`, labels: [{ span: { source, start: offset, end } }], help })
+    return diagnose('L102', {
+      message: `the character \`${shown}\` has no meaning here`,
+      labels: [{ span: { source, start: offset, end } }],
+      help,
+    })
   })
 }
 
@@ -92,7 +111,10 @@ function grammarError(source: Source, error: IRecognitionException, tokens: read
   // What is missing before the next section, or before the end of the file, is missing behind the last token.
   const closer = Object.values(closers).find((c) => wanted.includes(c))
   const isName = reserved.has(token.image) && namesWhat(rule, wanted, next) !== undefined
-  const isLate = before !== undefined && (beginsSection(token, before) || (closer !== undefined && closer !== closers['{'])) && isAtLineStart(source, token)
+  const isLate =
+    before !== undefined &&
+    (beginsSection(token, before) || (closer !== undefined && closer !== closers['{'])) &&
+    isAtLineStart(source, token)
   const behind = isEnd || (isLate && !isName)
   const start = behind ? (before ? before.startOffset + before.image.length : 0) : token.startOffset
   const label: Label = { span: { source, start, end: behind ? start : start + token.image.length } }
@@ -103,8 +125,12 @@ function grammarError(source: Source, error: IRecognitionException, tokens: read
   }
   const found = isEnd ? 'but the file ends' : `found \`${token.image}\``
   const open = behind ? innermostOpen(tokens.slice(0, at)) : undefined
-  const labels = open && wanted.includes(closers[open.image] as string) ? [label, { span: spanOf(source, open), text: 'opened here' }] : [label]
-  const help = hint(token, rule, wanted) ?? misspeltWord(tokens, at) ?? (labels.length > 1 && closer ? `close it with  ${closer.replaceAll('`', '')}` : undefined)
+  const labels =
+    open && wanted.includes(closers[open.image] as string) ? [label, { span: spanOf(source, open), text: 'opened here' }] : [label]
+  const help =
+    hint(token, rule, wanted) ??
+    misspeltWord(tokens, at) ??
+    (labels.length > 1 && closer ? `close it with  ${closer.replaceAll('`', '')}` : undefined)
   return diagnose('L101', { message: `expected ${wanted}, ${found}`, labels, ...(help && { help }) })
 }
 
@@ -120,7 +146,8 @@ function namesWhat(rule: string, wanted: string, next: IToken | undefined): stri
   if (rule === 'preset' && follows === '=') return nameables.preset
   if (rule === 'params' && follows === ':') return nameables.param
   if (rule === 'body' && follows === '=') return nameables.stmt
-  if (/an expression|an argument|an axis/.test(wanted) && follows !== undefined && /^(?:[)\],:=*/+.]|\.\.\+?|->)$/.test(follows)) return 'a value'
+  if (/an expression|an argument|an axis/.test(wanted) && follows !== undefined && /^(?:[)\],:=*/+.]|\.\.\+?|->)$/.test(follows))
+    return 'a value'
   return undefined
 }
 

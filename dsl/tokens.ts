@@ -7,13 +7,38 @@ import { createToken, Lexer } from 'chevrotain'
 import type { TokenType } from 'chevrotain'
 
 export const reservedWords = [
-  'module', 'import', 'config', 'extends', 'op', 'block', 'model', 'uses', 'weight', 'state', 'part', 'fn', 'entry',
-  'override', 'replace', 'checkpoint', 'require', 'let', 'return', 'store', 'for', 'if', 'else', 'true', 'false', 'none',
-  'inf', 'not', 'and', 'or',
+  'module',
+  'import',
+  'config',
+  'extends',
+  'op',
+  'block',
+  'model',
+  'uses',
+  'weight',
+  'state',
+  'part',
+  'fn',
+  'entry',
+  'override',
+  'replace',
+  'checkpoint',
+  'require',
+  'let',
+  'return',
+  'store',
+  'for',
+  'if',
+  'else',
+  'true',
+  'false',
+  'none',
+  'inf',
+  'not',
+  'and',
+  'or',
 ] as const
-export const contextualWords = [
-  'tied', 'when', 'with', 'in', 'ignore', 'inherit', 'preset', 'drop', 'expect', 'runtime',
-] as const
+export const contextualWords = ['tied', 'when', 'with', 'in', 'ignore', 'inherit', 'preset', 'drop', 'expect', 'runtime'] as const
 export type Word = (typeof reservedWords)[number] | (typeof contextualWords)[number]
 
 export const Id = createToken({ name: 'Id', pattern: /[A-Za-z_][A-Za-z0-9_]*/ })
@@ -35,14 +60,35 @@ export const word = Object.fromEntries([
 
 /** Longest first where one sign begins another. */
 const signs = {
-  rangeTo: ['..=', []], rangeBy: ['..+', []], dots: ['..', []], dot: ['.', []],
-  arrow: ['->', []], from: ['<-', []], pipe: ['|>', []],
-  equal: ['==', [CmpOp]], unequal: ['!=', [CmpOp]], atMost: ['<=', [CmpOp]], atLeast: ['>=', [CmpOp]],
-  less: ['<', [CmpOp]], more: ['>', [CmpOp]], assign: ['=', []],
-  plus: ['+', [AddOp]], minus: ['-', [AddOp]], times: ['*', [MulOp]], over: ['/', [MulOp]], remainder: ['%', [MulOp]],
-  comma: [',', []], colon: [':', []], question: ['?', []], at: ['@', []],
-  openRound: ['(', []], closeRound: [')', []], openSquare: ['[', []], closeSquare: [']', []],
-  openCurly: ['{', []], closeCurly: ['}', []],
+  rangeTo: ['..=', []],
+  rangeBy: ['..+', []],
+  dots: ['..', []],
+  dot: ['.', []],
+  arrow: ['->', []],
+  from: ['<-', []],
+  pipe: ['|>', []],
+  equal: ['==', [CmpOp]],
+  unequal: ['!=', [CmpOp]],
+  atMost: ['<=', [CmpOp]],
+  atLeast: ['>=', [CmpOp]],
+  less: ['<', [CmpOp]],
+  more: ['>', [CmpOp]],
+  assign: ['=', []],
+  plus: ['+', [AddOp]],
+  minus: ['-', [AddOp]],
+  times: ['*', [MulOp]],
+  over: ['/', [MulOp]],
+  remainder: ['%', [MulOp]],
+  comma: [',', []],
+  colon: [':', []],
+  question: ['?', []],
+  at: ['@', []],
+  openRound: ['(', []],
+  closeRound: [')', []],
+  openSquare: ['[', []],
+  closeSquare: [']', []],
+  openCurly: ['{', []],
+  closeCurly: ['}', []],
 } satisfies Record<string, [string, TokenType[]]>
 
 export const sign = Object.fromEntries(
@@ -59,7 +105,18 @@ const Doc = createToken({ name: 'Doc', pattern: /\/\/\/[^\n\r]*/, group: 'docs' 
 const Comment = createToken({ name: 'Comment', pattern: /\/\/[^\n\r]*/, group: 'comments' })
 
 export const tokenTypes: TokenType[] = [
-  White, Doc, Comment, Num, Str, Unclosed, ...Object.values(word), Id, CmpOp, AddOp, MulOp, ...Object.values(sign),
+  White,
+  Doc,
+  Comment,
+  Num,
+  Str,
+  Unclosed,
+  ...Object.values(word),
+  Id,
+  CmpOp,
+  AddOp,
+  MulOp,
+  ...Object.values(sign),
 ]
 
 /** Full tracking because only then tokens know their end, from which the parser takes the extent of each rule. */
@@ -67,5 +124,16 @@ export const lexer = new Lexer(tokenTypes, { positionTracking: 'full' })
 
 /** What can begin an expression; decides whether a contextual `in` is an operator or the next name. */
 export const expressionStarts: readonly TokenType[] = [
-  Num, Str, Id, word.true, word.false, word.none, word.inf, word.not, word.if, sign.minus, sign.openRound, sign.openSquare,
+  Num,
+  Str,
+  Id,
+  word.true,
+  word.false,
+  word.none,
+  word.inf,
+  word.not,
+  word.if,
+  sign.minus,
+  sign.openRound,
+  sign.openSquare,
 ]

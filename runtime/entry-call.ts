@@ -69,7 +69,10 @@ export function prepareCall(entry: EntryManifest, values: EntryArguments): Prepa
 /** The results with their dims, from a device's arrays. */
 export function describeResults({ entry, symbols }: PreparedCall, arrays: readonly ResultArray[]): TensorResult[] {
   return entry.results.map(({ dtype, dims, labels }, index) => ({
-    dtype, labels, dims: dims.map((dim) => evaluateAffine(dim, symbols)), values: arrays[index]!,
+    dtype,
+    labels,
+    dims: dims.map((dim) => evaluateAffine(dim, symbols)),
+    values: arrays[index]!,
   }))
 }
 
@@ -96,7 +99,8 @@ function bindTensor(entry: EntryManifest, argument: TensorArgument, value: Argum
     data = flat instanceof Int32Array ? flat : Int32Array.from(flat)
     if (data !== flat) {
       const read = argument.dtype === 'u32' ? new Uint32Array(data.buffer) : data
-      for (let i = 0; i < data.length; i++) if (read[i] !== Number(flat[i])) fail('E_ARGUMENT', `${where}: ${flat[i]} is not a 32-bit integer`)
+      for (let i = 0; i < data.length; i++)
+        if (read[i] !== Number(flat[i])) fail('E_ARGUMENT', `${where}: ${flat[i]} is not a 32-bit integer`)
     }
   }
   if (dims) for (const [axis, dim] of argument.dims.entries()) solve(dim, dims[axis]!, symbols, where)
@@ -157,7 +161,10 @@ function checkLimits(entry: EntryManifest, symbols: Readonly<Record<string, numb
   for (const { name, min, max } of entry.symbols) {
     const value = symbols[name]!
     if (value < min || value > max) {
-      fail(name === 'start' && value > max ? 'E_CONTEXT_FULL' : 'E_LIMIT', `${entry.name}: ${name} is ${value}, the model was compiled for ${min} to ${max}`)
+      fail(
+        name === 'start' && value > max ? 'E_CONTEXT_FULL' : 'E_LIMIT',
+        `${entry.name}: ${name} is ${value}, the model was compiled for ${min} to ${max}`,
+      )
     }
   }
   for (const { left, right, why } of entry.limits) {

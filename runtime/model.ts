@@ -50,7 +50,10 @@ export interface Model<Entries extends object = AnyEntries> {
  * Loads an artifact: a folder (Node), a URL, or files in memory.
  * E_ARTIFACT_* (not an artifact, wrong version, damaged), E_NO_WEIGHTS, E_NO_DEVICE, E_OUT_OF_MEMORY, E_CSP, E_TOKENIZER, E_ABORTED.
  */
-export async function load<Entries extends object = AnyEntries>(source: ArtifactSource, options: ModelOptions = {}): Promise<Model<Entries>> {
+export async function load<Entries extends object = AnyEntries>(
+  source: ArtifactSource,
+  options: ModelOptions = {},
+): Promise<Model<Entries>> {
   const { signal } = options
   checkAborted(signal)
   const artifact = await readArtifact(source, signal)
@@ -65,7 +68,9 @@ export async function load<Entries extends object = AnyEntries>(source: Artifact
   return {
     manifest: artifact.manifest,
     tokenizer,
-    get device() { return host.deviceName },
+    get device() {
+      return host.deviceName
+    },
     createSession: (sessionOptions) => new Session<Entries>(host, sessionOptions),
     dispose: () => host.dispose(),
     [Symbol.asyncDispose]: () => host.dispose(),
@@ -98,7 +103,8 @@ async function openDevice(artifact: Artifact, options: ModelOptions): Promise<Op
         return { device: await createWasmDevice(artifact, variant, { signal, onProgress, threads }) }
       } catch (cause) {
         // Threads that nobody asked for may be impossible (a page that forbids workers): one runs alone.
-        if (typeof options.threads === 'number' || !variant.threads || !(cause instanceof LlamacError && cause.code === 'E_DEVICE')) throw cause
+        if (typeof options.threads === 'number' || !variant.threads || !(cause instanceof LlamacError && cause.code === 'E_DEVICE'))
+          throw cause
         reasons.push(`wasm: ${cause.message}`)
       }
     } else if (target === 'webgpu') {
@@ -107,14 +113,20 @@ async function openDevice(artifact: Artifact, options: ModelOptions): Promise<Op
         reasons.push(`webgpu: ${unmet}`)
         continue
       }
-      const open = (progress: typeof onProgress): Promise<Device> => createWebgpuDevice(artifact, variant, gpu!, { signal, onProgress: progress })
+      const open = (progress: typeof onProgress): Promise<Device> =>
+        createWebgpuDevice(artifact, variant, gpu!, { signal, onProgress: progress })
       // A device that the caller owns is theirs to replace.
-      return 'requestAdapter' in gpu! ? { device: await open(onProgress), recreate: () => open(undefined) } : { device: await open(onProgress) }
+      return 'requestAdapter' in gpu!
+        ? { device: await open(onProgress), recreate: () => open(undefined) }
+        : { device: await open(onProgress) }
     } else reasons.push('reference: it runs in the compiler, not in the runtime')
   }
   if (reasons.length === 0) {
     const targets = artifact.manifest.variants.map(({ target }) => target).join(', ') || 'nothing'
-    fail('E_NO_DEVICE', `the artifact was compiled for ${targets}, not for ${device}: compile it with --target ${device === 'auto' ? 'wasm' : device}`)
+    fail(
+      'E_NO_DEVICE',
+      `the artifact was compiled for ${targets}, not for ${device}: compile it with --target ${device === 'auto' ? 'wasm' : device}`,
+    )
   }
   return fail('E_NO_DEVICE', `no variant of the artifact can run here: ${reasons.join('; ')}`)
 }

@@ -36,7 +36,10 @@ export function argmax(scores: Scores): number {
   let value = -Infinity
   for (let i = 0; i < scores.length; i++) {
     const score = scores[i]!
-    if (score > value) { value = score; best = i }
+    if (score > value) {
+      value = score
+      best = i
+    }
   }
   if (best < 0 || value === Infinity) fail('E_NOT_FINITE', 'the model gave no finite score')
   return best
@@ -174,7 +177,10 @@ function largest(p: Float32Array, k: number): number[] {
   for (let i = 0; i < k; i++) heap.push(i)
   for (let i = (k >> 1) - 1; i >= 0; i--) sink(i)
   for (let i = k; i < p.length; i++) {
-    if (worse(heap[0]!, i)) { heap[0] = i; sink(0) }
+    if (worse(heap[0]!, i)) {
+      heap[0] = i
+      sink(0)
+    }
   }
   return heap
 }

@@ -45,13 +45,15 @@ export class Session<Entries extends object = AnyEntries> {
     this.#ids = parent ? [...parent.#ids] : []
     this.#pending = parent && parent.#pending
     this.#scores = parent && parent.#scores
-    this.entries = Object.fromEntries(host.manifest.entries.map(({ name }) => [
-      name,
-      async (args: EntryArguments = {}, callOptions?: { signal?: AbortSignal }) => {
-        const results = await this.call(name, args, callOptions)
-        return results.length === 1 ? results[0] : results
-      },
-    ])) as Entries
+    this.entries = Object.fromEntries(
+      host.manifest.entries.map(({ name }) => [
+        name,
+        async (args: EntryArguments = {}, callOptions?: { signal?: AbortSignal }) => {
+          const results = await this.call(name, args, callOptions)
+          return results.length === 1 ? results[0] : results
+        },
+      ]),
+    ) as Entries
   }
 
   /** How many ids the states hold: where the next one goes. */
@@ -97,8 +99,9 @@ export class Session<Entries extends object = AnyEntries> {
   call(name: string, args: EntryArguments = {}, options: { signal?: AbortSignal } = {}): Promise<TensorResult[]> {
     return this.#exclusive(() => {
       const { entries } = this.#host.manifest
-      const entry = entries.find((e) => e.name === name)
-        ?? fail('E_ENTRY', `the model has no entry ${name}; it has ${entries.map((e) => e.name).join(', ')}`)
+      const entry =
+        entries.find((e) => e.name === name) ??
+        fail('E_ENTRY', `the model has no entry ${name}; it has ${entries.map((e) => e.name).join(', ')}`)
       const reading = this.#host.roles.reading.get(name)
       const values: Record<string, ArgumentValue> = { ...args }
       if (reading?.positioned) values.start ??= this.position
@@ -140,7 +143,7 @@ export class Session<Entries extends object = AnyEntries> {
     }
     const { prefill, decode, score } = this.#host.roles
     if (length > 0 && length < this.position && !(prefill ?? decode ?? score)?.positioned) {
-      fail('E_ARGUMENT', 'the model\'s states are not indexed by position: only rewind(0) is possible')
+      fail('E_ARGUMENT', "the model's states are not indexed by position: only rewind(0) is possible")
     }
     if (length === 0) {
       const old = this.#lane
@@ -168,11 +171,21 @@ export class Session<Entries extends object = AnyEntries> {
     return {
       tokenizer: this.#host.tokenizer,
       seed: this.seed,
-      get position() { return session.position },
-      get last() { return session.#ids.at(-1) },
-      get pending() { return session.#pending },
-      set pending(id) { session.#pending = id },
-      get scores() { return session.#scores },
+      get position() {
+        return session.position
+      },
+      get last() {
+        return session.#ids.at(-1)
+      },
+      get pending() {
+        return session.#pending
+      },
+      set pending(id) {
+        session.#pending = id
+      },
+      get scores() {
+        return session.#scores
+      },
       room: (args) => roomAt(session.#reader(1), session.position, args),
       read: (ids, args, signal) => session.#read(ids, args, signal),
     }
@@ -181,7 +194,9 @@ export class Session<Entries extends object = AnyEntries> {
   /** The entry to read `count` ids with. */
   #reader(count: number): ReadingEntry {
     const { prefill, decode } = this.#host.roles
-    return (count === 1 ? (decode ?? prefill) : (prefill ?? decode)) ?? fail('E_ENTRY', 'the model has no entry with the role prefill or decode')
+    return (
+      (count === 1 ? (decode ?? prefill) : (prefill ?? decode)) ?? fail('E_ENTRY', 'the model has no entry with the role prefill or decode')
+    )
   }
 
   /** The calls that read `ids`, all checked. */

@@ -27,7 +27,10 @@ export function workCounter(programs: readonly KernelProgram[], { prefill, decod
     const program = programs.find((one) => one.entry === entry.name)!
     let work = noWork
     for (let at = 0; at < length; at += most) {
-      const binding = { ...(size === undefined ? {} : { [size]: Math.min(most, length - at) }), ...(positioned ? { start: from + at } : {}) }
+      const binding = {
+        ...(size === undefined ? {} : { [size]: Math.min(most, length - at) }),
+        ...(positioned ? { start: from + at } : {}),
+      }
       work = sumWork(work, workOfCall(program, binding))
     }
     return work
@@ -102,7 +105,12 @@ export interface BenchReport {
 
 /** `work` is absent where the kernels are not known. */
 export function reportOf(
-  manifest: Manifest, device: string, measured: readonly Measured[], peers: readonly (Peer & { readonly figures: readonly PeerFigures[] })[], asked: Asked, work: WorkCounter | undefined,
+  manifest: Manifest,
+  device: string,
+  measured: readonly Measured[],
+  peers: readonly (Peer & { readonly figures: readonly PeerFigures[] })[],
+  asked: Asked,
+  work: WorkCounter | undefined,
 ): BenchReport {
   const token = work?.decode(asked.prefill[0]!, asked.decode)
   return {
@@ -124,13 +132,19 @@ export function reportOf(
         const whole = work?.prefill(tokens)
         // Seconds that the arithmetic alone takes at its peak.
         const ideal = (round: number): number => (whole!.dots / machine!.dot[round]! + whole!.madds / machine!.madd[round]!) / 1e9
-        return { tokens, tokens_per_second: spreadOf(rates), ...(whole && machine ? { share: spreadOf(rates.map((rate, round) => ideal(round) / (tokens / rate))) } : {}) }
+        return {
+          tokens,
+          tokens_per_second: spreadOf(rates),
+          ...(whole && machine ? { share: spreadOf(rates.map((rate, round) => ideal(round) / (tokens / rate))) } : {}),
+        }
       }),
       decode: {
         tokens: asked.decode,
         tokens_per_second: spreadOf(decode),
         fastest: spreadOf(fastest),
-        ...(token && machine ? { share: spreadOf(fastest.map((rate, round) => (token.bytes * rate) / machine.readBytes[round]! / 1e9)) } : {}),
+        ...(token && machine
+          ? { share: spreadOf(fastest.map((rate, round) => (token.bytes * rate) / machine.readBytes[round]! / 1e9)) }
+          : {}),
       },
       ...(machine ? { machine: { dot: spreadOf(machine.dot), madd: spreadOf(machine.madd), readBytes: spreadOf(machine.readBytes) } } : {}),
     })),
@@ -150,15 +164,22 @@ export function reportOf(
 export function textOf(report: BenchReport): string {
   const { model, preset, parameters, weight_bytes, formats, device, math, rounds, bytes_per_token, threads, memory, peers } = report
   const rows: string[][] = [['threads', '', 'median', 'rounds', 'of the machine']]
-  const percent = (share: Spread | undefined, ceiling: string): string => (share ? `${(share.median * 100).toFixed(0)} % of ${ceiling}` : '')
+  const percent = (share: Spread | undefined, ceiling: string): string =>
+    share ? `${(share.median * 100).toFixed(0)} % of ${ceiling}` : ''
   const rate = ({ median, min, max }: Spread): string[] => [`${figure(median)} tokens/s`, `${figure(min)} .. ${figure(max)}`]
   for (const one of threads) {
     const count = String(one.threads)
     rows.push([count, 'load', `${one.load_ms.toFixed(0)} ms`, '', ''])
     rows.push([count, 'first token', `${one.first_token_ms.toFixed(0)} ms`, '', ''])
-    for (const each of one.prefill) rows.push([count, `prefill ${each.tokens}`, ...rate(each.tokens_per_second), percent(each.share, 'its arithmetic')])
+    for (const each of one.prefill)
+      rows.push([count, `prefill ${each.tokens}`, ...rate(each.tokens_per_second), percent(each.share, 'its arithmetic')])
     rows.push([count, `decode ${one.decode.tokens}`, ...rate(one.decode.tokens_per_second), ''])
-    rows.push([count, '  fastest token', ...rate(one.decode.fastest!), percent(one.decode.share, `its bandwidth, ${figure(one.machine?.readBytes.median ?? 0)} GB/s`)])
+    rows.push([
+      count,
+      '  fastest token',
+      ...rate(one.decode.fastest!),
+      percent(one.decode.share, `its bandwidth, ${figure(one.machine?.readBytes.median ?? 0)} GB/s`),
+    ])
   }
   for (const { name, prefill, decode, seconds } of peers) {
     if (prefill) rows.push(['', `${name}: prefill`, ...rate(prefill), ''])
@@ -169,8 +190,15 @@ export function textOf(report: BenchReport): string {
   const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(0)} MiB`
   return [
     `${model}${preset === undefined ? '' : ` ${preset}`}: ${parameters.toLocaleString('en-US')} parameters, ${mib(weight_bytes)} as ${formats.join(', ')}, ${math} math, on ${device}, ${rounds} round${rounds === 1 ? '' : 's'}`,
-    ...rows.map((cells) => cells.map((cell, column) => (column === 2 || column === 0 ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!))).join('  ').trimEnd()),
-    ...(bytes_per_token === undefined ? [] : [`a token of decode needs ${(bytes_per_token / 1e6).toFixed(1)} MB of weights, states and tables`]),
+    ...rows.map((cells) =>
+      cells
+        .map((cell, column) => (column === 2 || column === 0 ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!)))
+        .join('  ')
+        .trimEnd(),
+    ),
+    ...(bytes_per_token === undefined
+      ? []
+      : [`a token of decode needs ${(bytes_per_token / 1e6).toFixed(1)} MB of weights, states and tables`]),
     `memory: ${mib(memory.resident_bytes)} now, ${mib(memory.peak_bytes)} at most`,
   ].join('\n')
 }
@@ -181,12 +209,28 @@ export function kernelText({ entry, symbols, kernels }: CallTimes): string {
   const rate = (amount: number, milliseconds: number): string => (amount === 0 ? '' : figure(amount / milliseconds / 1e6))
   const rows = [
     ['kernel', 'launches', 'ms', 'share', 'GB/s', 'GMAC/s'],
-    ...kernels.map(({ kernel, launches, milliseconds, work }) =>
-      [kernel, String(launches), milliseconds.toFixed(3), `${((100 * milliseconds) / total).toFixed(1)} %`, rate(work.bytes, milliseconds), rate(work.madds + work.dots, milliseconds)]),
+    ...kernels.map(({ kernel, launches, milliseconds, work }) => [
+      kernel,
+      String(launches),
+      milliseconds.toFixed(3),
+      `${((100 * milliseconds) / total).toFixed(1)} %`,
+      rate(work.bytes, milliseconds),
+      rate(work.madds + work.dots, milliseconds),
+    ]),
   ]
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((cells) => cells[column]!.length)))
-  const shown = Object.entries(symbols).map(([name, value]) => `${name} = ${value}`).join(', ')
-  return [`${entry} (${shown}): ${total.toFixed(2)} ms in kernels`, ...rows.map((cells) => cells.map((cell, column) => (column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]!))).join('  ').trimEnd())].join('\n')
+  const shown = Object.entries(symbols)
+    .map(([name, value]) => `${name} = ${value}`)
+    .join(', ')
+  return [
+    `${entry} (${shown}): ${total.toFixed(2)} ms in kernels`,
+    ...rows.map((cells) =>
+      cells
+        .map((cell, column) => (column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]!)))
+        .join('  ')
+        .trimEnd(),
+    ),
+  ].join('\n')
 }
 
 const figure = (value: number): string => (value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toPrecision(3))

@@ -27,7 +27,12 @@ function chainsOf(name: string, type: 'i32x4' | 'f32x4', step: (acc: LoopExpr, x
   })
   for (const [i, acc] of accs.entries()) e.store(1, 4 * i, acc)
   const fn: LoopFunction = {
-    name, operands: [buffer('x', 0, 'read'), buffer('acc', 1, 'readwrite')], symbols: ['n'], body: e.finish(), workgroup: 1, grid: [],
+    name,
+    operands: [buffer('x', 0, 'read'), buffer('acc', 1, 'readwrite')],
+    symbols: ['n'],
+    body: e.finish(),
+    workgroup: 1,
+    grid: [],
   }
   return { name, fn, operands: [{ words: 4, fill: (w) => w.fill(0x01010101) }, { words: 4 * chains }], symbols: { n: trips }, macs: 0 }
 }
@@ -40,7 +45,14 @@ function reader(): Bench {
     for (const [i, sum] of sums.entries()) e.set(sum, ops.xor(sum, load('i32x4', 0, k, 4 * i)))
   })
   for (const [i, sum] of sums.entries()) e.store(1, 4 * i, sum)
-  const fn: LoopFunction = { name: 'read', operands: [buffer('x', 0, 'read', 'i32'), buffer('out', 1, 'write', 'i32')], symbols: [], body: e.finish(), workgroup: 1, grid: [] }
+  const fn: LoopFunction = {
+    name: 'read',
+    operands: [buffer('x', 0, 'read', 'i32'), buffer('out', 1, 'write', 'i32')],
+    symbols: [],
+    body: e.finish(),
+    workgroup: 1,
+    grid: [],
+  }
   return { name: 'read', fn, operands: [{ words, fill: (w) => w.fill(1) }, { words: 32 }], streamed: 0, macs: 0 }
 }
 
@@ -85,7 +97,14 @@ export class ThreadCeilings {
         const streams = bench.streamed !== undefined
         // Every operand holds one value throughout, which the worker writes into each page of a memory of its own.
         const filled = regions.map((region, i) => ({ ...region, value: words(i)[0]! }))
-        return { module, pages: memory.buffer.byteLength / 65536, regions: filled, args, entry: streams ? 'stream' : 'hot', work: streams ? copies * streamedBytes : bench.macs }
+        return {
+          module,
+          pages: memory.buffer.byteLength / 65536,
+          regions: filled,
+          args,
+          entry: streams ? 'stream' : 'hot',
+          work: streams ? copies * streamedBytes : bench.macs,
+        }
       })
       return new Worker(workerText, { eval: true, workerData: cases })
     })
@@ -96,7 +115,10 @@ export class ThreadCeilings {
     let most = 0
     for (let span = 0; span < spans; span++) {
       const rates = await Promise.all(this.#workers.map((worker) => this.#ask(worker, kinds.indexOf(kind), milliseconds)))
-      most = Math.max(most, rates.reduce((sum, rate) => sum + rate, 0))
+      most = Math.max(
+        most,
+        rates.reduce((sum, rate) => sum + rate, 0),
+      )
     }
     return most
   }

@@ -36,13 +36,15 @@ export function timeKernels(probe: WasmProbe, plan: Plan, entry: string, symbols
     }
     if (pass < 0) for (const list of times.values()) list.pop()
   }
-  return [...times].map(([name, passes]): KernelTime => {
-    const own = launches.filter(({ kernel }) => kernel.name === name)
-    return {
-      kernel: name,
-      launches: own.length,
-      milliseconds: Math.min(...passes),
-      work: own.reduce((sum, { kernel }) => sumWork(sum, workOf(kernel, symbols)), noWork),
-    }
-  }).sort((a, b) => b.milliseconds - a.milliseconds)
+  return [...times]
+    .map(([name, passes]): KernelTime => {
+      const own = launches.filter(({ kernel }) => kernel.name === name)
+      return {
+        kernel: name,
+        launches: own.length,
+        milliseconds: Math.min(...passes),
+        work: own.reduce((sum, { kernel }) => sumWork(sum, workOf(kernel, symbols)), noWork),
+      }
+    })
+    .sort((a, b) => b.milliseconds - a.milliseconds)
 }

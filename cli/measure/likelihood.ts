@@ -25,7 +25,8 @@ export function surprise(scores: ArrayLike<number>, offset: number, length: numb
 function readerOf(model: Model): ReadingEntry {
   const { score, prefill, decode } = findRoles(model.manifest)
   const reader = score ?? decode ?? prefill
-  if (!reader) throw new LlamacError('E_ENTRY', `${model.manifest.model} has no entry that gives scores of the next token: score, decode or prefill`)
+  if (!reader)
+    throw new LlamacError('E_ENTRY', `${model.manifest.model} has no entry that gives scores of the next token: score, decode or prefill`)
   return reader
 }
 
@@ -37,7 +38,9 @@ export function contextOf(model: Model): number {
 
 /** The likelihood of `ids` (at least one) on sessions of their own. Errors: those of Session.score and decode, E_NOT_FINITE. */
 export async function likelihoodOf(
-  model: Model, ids: readonly number[], options: { readonly context?: number; readonly stride?: number; readonly signal?: AbortSignal } = {},
+  model: Model,
+  ids: readonly number[],
+  options: { readonly context?: number; readonly stride?: number; readonly signal?: AbortSignal } = {},
 ): Promise<Likelihood> {
   const context = Math.min(options.context ?? Infinity, contextOf(model))
   const stride = Math.min(options.stride ?? Math.ceil(context / 2), context)
@@ -54,7 +57,14 @@ export async function likelihoodOf(
 }
 
 /** Reads ids[start … end) and sums over the predictions of ids[from … end]. */
-async function windowNats(model: Model, ids: readonly number[], start: number, end: number, from: number, signal: AbortSignal | undefined): Promise<number> {
+async function windowNats(
+  model: Model,
+  ids: readonly number[],
+  start: number,
+  end: number,
+  from: number,
+  signal: AbortSignal | undefined,
+): Promise<number> {
   using session = model.createSession()
   const read = ids.slice(start, end)
   const abort = signal ? { signal } : {}

@@ -18,10 +18,19 @@ export function runPeer({ name, command }: Peer, signal: AbortSignal): Promise<P
     const started = performance.now()
     const child = spawn(command, { shell: true, stdio: ['ignore', 'pipe', 'pipe'], signal })
     let [stdout, stderr] = ['', '']
-    child.stdout.setEncoding('utf8').on('data', (text: string) => { stdout += text })
-    child.stderr.setEncoding('utf8').on('data', (text: string) => { stderr += text })
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      stdout += text
+    })
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      stderr += text
+    })
     child.on('error', (cause) =>
-      reject(signal.aborted ? new LlamacError('E_ABORTED', 'the benchmark was aborted') : new LlamacError('E_PEER', `${name} cannot be run: ${cause.message}`, { cause })))
+      reject(
+        signal.aborted
+          ? new LlamacError('E_ABORTED', 'the benchmark was aborted')
+          : new LlamacError('E_PEER', `${name} cannot be run: ${cause.message}`, { cause }),
+      ),
+    )
     child.on('close', (code) => {
       const seconds = (performance.now() - started) / 1000
       if (code === 0) return resolve(figuresIn(stdout) ?? { seconds })

@@ -63,16 +63,39 @@ export function prepareCase(bench: Bench, options: { readonly relaxed: boolean }
   const symbols = Object.keys(bench.symbols ?? {})
   const call = (at: (i: number) => Address): Step => ({ kind: 'call', kernel: fn.name, operands: sizes.map((_, i) => at(i)) })
   const fixed = (i: number): Address => ({ base: 'absolute', offset: bases[i]! })
-  const { binary } = buildModule({
-    kernels: [fn],
-    entries: [
-      { export: 'hot', symbols, steps: [call(fixed)] },
-      { export: 'stream', symbols, steps: [{ kind: 'loop', order: Array.from({ length: copies }, () => 0), groups: [[call((i) => (i === streamed ? { base: 'absolute', slot: 0 } : fixed(i)))]], table, slots: 1 }] },
-    ],
-    data: streamed === undefined ? [] : [{ address: table, bytes: new Uint8Array(Int32Array.from({ length: copies }, (_, i) => bases[streamed]! + i * stride).buffer) }],
-    memoryBytes: end,
-    ownBase: 0,
-  }, options)
+  const { binary } = buildModule(
+    {
+      kernels: [fn],
+      entries: [
+        { export: 'hot', symbols, steps: [call(fixed)] },
+        {
+          export: 'stream',
+          symbols,
+          steps: [
+            {
+              kind: 'loop',
+              order: Array.from({ length: copies }, () => 0),
+              groups: [[call((i) => (i === streamed ? { base: 'absolute', slot: 0 } : fixed(i)))]],
+              table,
+              slots: 1,
+            },
+          ],
+        },
+      ],
+      data:
+        streamed === undefined
+          ? []
+          : [
+              {
+                address: table,
+                bytes: new Uint8Array(Int32Array.from({ length: copies }, (_, i) => bases[streamed]! + i * stride).buffer),
+              },
+            ],
+      memoryBytes: end,
+      ownBase: 0,
+    },
+    options,
+  )
   const memory = new WebAssembly.Memory({ initial: Math.ceil(end / 65536), maximum: 65536 })
   const words = (i: number) => new Int32Array(memory.buffer, bases[i]!, sizes[i]! / 4)
   for (const [i, { fill }] of operands.entries()) fill?.(words(i))
@@ -87,7 +110,7 @@ export function prepareCase(bench: Bench, options: { readonly relaxed: boolean }
     copies,
     streamedBytes: streamed === undefined ? 0 : sizes[streamed]!,
     words,
-    regions: bases.map((address, i) => ({ address, bytes: (i === streamed ? stride * copies : sizes[i]!) })),
+    regions: bases.map((address, i) => ({ address, bytes: i === streamed ? stride * copies : sizes[i]! })),
   }
 }
 

@@ -61,7 +61,13 @@ export type Evaluable = Pick<Recompiled, 'compilation' | 'result'> & { readonly 
 const mostPlaces = 4
 
 /** Walks the kernels of one call. `bound` is that of whole results. */
-export async function examineCall(recompiled: Evaluable, probe: KernelProbe, mode: ProbeMode, call: ExaminedCall, bound: number): Promise<Examined> {
+export async function examineCall(
+  recompiled: Evaluable,
+  probe: KernelProbe,
+  mode: ProbeMode,
+  call: ExaminedCall,
+  bound: number,
+): Promise<Examined> {
   const program = recompiled.result.programs.find(({ entry }) => entry === call.entry)!
   const memory = new LogicalMemory(recompiled, call)
   const start = memory.words(neededOperands(program, launchesOf(program).length - 1, 'up to'))
@@ -74,8 +80,12 @@ export async function examineCall(recompiled: Evaluable, probe: KernelProbe, mod
     for (const operand of writtenOperands(launch)) {
       const [got, wanted] = [fromWords(operand, outputs.get(sourceKey(operand.source))!), memory.array(operand, [])]
       // What was computed from device numbers before may differ by their errors too.
-      const verdict = mode === 'alone' ? judgeOutput(got, wanted, operand.format) : judgeResult(got, wanted, wanted.length, bound, operand.format === 'i32')
-      if (!verdict.fine) return { kernels: index + 1, fault: faultOf(recompiled, call, launch, index, launches.length, mode, operand, got, wanted, verdict) }
+      const verdict =
+        mode === 'alone'
+          ? judgeOutput(got, wanted, operand.format)
+          : judgeResult(got, wanted, wanted.length, bound, operand.format === 'i32')
+      if (!verdict.fine)
+        return { kernels: index + 1, fault: faultOf(recompiled, call, launch, index, launches.length, mode, operand, got, wanted, verdict) }
     }
   }
   for (const [result, source] of program.results.entries()) {
@@ -125,8 +135,10 @@ class LogicalMemory {
     const { symbols, inputs, states } = this.#call
     const rounded = (values: ArrayLike<number>): Float64Array => Float64Array.from(values, Math.fround)
     switch (source.kind) {
-      case 'value': return new Float64Array(elementCount(this.#program.values.get(source.id)!.dims, symbols))
-      case 'argument': return rounded(inputs[source.name]!)
+      case 'value':
+        return new Float64Array(elementCount(this.#program.values.get(source.id)!.dims, symbols))
+      case 'argument':
+        return rounded(inputs[source.name]!)
       case 'constant': {
         const found = this.#recompiled.result.graphs.map(({ constants }) => constants.get(source.id)).find((one) => one !== undefined)
         return rounded(found!.data)
@@ -140,8 +152,16 @@ class LogicalMemory {
 }
 
 function faultOf(
-  recompiled: Evaluable, { entry, symbols }: ExaminedCall, { kernel, frames }: Launch, launch: number, launches: number, mode: ProbeMode,
-  operand: Operand, got: Float64Array, wanted: Float64Array, { worst, error }: Verdict,
+  recompiled: Evaluable,
+  { entry, symbols }: ExaminedCall,
+  { kernel, frames }: Launch,
+  launch: number,
+  launches: number,
+  mode: ProbeMode,
+  operand: Operand,
+  got: Float64Array,
+  wanted: Float64Array,
+  { worst, error }: Verdict,
 ): KernelFault {
   const index: number[] = []
   let rest = worst
@@ -152,7 +172,13 @@ function faultOf(
   }
   const { source } = operand
   return {
-    kernel: kernel.name, entry, launch, launches, mode, index, error,
+    kernel: kernel.name,
+    entry,
+    launch,
+    launches,
+    mode,
+    index,
+    error,
     instance: frames.map((frame) => `${frame.array}[${frame.index}]`).join(' '),
     axes: kernel.axes.map(({ id, extent }) => ({ name: id, extent: show(extent), size: evaluate(extent, symbols) })),
     places: placesOf(recompiled, entry, kernel),
@@ -178,4 +204,3 @@ function placesOf({ result }: Evaluable, entry: string, { nodes = [] }: Kernel):
   const all = [...lines.values()]
   return [...all.filter((place) => !isLibrary(place)), ...all.filter(isLibrary)].slice(0, mostPlaces)
 }
-

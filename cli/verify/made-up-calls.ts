@@ -48,14 +48,17 @@ class Maker {
     for (const reader of reading.values()) {
       if (!reader.positioned) continue
       sessions.push(this.#chunked(reader, [1, 1, 1]))
-      if (reader.size !== undefined) sessions.push(this.#chunked(reader, [this.#length, 1, this.#length - 1]), this.#chunked(reader, [2, this.#length]))
+      if (reader.size !== undefined)
+        sessions.push(this.#chunked(reader, [this.#length, 1, this.#length - 1]), this.#chunked(reader, [2, this.#length]))
     }
     return sessions.filter((session) => session.length > 0)
   }
 
   /** What fills states for entries that read them (`encode`), then one call per chunk. */
   #chunked(reader: ReadingEntry, chunks: readonly number[]): MadeUpCall[] {
-    const calls = this.#manifest.entries.filter(({ role, name }) => role === 'encode' && name !== reader.entry.name).flatMap((entry) => this.#call(entry, 0, this.#length)?.made ?? [])
+    const calls = this.#manifest.entries
+      .filter(({ role, name }) => role === 'encode' && name !== reader.entry.name)
+      .flatMap((entry) => this.#call(entry, 0, this.#length)?.made ?? [])
     let position = 0
     for (const chunk of chunks) {
       const call = this.#call(reader.entry, position, chunk)
@@ -69,7 +72,11 @@ class Maker {
   /** Undefined when nothing fits behind `position`. */
   #call(entry: EntryManifest, position: number, length: number): { readonly made: MadeUpCall; readonly read: number } | undefined {
     const reader = findRoles(this.#manifest).reading.get(entry.name)
-    const others = Object.fromEntries(entry.symbols.filter(({ kind, name }) => kind === 'index' && name !== 'start').map(({ name, min, max }) => [name, clamp(this.#length, min, max)]))
+    const others = Object.fromEntries(
+      entry.symbols
+        .filter(({ kind, name }) => kind === 'index' && name !== 'start')
+        .map(({ name, min, max }) => [name, clamp(this.#length, min, max)]),
+    )
     const room = reader?.positioned ? roomAt(reader, position, others) : Infinity
     if (room < 1) return undefined
     const binding: Record<string, number> = { ...others }
@@ -79,7 +86,8 @@ class Maker {
     }
     const args: Record<string, ArgumentValue> = {}
     for (const argument of entry.arguments) {
-      args[argument.name] = argument.kind === 'index' ? binding[argument.name]! : this.#values(argument, elementCount(argument.dims, binding))
+      args[argument.name] =
+        argument.kind === 'index' ? binding[argument.name]! : this.#values(argument, elementCount(argument.dims, binding))
     }
     const ids = reader ? args[reader.tokens] : undefined
     return { made: { entry: entry.name, args }, read: reader?.positioned && Array.isArray(ids) ? ids.length : 0 }
@@ -96,4 +104,5 @@ class Maker {
 const clamp = (value: number, min: number, max: number): number => Math.max(min, Math.min(max, value))
 
 /** `length`: ids of a long call, where the model takes as many. The same seed makes the same calls. */
-export const madeUpSessions = (manifest: Manifest, length: number, seed: number): MadeUpSession[] => new Maker(manifest, length, seed).sessions()
+export const madeUpSessions = (manifest: Manifest, length: number, seed: number): MadeUpSession[] =>
+  new Maker(manifest, length, seed).sessions()

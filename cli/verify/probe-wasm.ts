@@ -62,9 +62,12 @@ export class WasmProbe implements KernelProbe {
     const { memory: layout } = variant
     const memory = new WebAssembly.Memory({ initial: Math.ceil((layout.statesBase + layout.stateBytes) / pageBytes), maximum: maxPages })
     const { instance } = await WebAssembly.instantiate(await artifact.program(variant), { env: { memory } })
-    await artifact.loadTensors((tensor, offset, bytes) => new Uint8Array(memory.buffer, layout.tensors[tensor]! + offset, bytes.length).set(bytes))
+    await artifact.loadTensors((tensor, offset, bytes) =>
+      new Uint8Array(memory.buffer, layout.tensors[tensor]! + offset, bytes.length).set(bytes),
+    )
     const missing = [...plan.functions.keys()].find((name) => !(kernelExport(name) in instance.exports))
-    if (missing !== undefined) throw new LlamacError('E_NO_KERNELS', `${variant.program} does not export its kernels: compile the model again`)
+    if (missing !== undefined)
+      throw new LlamacError('E_NO_KERNELS', `${variant.program} does not export its kernels: compile the model again`)
     return new WasmProbe(memory, instance.exports, plan, variant, mode)
   }
 
@@ -73,18 +76,31 @@ export class WasmProbe implements KernelProbe {
     const { kernel, addresses } = this.#calls.get(entry)![launch]!
     const fn = this.#plan.functions.get(kernel)!
     const rows = fn.rows ? [0, evaluateAffine(fn.rows.count, symbols)] : []
-    ;(this.#exports[kernelExport(kernel)] as (...args: readonly number[]) => void)(...addresses, ...rows, ...fn.symbols.map((name) => symbols[name]!))
+    ;(this.#exports[kernelExport(kernel)] as (...args: readonly number[]) => void)(
+      ...addresses,
+      ...rows,
+      ...fn.symbols.map((name) => symbols[name]!),
+    )
   }
 
-  async run(entry: string, launch: number, symbols: Binding, inputs: ReadonlyMap<string, Int32Array>): Promise<ReadonlyMap<string, Int32Array>> {
+  async run(
+    entry: string,
+    launch: number,
+    symbols: Binding,
+    inputs: ReadonlyMap<string, Int32Array>,
+  ): Promise<ReadonlyMap<string, Int32Array>> {
     const plan = this.#plan.entries.find(({ info }) => info.name === entry)!
     for (const operand of neededOperands(plan.program, launch, this.#mode)) {
       const words = inputs.get(sourceKey(operand.source))!
       this.#words(plan, operand, words.length).set(words)
     }
     for (let i = this.#mode === 'alone' ? launch : 0; i <= launch; i++) this.call(entry, i, symbols)
-    return new Map(writtenOperands(launchesOf(plan.program)[launch]!).map((operand) =>
-      [sourceKey(operand.source), this.#words(plan, operand, elementCount(wordDims(operand), symbols)).slice()]))
+    return new Map(
+      writtenOperands(launchesOf(plan.program)[launch]!).map((operand) => [
+        sourceKey(operand.source),
+        this.#words(plan, operand, elementCount(wordDims(operand), symbols)).slice(),
+      ]),
+    )
   }
 
   dispose(): void {}
@@ -93,7 +109,8 @@ export class WasmProbe implements KernelProbe {
     const { arenaBase, statesBase } = this.#memoryLayout
     const { layout } = this.#plan
     const { source } = operand
-    const at = source.kind === 'state' ? statesBase + layout.states[layout.state(source.path)]!.offset : arenaBase + arenaOffset(entry, operand)
+    const at =
+      source.kind === 'state' ? statesBase + layout.states[layout.state(source.path)]!.offset : arenaBase + arenaOffset(entry, operand)
     return new Int32Array(this.#memory.buffer, at, count)
   }
 }
@@ -101,7 +118,8 @@ export class WasmProbe implements KernelProbe {
 /** Of the first variant for one thread that runs here. E_NO_DEVICE, E_NO_KERNELS. */
 export async function openWasmProbe(artifact: Artifact, plan: Plan, mode: ProbeMode): Promise<WasmProbe> {
   for (const variant of artifact.manifest.variants) {
-    if (variant.target === 'wasm' && !variant.requires.includes('threads') && (await wasmUnmet(variant)) === undefined) return WasmProbe.open(artifact, variant, plan, mode)
+    if (variant.target === 'wasm' && !variant.requires.includes('threads') && (await wasmUnmet(variant)) === undefined)
+      return WasmProbe.open(artifact, variant, plan, mode)
   }
   throw new LlamacError('E_NO_DEVICE', 'no WASM variant of the artifact for one thread can run here')
 }

@@ -31,9 +31,16 @@ class WebgpuProbe implements KernelProbe {
     this.#mode = mode
   }
 
-  async run(entry: string, launch: number, symbols: Binding, inputs: ReadonlyMap<string, Int32Array>): Promise<ReadonlyMap<string, Int32Array>> {
+  async run(
+    entry: string,
+    launch: number,
+    symbols: Binding,
+    inputs: ReadonlyMap<string, Int32Array>,
+  ): Promise<ReadonlyMap<string, Int32Array>> {
     const { program } = this.#plan.entries.find(({ info }) => info.name === entry)!
-    const given = Object.fromEntries(neededOperands(program, launch, this.#mode).map(({ source }) => [sourceKey(source), inputs.get(sourceKey(source))!]))
+    const given = Object.fromEntries(
+      neededOperands(program, launch, this.#mode).map(({ source }) => [sourceKey(source), inputs.get(sourceKey(source))!]),
+    )
     const states = this.#device.createStates()
     try {
       const results = await this.#device.run(entryName(entry, launch), symbols, given, states)
@@ -49,16 +56,34 @@ class WebgpuProbe implements KernelProbe {
 }
 
 /** Loads program and weights. Errors: those of the device. */
-export async function openWebgpuProbe(artifact: Artifact, variant: WebgpuVariant, plan: Plan, gpu: GPU, mode: ProbeMode): Promise<KernelProbe> {
+export async function openWebgpuProbe(
+  artifact: Artifact,
+  variant: WebgpuVariant,
+  plan: Plan,
+  gpu: GPU,
+  mode: ProbeMode,
+): Promise<KernelProbe> {
   const program = checkWebgpuProgram(unpackWebgpuProgram(parseJson(await artifact.program(variant), variant.program)), artifact.manifest)
   const parts = plan.entries.flatMap((entry) => takeApart(entry, plan, program, mode))
-  const taken: WebgpuProgram = { ...program, entries: Object.fromEntries(parts.map(({ manifest, program: part }) => [manifest.name, part])) }
+  const taken: WebgpuProgram = {
+    ...program,
+    entries: Object.fromEntries(parts.map(({ manifest, program: part }) => [manifest.name, part])),
+  }
   const bytes = new TextEncoder().encode(JSON.stringify(packWebgpuProgram(taken)))
-  const own: Artifact = { ...artifact, manifest: { ...artifact.manifest, entries: parts.map(({ manifest }) => manifest) }, program: async () => bytes }
+  const own: Artifact = {
+    ...artifact,
+    manifest: { ...artifact.manifest, entries: parts.map(({ manifest }) => manifest) },
+    program: async () => bytes,
+  }
   return new WebgpuProbe(await createWebgpuDevice(own, variant, gpu), plan, mode)
 }
 
-function takeApart(entry: EntryPlan, { layout }: Plan, program: WebgpuProgram, mode: ProbeMode): { manifest: EntryManifest; program: EntryProgram }[] {
+function takeApart(
+  entry: EntryPlan,
+  { layout }: Plan,
+  program: WebgpuProgram,
+  mode: ProbeMode,
+): { manifest: EntryManifest; program: EntryProgram }[] {
   const whole = program.entries[entry.info.name]!
   const arena = program.buffers.findIndex(({ kind }) => kind === 'arena')
   const placeOf = (operand: Operand): { buffer: number; offset: number } => {
@@ -73,7 +98,13 @@ function takeApart(entry: EntryPlan, { layout }: Plan, program: WebgpuProgram, m
     return {
       manifest: {
         name: entryName(entry.info.name, index),
-        arguments: needed.map((operand) => ({ kind: 'tensor', name: sourceKey(operand.source), dtype: 'i32', dims: wordDims(operand), labels: [] })),
+        arguments: needed.map((operand) => ({
+          kind: 'tensor',
+          name: sourceKey(operand.source),
+          dtype: 'i32',
+          dims: wordDims(operand),
+          labels: [],
+        })),
         symbols: entry.info.symbols,
         limits: [],
         results: written.map((operand) => ({ dtype: 'i32', dims: wordDims(operand), labels: [] })),

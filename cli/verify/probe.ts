@@ -23,13 +23,16 @@ export interface KernelProbe {
 /** An operand with concrete paths. */
 const filled = (operand: Operand, frames: readonly Frame[]): Operand => ({ ...operand, source: fillSource(operand.source, frames) })
 
-const once = (operands: readonly Operand[]): Operand[] => [...new Map(operands.map((operand) => [sourceKey(operand.source), operand])).values()]
+const once = (operands: readonly Operand[]): Operand[] => [
+  ...new Map(operands.map((operand) => [sourceKey(operand.source), operand])).values(),
+]
 
 /** What can be put in place: all but weights and tables, which the device has. */
 const isPlaced = ({ source }: Operand): boolean => source.kind !== 'weight' && source.kind !== 'constant'
 
 /** Operands that a launch reads or writes and that can be put in place, each once. */
-export const placedOperands = ({ kernel, frames }: Launch): Operand[] => once(kernel.operands.map((operand) => filled(operand, frames)).filter(isPlaced))
+export const placedOperands = ({ kernel, frames }: Launch): Operand[] =>
+  once(kernel.operands.map((operand) => filled(operand, frames)).filter(isPlaced))
 
 export const writtenOperands = ({ kernel, frames }: Launch): Operand[] =>
   once(kernel.operands.filter(({ access }) => access !== 'read').map((operand) => filled(operand, frames)))
@@ -38,7 +41,12 @@ export const writtenOperands = ({ kernel, frames }: Launch): Operand[] =>
 export function neededOperands(program: KernelProgram, launch: number, mode: ProbeMode): Operand[] {
   const launches = launchesOf(program)
   if (mode === 'alone') return placedOperands(launches[launch]!)
-  return once(launches.slice(0, launch + 1).flatMap(placedOperands).filter(({ source }) => source.kind === 'argument' || source.kind === 'state'))
+  return once(
+    launches
+      .slice(0, launch + 1)
+      .flatMap(placedOperands)
+      .filter(({ source }) => source.kind === 'argument' || source.kind === 'state'),
+  )
 }
 
 /** Offset in the arena of a value or argument. */

@@ -45,7 +45,10 @@ function bytesToWords(values: Float64Array): Int32Array {
 /** NaN where the planes or the sum of a block say something else than its bytes: kernels read all of them. */
 function bytesFromWords(words: Int32Array): Float64Array {
   const values = new Float64Array((words.length / a8.words) * a8.k)
-  const [bytes, floats] = [new Int8Array(words.buffer, words.byteOffset, words.length * 4), new Float32Array(words.buffer, words.byteOffset, words.length)]
+  const [bytes, floats] = [
+    new Int8Array(words.buffer, words.byteOffset, words.length * 4),
+    new Float32Array(words.buffer, words.byteOffset, words.length),
+  ]
   for (let block = 0; block < words.length / a8.words; block++) {
     const at = block * a8.words
     const d = floats[at + a8.scale]! / a8.factor
@@ -56,7 +59,8 @@ function bytesFromWords(words: Int32Array): Float64Array {
       const planes = bytes[(at + a8.positive) * 4 + i] === Math.max(q, 0) && bytes[(at + a8.negative) * 4 + i] === Math.max(-q, 0)
       values[block * a8.k + i] = planes ? q * d : Number.NaN
     }
-    if (!(Math.abs(floats[at + a8.sum]! / a8.sumFactor - d * sum) <= 1e-5 * d * (Math.abs(sum) + 1))) values.fill(Number.NaN, block * a8.k, (block + 1) * a8.k)
+    if (!(Math.abs(floats[at + a8.sum]! / a8.sumFactor - d * sum) <= 1e-5 * d * (Math.abs(sum) + 1)))
+      values.fill(Number.NaN, block * a8.k, (block + 1) * a8.k)
   }
   return values
 }

@@ -14,7 +14,8 @@ export function emitTypes(manifest: Manifest): string {
   const file = project.createSourceFile('bindings.ts', undefined, { overwrite: true })
   file.addImportDeclaration({ moduleSpecifier: 'llamac/runtime', namedImports: ['load as loadModel'] })
   file.addImportDeclaration({
-    isTypeOnly: true, moduleSpecifier: 'llamac/runtime',
+    isTypeOnly: true,
+    moduleSpecifier: 'llamac/runtime',
     namedImports: ['ArtifactSource', 'Model', 'ModelOptions', 'NestedNumbers', 'Session', 'TensorResult'],
   })
   file.addInterface({
@@ -37,7 +38,10 @@ export function emitTypes(manifest: Manifest): string {
     isExported: true,
     name: 'load',
     docs: [comment(`Loads an artifact of ${manifest.model}; see load of llamac/runtime.`)],
-    parameters: [{ name: 'source', type: 'ArtifactSource' }, { name: 'options', type: 'ModelOptions', hasQuestionToken: true }],
+    parameters: [
+      { name: 'source', type: 'ArtifactSource' },
+      { name: 'options', type: 'ModelOptions', hasQuestionToken: true },
+    ],
     returnType: 'Promise<TypedModel>',
     statements: ['return loadModel<Entries>(source, options)'],
   })
@@ -84,10 +88,12 @@ function documentation(entry: EntryManifest): string {
 }
 
 function shape({ dtype, dims, labels }: { dtype: string; dims: readonly AffineJson[]; labels: readonly string[] }): string {
-  return `${dtype}[${dims.map((dim, axis) => {
-    const size = showAffine(dim)
-    return labels[axis] === undefined || labels[axis] === size ? size : `${labels[axis]} = ${size}`
-  }).join(', ')}]`
+  return `${dtype}[${dims
+    .map((dim, axis) => {
+      const size = showAffine(dim)
+      return labels[axis] === undefined || labels[axis] === size ? size : `${labels[axis]} = ${size}`
+    })
+    .join(', ')}]`
 }
 
 function showAffine({ const: constant, terms }: AffineJson): string {

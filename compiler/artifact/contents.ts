@@ -91,7 +91,13 @@ export async function emitArtifact(contents: ArtifactContents, sink: FileSink, o
   for (const [name, extra] of contents.extras ?? []) await put(name, typeof extra === 'string' ? new TextEncoder().encode(extra) : extra)
   const { tensors, shards } = await emitWeights(contents, sink, options)
   const manifest: Manifest = {
-    format: manifestFormat, ...contents.manifest, tensors, shards, variants, ...(tokenizer ? { tokenizer } : {}), ...(source ? { source } : {}),
+    format: manifestFormat,
+    ...contents.manifest,
+    tensors,
+    shards,
+    variants,
+    ...(tokenizer ? { tokenizer } : {}),
+    ...(source ? { source } : {}),
   }
   const bytes = json(manifest)
   try {
@@ -109,8 +115,16 @@ async function emitWeights(
   { signal, onProgress }: WriteOptions,
 ): Promise<{ tensors: TensorManifest[]; shards: ShardManifest[] }> {
   const plan = planShards(tensors.map(({ bytes }) => bytes))
-  const described = tensors.map(({ path, dims, format, layout, bytes }, index): TensorManifest =>
-    ({ path, dims: [...dims], format, layout, ...plan.places[index]!, bytes }))
+  const described = tensors.map(
+    ({ path, dims, format, layout, bytes }, index): TensorManifest => ({
+      path,
+      dims: [...dims],
+      format,
+      layout,
+      ...plan.places[index]!,
+      bytes,
+    }),
+  )
   const shards: ShardManifest[] = []
   if (!withWeights) return { tensors: described, shards }
   const total = plan.sizes.reduce((sum, bytes) => sum + bytes, 0)

@@ -26,7 +26,8 @@ export interface SourceRecord {
 export function portableSources(entry: string, files: Readonly<Record<string, string>>): Pick<SourceRecord, 'entry' | 'files'> {
   const folder = entry.slice(0, entry.lastIndexOf('/') + 1)
   const isShipped = (path: string): boolean => /^(std|models|node_modules)\//.test(path)
-  const moved = (path: string): string => (path.startsWith(folder) && (folder !== '' || !isShipped(path)) ? `model/${path.slice(folder.length)}` : path)
+  const moved = (path: string): string =>
+    path.startsWith(folder) && (folder !== '' || !isShipped(path)) ? `model/${path.slice(folder.length)}` : path
   const texts: Record<string, string> = Object.create(null)
   for (const [path, text] of Object.entries(files)) texts[moved(path)] = text
   return { entry: moved(entry), files: texts }
@@ -63,7 +64,14 @@ export function parseSourceRecord(bytes: Uint8Array): SourceRecord {
   }
   const { entry, model, files, maximum, targets, disabledPasses } = value
   const known: readonly string[] = ['wasm', 'webgpu', 'reference'] satisfies TargetName[]
-  if (typeof entry !== 'string' || typeof model !== 'string' || !isTexts(files) || !isNames(targets) || !isNames(disabledPasses)) return wrong()
-  if (typeof maximum !== 'object' || maximum === null || !Object.values(maximum).every(Number.isSafeInteger) || !targets.every((name) => known.includes(name))) return wrong()
+  if (typeof entry !== 'string' || typeof model !== 'string' || !isTexts(files) || !isNames(targets) || !isNames(disabledPasses))
+    return wrong()
+  if (
+    typeof maximum !== 'object' ||
+    maximum === null ||
+    !Object.values(maximum).every(Number.isSafeInteger) ||
+    !targets.every((name) => known.includes(name))
+  )
+    return wrong()
   return { entry, model, files, maximum: maximum as Record<string, number>, targets: targets as TargetName[], disabledPasses }
 }

@@ -21,22 +21,28 @@ export async function writeArtifact(contents: ArtifactContents, folder: string, 
   const partial = beside('partial')
   try {
     await onDisk(partial, () => mkdir(partial, { recursive: true }))
-    const manifest = await emitArtifact(contents, {
-      async create(name) {
-        const path = join(partial, name)
-        const file = await onDisk(path, () => open(path, 'wx'))
-        return {
-          write: (bytes) => onDisk(path, async () => {
-            for (let at = 0; at < bytes.length;) at += (await file.write(bytes, at)).bytesWritten
-          }),
-          // On a crash of the machine a renamed folder must not hold files without their bytes.
-          close: () => onDisk(path, async () => {
-            await file.sync()
-            await file.close()
-          }),
-        }
+    const manifest = await emitArtifact(
+      contents,
+      {
+        async create(name) {
+          const path = join(partial, name)
+          const file = await onDisk(path, () => open(path, 'wx'))
+          return {
+            write: (bytes) =>
+              onDisk(path, async () => {
+                for (let at = 0; at < bytes.length; ) at += (await file.write(bytes, at)).bytesWritten
+              }),
+            // On a crash of the machine a renamed folder must not hold files without their bytes.
+            close: () =>
+              onDisk(path, async () => {
+                await file.sync()
+                await file.close()
+              }),
+          }
+        },
       },
-    }, options)
+      options,
+    )
     const old = beside('old')
     await onDisk(target, async () => {
       if (exists) await rename(target, old)
@@ -57,20 +63,24 @@ export async function writeArtifact(contents: ArtifactContents, folder: string, 
 /** The same files in memory: for `load(files)`, tests, and running a model without writing it. */
 export async function packArtifact(contents: ArtifactContents, options: WriteOptions = {}): Promise<ReadonlyMap<string, Uint8Array>> {
   const files = new Map<string, Uint8Array>()
-  await emitArtifact(contents, {
-    async create(name, size) {
-      const bytes = new Uint8Array(size)
-      let at = 0
-      files.set(name, bytes)
-      return {
-        write(part) {
-          bytes.set(part, at)
-          at += part.length
-        },
-        close() {},
-      }
+  await emitArtifact(
+    contents,
+    {
+      async create(name, size) {
+        const bytes = new Uint8Array(size)
+        let at = 0
+        files.set(name, bytes)
+        return {
+          write(part) {
+            bytes.set(part, at)
+            at += part.length
+          },
+          close() {},
+        }
+      },
     },
-  }, options)
+    options,
+  )
   return files
 }
 
@@ -88,7 +98,8 @@ async function checkReplaceable(target: string): Promise<boolean> {
   if (names.length === 0) return true
   try {
     const manifest: unknown = JSON.parse(await readFile(join(target, 'manifest.json'), 'utf8'))
-    if (typeof manifest === 'object' && manifest !== null && 'format' in manifest && 'generator' in manifest && 'variants' in manifest) return true
+    if (typeof manifest === 'object' && manifest !== null && 'format' in manifest && 'generator' in manifest && 'variants' in manifest)
+      return true
   } catch {
     // No manifest, or not ours: refused below.
   }

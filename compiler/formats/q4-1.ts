@@ -11,8 +11,7 @@ const plainBytes = 20
 const packedBytes = 160
 const fround = Math.fround
 
-const nibble = (x: number, least: number, inverse: number): number =>
-  Math.min(15, fround(fround(fround(x - least) * inverse) + 0.5) | 0)
+const nibble = (x: number, least: number, inverse: number): number => Math.min(15, fround(fround(fround(x - least) * inverse) + 0.5) | 0)
 
 function encode(values: Float32Array, out: Uint8Array): void {
   for (let b = 0, at = 0; b < values.length; b += block, at += plainBytes) {

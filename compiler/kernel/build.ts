@@ -54,9 +54,15 @@ export interface DraftKernel {
   readonly operands: readonly Place[]
 }
 
-const sourceKey = (source: OperandSource): string => `${source.kind}:${'id' in source ? source.id : 'path' in source ? source.path : source.name}`
+const sourceKey = (source: OperandSource): string =>
+  `${source.kind}:${'id' in source ? source.id : 'path' in source ? source.path : source.name}`
 
-function draft(roots: readonly Root[], context: KernelContext, splits: ReadonlyMap<AxisId, number>, unrolled: readonly [AxisId, number][]): DraftKernel {
+function draft(
+  roots: readonly Root[],
+  context: KernelContext,
+  splits: ReadonlyMap<AxisId, number>,
+  unrolled: readonly [AxisId, number][],
+): DraftKernel {
   const operands: Place[] = []
   const numbers = new Map<string, number>()
   const operandNumber = (place: Place): number => {
@@ -88,18 +94,30 @@ function draft(roots: readonly Root[], context: KernelContext, splits: ReadonlyM
     for (const [axis, value] of at) fixed.set(axis, value)
     for (const { node, target } of roots) {
       const { value, index, over } = rootValue(node, target.format, rootAxes, lowering)
-      outputs.push({ operand: operandNumber(target), axes: [...new Set([...over, ...index].flatMap((i) => [...axesOfIndex(i)]))], index, value })
+      outputs.push({
+        operand: operandNumber(target),
+        axes: [...new Set([...over, ...index].flatMap((i) => [...axesOfIndex(i)]))],
+        index,
+        value,
+      })
     }
   }
   return { ...base, outputs }
 }
 
 const combinations = (unrolled: readonly [AxisId, number][]): (readonly [AxisId, number])[][] =>
-  unrolled.reduce<(readonly [AxisId, number])[][]>((all, [axis, extent]) =>
-    all.flatMap((one) => Array.from({ length: extent }, (_, i) => [...one, [axis, i] as const])), [[]])
+  unrolled.reduce<(readonly [AxisId, number])[][]>(
+    (all, [axis, extent]) => all.flatMap((one) => Array.from({ length: extent }, (_, i) => [...one, [axis, i] as const])),
+    [[]],
+  )
 
 /** The value of a root, the element that takes it, and what is run over (a scatter's place need not depend on all of it). */
-function rootValue(node: Node, format: string, axes: (dims: readonly Affine[]) => Index[], l: Lowering): { value: Expr; index: Index[]; over: Index[] } {
+function rootValue(
+  node: Node,
+  format: string,
+  axes: (dims: readonly Affine[]) => Index[],
+  l: Lowering,
+): { value: Expr; index: Index[]; over: Index[] } {
   if (is(node, 'store')) {
     const source = node.operands[1]!
     const at = axes(source.type.dims)
@@ -114,7 +132,8 @@ function rootValue(node: Node, format: string, axes: (dims: readonly Affine[]) =
     return { value: l.lower(source, at), index: at.map((i, a) => (a === axis ? place : i)), over: at }
   }
   const at = axes(node.type.dims)
-  if (is(node, 'quantise')) return { value: format === 'a8' ? l.lower(node.operands[0]!, at) : roundToBytes(node, at, l), index: at, over: at }
+  if (is(node, 'quantise'))
+    return { value: format === 'a8' ? l.lower(node.operands[0]!, at) : roundToBytes(node, at, l), index: at, over: at }
   return { value: l.expand(node, at), index: at, over: at }
 }
 
@@ -140,7 +159,12 @@ function roundToBytes(node: Node<'quantise'>, at: readonly Index[], l: Lowering)
   return call('where', call('le', d, number(0)), number(0), call('mul', nearest, d))
 }
 
-function selectOf(roots: readonly Root[], l: Lowering, axes: (dims: readonly Affine[]) => Index[], number: (place: Place) => number): NonNullable<Kernel['select']> {
+function selectOf(
+  roots: readonly Root[],
+  l: Lowering,
+  axes: (dims: readonly Affine[]) => Index[],
+  number: (place: Place) => number,
+): NonNullable<Kernel['select']> {
   const node = roots[0]!.node
   if (!is(node, 'topk')) throw new Error('internal: a selection is made of topk nodes')
   const { axis, k } = node.attributes
@@ -259,16 +283,23 @@ function number(name: string, d: DraftKernel, drafts: readonly Draft[]): Kernel 
   }
   const memo = new Map<Expr, Expr>()
   const finish = (e: Expr): Expr =>
-    mapExpr(e, (part) => {
-      if (part.kind === 'value') return { ...part, definition: definitionNumber.get(part.definition)! }
-      if (part.kind === 'load') return { ...part, operand: use(part.operand, 'reads'), index: part.index.map(finishIndex) }
-      return undefined
-    }, undefined, memo)
+    mapExpr(
+      e,
+      (part) => {
+        if (part.kind === 'value') return { ...part, definition: definitionNumber.get(part.definition)! }
+        if (part.kind === 'load') return { ...part, operand: use(part.operand, 'reads'), index: part.index.map(finishIndex) }
+        return undefined
+      },
+      undefined,
+      memo,
+    )
   const finishIndex = (index: Index): Index => rebuildIndex(index, finish)
   const bodies = order.map((id) => finish(drafts[id]!.body))
   const finished = d.outputs.map((output) => ({ ...output, index: output.index.map(finishIndex), value: finish(output.value) }))
   const select = d.select && { ...d.select, value: finish(d.select.value) }
-  const axisOrder: AxisId[] = d.axes.filter((axis) => finished.some((o) => o.axes.includes(axis)) || order.some((id) => drafts[id]!.free.includes(axis)))
+  const axisOrder: AxisId[] = d.axes.filter(
+    (axis) => finished.some((o) => o.axes.includes(axis)) || order.some((id) => drafts[id]!.free.includes(axis)),
+  )
   if (select) {
     for (const target of [select.values, select.indices]) {
       for (const index of target?.index ?? []) for (const axis of axesOfIndex(index)) if (!axisOrder.includes(axis)) axisOrder.push(axis)
@@ -281,18 +312,34 @@ function number(name: string, d: DraftKernel, drafts: readonly Draft[]): Kernel 
     const { dtype, free, over, combine } = drafts[id]!
     return { dtype, free: inOrder(free), over, ...(combine && over.length > 0 && { combine }), body: bodies[i]! }
   })
-  const outputs = finished.map((output): Output => ({ operand: use(output.operand, 'writes'), axes: inOrder(output.axes), index: output.index, value: output.value }))
+  const outputs = finished.map(
+    (output): Output => ({ operand: use(output.operand, 'writes'), axes: inOrder(output.axes), index: output.index, value: output.value }),
+  )
   const target = (t: NonNullable<Kernel['select']>['values']) => t && { ...t, operand: use(t.operand, 'writes') }
   const [chosen, places] = [target(select?.values), target(select?.indices)]
   return {
     name,
     axes: axisOrder.map((id) => ({ id, extent: d.lowering.extents.get(id)! })),
-    operands: operands.map(({ place, reads, writes }): Operand => ({
-      source: place.source, dims: place.dims, dtype: place.dtype, format: place.format, layout: 'plain',
-      access: reads && writes ? 'readwrite' : writes ? 'write' : 'read',
-    })),
+    operands: operands.map(
+      ({ place, reads, writes }): Operand => ({
+        source: place.source,
+        dims: place.dims,
+        dtype: place.dtype,
+        format: place.format,
+        layout: 'plain',
+        access: reads && writes ? 'readwrite' : writes ? 'write' : 'read',
+      }),
+    ),
     definitions,
     outputs,
-    ...(select && { select: { axis: select.axis, k: select.k, value: select.value, ...(chosen && { values: chosen }), ...(places && { indices: places }) } }),
+    ...(select && {
+      select: {
+        axis: select.axis,
+        k: select.k,
+        value: select.value,
+        ...(chosen && { values: chosen }),
+        ...(places && { indices: places }),
+      },
+    }),
   }
 }

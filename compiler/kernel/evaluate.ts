@@ -177,7 +177,16 @@ class KernelRun {
       if (e.fn === 'mul') return () => a!() * b!()
       if (e.fn === 'add') return () => a!() + b!()
     }
-    return () => this.#round(applyScalar(e.fn, args.map((arg) => arg()), e.dtype, from), e.dtype)
+    return () =>
+      this.#round(
+        applyScalar(
+          e.fn,
+          args.map((arg) => arg()),
+          e.dtype,
+          from,
+        ),
+        e.dtype,
+      )
   }
 }
 
@@ -202,14 +211,14 @@ export interface ProgramInputs {
 /** Runs a whole entry; gives its results in order. States are changed in place. */
 export function evaluateSteps(program: KernelProgram, inputs: ProgramInputs): Float64Array[] {
   const values = new Map<string, Float64Array>()
-  const valueOf = (id: string): Float64Array => {
+  const valueCalled = (id: string): Float64Array => {
     const info = program.values.get(id)
     if (!info) throw new Error(`internal: the program has no value ${id}`)
     if (!values.has(id)) values.set(id, new Float64Array(elements(info.dims.map((dim) => evaluateAffine(dim, inputs.binding)))))
     return values.get(id)!
   }
   const read = (source: OperandSource, frames: readonly Frame[]): Float64Array => {
-    if (source.kind === 'value') return valueOf(source.id)
+    if (source.kind === 'value') return valueCalled(source.id)
     if (source.kind === 'argument') return inputs.argument(source.name)
     if (source.kind === 'constant') return inputs.constant(source.id)
     return source.kind === 'weight' ? inputs.weight(fillPath(source.path, frames)) : inputs.state(fillPath(source.path, frames))
@@ -222,8 +231,12 @@ export function evaluateSteps(program: KernelProgram, inputs: ProgramInputs): Fl
     return values.subarray(source.rows[0] * row, source.rows[1] * row)
   }
   for (const { kernel, frames } of launchesOf(program)) {
-    evaluateKernel(kernel, kernel.operands.map((operand) => operandOf(operand, frames)), inputs.binding, inputs.mode)
+    evaluateKernel(
+      kernel,
+      kernel.operands.map((operand) => operandOf(operand, frames)),
+      inputs.binding,
+      inputs.mode,
+    )
   }
   return program.results.map((source) => read(source, []))
 }
-

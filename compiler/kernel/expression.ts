@@ -4,7 +4,18 @@
 
 import { equals } from '../../dsl/affine.ts'
 import type { Affine, Dtype } from '../graph/types.ts'
-import { addIndex, axesOfIndex, divIndex, indexConst, indexRange, modIndex, scaleIndex, showIndex, subtractIndex, walkIndex } from './index-map.ts'
+import {
+  addIndex,
+  axesOfIndex,
+  divIndex,
+  indexConst,
+  indexRange,
+  modIndex,
+  scaleIndex,
+  showIndex,
+  subtractIndex,
+  walkIndex,
+} from './index-map.ts'
 import type { IndexScope } from './index-map.ts'
 import { applyScalar } from './scalar.ts'
 import type { AxisId, Expr, Index, ScalarFn } from './types.ts'
@@ -40,7 +51,11 @@ export function positionOf(e: Expr, below: Affine, scope: IndexScope): Index {
 
 /** A call, folded where that is exact: constants, i32 arithmetic on indices, decided comparisons, trivial selections. */
 export function callExpr(fn: ScalarFn, args: readonly Expr[], dtype: Dtype, scope: IndexScope): Expr {
-  return foldIndices(fn, args, dtype, scope) ?? foldConstants(fn, args, dtype) ?? foldTrivial(fn, args, dtype) ?? { kind: 'call', fn, args, dtype }
+  return (
+    foldIndices(fn, args, dtype, scope) ??
+    foldConstants(fn, args, dtype) ??
+    foldTrivial(fn, args, dtype) ?? { kind: 'call', fn, args, dtype }
+  )
 }
 
 function foldIndices(fn: ScalarFn, args: readonly Expr[], dtype: Dtype, scope: IndexScope): Expr | undefined {
@@ -115,11 +130,24 @@ export function showExpr(e: Expr): string {
 }
 
 const infix: Partial<Record<ScalarFn, string>> = {
-  add: '+', sub: '-', mul: '*', div: '/', mod: '%', eq: '==', ne: '!=', lt: '<', le: '<=', gt: '>', ge: '>=', and: 'and', or: 'or',
+  add: '+',
+  sub: '-',
+  mul: '*',
+  div: '/',
+  mod: '%',
+  eq: '==',
+  ne: '!=',
+  lt: '<',
+  le: '<=',
+  gt: '>',
+  ge: '>=',
+  and: 'and',
+  or: 'or',
 }
 
 function print(e: Expr): string {
-  if (e.kind === 'const') return e.value === f32Max ? 'big' : e.value === -f32Max ? '-big' : `${e.value}${e.dtype === 'f32' ? '' : `:${e.dtype}`}`
+  if (e.kind === 'const')
+    return e.value === f32Max ? 'big' : e.value === -f32Max ? '-big' : `${e.value}${e.dtype === 'f32' ? '' : `:${e.dtype}`}`
   if (e.kind === 'index') return `i32(${showIndex(e.index)})`
   if (e.kind === 'load') return `@${e.operand}[${e.index.map(showIndex).join(', ')}]`
   if (e.kind === 'value') return `%${e.definition}`
@@ -134,7 +162,12 @@ export function childrenOf(e: Expr): readonly Expr[] {
   if (e.kind === 'call') return e.args
   const inside: Expr[] = []
   const indices = e.kind === 'load' ? e.index : e.kind === 'index' ? [e.index] : []
-  for (const i of indices) walkIndex(i, () => {}, (value) => inside.push(value))
+  for (const i of indices)
+    walkIndex(
+      i,
+      () => {},
+      (value) => inside.push(value),
+    )
   return inside
 }
 
@@ -157,7 +190,12 @@ export function axesOfExpr(e: Expr, freeOf: (definition: number) => Iterable<Axi
 }
 
 /** Rebuilds an expression; `change` may replace any part (undefined keeps it), `intern` sees what was rebuilt. Shared parts stay shared. */
-export function mapExpr(e: Expr, change: (part: Expr) => Expr | undefined, intern: (e: Expr) => Expr = (x) => x, memo = new Map<Expr, Expr>()): Expr {
+export function mapExpr(
+  e: Expr,
+  change: (part: Expr) => Expr | undefined,
+  intern: (e: Expr) => Expr = (x) => x,
+  memo = new Map<Expr, Expr>(),
+): Expr {
   const known = memo.get(e)
   if (known) return known
   const replaced = change(e)
@@ -201,4 +239,16 @@ export function rebuildIndex(index: Index, go: (child: Expr) => Expr): Index {
 }
 
 /** Functions that cost many times an addition. */
-export const expensive: ReadonlySet<ScalarFn> = new Set<ScalarFn>(['exp', 'log', 'sin', 'cos', 'tanh', 'erf', 'pow', 'sqrt', 'rsqrt', 'div', 'mod'])
+export const expensive: ReadonlySet<ScalarFn> = new Set<ScalarFn>([
+  'exp',
+  'log',
+  'sin',
+  'cos',
+  'tanh',
+  'erf',
+  'pow',
+  'sqrt',
+  'rsqrt',
+  'div',
+  'mod',
+])

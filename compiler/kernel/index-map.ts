@@ -37,14 +37,18 @@ export const indexSymbol = (name: string): Index => ({ kind: 'symbol', name })
 
 /** An affine size or position as an index. */
 export function indexOfAffine(a: Affine): Index {
-  return rawAdd(a.terms.reduce<Index>((sum, [name, by]) => rawAdd(sum, rawMul(indexSymbol(name), by)), indexConst(0)), indexConst(a.const))
+  return rawAdd(
+    a.terms.reduce<Index>((sum, [name, by]) => rawAdd(sum, rawMul(indexSymbol(name), by)), indexConst(0)),
+    indexConst(a.const),
+  )
 }
 
 const rawAdd = (a: Index, b: Index): Index =>
   a.kind === 'const' && a.value === 0 ? b : b.kind === 'const' && b.value === 0 ? a : { kind: 'add', a, b }
 const rawMul = (a: Index, by: number): Index => (by === 1 ? a : by === 0 ? indexConst(0) : { kind: 'mul', a, by })
 
-export const addIndex = (a: Index, b: Index, scope: IndexScope): Index => fromLinear(addLinear(toLinear(a, scope), toLinear(b, scope), scope))
+export const addIndex = (a: Index, b: Index, scope: IndexScope): Index =>
+  fromLinear(addLinear(toLinear(a, scope), toLinear(b, scope), scope))
 export const scaleIndex = (a: Index, by: number, scope: IndexScope): Index => fromLinear(scaleLinear(toLinear(a, scope), by))
 export const subtractIndex = (a: Index, b: Index, scope: IndexScope): Index => addIndex(a, scaleIndex(b, -1, scope), scope)
 export const divIndex = (a: Index, by: number, scope: IndexScope): Index => fromLinear(divLinear(toLinear(a, scope), by, scope))
@@ -90,7 +94,9 @@ function fromLinear(l: Linear): Index {
 }
 
 const scaleLinear = (l: Linear, by: number): Linear =>
-  by === 0 ? constLinear(0) : { const: l.const * by, terms: new Map([...l.terms].map(([k, t]) => [k, { atom: t.atom, factor: t.factor * by }])) }
+  by === 0
+    ? constLinear(0)
+    : { const: l.const * by, terms: new Map([...l.terms].map(([k, t]) => [k, { atom: t.atom, factor: t.factor * by }])) }
 
 function plainSum(a: Linear, b: Linear): Linear {
   const terms = new Map(a.terms)
@@ -267,7 +273,12 @@ export function axesOfIndex(index: Index, into = new Set<AxisId>()): Set<AxisId>
 }
 
 /** Rebuilds the index with some axes replaced; `value` rewrites what stands inside indirect terms. */
-export function substituteIndex(index: Index, replace: (axis: AxisId) => Index | undefined, value: (e: Expr) => Expr, scope: IndexScope): Index {
+export function substituteIndex(
+  index: Index,
+  replace: (axis: AxisId) => Index | undefined,
+  value: (e: Expr) => Expr,
+  scope: IndexScope,
+): Index {
   const go = (i: Index): Index => {
     if (i.kind === 'axis') return replace(i.axis) ?? i
     if (i.kind === 'add') return { kind: 'add', a: go(i.a), b: go(i.b) }
@@ -328,7 +339,9 @@ function printIndex(index: Index): string {
     case 'symbol':
       return `$${index.name}`
     case 'add':
-      return index.b.kind === 'const' && index.b.value < 0 ? `${showIndex(index.a)} - ${-index.b.value}` : `${showIndex(index.a)} + ${showIndex(index.b)}`
+      return index.b.kind === 'const' && index.b.value < 0
+        ? `${showIndex(index.a)} - ${-index.b.value}`
+        : `${showIndex(index.a)} + ${showIndex(index.b)}`
     case 'mul':
       return `${index.by}*${bracket(index.a)}`
     case 'div':

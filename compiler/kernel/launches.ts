@@ -18,7 +18,10 @@ export interface Launch {
 
 /** A path with the instances' numbers in it: `layers[*].attn.wq` → `layers[3].attn.wq`. */
 export const fillPath = (path: string, frames: readonly Frame[]): string =>
-  frames.reduce((filled, { array, index }) => (filled.startsWith(`${array}[*]`) ? `${array}[${index}]${filled.slice(array.length + 3)}` : filled), path)
+  frames.reduce(
+    (filled, { array, index }) => (filled.startsWith(`${array}[*]`) ? `${array}[${index}]${filled.slice(array.length + 3)}` : filled),
+    path,
+  )
 
 /** The source with a concrete path. */
 export const fillSource = <Source extends OperandSource>(source: Source, frames: readonly Frame[]): Source =>

@@ -149,7 +149,10 @@ export function quotient(extent: Affine, by: number): Affine | undefined {
 const isOne = (dim: Affine): boolean => isConstant(dim) && dim.const === 1
 
 function symbolic(dims: readonly Affine[]): never {
-  throw new LlamacError('K101', `the axes [${dims.map(show).join(', ')}] cannot be merged or split here: only the outermost may have a size known at run time`)
+  throw new LlamacError(
+    'K101',
+    `the axes [${dims.map(show).join(', ')}] cannot be merged or split here: only the outermost may have a size known at run time`,
+  )
 }
 
 /** Row-major position over dims; only the first dim that is not 1 may be symbolic. */
@@ -181,7 +184,11 @@ function separateIndex(flat: Index, dims: readonly Affine[], l: Lowering): Index
   return at
 }
 
-const replaced = (at: readonly Index[], axis: number, count: number, ...by: Index[]): Index[] => [...at.slice(0, axis), ...by, ...at.slice(axis + count)]
+const replaced = (at: readonly Index[], axis: number, count: number, ...by: Index[]): Index[] => [
+  ...at.slice(0, axis),
+  ...by,
+  ...at.slice(axis + count),
+]
 
 /** A position of a part that may lie outside it: such a value is not chosen, but its load must stay inside. */
 const inside = (index: Index, dim: Affine, l: Lowering): Index => positionOf(indexExpr(index), dim, l.scope)
@@ -202,17 +209,34 @@ const rules: { readonly [Op in OpName]?: Rule<Op> } = {
   size: (node) => indexExpr(indexOfAffine(node.attributes.value)),
   iota: (_node, [at]) => indexExpr(at!),
   unary: (node, at, l) => l.call(node.attributes.fn, [l.lower(node.operands[0]!, at)], node.type.dtype),
-  binary: (node, at, l) => l.call(node.attributes.fn, node.operands.map((operand) => l.lower(operand, at)), node.type.dtype),
-  where: (node, at, l) => l.call('where', node.operands.map((operand) => l.lower(operand, at)), node.type.dtype),
+  binary: (node, at, l) =>
+    l.call(
+      node.attributes.fn,
+      node.operands.map((operand) => l.lower(operand, at)),
+      node.type.dtype,
+    ),
+  where: (node, at, l) =>
+    l.call(
+      'where',
+      node.operands.map((operand) => l.lower(operand, at)),
+      node.type.dtype,
+    ),
   cast: (node, at, l) => l.call('cast', [l.lower(node.operands[0]!, at)], node.type.dtype),
-  broadcast: (node, at, l) => l.lower(node.operands[0]!, node.attributes.places.map((place) => at[place]!)),
+  broadcast: (node, at, l) =>
+    l.lower(
+      node.operands[0]!,
+      node.attributes.places.map((place) => at[place]!),
+    ),
   split(node, at, l) {
     const { axis, sizes } = node.attributes
     return l.lower(node.operands[0]!, replaced(at, axis, sizes.length, joinIndex(at.slice(axis, axis + sizes.length), sizes, l)))
   },
   merge(node, at, l) {
     const { axis, count } = node.attributes
-    return l.lower(node.operands[0]!, replaced(at, axis, 1, ...separateIndex(at[axis]!, node.operands[0]!.type.dims.slice(axis, axis + count), l)))
+    return l.lower(
+      node.operands[0]!,
+      replaced(at, axis, 1, ...separateIndex(at[axis]!, node.operands[0]!.type.dims.slice(axis, axis + count), l)),
+    )
   },
   transpose(node, at, l) {
     const from: Index[] = []
@@ -234,7 +258,11 @@ const rules: { readonly [Op in OpName]?: Rule<Op> } = {
       const value = l.lower(operand, replaced(at, axis, 1, inside(within, dim, l)))
       if (last) return value
       const end = subtract(offset, subtract(constant(0), dim))
-      return l.call('where', [l.call('lt', [indexExpr(at[axis]!), indexExpr(indexOfAffine(end))], 'bool'), value, part(i + 1, end)], node.type.dtype)
+      return l.call(
+        'where',
+        [l.call('lt', [indexExpr(at[axis]!), indexExpr(indexOfAffine(end))], 'bool'), value, part(i + 1, end)],
+        node.type.dtype,
+      )
     }
     return part(0, constant(0))
   },
@@ -242,11 +270,19 @@ const rules: { readonly [Op in OpName]?: Rule<Op> } = {
     const { axis, before, value } = node.attributes
     const dim = node.operands[0]!.type.dims[axis]!
     const within = addIndex(at[axis]!, indexOfAffine(subtract(constant(0), before)), l.scope)
-    const valid = l.call('and', [
-      l.call('ge', [indexExpr(within), constExpr(0, 'i32')], 'bool'),
-      l.call('lt', [indexExpr(within), indexExpr(indexOfAffine(dim))], 'bool'),
-    ], 'bool')
-    return l.call('where', [valid, l.lower(node.operands[0]!, replaced(at, axis, 1, inside(within, dim, l))), constExpr(value, node.type.dtype)], node.type.dtype)
+    const valid = l.call(
+      'and',
+      [
+        l.call('ge', [indexExpr(within), constExpr(0, 'i32')], 'bool'),
+        l.call('lt', [indexExpr(within), indexExpr(indexOfAffine(dim))], 'bool'),
+      ],
+      'bool',
+    )
+    return l.call(
+      'where',
+      [valid, l.lower(node.operands[0]!, replaced(at, axis, 1, inside(within, dim, l))), constExpr(value, node.type.dtype)],
+      node.type.dtype,
+    )
   },
   gather(node, at, l) {
     const { axis, shared } = node.attributes
@@ -259,7 +295,10 @@ const rules: { readonly [Op in OpName]?: Rule<Op> } = {
     let next = axis
     const indexAt = index.type.dims.map((_, b) => byX.get(b) ?? at[next++]!)
     const position = positionOf(l.lower(index, indexAt), x.type.dims[axis]!, l.scope)
-    return l.lower(x, x.type.dims.map((_, a) => (a === axis ? position : at[place(a)]!)))
+    return l.lower(
+      x,
+      x.type.dims.map((_, a) => (a === axis ? position : at[place(a)]!)),
+    )
   },
   reduce(node, at, l) {
     const { fn, axes } = node.attributes
@@ -314,11 +353,21 @@ function constantPoints(extents: readonly Affine[]): Index[][] | undefined {
   if (!extents.every(isConstant)) return undefined
   const count = extents.reduce((product, extent) => product * extent.const, 1)
   if (count < 1 || count > unrollLimit) return undefined
-  return extents.reduce<Index[][]>((points, extent) =>
-    points.flatMap((point) => Array.from({ length: extent.const }, (_, i) => [...point, indexConst(i)])), [[]])
+  return extents.reduce<Index[][]>(
+    (points, extent) => points.flatMap((point) => Array.from({ length: extent.const }, (_, i) => [...point, indexConst(i)])),
+    [[]],
+  )
 }
 
-function overAxes(fn: ReduceOp, extents: readonly Affine[], at: readonly Index[], body: (inner: Index[]) => Expr, dtype: Dtype, node: Node, l: Lowering): Expr {
+function overAxes(
+  fn: ReduceOp,
+  extents: readonly Affine[],
+  at: readonly Index[],
+  body: (inner: Index[]) => Expr,
+  dtype: Dtype,
+  node: Node,
+  l: Lowering,
+): Expr {
   const { over, index } = l.reductionAxes(extents, at)
   return l.define(fn, over, body(index), dtype, node)
 }
@@ -342,4 +391,3 @@ export const sameSpace = (a: readonly Affine[], b: readonly Affine[]): boolean =
   const [x, y] = [a, b].map((dims) => dims.filter((dim) => !isOne(dim)))
   return x!.length === y!.length && x!.every((dim, i) => equals(dim, y![i]!))
 }
-

@@ -7,8 +7,10 @@ export interface Ordered<T> {
 }
 
 /** `before(a, b)`: a must run before b. Gives the items that wait for each other if there is a circle. */
-export function orderItems<T extends { readonly priority: number }>(items: readonly T[], before: (a: T, b: T) => boolean):
-  { readonly sorted: readonly Ordered<T>[] } | { readonly stuck: readonly T[] } {
+export function orderItems<T extends { readonly priority: number }>(
+  items: readonly T[],
+  before: (a: T, b: T) => boolean,
+): { readonly sorted: readonly Ordered<T>[] } | { readonly stuck: readonly T[] } {
   const waits = new Map(items.map((item) => [item, new Set(items.filter((other) => other !== item && before(other, item)))]))
   const place = new Map<T, number>()
   const sorted: Ordered<T>[] = []

@@ -25,7 +25,13 @@ export type KernelStep =
   /** Kernels that do not depend on each other: one launch, no barrier between. */
   | (StepBase & { readonly kind: 'launch'; readonly kernels: readonly Kernel[] })
   /** Instance i runs groups[order[i]]; `carried` are the ids of the values that go from instance to instance. */
-  | (StepBase & { readonly kind: 'loop'; readonly array: string; readonly order: readonly number[]; readonly groups: readonly (readonly KernelStep[])[]; readonly carried: readonly string[] })
+  | (StepBase & {
+      readonly kind: 'loop'
+      readonly array: string
+      readonly order: readonly number[]
+      readonly groups: readonly (readonly KernelStep[])[]
+      readonly carried: readonly string[]
+    })
 
 export interface KernelProgram {
   readonly entry: string
@@ -36,7 +42,8 @@ export interface KernelProgram {
   readonly results: readonly OperandSource[]
 }
 
-export const sourceKey = (source: OperandSource): string => `${source.kind}:${'id' in source ? source.id : 'path' in source ? source.path : source.name}`
+export const sourceKey = (source: OperandSource): string =>
+  `${source.kind}:${'id' in source ? source.id : 'path' in source ? source.path : source.name}`
 
 /** Each source once. */
 export function distinct(sources: readonly OperandSource[]): OperandSource[] {

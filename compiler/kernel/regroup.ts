@@ -45,24 +45,43 @@ export function regroupOperands(kernel: Kernel, symbols: Bounds): Kernel {
     const { access, layout, source, dims } = kernel.operands[operand]!
     if (access !== 'read' || layout !== 'plain' || source.kind === 'weight') continue
     dims.forEach((dim, place) => {
-      const [first, ...others] = uses.map(({ load, over }) => (dim.terms.length > 0 ? undefined : digitsOf(load.index[place]!, dim.const, over, scope)))
+      const [first, ...others] = uses.map(({ load, over }) =>
+        dim.terms.length > 0 ? undefined : digitsOf(load.index[place]!, dim.const, over, scope),
+      )
       if (!first || others.some((digits) => digits?.join() !== first.join())) return
       plans.set(operand, (plans.get(operand) ?? new Map<number, AxisId[]>()).set(place, first))
     })
   }
   if (plans.size === 0) return kernel
   const memo = new Map<Expr, Expr>()
-  const change = (e: Expr): Expr => mapExpr(e, (part) => {
-    const plan = part.kind === 'load' ? plans.get(part.operand) : undefined
-    return plan && part.kind === 'load' ? { ...part, index: part.index.flatMap((index, place) => plan.get(place)?.map(indexAxis) ?? [index]) } : undefined
-  }, undefined, memo)
+  const change = (e: Expr): Expr =>
+    mapExpr(
+      e,
+      (part) => {
+        const plan = part.kind === 'load' ? plans.get(part.operand) : undefined
+        return plan && part.kind === 'load'
+          ? { ...part, index: part.index.flatMap((index, place) => plan.get(place)?.map(indexAxis) ?? [index]) }
+          : undefined
+      },
+      undefined,
+      memo,
+    )
   return {
     ...kernel,
     operands: kernel.operands.map((operand, i) => {
       const plan = plans.get(i)
-      return plan ? { ...operand, dims: operand.dims.flatMap((dim, place) => plan.get(place)?.map((axis) => constant(scope.extents.get(axis)!.const)) ?? [dim]) } : operand
+      return plan
+        ? {
+            ...operand,
+            dims: operand.dims.flatMap((dim, place) => plan.get(place)?.map((axis) => constant(scope.extents.get(axis)!.const)) ?? [dim]),
+          }
+        : operand
     }),
     definitions: kernel.definitions.map((definition) => ({ ...definition, body: change(definition.body) })),
-    outputs: kernel.outputs.map((output) => ({ ...output, value: change(output.value), ...(output.guard && { guard: change(output.guard) }) })),
+    outputs: kernel.outputs.map((output) => ({
+      ...output,
+      value: change(output.value),
+      ...(output.guard && { guard: change(output.guard) }),
+    })),
   }
 }

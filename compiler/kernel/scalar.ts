@@ -15,7 +15,8 @@ function castTo(value: number, dtype: Dtype, from: Dtype): number {
   if (isFloat(dtype)) return value
   if (dtype === 'bool') return value === 0 ? 0 : 1
   if (!isFloat(from)) return rounding[dtype](value)
-  const [low, high] = dtype === 'i32' ? [-2147483648, 2147483647] : dtype === 'u32' ? [0, 4294967295] : dtype === 'i8' ? [-128, 127] : [0, 255]
+  const [low, high] =
+    dtype === 'i32' ? [-2147483648, 2147483647] : dtype === 'u32' ? [0, 4294967295] : dtype === 'i8' ? [-128, 127] : [0, 255]
   return Math.min(high, Math.max(low, Math.trunc(Number.isNaN(value) ? 0 : value)))
 }
 

@@ -15,9 +15,14 @@ export function classify(kernel: Kernel): KernelShape {
   if (kernel.select) return 'select'
   const reductions = kernel.definitions.filter((definition) => definition.over.length > 0)
   if (reductions.length === 0) return 'map'
-  const contracts = reductions.some(({ combine, body }) =>
-    combine === 'sum' && body.kind === 'call' && body.fn === 'mul' && body.args.every(loadOf) &&
-    body.args.some((arg) => kernel.operands[loadOf(arg)!.operand]!.source.kind === 'weight'))
+  const contracts = reductions.some(
+    ({ combine, body }) =>
+      combine === 'sum' &&
+      body.kind === 'call' &&
+      body.fn === 'mul' &&
+      body.args.every(loadOf) &&
+      body.args.some((arg) => kernel.operands[loadOf(arg)!.operand]!.source.kind === 'weight'),
+  )
   if (contracts) return 'contract'
   const reduced = new Set(reductions.flatMap((definition) => definition.over))
   return reductions.some((definition) => definition.free.some((axis) => reduced.has(axis))) ? 'attend' : 'row'

@@ -23,8 +23,13 @@ interface Weight {
 export function nameSharedValues(d: DraftKernel): { drafts: readonly Draft[]; outputs: readonly DraftOutput[] } {
   const { lowering } = d
   const drafts = lowering.drafts.slice()
-  const order = reachableDrafts(drafts, d.outputs.map((output) => output.value))
-  const definitions = new Map<number, Container>(order.map((id) => [id, { axes: new Set([...drafts[id]!.free, ...drafts[id]!.over]), body: drafts[id]!.body }]))
+  const order = reachableDrafts(
+    drafts,
+    d.outputs.map((output) => output.value),
+  )
+  const definitions = new Map<number, Container>(
+    order.map((id) => [id, { axes: new Set([...drafts[id]!.free, ...drafts[id]!.over]), body: drafts[id]!.body }]),
+  )
   const outputs: Container[] = d.outputs.map((output) => ({ axes: new Set(output.axes), body: output.value }))
   const axesMemo = new Map<Expr, Set<AxisId>>()
   const axesOf = (e: Expr): Set<AxisId> => {
@@ -67,7 +72,12 @@ export function nameSharedValues(d: DraftKernel): { drafts: readonly Draft[]; ou
     for (const [e, containers] of where) {
       const { cost, calls, reads } = weigh(e)
       // A definition whose whole body is this expression is its name already.
-      if ([...definitions.values()].some((container) => container.body === e && container.axes.size === axesOf(e).size && !isReduction(container))) continue
+      if (
+        [...definitions.values()].some(
+          (container) => container.body === e && container.axes.size === axesOf(e).size && !isReduction(container),
+        )
+      )
+        continue
       const hoisted = containers.some((container) => axesOf(e).size < container.axes.size) && (cost >= 8 || (reads && calls >= 2))
       const repeated = containers.length > 1 && (cost >= 8 || (reads && calls >= 2))
       if ((hoisted || repeated) && (!best || weigh(best).calls < calls)) best = e
@@ -81,7 +91,12 @@ export function nameSharedValues(d: DraftKernel): { drafts: readonly Draft[]; ou
     const named = e
     const id = drafts.push({ dtype: named.kind === 'call' ? named.dtype : 'f32', free: [...axesOf(named)], over: [], body: named }) - 1
     const value = lowering.intern({ kind: 'value', definition: id, dtype: drafts[id]!.dtype })
-    const replace = (body: Expr): Expr => mapExpr(body, (part) => (part === named ? value : undefined), (part) => lowering.intern(part))
+    const replace = (body: Expr): Expr =>
+      mapExpr(
+        body,
+        (part) => (part === named ? value : undefined),
+        (part) => lowering.intern(part),
+      )
     for (const container of [...definitions.values(), ...outputs]) container.body = replace(container.body)
     definitions.set(id, { axes: new Set(axesOf(named)), body: named })
   }

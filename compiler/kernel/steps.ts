@@ -101,7 +101,9 @@ class RegionSteps {
       const order = orderItems(items, (a, b) => this.#before(a, b))
       if (!('stuck' in order)) {
         const steps = order.sorted.map(({ item, after }): KernelStep => ({ ...item.emit(), dependsOn: after }) as KernelStep)
-        return this.#unsafe ? undefined : { steps, results: this.#owner.results.map((node) => this.#results.get(node) ?? this.#placeOf(node)!) }
+        return this.#unsafe
+          ? undefined
+          : { steps, results: this.#owner.results.map((node) => this.#results.get(node) ?? this.#placeOf(node)!) }
       }
       const version = this.#oldVersion(order.stuck)
       if (!version) return undefined
@@ -121,7 +123,8 @@ class RegionSteps {
     if (is(node, 'argument')) return { source: { kind: 'argument', name: node.attributes.name }, dims, dtype, format }
     if (is(node, 'weight')) return { source: { kind: 'weight', path: node.attributes.path }, dims, dtype, format: 'f32' }
     if (is(node, 'constant')) return { source: { kind: 'constant', id: node.attributes.id }, dims, dtype, format }
-    if (isVersion(node)) return { source: { kind: 'state', path: statePathOf(node) }, dims, dtype, format: dtype === 'f16' ? 'f16' : format }
+    if (isVersion(node))
+      return { source: { kind: 'state', path: statePathOf(node) }, dims, dtype, format: dtype === 'f16' ? 'f16' : format }
     if (is(node, 'param')) return this.#params[node.attributes.index]
     if (is(node, 'result')) return this.#places.get(node.operands[0]!) ?? this.#places.get(node)
     return undefined
@@ -146,8 +149,14 @@ class RegionSteps {
   #placeLoop(node: Node<'loop'>): void {
     const carried = node.operands.slice(0, node.attributes.carried).map((operand) => {
       const place = this.#placeOf(operand)
-      const own = place?.source.kind === 'value' && operand.op !== 'param' && this.#users.get(operand)!.length === 1 && !this.#owner.results.includes(operand) &&
-        node.operands.filter((other) => other === operand).length === 1 && !this.#taken.has(place.source.id) && place.format !== 'a8'
+      const own =
+        place?.source.kind === 'value' &&
+        operand.op !== 'param' &&
+        this.#users.get(operand)!.length === 1 &&
+        !this.#owner.results.includes(operand) &&
+        node.operands.filter((other) => other === operand).length === 1 &&
+        !this.#taken.has(place.source.id) &&
+        place.format !== 'a8'
       const buffer = own ? place : this.#builder.value(operand)
       this.#taken.add((buffer.source as { id: string }).id)
       return buffer
@@ -171,8 +180,13 @@ class RegionSteps {
         continue
       }
       const together = is(node, 'topk')
-        ? this.#nodes.filter((other): other is Node<'topk'> => is(other, 'topk') && other.operands[0] === node.operands[0] && other.attributes.axis === node.attributes.axis &&
-            other.attributes.k === node.attributes.k)
+        ? this.#nodes.filter(
+            (other): other is Node<'topk'> =>
+              is(other, 'topk') &&
+              other.operands[0] === node.operands[0] &&
+              other.attributes.axis === node.attributes.axis &&
+              other.attributes.k === node.attributes.k,
+          )
         : [node]
       for (const each of together) done.add(each)
       items.push(this.#kernelItem(together))
@@ -207,15 +221,26 @@ class RegionSteps {
   #kernelItem(nodes: readonly Node[]): Item {
     const roots = nodes.map((node): Root => ({ node, target: this.#plainPlace(node) }))
     const first = nodes[0]!
-    const overwrites = roots.flatMap(({ target }) => (target.source.kind === 'value' && this.#isParam(target.source.id) ? [target.source.id] : []))
+    const overwrites = roots.flatMap(({ target }) =>
+      target.source.kind === 'value' && this.#isParam(target.source.id) ? [target.source.id] : [],
+    )
     const name = this.#builder.kernelName(first.op)
-    const context: KernelContext = { symbols: this.#builder.symbols, placeOf: (node) => (this.#isInMemory(node) ? this.#placeOf(node) : undefined) }
+    const context: KernelContext = {
+      symbols: this.#builder.symbols,
+      placeOf: (node) => (this.#isInMemory(node) ? this.#placeOf(node) : undefined),
+    }
     const { reads, computes } = this.#reachOf(nodes)
-    return { priority: first.id, reads, makes: nodes, overwrites, emit: () => {
-      const kernel = buildKernel(name, roots, context)
-      if (!isPointwiseUpdate(kernel)) this.#unsafe = true
-      return kernelStep({ ...kernel, nodes: computes.map((node) => node.id) })
-    } }
+    return {
+      priority: first.id,
+      reads,
+      makes: nodes,
+      overwrites,
+      emit: () => {
+        const kernel = buildKernel(name, roots, context)
+        if (!isPointwiseUpdate(kernel)) this.#unsafe = true
+        return kernelStep({ ...kernel, nodes: computes.map((node) => node.id) })
+      },
+    }
   }
 
   /** A kernel would overwrite a carried value that it still reads elsewhere. */
@@ -230,7 +255,13 @@ class RegionSteps {
     const source = from ?? this.#plainPlace(node)
     const overwrites = target.source.kind === 'value' && this.#isParam(target.source.id) ? [target.source.id] : []
     const name = this.#builder.kernelName('copy')
-    return { priority, reads: new Set([node]), makes: node === makes[0] ? [] : makes, overwrites, emit: () => kernelStep(copyKernel(name, source, target, this.#builder.symbols)) }
+    return {
+      priority,
+      reads: new Set([node]),
+      makes: node === makes[0] ? [] : makes,
+      overwrites,
+      emit: () => kernelStep(copyKernel(name, source, target, this.#builder.symbols)),
+    }
   }
 
   #plainPlace(node: Node): Place {
@@ -258,7 +289,11 @@ class RegionSteps {
       const bodies = groups.map((region) => this.#builder.region(region, params, carried).steps)
       const steps = bodies.flat()
       return {
-        kind: 'loop', array, order, groups: bodies, carried: buffers.map(({ source }) => (source as { id: string }).id),
+        kind: 'loop',
+        array,
+        order,
+        groups: bodies,
+        carried: buffers.map(({ source }) => (source as { id: string }).id),
         reads: distinct([...buffers.map(({ source }) => source), ...steps.flatMap((step) => step.reads)]),
         writes: distinct([...buffers.map(({ source }) => source), ...steps.flatMap((step) => step.writes)]),
       } as Omit<KernelStep, 'dependsOn'>
@@ -310,7 +345,8 @@ class RegionSteps {
     const loop = this.#beforeLoop.get(a)
     if (loop && b.makes.includes(loop)) return true
     for (const made of a.makes) if (b.reads.has(made)) return true
-    for (const read of b.reads) if (this.#copied.has(read) && a.makes.length === 0 && a.reads.has(read) && a !== b && this.#copyOf(a, read)) return true
+    for (const read of b.reads)
+      if (this.#copied.has(read) && a.makes.length === 0 && a.reads.has(read) && a !== b && this.#copyOf(a, read)) return true
     // Readers of a state's version come before the store that replaces it.
     for (const made of b.makes) {
       if ((made.op !== 'store' && made.op !== 'scatter') || a === b) continue
@@ -337,7 +373,13 @@ class RegionSteps {
       for (const made of item.makes) {
         if (made.op !== 'store' && made.op !== 'scatter') continue
         const old = made.operands[0]!
-        if (!this.#copied.has(old) && stuck.some((other) => other !== item && other.reads.has(old) && !(other.makes[0]?.op === 'store' || other.makes[0]?.op === 'scatter'))) return old
+        if (
+          !this.#copied.has(old) &&
+          stuck.some(
+            (other) => other !== item && other.reads.has(old) && !(other.makes[0]?.op === 'store' || other.makes[0]?.op === 'scatter'),
+          )
+        )
+          return old
       }
     }
     return undefined
@@ -348,7 +390,9 @@ class RegionSteps {
 export function buildKernels(graph: Graph, options: { readonly fuse?: boolean } = {}): KernelProgram {
   const builder = new StepBuilder(graph.entry, boundsOf(graph.symbols), options.fuse ?? true)
   const { steps, results } = builder.region(graph, [], 0)
-  const used = new Set([...steps.flatMap((step) => [...step.reads, ...step.writes]), ...results.map((place) => place.source)].map(sourceKey))
+  const used = new Set(
+    [...steps.flatMap((step) => [...step.reads, ...step.writes]), ...results.map((place) => place.source)].map(sourceKey),
+  )
   const values = new Map([...builder.values].filter(([id]) => used.has(`value:${id}`)))
   return { entry: graph.entry, symbols: builder.symbols, steps, values, results: results.map((place) => place.source) }
 }

@@ -25,18 +25,26 @@ export function verifyKernel(kernel: Kernel, symbols: Bounds): string[] {
   const written = new Set<number>()
 
   const checkIndex = (index: Index): void => {
-    walkIndex(index, (part) => {
-      if (part.kind === 'axis') check(extents.has(part.axis), `the axis ${part.axis} is not declared`)
-      if (part.kind === 'div' || part.kind === 'mod') check(Number.isInteger(part.by) && part.by > 0, `divides by ${part.by}`)
-    }, () => {})
-    if (faults.length === 0) check(showIndex(simplifyIndex(index, { extents, symbols })) === showIndex(index), `${showIndex(index)} is not canonical`)
+    walkIndex(
+      index,
+      (part) => {
+        if (part.kind === 'axis') check(extents.has(part.axis), `the axis ${part.axis} is not declared`)
+        if (part.kind === 'div' || part.kind === 'mod') check(Number.isInteger(part.by) && part.by > 0, `divides by ${part.by}`)
+      },
+      () => {},
+    )
+    if (faults.length === 0)
+      check(showIndex(simplifyIndex(index, { extents, symbols })) === showIndex(index), `${showIndex(index)} is not canonical`)
   }
   const checkExpr = (e: Expr, axes: ReadonlySet<AxisId>, before: number, where: string): void => {
     walkExpr(e, (part) => {
       if (part.kind === 'index') checkIndex(part.index)
       if (part.kind === 'load') {
         const operand = kernel.operands[part.operand]
-        check(operand !== undefined && operand.dims.length === part.index.length && operand.dtype === part.dtype, `${where} loads @${part.operand} wrongly`)
+        check(
+          operand !== undefined && operand.dims.length === part.index.length && operand.dtype === part.dtype,
+          `${where} loads @${part.operand} wrongly`,
+        )
         read.add(part.operand)
         part.index.forEach(checkIndex)
       }
@@ -51,11 +59,17 @@ export function verifyKernel(kernel: Kernel, symbols: Bounds): string[] {
   kernel.definitions.forEach((definition, id) => {
     const { body, over, free } = definition
     check((definition.combine !== undefined) === over.length > 0, `%${id} has ${definition.combine} over ${over.length} axes`)
-    check(over.every((axis) => !free.includes(axis)), `%${id} is free over an axis it reduces`)
+    check(
+      over.every((axis) => !free.includes(axis)),
+      `%${id} is free over an axis it reduces`,
+    )
     const inside = new Set([...free, ...over])
     checkExpr(body, inside, id, `%${id}`)
     const needed = axesOfExpr(body, (other) => kernel.definitions[other]?.free ?? [])
-    check(free.every((axis) => needed.has(axis)), `%${id} is free over an axis it does not depend on`)
+    check(
+      free.every((axis) => needed.has(axis)),
+      `%${id} is free over an axis it does not depend on`,
+    )
   })
   kernel.outputs.forEach((output, i) => {
     const axes = new Set(output.axes)
@@ -97,7 +111,8 @@ export function verifyProgram(program: KernelProgram): string[] {
       const mine = new Set(step.writes.map(sourceKey))
       for (const source of step.reads) {
         const key = sourceKey(source)
-        if (source.kind === 'value' && !written.has(key) && !(step.kind === 'loop' && mine.has(key))) faults.push(`step ${i} reads ${key} before it is written`)
+        if (source.kind === 'value' && !written.has(key) && !(step.kind === 'loop' && mine.has(key)))
+          faults.push(`step ${i} reads ${key} before it is written`)
       }
       const all = new Set([...step.reads.map(sourceKey), ...mine])
       steps.slice(0, i).forEach((earlier, j) => {
@@ -105,7 +120,8 @@ export function verifyProgram(program: KernelProgram): string[] {
         const conflict = [...all].some((key) => theirs.has(key)) || earlier.reads.some((source) => mine.has(sourceKey(source)))
         if (conflict && !reach[i]!.has(j)) faults.push(`steps ${j} and ${i} touch one source without an order`)
       })
-      if (step.kind === 'loop') for (const group of step.groups) checkList(group, new Set([...written, ...step.carried.map((id) => `value:${id}`)]))
+      if (step.kind === 'loop')
+        for (const group of step.groups) checkList(group, new Set([...written, ...step.carried.map((id) => `value:${id}`)]))
       for (const key of mine) written.add(key)
     })
   }

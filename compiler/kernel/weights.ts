@@ -18,15 +18,20 @@ export interface WeightLayout {
 
 /** All kernels of some steps, those in loops and launches included. */
 export function kernelsOf(steps: readonly KernelStep[]): Kernel[] {
-  return steps.flatMap((step) => (step.kind === 'kernel' ? [step.kernel] : step.kind === 'launch' ? step.kernels : step.groups.flatMap(kernelsOf)))
+  return steps.flatMap((step) =>
+    step.kind === 'kernel' ? [step.kernel] : step.kind === 'launch' ? step.kernels : step.groups.flatMap(kernelsOf),
+  )
 }
 
 /** The same steps with every kernel replaced. */
 export function mapKernels(steps: readonly KernelStep[], change: (kernel: Kernel) => Kernel): KernelStep[] {
   return steps.map((step) =>
-    step.kind === 'kernel' ? { ...step, kernel: change(step.kernel) }
-      : step.kind === 'launch' ? { ...step, kernels: step.kernels.map(change) }
-        : { ...step, groups: step.groups.map((group) => mapKernels(group, change)) })
+    step.kind === 'kernel'
+      ? { ...step, kernel: change(step.kernel) }
+      : step.kind === 'launch'
+        ? { ...step, kernels: step.kernels.map(change) }
+        : { ...step, groups: step.groups.map((group) => mapKernels(group, change)) },
+  )
 }
 
 /** Uses of one weight: where contracted dims begin, and the first dim from which on other uses take whole rows. */
@@ -103,7 +108,11 @@ function collect(kernel: Kernel, symbols: Bounds, uses: Map<string, Uses>): void
 }
 
 /** Writes layouts and storage formats into the weight operands of a program. */
-export function withWeights(program: KernelProgram, layouts: ReadonlyMap<string, WeightLayout>, formatOf: (path: string) => string): KernelProgram {
+export function withWeights(
+  program: KernelProgram,
+  layouts: ReadonlyMap<string, WeightLayout>,
+  formatOf: (path: string) => string,
+): KernelProgram {
   const change = (operand: Operand): Operand => {
     if (operand.source.kind !== 'weight') return operand
     const { layout, rows, k } = layouts.get(operand.source.path)!

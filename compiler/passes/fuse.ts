@@ -25,7 +25,19 @@ const leaves: ReadonlySet<OpName> = new Set<OpName>(['argument', 'weight', 'stat
 const atoms: ReadonlySet<OpName> = new Set<OpName>(['literal', 'size', 'iota'])
 const forced: ReadonlySet<OpName> = new Set<OpName>(['store', 'scatter', 'topk', 'loop', 'quantise'])
 /** Ops that may stand between a dot and the end of its epilogue. */
-const epilogue: ReadonlySet<OpName> = new Set<OpName>(['unary', 'binary', 'where', 'cast', 'broadcast', 'split', 'merge', 'transpose', 'slice', 'pick', 'gather'])
+const epilogue: ReadonlySet<OpName> = new Set<OpName>([
+  'unary',
+  'binary',
+  'where',
+  'cast',
+  'broadcast',
+  'split',
+  'merge',
+  'transpose',
+  'slice',
+  'pick',
+  'gather',
+])
 const weightViews: ReadonlySet<OpName> = new Set<OpName>(['split', 'merge', 'transpose', 'slice', 'pick', 'broadcast', 'gather', 'cast'])
 /** Views that only regroup axes: the materialised value keeps the axes below them. */
 const regroups: ReadonlySet<OpName> = new Set<OpName>(['split', 'transpose', 'broadcast'])
@@ -34,7 +46,8 @@ const regroups: ReadonlySet<OpName> = new Set<OpName>(['split', 'transpose', 'br
 export const isLeaf = (node: Node): boolean => leaves.has(node.op)
 
 /** The operands that a kernel rooted at the node reads as values; a store's first operand is only the place it writes to. */
-export const valueOperands = (node: Node): readonly Node[] => (node.op === 'store' || node.op === 'scatter' ? node.operands.slice(1) : node.operands)
+export const valueOperands = (node: Node): readonly Node[] =>
+  node.op === 'store' || node.op === 'scatter' ? node.operands.slice(1) : node.operands
 
 class Fuser {
   readonly roots = new Set<Node>()
@@ -212,7 +225,12 @@ class Fuser {
 
   /** The kernel of a root as it would be now. */
   draftOf(root: Node, format: string): DraftKernel {
-    const place = (node: Node): Place => ({ source: { kind: 'value', id: `n${node.id}` }, dims: node.type.dims, dtype: node.type.dtype, format: 'f32' })
+    const place = (node: Node): Place => ({
+      source: { kind: 'value', id: `n${node.id}` },
+      dims: node.type.dims,
+      dtype: node.type.dtype,
+      format: 'f32',
+    })
     return draftKernel([{ node: root, target: { ...place(root), source: { kind: 'value', id: 'root' }, format } }], {
       symbols: this.symbols,
       placeOf: (node) => (this.roots.has(node) || isLeaf(node) ? place(node) : undefined),
@@ -237,7 +255,10 @@ class Fuser {
       if (root.op === 'loop' || root.op === 'topk' || !this.computedBy(root).some(isReduction)) continue
       const draft = this.draftOf(root, isByteBlocks(root, this.users, this.owner) ? 'a8' : 'f32')
       const { drafts } = draft.lowering
-      const order = reachableDrafts(drafts, draft.outputs.map((output) => output.value))
+      const order = reachableDrafts(
+        drafts,
+        draft.outputs.map((output) => output.value),
+      )
       const depth = new Map<number, number>()
       const work = new Map<Node, number>()
       for (const id of order) {
@@ -249,7 +270,10 @@ class Fuser {
           if (over && depth.get(used)! >= 1) this.add(this.endOf(drafts[used]!.node!))
         }
         depth.set(id, mine)
-        const size = definition.free.reduce((product, axis) => product * Math.max(1, range(draft.lowering.extents.get(axis)!, this.symbols).max), 1)
+        const size = definition.free.reduce(
+          (product, axis) => product * Math.max(1, range(draft.lowering.extents.get(axis)!, this.symbols).max),
+          1,
+        )
         work.set(definition.node!, (work.get(definition.node!) ?? 0) + size)
       }
       for (const [node, size] of work) if (this.isAnchor(node) && size > this.sizeOf(node)) this.add(node)
@@ -259,7 +283,10 @@ class Fuser {
 
 const isReduction = (node: Node): boolean => node.op === 'reduce' || (is(node, 'dot') && node.attributes.contract.length > 0)
 const isExpensive = (node: Node): boolean =>
-  (is(node, 'unary') || is(node, 'binary')) && expensive.has(node.attributes.fn as ScalarFn) && node.type.dtype !== 'i32' && !['div', 'mod', 'sqrt', 'rsqrt'].includes(node.attributes.fn)
+  (is(node, 'unary') || is(node, 'binary')) &&
+  expensive.has(node.attributes.fn as ScalarFn) &&
+  node.type.dtype !== 'i32' &&
+  !['div', 'mod', 'sqrt', 'rsqrt'].includes(node.attributes.fn)
 
 /** A state as some point of the program sees it. */
 export const isVersion = (node: Node): boolean => node.op === 'state' || node.op === 'store' || node.op === 'scatter'
@@ -290,12 +317,13 @@ export function isByteBlocks(node: Node, users: Users, owner: Owner): boolean {
   const last = node.type.dims.length - 1
   const length = node.type.dims[last]!
   /** Dots over the axes of `view` from `from` on, which are the quantised row. */
-  const contracted = (view: Node, from: number): boolean => users.get(view)!.every((user) => {
-    if (is(user, 'split') && view === node && user.attributes.axis === last) return contracted(user, last)
-    if (!is(user, 'dot') || activationOf(user) !== view) return false
-    const axes = user.attributes.contract.map((pair) => pair[user.operands[0] === view ? 0 : 1])
-    return view.type.dims.every((_, axis) => axis < from || axes.includes(axis))
-  })
+  const contracted = (view: Node, from: number): boolean =>
+    users.get(view)!.every((user) => {
+      if (is(user, 'split') && view === node && user.attributes.axis === last) return contracted(user, last)
+      if (!is(user, 'dot') || activationOf(user) !== view) return false
+      const axes = user.attributes.contract.map((pair) => pair[user.operands[0] === view ? 0 : 1])
+      return view.type.dims.every((_, axis) => axis < from || axes.includes(axis))
+    })
   return length.terms.length === 0 && length.const % blockSize === 0 && contracted(node, last)
 }
 
@@ -305,7 +333,11 @@ export const fuse = (owner: Owner, symbols: Bounds): Fusion => new Fuser(owner, 
 /** Without fusion: every computed value is in memory, a kernel each. */
 export function fuseNothing(owner: Owner): Fusion {
   const nodes = reachable(rootsOf(owner))
-  const roots = new Set(nodes.filter((node) => !isLeaf(node) && (!atoms.has(node.op) || owner.results.includes(node) || nodes.some((user) => needsMemory(user, node)))))
+  const roots = new Set(
+    nodes.filter(
+      (node) => !isLeaf(node) && (!atoms.has(node.op) || owner.results.includes(node) || nodes.some((user) => needsMemory(user, node))),
+    ),
+  )
   return { roots, anchors: nodes.filter((node): node is Node<'dot'> => is(node, 'dot') && activationOf(node) !== undefined) }
 }
 

@@ -45,7 +45,13 @@ function mergeList(steps: readonly KernelStep[]): KernelStep[] {
     if (first.kind === 'loop') return { ...first, groups: first.groups.map(mergeList), dependsOn }
     if (parts.length === 1) return { ...first, dependsOn }
     const kernels = parts.flatMap((step) => (step.kind === 'kernel' ? [step.kernel] : []))
-    return { kind: 'launch', kernels, reads: distinct(parts.flatMap((step) => step.reads)), writes: distinct(parts.flatMap((step) => step.writes)), dependsOn }
+    return {
+      kind: 'launch',
+      kernels,
+      reads: distinct(parts.flatMap((step) => step.reads)),
+      writes: distinct(parts.flatMap((step) => step.writes)),
+      dependsOn,
+    }
   })
 }
 

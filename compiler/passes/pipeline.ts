@@ -51,7 +51,8 @@ function expectKnown(names: readonly string[], known: readonly string[], what: s
 }
 
 /** Whether a kernel pass runs. */
-export const runsPass = (pass: (typeof kernelPasses)[number], { disabledPasses = [] }: PassOptions): boolean => !disabledPasses.includes(pass)
+export const runsPass = (pass: (typeof kernelPasses)[number], { disabledPasses = [] }: PassOptions): boolean =>
+  !disabledPasses.includes(pass)
 
 /** Runs all graph passes but the disabled ones. Throws LlamacError G101 for a name that no pass has. */
 export function runGraphPasses(graph: Graph, options: PassOptions = {}): Graph {

@@ -19,14 +19,19 @@ export interface WeightSize {
 
 export function splitWeights(program: KernelProgram, limit: number, sizeOf: (operand: Operand) => WeightSize): KernelProgram {
   if (!Number.isFinite(limit)) return program
-  const scopeOf = (kernel: Kernel): IndexScope => ({ extents: new Map(kernel.axes.map((axis) => [axis.id, axis.extent])), symbols: program.symbols })
+  const scopeOf = (kernel: Kernel): IndexScope => ({
+    extents: new Map(kernel.axes.map((axis) => [axis.id, axis.extent])),
+    symbols: program.symbols,
+  })
   const split = (kernel: Kernel): Kernel[] => splitKernel(kernel, limit, sizeOf, scopeOf(kernel))
   const change = (steps: readonly KernelStep[]): KernelStep[] =>
     steps.map((step): KernelStep => {
       if (step.kind === 'loop') return { ...step, groups: step.groups.map(change) }
       const { reads, writes, dependsOn } = step
       const kernels = (step.kind === 'kernel' ? [step.kernel] : step.kernels).flatMap(split)
-      return kernels.length === 1 ? { kind: 'kernel', kernel: kernels[0]!, reads, writes, dependsOn } : { kind: 'launch', kernels, reads, writes, dependsOn }
+      return kernels.length === 1
+        ? { kind: 'kernel', kernel: kernels[0]!, reads, writes, dependsOn }
+        : { kind: 'launch', kernels, reads, writes, dependsOn }
     })
   return { ...program, steps: change(program.steps) }
 }
@@ -42,7 +47,10 @@ function splitKernel(kernel: Kernel, limit: number, sizeOf: (operand: Operand) =
   const run = Math.floor(limit / perRow / unit) * unit
   const path = operand.source.kind === 'weight' ? operand.source.path : ''
   if (run === 0 || [...large].some((i) => kernel.operands[i]!.dims[0]!.const !== length || sizeOf(kernel.operands[i]!).perRow !== perRow)) {
-    throw new LlamacError('E_TENSOR_TOO_LARGE', `${path} has ${Math.ceil((perRow * length) / 2 ** 20)} MiB, which cannot be cut into bindings of ${limit / 2 ** 20} MiB`)
+    throw new LlamacError(
+      'E_TENSOR_TOO_LARGE',
+      `${path} has ${Math.ceil((perRow * length) / 2 ** 20)} MiB, which cannot be cut into bindings of ${limit / 2 ** 20} MiB`,
+    )
   }
   const places = firstPlaces(kernel, large)
   const axes = new Set(places.map((place) => (place.kind === 'axis' ? place.axis : undefined)))
@@ -86,23 +94,44 @@ const cut = (kernel: Kernel, large: ReadonlySet<number>, from: number, to: numbe
   })
 
 /** Rewrites every expression; `place` gives the first index of a large operand's load. */
-function rewrite(kernel: Kernel, large: ReadonlySet<number>, index: (at: Index, go: (e: Expr) => Expr) => Index, place: (at: Index, go: (e: Expr) => Expr) => Index): Pick<Kernel, 'definitions' | 'outputs'> {
+function rewrite(
+  kernel: Kernel,
+  large: ReadonlySet<number>,
+  index: (at: Index, go: (e: Expr) => Expr) => Index,
+  place: (at: Index, go: (e: Expr) => Expr) => Index,
+): Pick<Kernel, 'definitions' | 'outputs'> {
   const memo = new Map<Expr, Expr>()
   const go = (expr: Expr): Expr =>
-    mapExpr(expr, (part) => {
-      if (part.kind === 'index') return { kind: 'index', index: index(part.index, go) }
-      if (part.kind !== 'load') return undefined
-      return { ...part, index: part.index.map((at, i) => (i === 0 && large.has(part.operand) ? place(at, go) : index(at, go))) }
-    }, undefined, memo)
+    mapExpr(
+      expr,
+      (part) => {
+        if (part.kind === 'index') return { kind: 'index', index: index(part.index, go) }
+        if (part.kind !== 'load') return undefined
+        return { ...part, index: part.index.map((at, i) => (i === 0 && large.has(part.operand) ? place(at, go) : index(at, go))) }
+      },
+      undefined,
+      memo,
+    )
   return {
     definitions: kernel.definitions.map((definition) => ({ ...definition, body: go(definition.body) })),
-    outputs: kernel.outputs.map((output) => ({ ...output, index: output.index.map((at) => index(at, go)), value: go(output.value), ...(output.guard ? { guard: go(output.guard) } : {}) })),
+    outputs: kernel.outputs.map((output) => ({
+      ...output,
+      index: output.index.map((at) => index(at, go)),
+      value: go(output.value),
+      ...(output.guard ? { guard: go(output.guard) } : {}),
+    })),
   }
 }
 
 function axisPart(kernel: Kernel, large: ReadonlySet<number>, axis: AxisId, from: number, to: number, scope: IndexScope): Kernel {
-  const moved = (id: AxisId): Index | undefined => (id === axis && from > 0 ? { kind: 'add', a: { kind: 'axis', axis }, b: { kind: 'const', value: from } } : undefined)
-  const body = rewrite(kernel, large, (at, go) => substituteIndex(at, moved, go, scope), (at) => at)
+  const moved = (id: AxisId): Index | undefined =>
+    id === axis && from > 0 ? { kind: 'add', a: { kind: 'axis', axis }, b: { kind: 'const', value: from } } : undefined
+  const body = rewrite(
+    kernel,
+    large,
+    (at, go) => substituteIndex(at, moved, go, scope),
+    (at) => at,
+  )
   return {
     ...kernel,
     ...body,
@@ -116,11 +145,16 @@ function guardedPart(kernel: Kernel, large: ReadonlySet<number>, from: number, t
   const number = (value: number): Expr => ({ kind: 'const', value, dtype: 'i32' })
   const call = (fn: 'ge' | 'lt' | 'and' | 'sub', args: Expr[], dtype: 'bool' | 'i32'): Expr => ({ kind: 'call', fn, args, dtype })
   let row: Expr = number(0)
-  const body = rewrite(kernel, large, (at) => at, (at) => {
-    if (at.kind !== 'indirect') throw new Error('internal: a row that is not indirect')
-    row = at.value
-    return { kind: 'indirect', value: call('sub', [at.value, number(from)], 'i32'), below: constant(to - from) }
-  })
+  const body = rewrite(
+    kernel,
+    large,
+    (at) => at,
+    (at) => {
+      if (at.kind !== 'indirect') throw new Error('internal: a row that is not indirect')
+      row = at.value
+      return { kind: 'indirect', value: call('sub', [at.value, number(from)], 'i32'), below: constant(to - from) }
+    },
+  )
   const guards = [
     ...(from > 0 ? [call('ge', [row, number(from)], 'bool')] : []),
     ...(to < length ? [call('lt', [row, number(to)], 'bool')] : []),

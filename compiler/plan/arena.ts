@@ -30,7 +30,9 @@ export function placeBuffers(buffers: readonly Buffer[]): Arena {
   const order = [...buffers].sort((a, b) => b.bytes - a.bytes || a.from - b.from || (a.id < b.id ? -1 : 1))
   for (const buffer of order) {
     const size = align(buffer.bytes)
-    const others = placed.filter((other) => overlap(buffer, other)).map((other) => ({ start: offsets.get(other.id)!, end: offsets.get(other.id)! + align(other.bytes) }))
+    const others = placed
+      .filter((other) => overlap(buffer, other))
+      .map((other) => ({ start: offsets.get(other.id)!, end: offsets.get(other.id)! + align(other.bytes) }))
     others.sort((a, b) => a.start - b.start)
     let offset = 0
     for (const { start, end } of others) {

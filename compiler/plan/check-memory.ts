@@ -32,7 +32,12 @@ export class Refused extends Error {
 }
 
 /** Errors for what the target cannot hold; `target` is its name. */
-export function checkMemory({ layout, arenaBytes }: Plan, model: Pick<SpecialisedModel, 'name' | 'weights' | 'states'>, target: string, machine: Machine): Diagnostic[] {
+export function checkMemory(
+  { layout, arenaBytes }: Plan,
+  model: Pick<SpecialisedModel, 'name' | 'weights' | 'states'>,
+  target: string,
+  machine: Machine,
+): Diagnostic[] {
   const found: Diagnostic[] = []
   const { bindingBytes, memoryBytes } = machine
   const largest = layout.states.toSorted((a, b) => b.bytes - a.bytes)[0]

@@ -50,7 +50,11 @@ function scheduleFor(kernel: Kernel, machine: Machine, program: KernelProgram): 
   } catch (cause) {
     if (!(cause instanceof ScratchOverflow)) throw cause
     const kibibytes = (words: number): number => Math.ceil((words * 4) / 1024)
-    throw new LlamacError('E_SCRATCH', `${cause.kernel} keeps ${kibibytes(cause.needed)} KiB at once (scores of one query over the whole context), the target has ${kibibytes(cause.available)} KiB: use a smaller --ctx`, { cause })
+    throw new LlamacError(
+      'E_SCRATCH',
+      `${cause.kernel} keeps ${kibibytes(cause.needed)} KiB at once (scores of one query over the whole context), the target has ${kibibytes(cause.available)} KiB: use a smaller --ctx`,
+      { cause },
+    )
   }
 }
 
@@ -71,7 +75,8 @@ export function makePlan(
     const args = info.arguments.flatMap((argument) =>
       argument.kind === 'tensor'
         ? [{ name: argument.name, bytes: argument.type.dims.reduce((product, dim) => product * range(dim, program.symbols).max, 4) }]
-        : [])
+        : [],
+    )
     // Scratch lies in the arena where the machine has no memory of its own for it.
     const scratchOf = (kernel: Kernel): readonly number[] => (machine.rowBlocks ? scratchWords(functions.get(kernel.name)!) : [])
     const sharing = shareKernels(program, functions)
@@ -81,7 +86,14 @@ export function makePlan(
     ])
     const buffers = lifetimes(program, args, scratchOf)
     const isOwn = ({ id }: Buffer): boolean => machine.rowBlocks && own.has(id)
-    return { info, program, shares: sharing.of, shared: placeBuffers(buffers.filter((buffer) => !isOwn(buffer))), own: placeBuffers(buffers.filter(isOwn)), args }
+    return {
+      info,
+      program,
+      shares: sharing.of,
+      shared: placeBuffers(buffers.filter((buffer) => !isOwn(buffer))),
+      own: placeBuffers(buffers.filter(isOwn)),
+      args,
+    }
   })
   const ownFrom = alignOwn(Math.max(0, ...placed.map(({ shared }) => shared.bytes)))
   const entries = placed.map(({ info, program, shares, shared, own, args }): EntryPlan => {
@@ -97,7 +109,12 @@ export function makePlan(
 const alignOwn = (bytes: number): number => Math.ceil(bytes / 256) * 256
 
 /** The steps with the bytes that they touch of arena and states; weights and tables are never written. */
-function touchesOf(program: KernelProgram, shares: ReadonlyMap<string, Share>, arena: Arena, args: ReadonlyMap<string, number>): SharedStep[] {
+function touchesOf(
+  program: KernelProgram,
+  shares: ReadonlyMap<string, Share>,
+  arena: Arena,
+  args: ReadonlyMap<string, number>,
+): SharedStep[] {
   const inArena = (key: string, bytes: number, write: boolean): Touch[] => {
     const from = arena.offsets.get(key)
     return from === undefined ? [] : [{ memory: 'arena', from, to: from + bytes, write }]
@@ -105,17 +122,26 @@ function touchesOf(program: KernelProgram, shares: ReadonlyMap<string, Share>, a
   const touch = ({ source, access }: Kernel['operands'][number]): Touch[] => {
     const write = access !== 'read'
     switch (source.kind) {
-      case 'value': return inArena(valueKey(source.id), valueBytes(program.values.get(source.id)!, program.symbols), write)
-      case 'argument': return inArena(argumentKey(source.name), args.get(source.name)!, write)
-      case 'state': return [{ memory: source.path, from: 0, to: 1, write }]
-      default: return []
+      case 'value':
+        return inArena(valueKey(source.id), valueBytes(program.values.get(source.id)!, program.symbols), write)
+      case 'argument':
+        return inArena(argumentKey(source.name), args.get(source.name)!, write)
+      case 'state':
+        return [{ memory: source.path, from: 0, to: 1, write }]
+      default:
+        return []
     }
   }
   const visit = (steps: readonly KernelStep[]): SharedStep[] =>
     steps.flatMap((step): SharedStep[] => {
       if (step.kind === 'loop') return [{ kind: 'loop', order: step.order, groups: step.groups.map(visit) }]
       const kernels = step.kind === 'kernel' ? [step.kernel] : step.kernels
-      return kernels.map((kernel) => ({ kind: 'kernel', name: kernel.name, share: shares.get(kernel.name)!, touches: kernel.operands.flatMap(touch) }))
+      return kernels.map((kernel) => ({
+        kind: 'kernel',
+        name: kernel.name,
+        share: shares.get(kernel.name)!,
+        touches: kernel.operands.flatMap(touch),
+      }))
     })
   return visit(program.steps)
 }

@@ -34,7 +34,8 @@ export function resolveTies(program: KernelProgram, canonical: (path: string) =>
   const steps = mapKernels(program.steps, (kernel) => ({
     ...kernel,
     operands: kernel.operands.map((operand) =>
-      operand.source.kind === 'weight' ? { ...operand, source: { ...operand.source, path: canonical(operand.source.path) } } : operand),
+      operand.source.kind === 'weight' ? { ...operand, source: { ...operand.source, path: canonical(operand.source.path) } } : operand,
+    ),
   }))
   return { ...program, steps }
 }

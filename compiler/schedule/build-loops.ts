@@ -18,7 +18,14 @@ type Tuple<N extends number> = N extends 1
 
 export type LoopOps = { readonly [Op in LoopOp]: (...args: Tuple<(typeof loopOps)[Op][1]>) => LoopExpr }
 
-const vectorOf: Record<LoopType, LoopType> = { i32: 'i32x4', f32: 'f32x4', bool: 'boolx4', i32x4: 'i32x4', f32x4: 'f32x4', boolx4: 'boolx4' }
+const vectorOf: Record<LoopType, LoopType> = {
+  i32: 'i32x4',
+  f32: 'f32x4',
+  bool: 'boolx4',
+  i32x4: 'i32x4',
+  f32x4: 'f32x4',
+  boolx4: 'boolx4',
+}
 const scalarOf: Record<LoopType, LoopType> = { i32: 'i32', f32: 'f32', bool: 'bool', i32x4: 'i32', f32x4: 'f32', boolx4: 'bool' }
 
 export const isVector = (type: LoopType): boolean => vectorOf[type] === type
@@ -45,7 +52,8 @@ export function load(type: LoopType, operand: number, at: LoopArg, offset = 0, a
   return { kind: 'load', type, operand, ...address(at, offset), ...(aligned ? { aligned } : {}) }
 }
 
-const isConst = (e: LoopExpr, value?: number): e is LoopExpr & { kind: 'const' } => e.kind === 'const' && (value === undefined || e.value === value)
+const isConst = (e: LoopExpr, value?: number): e is LoopExpr & { kind: 'const' } =>
+  e.kind === 'const' && (value === undefined || e.value === value)
 const isOp = (e: LoopExpr, op: LoopOp): e is LoopExpr & { kind: 'op' } => e.kind === 'op' && e.op === op
 
 /** e as rest + constant, looking through sums, products by constants and shifts (all modulo 2^32). */
@@ -75,11 +83,25 @@ function address(at: LoopArg, offset: number): { at: LoopExpr; offset: number } 
 }
 
 const folds: Partial<Record<LoopOp, (a: number, b: number) => number>> = {
-  add: (a, b) => a + b, sub: (a, b) => a - b, mul: Math.imul, and: (a, b) => a & b, or: (a, b) => a | b, xor: (a, b) => a ^ b,
-  shl: (a, b) => a << b, shr_s: (a, b) => a >> b, shr_u: (a, b) => a >>> b, min: Math.min, max: Math.max,
-  eq: (a, b) => Number(a === b), ne: (a, b) => Number(a !== b), lt: (a, b) => Number(a < b), le: (a, b) => Number(a <= b),
-  gt: (a, b) => Number(a > b), ge: (a, b) => Number(a >= b),
-  div: (a, b) => Math.trunc(a / b), rem: (a, b) => a % b,
+  add: (a, b) => a + b,
+  sub: (a, b) => a - b,
+  mul: Math.imul,
+  and: (a, b) => a & b,
+  or: (a, b) => a | b,
+  xor: (a, b) => a ^ b,
+  shl: (a, b) => a << b,
+  shr_s: (a, b) => a >> b,
+  shr_u: (a, b) => a >>> b,
+  min: Math.min,
+  max: Math.max,
+  eq: (a, b) => Number(a === b),
+  ne: (a, b) => Number(a !== b),
+  lt: (a, b) => Number(a < b),
+  le: (a, b) => Number(a <= b),
+  gt: (a, b) => Number(a > b),
+  ge: (a, b) => Number(a >= b),
+  div: (a, b) => Math.trunc(a / b),
+  rem: (a, b) => a % b,
 }
 
 /** Rewrites of integer operations of two arguments; undefined where none applies. */
@@ -121,7 +143,10 @@ export function resultType(op: LoopOp, types: readonly LoopType[]): LoopType {
 }
 
 function make(op: LoopOp, args: readonly LoopExpr[]): LoopExpr {
-  const type = resultType(op, args.map((a) => a.type))
+  const type = resultType(
+    op,
+    args.map((a) => a.type),
+  )
   const [a, b, c] = args as [LoopExpr, LoopExpr?, LoopExpr?]
   if (b && !c && scalarOf[a.type] === 'i32' && scalarOf[b.type] === 'i32') {
     const simpler = simplify(op, type, a, b)
@@ -131,7 +156,11 @@ function make(op: LoopOp, args: readonly LoopExpr[]): LoopExpr {
   if (op === 'neg' && isConst(a) && scalarOf[type] === 'i32') return constant(type, -a.value)
   if ((op === 'splat_f32' || op === 'splat_i32' || op === 'splat_bool') && isConst(a)) return constant(type, a.value)
   if ((op === 'and' || op === 'or') && scalarOf[type] === 'bool') {
-    for (const [x, y] of [[a, b!], [b!, a]] as const) if (isConst(x)) return (op === 'and') === (x.value === 1) ? y : x
+    for (const [x, y] of [
+      [a, b!],
+      [b!, a],
+    ] as const)
+      if (isConst(x)) return (op === 'and') === (x.value === 1) ? y : x
   }
   return { kind: 'op', type, op, args }
 }
@@ -152,16 +181,31 @@ function numberType(op: LoopOp, args: readonly LoopArg[], place: number): LoopTy
 export const ops = Object.fromEntries(
   (Object.keys(loopOps) as LoopOp[]).map((op) => [
     op,
-    (...args: LoopArg[]) => make(op, args.map((a, i) => (typeof a === 'number' ? constant(numberType(op, args, i), a) : a))),
+    (...args: LoopArg[]) =>
+      make(
+        op,
+        args.map((a, i) => (typeof a === 'number' ? constant(numberType(op, args, i), a) : a)),
+      ),
   ]),
 ) as unknown as LoopOps
 
 /** A buffer operand. `operand` is its index in Kernel.operands. */
-export function buffer(name: string, operand: number, access: LoopOperand['access'], element: 'f32' | 'i32' = 'f32', vector = false): LoopOperand {
+export function buffer(
+  name: string,
+  operand: number,
+  access: LoopOperand['access'],
+  element: 'f32' | 'i32' = 'f32',
+  vector = false,
+): LoopOperand {
   return { name, element, access, memory: { kind: 'buffer', operand }, ...(vector ? { vector } : {}) }
 }
 
-export const scratch = (name: string, words: number, element: 'f32' | 'i32' = 'f32'): LoopOperand => ({ name, element, access: 'readwrite', memory: { kind: 'scratch', words } })
+export const scratch = (name: string, words: number, element: 'f32' | 'i32' = 'f32'): LoopOperand => ({
+  name,
+  element,
+  access: 'readwrite',
+  memory: { kind: 'scratch', words },
+})
 
 /** Collects the statements of one function. Names given are hints: the second `x` becomes `x_2`. */
 export class Emitter {
@@ -190,7 +234,9 @@ export class Emitter {
 
   /** As `let` for a value that is never set again: constants and locals are given back as they are. */
   value(hint: string, value: LoopExpr): LoopExpr {
-    return value.kind === 'const' || value.kind === 'local' || value.kind === 'symbol' || value.kind === 'builtin' ? value : this.let(hint, value)
+    return value.kind === 'const' || value.kind === 'local' || value.kind === 'symbol' || value.kind === 'builtin'
+      ? value
+      : this.let(hint, value)
   }
 
   set(target: LoopExpr, value: LoopArg): void {

@@ -63,10 +63,20 @@ function dotOf(kernel: Kernel, id: number): Dot | undefined {
   if (w.matrix!.k !== k || k % format.k !== 0) return undefined
   const bytes = x.format === 'a8'
   if (bytes && !format.dotBytes) return undefined
-  return { definition: id, weight: weight.operand, activation: activation.operand, format, bytes, rows: weight.index.slice(0, -n), activationIndex: activation.index.slice(0, -n), k }
+  return {
+    definition: id,
+    weight: weight.operand,
+    activation: activation.operand,
+    format,
+    bytes,
+    rows: weight.index.slice(0, -n),
+    activationIndex: activation.index.slice(0, -n),
+    k,
+  }
 }
 
-const stripCasts = (expr: Expr): Expr => (expr.kind === 'call' && expr.fn === 'cast' && expr.dtype === 'f32' && expr.args[0]!.kind === 'load' ? expr.args[0]! : expr)
+const stripCasts = (expr: Expr): Expr =>
+  expr.kind === 'call' && expr.fn === 'cast' && expr.dtype === 'f32' && expr.args[0]!.kind === 'load' ? expr.args[0]! : expr
 
 /** A row index taken apart: factors of axes, and of indirect or other terms with the axes inside them. */
 interface RowForm {
@@ -114,8 +124,13 @@ export function planContract(kernel: Kernel, bounds: affine.Bounds): ContractPla
   const parallel = kernel.axes.filter((axis) => !reduced.has(axis.id))
   // Every output and every dot runs over the same points.
   for (const output of kernel.outputs) if (output.axes.length !== parallel.length) return undefined
-  if (!dots.every((dot) => kernel.definitions[dot.definition]!.free.every((id) => parallel.some((axis) => axis.id === id)))) return undefined
-  const lane = parallel.findLast((axis) => affine.isConstant(axis.extent) && forms.every((form) => form.axes.get(axis.id) === 1 && !form.opaque.some((part) => part.axes.has(axis.id))))
+  if (!dots.every((dot) => kernel.definitions[dot.definition]!.free.every((id) => parallel.some((axis) => axis.id === id))))
+    return undefined
+  const lane = parallel.findLast(
+    (axis) =>
+      affine.isConstant(axis.extent) &&
+      forms.every((form) => form.axes.get(axis.id) === 1 && !form.opaque.some((part) => part.axes.has(axis.id))),
+  )
   if (!lane) return undefined
   let tile: 8 | 4 = 8
   const rowAxes = new Set<AxisId>()
@@ -129,7 +144,14 @@ export function planContract(kernel: Kernel, bounds: affine.Bounds): ContractPla
   }
   const free = parallel.filter((axis) => axis !== lane && !rowAxes.has(axis.id))
   const token = free.find((axis) => dots.every((dot) => tokenStride(kernel, dot, axis.id, scope) !== undefined))
-  return { dots, lane, tile, rowAxes: parallel.filter((axis) => rowAxes.has(axis.id)), token, others: free.filter((axis) => axis !== token) }
+  return {
+    dots,
+    lane,
+    tile,
+    rowAxes: parallel.filter((axis) => rowAxes.has(axis.id)),
+    token,
+    others: free.filter((axis) => axis !== token),
+  }
 }
 
 /** Words of one row of activations of length k. */
@@ -171,7 +193,10 @@ function weightAddress(scope: Scope, dot: Dot, tile: 8 | 4): { address: Address;
 function activationAddress(scope: Scope, dot: Dot): LoopExpr {
   const dims = scope.kernel.operands[dot.activation]!.dims.slice(0, dot.activationIndex.length)
   const strides = emitStrides(dims)
-  const row = dot.activationIndex.reduce<LoopExpr>((sum, index, i) => ops.add(sum, ops.mul(scope.emitIndex(index), strides[i]!)), constant('i32', 0))
+  const row = dot.activationIndex.reduce<LoopExpr>(
+    (sum, index, i) => ops.add(sum, ops.mul(scope.emitIndex(index), strides[i]!)),
+    constant('i32', 0),
+  )
   return ops.mul(row, activationWords(dot))
 }
 
@@ -184,7 +209,14 @@ const unrollOf = (dot: Dot): number => (dot.format.k === 1 ? [4, 2, 1].find((u) 
  * walk k together: they must be alike. `last`: tokens after this one of the tile are past the end, and it is read in their place.
  */
 function emitDots(
-  scope: Scope, dots: readonly Dot[], tokens: number, tile: 8 | 4, strides: readonly number[], first: LoopExpr, threads: number, last?: LoopExpr,
+  scope: Scope,
+  dots: readonly Dot[],
+  tokens: number,
+  tile: 8 | 4,
+  strides: readonly number[],
+  first: LoopExpr,
+  threads: number,
+  last?: LoopExpr,
 ): LoopExpr[][][] {
   const e = scope.emitter
   const { format, k, bytes } = dots[0]!
@@ -209,7 +241,10 @@ function emitDots(
           weight: { operand: dot.weight, at: w, offset: u * format.words },
           quads,
           activations: Array.from({ length: tokens }, (_, t) =>
-            shifts ? { operand: dot.activation, at: ops.add(x, shifts[t]!), offset: u * step } : { operand: dot.activation, at: x, offset: u * step + t * stride }),
+            shifts
+              ? { operand: dot.activation, at: ops.add(x, shifts[t]!), offset: u * step }
+              : { operand: dot.activation, at: x, offset: u * step + t * stride },
+          ),
           accumulators: sums[u % chains]!,
         }
         if (bytes) format.dotBytes!(e, part)
@@ -217,14 +252,34 @@ function emitDots(
       }
     }
   })
-  return walks.map(({ sums }) => sums[0]!.map((row, t) => row.map((acc, q) => (chains === 1 ? acc : e.let('acc', sums.slice(1).reduce((sum, chain) => ops.add(sum, chain[t]![q]!), acc))))))
+  return walks.map(({ sums }) =>
+    sums[0]!.map((row, t) =>
+      row.map((acc, q) =>
+        chains === 1
+          ? acc
+          : e.let(
+              'acc',
+              sums.slice(1).reduce((sum, chain) => ops.add(sum, chain[t]![q]!), acc),
+            ),
+      ),
+    ),
+  )
 }
 
-const emitDot = (scope: Scope, dot: Dot, tokens: number, tile: 8 | 4, stride: number, first: LoopExpr, threads: number, last?: LoopExpr): LoopExpr[][] =>
-  emitDots(scope, [dot], tokens, tile, [stride], first, threads, last)[0]!
+const emitDot = (
+  scope: Scope,
+  dot: Dot,
+  tokens: number,
+  tile: 8 | 4,
+  stride: number,
+  first: LoopExpr,
+  threads: number,
+  last?: LoopExpr,
+): LoopExpr[][] => emitDots(scope, [dot], tokens, tile, [stride], first, threads, last)[0]!
 
 /** Dots that can walk k in one loop. */
-const areAlike = (dots: readonly Dot[]): boolean => dots.every(({ format, k, bytes }) => format === dots[0]!.format && k === dots[0]!.k && bytes === dots[0]!.bytes)
+const areAlike = (dots: readonly Dot[]): boolean =>
+  dots.every(({ format, k, bytes }) => format === dots[0]!.format && k === dots[0]!.k && bytes === dots[0]!.bytes)
 
 /** Lanes: rows in blocks from the caller, tokens inside, so that a tile's weights stay in the nearest cache. */
 function scheduleLanes(kernel: Kernel, plan: ContractPlan, bounds: affine.Bounds, scope: Scope): LoopFunction {
@@ -252,16 +307,22 @@ function scheduleLanes(kernel: Kernel, plan: ContractPlan, bounds: affine.Bounds
     const strides = plan.dots.map((dot) => (plan.token ? tokenStride(kernel, dot, plan.token.id, scope.index)! : 0))
     const start = constant('i32', 0)
     // For one token memory is what limits: two streams at once wait for less of it. More sums would not fit the registers.
-    const results = tokens === 1 && plan.dots.length === 2 && areAlike(plan.dots)
-      ? emitDots(scope, plan.dots, tokens, plan.tile, strides, start, 1)
-      : plan.dots.map((dot, d) => emitDot(scope, dot, tokens, plan.tile, strides[d]!, start, 1))
+    const results =
+      tokens === 1 && plan.dots.length === 2 && areAlike(plan.dots)
+        ? emitDots(scope, plan.dots, tokens, plan.tile, strides, start, 1)
+        : plan.dots.map((dot, d) => emitDot(scope, dot, tokens, plan.tile, strides[d]!, start, 1))
     const token = plan.token && scope.axes.get(plan.token.id)!
     for (let t = 0; t < tokens; t++) {
       for (let q = 0; q < plan.tile / 4; q++) {
         const row = ops.add(lane, 4 * q)
         const moved: [AxisId, LoopExpr][] = [[plan.lane.id, row]]
         if (plan.token) moved.push([plan.token.id, ops.add(token!, t)])
-        scope.at(moved, () => epilogue(row, results.map((sums) => sums[t]![q]!)))
+        scope.at(moved, () =>
+          epilogue(
+            row,
+            results.map((sums) => sums[t]![q]!),
+          ),
+        )
       }
     }
   }
@@ -277,16 +338,25 @@ function scheduleLanes(kernel: Kernel, plan: ContractPlan, bounds: affine.Bounds
     }
     if (extent % plan.tile === 0) return whole()
     if (extent % 4 === 0) return e.if(ops.lt(row, extent), () => scope.nested(whole))
-    e.if(ops.le(row, extent - 4), () => scope.nested(whole), () => {
-      for (let i = 0; i < 3; i++) {
-        e.if(ops.lt(row, extent - i), () => scope.at([[plan.lane.id, ops.add(row, i)]], () => {
-          const places = plan.dots.map((dot, d): [number, Place] => [dot.definition, { kind: 'scalar', value: ops.lane_f32(sums[d]!, i) }])
-          scope.with(places, () => {
-            for (const output of kernel.outputs) storeOutput(scope, output)
-          })
-        }))
-      }
-    })
+    e.if(
+      ops.le(row, extent - 4),
+      () => scope.nested(whole),
+      () => {
+        for (let i = 0; i < 3; i++) {
+          e.if(ops.lt(row, extent - i), () =>
+            scope.at([[plan.lane.id, ops.add(row, i)]], () => {
+              const places = plan.dots.map((dot, d): [number, Place] => [
+                dot.definition,
+                { kind: 'scalar', value: ops.lane_f32(sums[d]!, i) },
+              ])
+              scope.with(places, () => {
+                for (const output of kernel.outputs) storeOutput(scope, output)
+              })
+            }),
+          )
+        }
+      },
+    )
   }
 
   return kernelFunction(kernel, e, { rows: { count: affine.constant(count), unit: plan.tile } })
@@ -318,7 +388,18 @@ function scheduleThreads(kernel: Kernel, plan: ContractPlan, machine: Machine, b
         if (!plan.token) return emitDot(scope, dot, 1, plan.tile, 0, invocation, machine.threads)
         const rows: LoopExpr[][] = []
         scope.at([[plan.token.id, first!]], () => {
-          rows.push(...emitDot(scope, dot, tokens, plan.tile, tokenStride(kernel, dot, plan.token!.id, scope.index)!, invocation, machine.threads, last))
+          rows.push(
+            ...emitDot(
+              scope,
+              dot,
+              tokens,
+              plan.tile,
+              tokenStride(kernel, dot, plan.token!.id, scope.index)!,
+              invocation,
+              machine.threads,
+              last,
+            ),
+          )
         })
         return rows
       }
@@ -346,14 +427,25 @@ function scheduleThreads(kernel: Kernel, plan: ContractPlan, machine: Machine, b
       moved.push([plan.token.id, s])
       inside.push(ops.lt(s, extent!))
     }
-    e.if(inside.reduce((a, b) => ops.and(a, b)), () => scope.at(moved, () => {
-      const places = plan.dots.map((dot, d): [number, Place] => [dot.definition, { kind: 'scalar', value: e.let('sum', load('f32', sums, ops.add(place, d * points))) }])
-      scope.with(places, () => {
-        for (const output of kernel.outputs) storeOutput(scope, output)
-      })
-    }))
+    e.if(
+      inside.reduce((a, b) => ops.and(a, b)),
+      () =>
+        scope.at(moved, () => {
+          const places = plan.dots.map((dot, d): [number, Place] => [
+            dot.definition,
+            { kind: 'scalar', value: e.let('sum', load('f32', sums, ops.add(place, d * points))) },
+          ])
+          scope.with(places, () => {
+            for (const output of kernel.outputs) storeOutput(scope, output)
+          })
+        }),
+    )
   })
   const x = [...fixed.map((axis) => ({ size: axis.extent, divisor: 1 })), { size: plan.lane.extent, divisor: plan.tile }]
-  const grid = [x, plan.token ? [{ size: plan.token.extent, divisor: tokens }] : [], moving.map((axis) => ({ size: axis.extent, divisor: 1 }))]
+  const grid = [
+    x,
+    plan.token ? [{ size: plan.token.extent, divisor: tokens }] : [],
+    moving.map((axis) => ({ size: axis.extent, divisor: 1 })),
+  ]
   return kernelFunction(kernel, e, { workgroup: machine.threads, grid, scratch: [machine.threads * points, plan.dots.length * points] })
 }

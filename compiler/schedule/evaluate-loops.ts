@@ -32,8 +32,7 @@ export function evaluateLoops(fn: LoopFunction, call: LoopCall): void {
   const symbols = call.symbols ?? {}
   const compile = compiler(fn, symbols)
   const body = hasBarrier(fn.body) ? { steps: compile.steps(fn.body) } : { run: compile.run(fn.body) }
-  const size = (d: number) =>
-    (fn.grid[d] ?? []).reduce((n, f) => n * Math.ceil(evaluateAffine(f.size, symbols) / f.divisor), 1)
+  const size = (d: number) => (fn.grid[d] ?? []).reduce((n, f) => n * Math.ceil(evaluateAffine(f.size, symbols) / f.divisor), 1)
   const rows = fn.rows ? evaluateAffine(fn.rows.count, symbols) : 0
   const range = { from: call.from ?? 0, to: call.to ?? rows }
   for (let z = 0; z < size(2); z++) {
@@ -44,7 +43,11 @@ export function evaluateLoops(fn: LoopFunction, call: LoopCall): void {
           return { words, values: [], builtins: { ...range, invocation, group_x: x, group_y: y, group_z: z } }
         })
         if (body.run) for (const frame of frames) body.run(frame)
-        else lockStep(frames.map((frame) => body.steps!(frame)), fn.name)
+        else
+          lockStep(
+            frames.map((frame) => body.steps!(frame)),
+            fn.name,
+          )
       }
     }
   }
@@ -53,7 +56,10 @@ export function evaluateLoops(fn: LoopFunction, call: LoopCall): void {
 function memoryOf(operand: LoopFunction['operands'][number], given: Int32Array | Float32Array | undefined) {
   const words = given ?? (operand.memory.kind === 'scratch' ? new Int32Array(operand.memory.words).fill(0x7fc0dead) : undefined)
   if (!words) throw new Error(`internal: no memory for the operand ${operand.name}`)
-  return { i32: new Int32Array(words.buffer, words.byteOffset, words.length), f32: new Float32Array(words.buffer, words.byteOffset, words.length) }
+  return {
+    i32: new Int32Array(words.buffer, words.byteOffset, words.length),
+    f32: new Float32Array(words.buffer, words.byteOffset, words.length),
+  }
 }
 
 function lockStep(invocations: readonly Generator<void, void>[], name: string): void {
@@ -65,7 +71,12 @@ function lockStep(invocations: readonly Generator<void, void>[], name: string): 
 }
 
 const hasBarrier = (body: readonly LoopStmt[]): boolean =>
-  body.some((s) => s.kind === 'barrier' || (s.kind === 'loop' && hasBarrier(s.body)) || (s.kind === 'if' && (hasBarrier(s.yes) || hasBarrier(s.no ?? []))))
+  body.some(
+    (s) =>
+      s.kind === 'barrier' ||
+      (s.kind === 'loop' && hasBarrier(s.body)) ||
+      (s.kind === 'if' && (hasBarrier(s.yes) || hasBarrier(s.no ?? []))),
+  )
 
 function compiler(fn: LoopFunction, symbols: Readonly<Record<string, number>>) {
   const slots = new Map<string, number>()
@@ -103,7 +114,10 @@ function compiler(fn: LoopFunction, symbols: Readonly<Record<string, number>>) {
       }
       case 'op': {
         const args = e.args.map(expr)
-        const apply = combine(e.op, e.args.map((a) => a.type))
+        const apply = combine(
+          e.op,
+          e.args.map((a) => a.type),
+        )
         if (args.length === 1) return (frame) => apply(args[0]!(frame))
         if (args.length === 2) return (frame) => apply(args[0]!(frame), args[1]!(frame))
         return (frame) => apply(...args.map((a) => a(frame)))

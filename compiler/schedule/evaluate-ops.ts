@@ -35,20 +35,29 @@ export function erf(x: number): number {
   return Math.sign(x) * (1 - Math.exp(-z * z) / Math.sqrt(Math.PI) / (z + fraction))
 }
 
-const whole = (f: (a: number, b: number) => number): Lane => (a, b) => f(a, b) | 0
-const real = (f: (a: number, b: number) => number): Lane => (a, b) => round(f(a, b))
+const whole =
+  (f: (a: number, b: number) => number): Lane =>
+  (a, b) =>
+    f(a, b) | 0
+const real =
+  (f: (a: number, b: number) => number): Lane =>
+  (a, b) =>
+    round(f(a, b))
 
-const division = (f: (a: number, b: number) => number): Lane => (a, b) => {
-  if (b === 0) throw new Error('internal: integer division by zero in a loop function')
-  return f(a, b) | 0
-}
+const division =
+  (f: (a: number, b: number) => number): Lane =>
+  (a, b) => {
+    if (b === 0) throw new Error('internal: integer division by zero in a loop function')
+    return f(a, b) | 0
+  }
 
 const saturate = (x: number): number => (Number.isNaN(x) ? 0 : Math.max(-(2 ** 31), Math.min(2 ** 31 - 1, Math.trunc(x)))) | 0
 
 /** Value of the IEEE half in the low 16 bits. */
 const halfValue: Lane = (word) => {
   const [exponent, mantissa] = [(word >> 10) & 31, word & 1023]
-  const size = exponent === 31 ? (mantissa ? NaN : Infinity) : exponent === 0 ? mantissa * 2 ** -24 : (1024 + mantissa) * 2 ** (exponent - 25)
+  const size =
+    exponent === 31 ? (mantissa ? NaN : Infinity) : exponent === 0 ? mantissa * 2 ** -24 : (1024 + mantissa) * 2 ** (exponent - 25)
   return word & 0x8000 ? -size : size
 }
 const upperHalf: Lane = (word) => halfValue(word >>> 16, 0, 0)
@@ -92,8 +101,12 @@ const lanes: Partial<Record<LoopOp, Readonly<Record<string, Lane>>>> = {
   or: { i32: whole((a, b) => a | b), bool: whole((a, b) => a | b) },
   xor: { i32: whole((a, b) => a ^ b) },
   not: { bool: (a) => 1 - a },
-  eq: compare((a, b) => a === b), ne: compare((a, b) => a !== b), lt: compare((a, b) => a < b),
-  le: compare((a, b) => a <= b), gt: compare((a, b) => a > b), ge: compare((a, b) => a >= b),
+  eq: compare((a, b) => a === b),
+  ne: compare((a, b) => a !== b),
+  lt: compare((a, b) => a < b),
+  le: compare((a, b) => a <= b),
+  gt: compare((a, b) => a > b),
+  ge: compare((a, b) => a >= b),
   neg: { i32: whole((a) => -a), f32: (a) => -a },
   abs: { f32: Math.abs },
   sqrt: { f32: real(Math.sqrt) },
@@ -109,11 +122,18 @@ const lanes: Partial<Record<LoopOp, Readonly<Record<string, Lane>>>> = {
   pow: { f32: real(Math.pow) },
   madd: { f32: (a, b, c) => round(round(a * b) + c) },
   dot4: { i32: dot4 },
-  half_lo_f32: { i32: halfValue }, half_hi_f32: { i32: upperHalf }, half_lo_f32x4: { i32: halfValue }, half_hi_f32x4: { i32: upperHalf },
-  to_f32: { i32: round, bool: keep }, to_f32x4: { i32: round, bool: keep },
-  to_i32: { f32: saturate, bool: keep }, to_i32x4: { f32: saturate, bool: keep },
-  bits_f32: { i32: bitsToFloat }, bits_f32x4: { i32: bitsToFloat },
-  bits_i32: { f32: bitsToInt }, bits_i32x4: { f32: bitsToInt },
+  half_lo_f32: { i32: halfValue },
+  half_hi_f32: { i32: upperHalf },
+  half_lo_f32x4: { i32: halfValue },
+  half_hi_f32x4: { i32: upperHalf },
+  to_f32: { i32: round, bool: keep },
+  to_f32x4: { i32: round, bool: keep },
+  to_i32: { f32: saturate, bool: keep },
+  to_i32x4: { f32: saturate, bool: keep },
+  bits_f32: { i32: bitsToFloat },
+  bits_f32x4: { i32: bitsToFloat },
+  bits_i32: { f32: bitsToInt },
+  bits_i32x4: { f32: bitsToInt },
 }
 
 type Apply = (...args: Value[]) => Value
@@ -121,9 +141,13 @@ type Four = readonly [number, number, number, number]
 
 /** Operations that are not lane by lane. */
 const whole4: Partial<Record<LoopOp, Apply>> = {
-  splat_f32: (a) => [a, a, a, a] as number[], splat_i32: (a) => [a, a, a, a] as number[], splat_bool: (a) => [a, a, a, a] as number[],
-  pack_f32: (...args) => args as number[], pack_i32: (...args) => args as number[],
-  lane_f32: (v, i) => (v as Four)[i as 0]!, lane_i32: (v, i) => (v as Four)[i as 0]!,
+  splat_f32: (a) => [a, a, a, a] as number[],
+  splat_i32: (a) => [a, a, a, a] as number[],
+  splat_bool: (a) => [a, a, a, a] as number[],
+  pack_f32: (...args) => args as number[],
+  pack_i32: (...args) => args as number[],
+  lane_f32: (v, i) => (v as Four)[i as 0]!,
+  lane_i32: (v, i) => (v as Four)[i as 0]!,
   hsum: (v) => round(round((v as Four)[0] + (v as Four)[2]) + round((v as Four)[1] + (v as Four)[3])),
   hmax: (v) => Math.max(...(v as Four)),
   hmin: (v) => Math.min(...(v as Four)),

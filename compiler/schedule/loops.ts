@@ -18,33 +18,72 @@ const booleans = ['bool', 'boolx4'] as const
  * or boolx4 after its width. Integers wrap; div and rem are signed and truncate (schedules use them on non-negative values).
  */
 export const loopOps = {
-  add: ['same', 2, numbers], sub: ['same', 2, numbers], mul: ['same', 2, numbers], div: ['same', 2, ['i32', ...floats]], rem: ['same', 2, ['i32']],
-  min: ['same', 2, ['i32', ...floats]], max: ['same', 2, ['i32', ...floats]],
-  and: ['same', 2, [...integers, ...booleans]], or: ['same', 2, [...integers, ...booleans]], xor: ['same', 2, integers], not: ['same', 1, booleans],
+  add: ['same', 2, numbers],
+  sub: ['same', 2, numbers],
+  mul: ['same', 2, numbers],
+  div: ['same', 2, ['i32', ...floats]],
+  rem: ['same', 2, ['i32']],
+  min: ['same', 2, ['i32', ...floats]],
+  max: ['same', 2, ['i32', ...floats]],
+  and: ['same', 2, [...integers, ...booleans]],
+  or: ['same', 2, [...integers, ...booleans]],
+  xor: ['same', 2, integers],
+  not: ['same', 1, booleans],
   /** Shift count is an i32 scalar, also for vectors. */
-  shl: ['same', 2, integers], shr_s: ['same', 2, integers], shr_u: ['same', 2, integers],
-  eq: ['bool', 2, ['i32', 'f32', 'i32x4', 'f32x4']], ne: ['bool', 2, ['i32', 'f32', 'i32x4', 'f32x4']], lt: ['bool', 2, numbers], le: ['bool', 2, numbers], gt: ['bool', 2, numbers], ge: ['bool', 2, numbers],
-  neg: ['same', 1, numbers], abs: ['same', 1, floats], sqrt: ['same', 1, floats], rsqrt: ['same', 1, floats], floor: ['same', 1, floats],
+  shl: ['same', 2, integers],
+  shr_s: ['same', 2, integers],
+  shr_u: ['same', 2, integers],
+  eq: ['bool', 2, ['i32', 'f32', 'i32x4', 'f32x4']],
+  ne: ['bool', 2, ['i32', 'f32', 'i32x4', 'f32x4']],
+  lt: ['bool', 2, numbers],
+  le: ['bool', 2, numbers],
+  gt: ['bool', 2, numbers],
+  ge: ['bool', 2, numbers],
+  neg: ['same', 1, numbers],
+  abs: ['same', 1, floats],
+  sqrt: ['same', 1, floats],
+  rsqrt: ['same', 1, floats],
+  floor: ['same', 1, floats],
   /** Round half to even. */
   nearest: ['same', 1, floats],
   /** exp clamps its argument to ≤ 88, tanh to ±10. */
-  exp: ['same', 1, floats], log: ['same', 1, floats], tanh: ['same', 1, floats], erf: ['same', 1, floats], sin: ['same', 1, floats], cos: ['same', 1, floats],
+  exp: ['same', 1, floats],
+  log: ['same', 1, floats],
+  tanh: ['same', 1, floats],
+  erf: ['same', 1, floats],
+  sin: ['same', 1, floats],
+  cos: ['same', 1, floats],
   pow: ['same', 2, floats],
   /** a·b + c, fused or not. */
   madd: ['same', 3, floats],
   /** select(condition, yes, no): condition bool for scalars, boolx4 for vectors. */
   select: ['same', 3, numbers],
-  to_f32: ['f32', 1, ['i32', 'bool']], to_f32x4: ['f32x4', 1, ['i32x4', 'boolx4']], to_i32: ['i32', 1, ['f32', 'bool']], to_i32x4: ['i32x4', 1, ['f32x4', 'boolx4']],
-  bits_f32: ['f32', 1, ['i32']], bits_f32x4: ['f32x4', 1, ['i32x4']], bits_i32: ['i32', 1, ['f32']], bits_i32x4: ['i32x4', 1, ['f32x4']],
+  to_f32: ['f32', 1, ['i32', 'bool']],
+  to_f32x4: ['f32x4', 1, ['i32x4', 'boolx4']],
+  to_i32: ['i32', 1, ['f32', 'bool']],
+  to_i32x4: ['i32x4', 1, ['f32x4', 'boolx4']],
+  bits_f32: ['f32', 1, ['i32']],
+  bits_f32x4: ['f32x4', 1, ['i32x4']],
+  bits_i32: ['i32', 1, ['f32']],
+  bits_i32x4: ['i32x4', 1, ['f32x4']],
   /** The IEEE half in the low or high 16 bits of each word, exactly (denormals too). */
-  half_lo_f32: ['f32', 1, ['i32']], half_hi_f32: ['f32', 1, ['i32']], half_lo_f32x4: ['f32x4', 1, ['i32x4']], half_hi_f32x4: ['f32x4', 1, ['i32x4']],
-  splat_f32: ['f32x4', 1, ['f32']], splat_i32: ['i32x4', 1, ['i32']], splat_bool: ['boolx4', 1, ['bool']],
+  half_lo_f32: ['f32', 1, ['i32']],
+  half_hi_f32: ['f32', 1, ['i32']],
+  half_lo_f32x4: ['f32x4', 1, ['i32x4']],
+  half_hi_f32x4: ['f32x4', 1, ['i32x4']],
+  splat_f32: ['f32x4', 1, ['f32']],
+  splat_i32: ['i32x4', 1, ['i32']],
+  splat_bool: ['boolx4', 1, ['bool']],
   /** Four scalars into a vector. */
-  pack_f32: ['f32x4', 4, ['f32']], pack_i32: ['i32x4', 4, ['i32']],
+  pack_f32: ['f32x4', 4, ['f32']],
+  pack_i32: ['i32x4', 4, ['i32']],
   /** Lane 0…3 of a vector: second argument is a constant i32. */
-  lane_f32: ['f32', 2, ['f32x4']], lane_i32: ['i32', 2, ['i32x4']],
+  lane_f32: ['f32', 2, ['f32x4']],
+  lane_i32: ['i32', 2, ['i32x4']],
   /** Over the four lanes: sum as (0+2)+(1+3). */
-  hsum: ['f32', 1, ['f32x4']], hmax: ['f32', 1, ['f32x4']], hmin: ['f32', 1, ['f32x4']],
+  hsum: ['f32', 1, ['f32x4']],
+  hmax: ['f32', 1, ['f32x4']],
+  hmin: ['f32', 1, ['f32x4']],
   /** dot4(a, b, acc): acc + Σ over the 4 bytes of each word of signed a times unsigned 7-bit b (both as packed words); exact. */
   dot4: ['same', 3, integers],
   /** Low bytes of four lanes into one word, lane 0 lowest. */
@@ -62,15 +101,36 @@ export type LoopExpr =
   | { readonly kind: 'builtin'; readonly type: 'i32'; readonly name: 'invocation' | 'group_x' | 'group_y' | 'group_z' | 'from' | 'to' }
   | { readonly kind: 'op'; readonly type: LoopType; readonly op: LoopOp; readonly args: readonly LoopExpr[] }
   /** Words [at + offset …) of an operand: 1 word, or 4 for a vector type. Vector loads need no alignment beyond 4 bytes unless `aligned`. */
-  | { readonly kind: 'load'; readonly type: LoopType; readonly operand: number; readonly at: LoopExpr; readonly offset: number; readonly aligned?: boolean }
+  | {
+      readonly kind: 'load'
+      readonly type: LoopType
+      readonly operand: number
+      readonly at: LoopExpr
+      readonly offset: number
+      readonly aligned?: boolean
+    }
 
 export type LoopStmt =
   /** Declares a local (of the function, names are unique); `set` assigns it again. */
   | { readonly kind: 'let'; readonly name: string; readonly type: LoopType; readonly value: LoopExpr }
   | { readonly kind: 'set'; readonly name: string; readonly value: LoopExpr }
-  | { readonly kind: 'store'; readonly operand: number; readonly at: LoopExpr; readonly offset: number; readonly value: LoopExpr; readonly aligned?: boolean }
+  | {
+      readonly kind: 'store'
+      readonly operand: number
+      readonly at: LoopExpr
+      readonly offset: number
+      readonly value: LoopExpr
+      readonly aligned?: boolean
+    }
   /** for (variable = from; variable < to; variable += step): the bounds are evaluated once; step is a positive constant. */
-  | { readonly kind: 'loop'; readonly variable: string; readonly from: LoopExpr; readonly to: LoopExpr; readonly step: number; readonly body: readonly LoopStmt[] }
+  | {
+      readonly kind: 'loop'
+      readonly variable: string
+      readonly from: LoopExpr
+      readonly to: LoopExpr
+      readonly step: number
+      readonly body: readonly LoopStmt[]
+    }
   | { readonly kind: 'if'; readonly condition: LoopExpr; readonly yes: readonly LoopStmt[]; readonly no?: readonly LoopStmt[] }
   /** All invocations of a workgroup wait and see each other's writes to scratch and operands. In uniform control flow only. */
   | { readonly kind: 'barrier' }

@@ -103,10 +103,13 @@ function splitLog(m: Maths, given: LoopExpr): { e: LoopExpr; f: LoopExpr } {
 /** ln(1 + f) − f for f of splitLog. */
 function logRest(m: Maths, f: LoopExpr): LoopExpr {
   const z = m.let('z', ops.mul(f, f))
-  const p = m.polynomial(f, [
-    7.0376836292e-2, -1.151461031e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1, -1.6668057665e-1, 2.0000714765e-1,
-    -2.4999993993e-1, 3.3333331174e-1,
-  ])
+  const p = m.polynomial(
+    f,
+    [
+      7.0376836292e-2, -1.151461031e-1, 1.167699874e-1, -1.2420140846e-1, 1.4249322787e-1, -1.6668057665e-1, 2.0000714765e-1,
+      -2.4999993993e-1, 3.3333331174e-1,
+    ],
+  )
   return ops.madd(m.c(-0.5), z, ops.mul(ops.mul(f, z), p))
 }
 
@@ -139,7 +142,10 @@ function erf(m: Maths, [x]: readonly LoopExpr[]): LoopExpr {
 /** sin(x + quadrant·π/2); full precision to |x| = 1e5. */
 function sine(m: Maths, x: LoopExpr, quadrant: 0 | 1): LoopExpr {
   const n = m.let('n', ops.nearest(ops.mul(x, m.c(2 / Math.PI))))
-  const r = m.let('r', halfPi.reduce((rest, part) => ops.madd(n, m.c(-part), rest), x))
+  const r = m.let(
+    'r',
+    halfPi.reduce((rest, part) => ops.madd(n, m.c(-part), rest), x),
+  )
   const z = m.let('z', ops.mul(r, r))
   const q = m.let('q', ops.add(m.toInt(n), m.i(quadrant)))
   const sin = m.polynomial(z, [-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1])
@@ -192,6 +198,10 @@ export function mathFunction(op: MathOp, type: LoopType): { params: readonly str
   if (type !== 'f32' && type !== 'f32x4') throw new Error(`internal: ${op} of ${type}`)
   const params = op === 'pow' ? ['arg_x', 'arg_y'] : ['arg_x']
   const e = new Emitter()
-  const result = mathOps[op](e, type, params.map((name) => local(type, name)))
+  const result = mathOps[op](
+    e,
+    type,
+    params.map((name) => local(type, name)),
+  )
   return { params, body: e.finish(), result }
 }

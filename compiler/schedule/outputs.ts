@@ -50,7 +50,10 @@ export function storeByteBlock(scope: Scope, output: Output, lane: AxisId): void
   const start = scope.axes.get(lane)!
   const values: LoopExpr[] = []
   for (let i = 0; i < 8; i++) scope.at([[lane, ops.add(start, 4 * i)]], () => values.push(e.value('x', scope.vector(output.value, lane))))
-  const largest = e.let('largest', values.map((x) => ops.abs(x)).reduce((a, b) => ops.max(a, b)))
+  const largest = e.let(
+    'largest',
+    values.map((x) => ops.abs(x)).reduce((a, b) => ops.max(a, b)),
+  )
   const d = e.let('d', ops.min(ops.div(ops.hmax(largest), constant('f32', 127)), constant('f32', 2 ** 14)))
   const safe = e.let('safe', ops.splat_f32(ops.select(ops.gt(d, constant('f32', 0)), d, constant('f32', 1))))
   const at = e.let('at', ops.mul(ops.shr_u(scope.flat(operand, output.index), 5), a8.words))
@@ -104,7 +107,8 @@ function symbolsOf(kernel: Kernel): Set<string> {
     seen.add(value)
     const record = value as Record<string, unknown>
     if (record['kind'] === 'symbol' && typeof record['name'] === 'string') found.add(record['name'])
-    if (Array.isArray(record['terms']) && typeof record['const'] === 'number') for (const [name] of record['terms'] as [string, number][]) found.add(name)
+    if (Array.isArray(record['terms']) && typeof record['const'] === 'number')
+      for (const [name] of record['terms'] as [string, number][]) found.add(name)
     for (const child of Object.values(record)) visit(child)
   }
   visit(kernel)

@@ -52,8 +52,10 @@ const vector = (address: Address, offset: LoopArg, constantPart = 0): LoopExpr =
   load('f32x4', address.operand, ops.add(address.at, offset), address.offset + constantPart, true)
 const words = (address: Address, offset: LoopArg, constantPart = 0): LoopExpr =>
   load('i32x4', address.operand, ops.add(address.at, offset), address.offset + constantPart, true)
-const splatFloat = (address: Address, offset: number): LoopExpr => ops.splat_f32(load('f32', address.operand, address.at, address.offset + offset))
-const splatWord = (address: Address, offset: number): LoopExpr => ops.splat_i32(load('i32', address.operand, address.at, address.offset + offset))
+const splatFloat = (address: Address, offset: number): LoopExpr =>
+  ops.splat_f32(load('f32', address.operand, address.at, address.offset + offset))
+const splatWord = (address: Address, offset: number): LoopExpr =>
+  ops.splat_i32(load('i32', address.operand, address.at, address.offset + offset))
 
 /** Words of the quad's vector inside a pair of vectors. */
 const half = (quad: LoopExpr): LoopExpr => ops.mul(quad, 4)
@@ -188,14 +190,26 @@ function nibbles({ scaleWords, scales, shifted, elementScales }: Nibbles): Packe
 
 /** Weight formats by name. */
 export const packedFormats: Readonly<Record<string, PackedFormat>> = {
-  f32: dense(8, (weight, quad) => vector(weight, half(quad)), (operand, block, row) => load('f32', operand, ops.add(block, row))),
-  f16: dense(4, (weight, quad) => halves(words(weight, 0), quad), (operand, block, row) =>
-    halfOf(load('i32', operand, ops.add(block, ops.and(row, 3))), ops.shr_u(row, 2))),
+  f32: dense(
+    8,
+    (weight, quad) => vector(weight, half(quad)),
+    (operand, block, row) => load('f32', operand, ops.add(block, row)),
+  ),
+  f16: dense(
+    4,
+    (weight, quad) => halves(words(weight, 0), quad),
+    (operand, block, row) => halfOf(load('i32', operand, ops.add(block, ops.and(row, 3))), ops.shr_u(row, 2)),
+  ),
   bf16: dense(
     4,
     (weight, quad) => ops.bits_f32x4(ops.and(ops.shl(words(weight, 0), ops.sub(16, ops.mul(quad, 16))), constant('i32x4', 0xffff0000 | 0))),
     (operand, block, row) =>
-      ops.bits_f32(ops.and(ops.shl(load('i32', operand, ops.add(block, ops.and(row, 3))), ops.sub(16, ops.mul(ops.shr_u(row, 2), 16))), 0xffff0000 | 0)),
+      ops.bits_f32(
+        ops.and(
+          ops.shl(load('i32', operand, ops.add(block, ops.and(row, 3))), ops.sub(16, ops.mul(ops.shr_u(row, 2), 16))),
+          0xffff0000 | 0,
+        ),
+      ),
   ),
   q8_0: {
     k: 32,

@@ -5,8 +5,23 @@ import { show } from '../../dsl/affine.ts'
 import type { LoopExpr, LoopFunction, LoopOp, LoopStmt } from './loops.ts'
 
 const infix: Partial<Record<LoopOp, string>> = {
-  add: '+', sub: '-', mul: '*', div: '/', rem: '%', and: '&', or: '|', xor: '^', shl: '<<', shr_s: '>>', shr_u: '>>>',
-  eq: '==', ne: '!=', lt: '<', le: '<=', gt: '>', ge: '>=',
+  add: '+',
+  sub: '-',
+  mul: '*',
+  div: '/',
+  rem: '%',
+  and: '&',
+  or: '|',
+  xor: '^',
+  shl: '<<',
+  shr_s: '>>',
+  shr_u: '>>>',
+  eq: '==',
+  ne: '!=',
+  lt: '<',
+  le: '<=',
+  gt: '>',
+  ge: '>=',
 }
 
 const float = (value: number): string => {
@@ -79,7 +94,9 @@ export function printLoops(fn: LoopFunction): string {
     ...(fn.symbols.length > 0 ? [`  symbols ${fn.symbols.join(', ')}`] : []),
     ...(fn.rows ? [`  rows ${show(fn.rows.count)} by ${fn.rows.unit}`] : []),
     ...(fn.grid.length > 0 || fn.workgroup > 1
-      ? [`  workgroup ${fn.workgroup}, grid ${fn.grid.map((d) => d.map((f) => `⌈(${show(f.size)}) / ${f.divisor}⌉`).join('·') || '1').join(' × ')}`]
+      ? [
+          `  workgroup ${fn.workgroup}, grid ${fn.grid.map((d) => d.map((f) => `⌈(${show(f.size)}) / ${f.divisor}⌉`).join('·') || '1').join(' × ')}`,
+        ]
       : []),
   ]
   const names = fn.operands.map((o) => o.name)

@@ -157,17 +157,23 @@ export class Scope {
 
   emitIndex(index: Index): LoopExpr {
     switch (index.kind) {
-      case 'const': return constant('i32', index.value)
-      case 'symbol': return symbol(index.name)
+      case 'const':
+        return constant('i32', index.value)
+      case 'symbol':
+        return symbol(index.name)
       case 'axis': {
         const value = this.axes.get(index.axis)
         if (!value) throw new Error(`internal: the axis ${index.axis} of ${this.kernel.name} has no value here`)
         return value
       }
-      case 'add': return ops.add(this.emitIndex(index.a), this.emitIndex(index.b))
-      case 'mul': return ops.mul(this.emitIndex(index.a), constant('i32', index.by))
-      case 'div': return ops.div(this.emitIndex(index.a), constant('i32', index.by))
-      case 'mod': return ops.rem(this.emitIndex(index.a), constant('i32', index.by))
+      case 'add':
+        return ops.add(this.emitIndex(index.a), this.emitIndex(index.b))
+      case 'mul':
+        return ops.mul(this.emitIndex(index.a), constant('i32', index.by))
+      case 'div':
+        return ops.div(this.emitIndex(index.a), constant('i32', index.by))
+      case 'mod':
+        return ops.rem(this.emitIndex(index.a), constant('i32', index.by))
       case 'indirect': {
         const top = ops.sub(emitAffine(index.below), constant('i32', 1))
         return ops.max(ops.min(this.scalar(index.value), top), constant('i32', 0))
@@ -223,8 +229,10 @@ export class Scope {
 
   private scalarOf(expr: Expr): LoopExpr {
     switch (expr.kind) {
-      case 'const': return constant(scalarType(expr.dtype), expr.value)
-      case 'index': return this.emitIndex(expr.index)
+      case 'const':
+        return constant(scalarType(expr.dtype), expr.value)
+      case 'index':
+        return this.emitIndex(expr.index)
       case 'load': {
         const operand = this.kernel.operands[expr.operand]!
         if (operand.layout === 'r8') return loadElement(operand, expr.operand, this.matrixIndex(operand, expr.index), this.emitter)
@@ -246,7 +254,8 @@ export class Scope {
         const word = load(elementOf(definition.dtype), place.operand, this.scratchAt(place))
         return definition.dtype === 'bool' ? ops.ne(word, constant('i32', 0)) : word
       }
-      case 'call': return this.apply(expr, (arg) => this.scalar(arg))
+      case 'call':
+        return this.apply(expr, (arg) => this.scalar(arg))
     }
   }
 
@@ -254,7 +263,8 @@ export class Scope {
     const axis = this.lane!
     if (!this.axesOf(expr).has(axis)) return splat(this.scalar(expr))
     switch (expr.kind) {
-      case 'const': return splat(this.scalar(expr))
+      case 'const':
+        return splat(this.scalar(expr))
       case 'index': {
         const stride = strideOf(expr.index, axis, this.index)
         if (stride === undefined) return this.gather(expr, axis)
@@ -278,7 +288,8 @@ export class Scope {
         const words = load(widen(elementOf(definition.dtype)), place.operand, this.scratchAt(place))
         return definition.dtype === 'bool' ? ops.ne(words, splat(constant('i32', 0))) : words
       }
-      case 'call': return this.apply(expr, (arg) => this.lanes(arg))
+      case 'call':
+        return this.apply(expr, (arg) => this.lanes(arg))
     }
   }
 
@@ -310,7 +321,9 @@ export class Scope {
     for (let size = 1; inner > 0 && size < k; ) size *= operand.dims[--inner]!.const
     const part = (from: number, to: number): LoopExpr => {
       const strides = emitStrides(operand.dims.slice(from, to))
-      return index.slice(from, to).reduce<LoopExpr>((sum, at, i) => ops.add(sum, ops.mul(this.emitIndex(at), strides[i]!)), constant('i32', 0))
+      return index
+        .slice(from, to)
+        .reduce<LoopExpr>((sum, at, i) => ops.add(sum, ops.mul(this.emitIndex(at), strides[i]!)), constant('i32', 0))
     }
     return { row: part(0, inner), column: part(inner, operand.dims.length) }
   }
@@ -327,8 +340,29 @@ export function toWords(value: LoopExpr): LoopExpr {
 }
 
 const direct: Partial<Record<string, LoopOp>> = {
-  neg: 'neg', exp: 'exp', log: 'log', sqrt: 'sqrt', rsqrt: 'rsqrt', sin: 'sin', cos: 'cos', tanh: 'tanh', erf: 'erf', floor: 'floor',
-  not: 'not', add: 'add', sub: 'sub', mul: 'mul', pow: 'pow', eq: 'eq', ne: 'ne', lt: 'lt', le: 'le', gt: 'gt', ge: 'ge', and: 'and', or: 'or',
+  neg: 'neg',
+  exp: 'exp',
+  log: 'log',
+  sqrt: 'sqrt',
+  rsqrt: 'rsqrt',
+  sin: 'sin',
+  cos: 'cos',
+  tanh: 'tanh',
+  erf: 'erf',
+  floor: 'floor',
+  not: 'not',
+  add: 'add',
+  sub: 'sub',
+  mul: 'mul',
+  pow: 'pow',
+  eq: 'eq',
+  ne: 'ne',
+  lt: 'lt',
+  le: 'le',
+  gt: 'gt',
+  ge: 'ge',
+  and: 'and',
+  or: 'or',
 }
 
 const applyOp = (name: LoopOp, ...args: LoopExpr[]): LoopExpr => (ops[name] as (...args: LoopExpr[]) => LoopExpr)(...args)
@@ -393,11 +427,16 @@ function arithmetic(expr: Extract<Expr, { kind: 'call' }>, args: readonly LoopEx
   const floating = type === 'f32' || type === 'f32x4'
   const vector = isVector(a)
   switch (expr.fn) {
-    case 'abs': return floating ? ops.abs(a) : ops.select(ops.lt(a, zeroOf(type)), ops.neg(a), a)
-    case 'min': return floating || type === 'i32' ? ops.min(a, b) : ops.select(ops.lt(a, b), a, b)
-    case 'max': return floating || type === 'i32' ? ops.max(a, b) : ops.select(ops.gt(a, b), a, b)
-    case 'div': return floating ? floatDiv(a, b) : vector ? perLane(integerDiv, [a, b]) : integerDiv(a, b)
-    case 'mod': return floating ? floatRem(a, b) : vector ? perLane(integerRem, [a, b]) : integerRem(a, b)
+    case 'abs':
+      return floating ? ops.abs(a) : ops.select(ops.lt(a, zeroOf(type)), ops.neg(a), a)
+    case 'min':
+      return floating || type === 'i32' ? ops.min(a, b) : ops.select(ops.lt(a, b), a, b)
+    case 'max':
+      return floating || type === 'i32' ? ops.max(a, b) : ops.select(ops.gt(a, b), a, b)
+    case 'div':
+      return floating ? floatDiv(a, b) : vector ? perLane(integerDiv, [a, b]) : integerDiv(a, b)
+    case 'mod':
+      return floating ? floatRem(a, b) : vector ? perLane(integerRem, [a, b]) : integerRem(a, b)
     case 'eq':
     case 'ne':
       if (type === 'bool' || type === 'boolx4') return applyOp(expr.fn, toWords(a), toWords(b))

@@ -34,20 +34,23 @@ export function scheduleSelect(kernel: Kernel, machine: Machine, bounds: affine.
       const best = e.let('best', limit(least))
       const bestIndex = e.let('best_index', constant('i32', 0))
       const found = e.let('found', constant('i32', 0))
-      e.loop(along.id, 0, emitAffine(along.extent), 1, (i) => scope.at([[along.id, i]], () => {
-        const value = e.value('value', ordered(scope.scalar(select.value), dtypeOf(select.value)))
-        const after = ops.or(ops.lt(value, lastValue), ops.and(ops.eq(value, lastValue), ops.gt(i, lastIndex)))
-        const better = ops.or(ops.eq(found, 0), ops.gt(value, best))
-        e.if(ops.and(after, better), () => {
-          e.set(best, value)
-          e.set(bestIndex, i)
-          e.set(found, 1)
-        })
-      }))
+      e.loop(along.id, 0, emitAffine(along.extent), 1, (i) =>
+        scope.at([[along.id, i]], () => {
+          const value = e.value('value', ordered(scope.scalar(select.value), dtypeOf(select.value)))
+          const after = ops.or(ops.lt(value, lastValue), ops.and(ops.eq(value, lastValue), ops.gt(i, lastIndex)))
+          const better = ops.or(ops.eq(found, 0), ops.gt(value, best))
+          e.if(ops.and(after, better), () => {
+            e.set(best, value)
+            e.set(bestIndex, i)
+            e.set(found, 1)
+          })
+        }),
+      )
       e.set(lastValue, best)
       e.set(lastIndex, bestIndex)
       const write = (place: NonNullable<typeof select.values> | undefined, value: LoopExpr): void => {
-        if (place) scope.at([[place.place, rank]], () => e.store(place.operand, scope.flat(kernel.operands[place.operand]!, place.index), value))
+        if (place)
+          scope.at([[place.place, rank]], () => e.store(place.operand, scope.flat(kernel.operands[place.operand]!, place.index), value))
       }
       write(select.values, ordered(best, dtypeOf(select.value)))
       write(select.indices, bestIndex)

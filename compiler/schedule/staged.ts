@@ -40,7 +40,8 @@ interface Staged {
 export function scheduleStaged(kernel: Kernel, machine: Machine, bounds: affine.Bounds): LoopFunction {
   const scope = new Scope(kernel, new Emitter(), bounds)
   const reductions = kernel.definitions.filter((definition) => definition.over.length > 0)
-  const everywhere = (id: AxisId): boolean => reductions.every((d) => d.free.includes(id)) && kernel.outputs.every((o) => o.axes.includes(id))
+  const everywhere = (id: AxisId): boolean =>
+    reductions.every((d) => d.free.includes(id)) && kernel.outputs.every((o) => o.axes.includes(id))
   const common = kernel.axes.filter((axis) => everywhere(axis.id))
   if (reductions.length === 0 && machine.threads > 1) return scheduleFlat(kernel, machine, scope)
   // A map keeps its contiguous axis inside, to be written in vectors; so does whatever writes blocks of 8-bit activations.
@@ -109,7 +110,8 @@ function scheduleGroups(staged: Staged, words: readonly number[]): LoopFunction 
 }
 
 const axisOf = (kernel: Kernel, id: AxisId): KernelAxis => kernel.axes.find((axis) => axis.id === id)!
-const innerAxes = (definition: Definition, outer: readonly KernelAxis[]): AxisId[] => definition.free.filter((id) => !outer.some((axis) => axis.id === id))
+const innerAxes = (definition: Definition, outer: readonly KernelAxis[]): AxisId[] =>
+  definition.free.filter((id) => !outer.some((axis) => axis.id === id))
 
 /** Definitions that a definition or output mentions directly. */
 function uses(expr: Expr): Set<number> {
@@ -124,7 +126,11 @@ function uses(expr: Expr): Set<number> {
  * Scratch slots: a definition over inner axes takes a slot of its own, or the slot of a value with the same axes that it reads
  * point by point and nobody reads later.
  */
-function assignScratch(kernel: Kernel, outer: readonly KernelAxis[], bounds: affine.Bounds): { slots: Map<number, number>; words: number[] } {
+function assignScratch(
+  kernel: Kernel,
+  outer: readonly KernelAxis[],
+  bounds: affine.Bounds,
+): { slots: Map<number, number>; words: number[] } {
   const slots = new Map<number, number>()
   const words: number[] = []
   const lastUse = new Map<number, number>()
@@ -135,8 +141,12 @@ function assignScratch(kernel: Kernel, outer: readonly KernelAxis[], bounds: aff
   for (const [id, definition] of kernel.definitions.entries()) {
     const inner = innerAxes(definition, outer)
     if (inner.length === 0) continue
-    const reusable = definition.over.length > 0 ? undefined : [...uses(definition.body)].find((used) =>
-      slots.has(used) && lastUse.get(used) === id && innerAxes(kernel.definitions[used]!, outer).join() === inner.join())
+    const reusable =
+      definition.over.length > 0
+        ? undefined
+        : [...uses(definition.body)].find(
+            (used) => slots.has(used) && lastUse.get(used) === id && innerAxes(kernel.definitions[used]!, outer).join() === inner.join(),
+          )
     if (reusable !== undefined) {
       slots.set(id, slots.get(reusable)!)
       continue
@@ -183,7 +193,12 @@ function vectorLoop(staged: Staged, axis: KernelAxis, body: (lanes: boolean) => 
 
 /** The axis to write vectors along: the last one without gathers. */
 const laneOf = (staged: Staged, exprs: readonly Expr[], axes: readonly AxisId[]): AxisId | undefined =>
-  staged.machine.lanes === 1 ? undefined : axes.findLast((axis) => exprs.every((expr) => staged.scope.gathers(expr, axis) === 0) && exprs.some((expr) => staged.scope.axesOf(expr).has(axis)))
+  staged.machine.lanes === 1
+    ? undefined
+    : axes.findLast(
+        (axis) =>
+          exprs.every((expr) => staged.scope.gathers(expr, axis) === 0) && exprs.some((expr) => staged.scope.axesOf(expr).has(axis)),
+      )
 
 function combine(how: Combine, acc: LoopExpr, value: LoopExpr): LoopExpr {
   if (how === 'sum') return ops.add(acc, value)
@@ -222,16 +237,34 @@ function reduceAll(staged: Staged, definition: Definition): LoopExpr {
   }
   const along = axisOf(kernel, lane)
   const parts = Array.from({ length: chainsOf(along) }, () => e.let('part', constant('f32x4', start)))
-  nest(scope, axes.filter((axis) => axis !== along), () => chainLoop(staged, along, parts, (part) => accumulate(staged, definition, part, lane), () => accumulate(staged, definition, acc)))
+  nest(
+    scope,
+    axes.filter((axis) => axis !== along),
+    () =>
+      chainLoop(
+        staged,
+        along,
+        parts,
+        (part) => accumulate(staged, definition, part, lane),
+        () => accumulate(staged, definition, acc),
+      ),
+  )
   const joined = parts.reduce((a, b) => combine(definition.combine!, a, b))
   const across = definition.combine === 'sum' ? ops.hsum(joined) : definition.combine === 'max' ? ops.hmax(joined) : ops.hmin(joined)
   return e.let('acc', combine(definition.combine!, acc, across))
 }
 
 /** A single chain of additions waits for itself: four accumulators where the extent allows. */
-const chainsOf = (axis: KernelAxis): number => (affine.isConstant(axis.extent) ? ([4, 2].find((n) => axis.extent.const % (4 * n) === 0) ?? 1) : 1)
+const chainsOf = (axis: KernelAxis): number =>
+  affine.isConstant(axis.extent) ? ([4, 2].find((n) => axis.extent.const % (4 * n) === 0) ?? 1) : 1
 
-function chainLoop(staged: Staged, axis: KernelAxis, parts: readonly LoopExpr[], vector: (part: LoopExpr) => void, single: () => void): void {
+function chainLoop(
+  staged: Staged,
+  axis: KernelAxis,
+  parts: readonly LoopExpr[],
+  vector: (part: LoopExpr) => void,
+  single: () => void,
+): void {
   const { scope } = staged
   if (parts.length === 1) return vectorLoop(staged, axis, (lanes) => (lanes ? vector(parts[0]!) : single()))
   scope.emitter.loop(axis.id, 0, emitAffine(axis.extent), 4 * parts.length, (value) => {
@@ -248,7 +281,9 @@ function reduceThreads(staged: Staged, definition: Definition, axes: readonly Ke
   const outerAxes = axes.slice(0, -1)
   const last = axes.at(-1)!
   nest(scope, outerAxes, () => {
-    e.loop(last.id, builtin('invocation'), emitAffine(last.extent), machine.threads, (value) => scope.at([[last.id, value]], () => accumulate(staged, definition, acc)))
+    e.loop(last.id, builtin('invocation'), emitAffine(last.extent), machine.threads, (value) =>
+      scope.at([[last.id, value]], () => accumulate(staged, definition, acc)),
+    )
   })
   const at = (offset: number): LoopExpr => load(type, tree, builtin('invocation'), offset)
   e.store(tree, builtin('invocation'), acc)
@@ -294,15 +329,25 @@ function emitInto(staged: Staged, id: number, inner: readonly AxisId[]): void {
       vectorLoop(staged, along, (lanes) => (lanes ? e.store(operand, at(), toWords(scope.vector(definition.body, lane))) : single()))
       return
     }
-    vectorBlocks(staged, along, (width) => {
-      const type: LoopType = typeOf(definition) === 'f32' ? 'f32x4' : 'i32x4'
-      const start = scope.axes.get(lane)!
-      const sums = Array.from({ length: width }, () => e.let('sum', constant(type, identityOf(definition))))
-      nest(scope, definition.over.map((axis) => axisOf(kernel, axis)), () => {
-        for (const [i, sum] of sums.entries()) scope.at([[lane, ops.add(start, 4 * i)]], () => accumulate(staged, definition, sum, lane))
-      })
-      for (const [i, sum] of sums.entries()) scope.at([[lane, ops.add(start, 4 * i)]], () => e.store(operand, at(), sum))
-    }, single)
+    vectorBlocks(
+      staged,
+      along,
+      (width) => {
+        const type: LoopType = typeOf(definition) === 'f32' ? 'f32x4' : 'i32x4'
+        const start = scope.axes.get(lane)!
+        const sums = Array.from({ length: width }, () => e.let('sum', constant(type, identityOf(definition))))
+        nest(
+          scope,
+          definition.over.map((axis) => axisOf(kernel, axis)),
+          () => {
+            for (const [i, sum] of sums.entries())
+              scope.at([[lane, ops.add(start, 4 * i)]], () => accumulate(staged, definition, sum, lane))
+          },
+        )
+        for (const [i, sum] of sums.entries()) scope.at([[lane, ops.add(start, 4 * i)]], () => e.store(operand, at(), sum))
+      },
+      single,
+    )
   })
 }
 
@@ -312,7 +357,8 @@ function vectorBlocks(staged: Staged, axis: KernelAxis, block: (vectors: number)
   const e = scope.emitter
   const extent = emitAffine(axis.extent)
   const known = affine.isConstant(axis.extent) ? axis.extent.const : undefined
-  const end = (width: number): LoopExpr => (known === undefined ? e.value('end', ops.mul(ops.div(extent, width), width)) : constant('i32', known - (known % width)))
+  const end = (width: number): LoopExpr =>
+    known === undefined ? e.value('end', ops.mul(ops.div(extent, width), width)) : constant('i32', known - (known % width))
   const [wide, whole] = [end(16), end(4)]
   e.loop(axis.id, 0, wide, 16, (value) => scope.at([[axis.id, value]], () => block(4)))
   e.loop(axis.id, wide, whole, 4, (value) => scope.at([[axis.id, value]], () => block(1)))
@@ -350,7 +396,11 @@ function emitOutput(staged: Staged, output: Output): void {
     if (!along || machine.threads > 1 || !isContiguous(scope, output, along.id) || along.extent.const % 32 !== 0) {
       throw new Error(`internal: ${kernel.name} cannot write blocks of 8-bit activations`)
     }
-    nest(scope, inner.slice(0, -1), () => scope.emitter.loop(along.id, 0, emitAffine(along.extent), 32, (value) => scope.at([[along.id, value]], () => storeByteBlock(scope, output, along.id))))
+    nest(scope, inner.slice(0, -1), () =>
+      scope.emitter.loop(along.id, 0, emitAffine(along.extent), 32, (value) =>
+        scope.at([[along.id, value]], () => storeByteBlock(scope, output, along.id)),
+      ),
+    )
     return
   }
   if (machine.threads > 1) {
@@ -359,6 +409,9 @@ function emitOutput(staged: Staged, output: Output): void {
   }
   const lane = machine.lanes > 1 ? inner.findLast((axis) => isContiguous(scope, output, axis.id)) : undefined
   if (!lane) return nest(scope, inner, () => storeOutput(scope, output))
-  nest(scope, inner.filter((axis) => axis !== lane), () => vectorLoop(staged, lane, (lanes) => storeOutput(scope, output, lanes ? lane.id : undefined)))
+  nest(
+    scope,
+    inner.filter((axis) => axis !== lane),
+    () => vectorLoop(staged, lane, (lanes) => storeOutput(scope, output, lanes ? lane.id : undefined)),
+  )
 }
-

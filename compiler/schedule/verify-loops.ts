@@ -11,7 +11,13 @@ export function loopFaults(fn: LoopFunction): readonly string[] {
   const declared = new Set<string>()
   const fault = (place: string, what: string) => faults.push(`${fn.name}: ${place}: ${what}`)
 
-  function memory(place: string, at: { operand: number; at: LoopExpr; offset: number; aligned?: boolean }, type: LoopType, write: boolean, scope: Scope) {
+  function memory(
+    place: string,
+    at: { operand: number; at: LoopExpr; offset: number; aligned?: boolean },
+    type: LoopType,
+    write: boolean,
+    scope: Scope,
+  ) {
     const operand = fn.operands[at.operand]
     if (!operand) return fault(place, `no operand ${at.operand}`)
     if (operand.access === (write ? 'read' : 'write')) fault(place, `operand ${operand.name} is ${operand.access} only`)

@@ -12,7 +12,10 @@ export interface Target {
   readonly machine?: Machine
   /** Multiplies 8-bit activations with quantised weights under --math fast. */
   readonly quantisedActivations: boolean
-  readonly lower?: (plan: Plan, math: 'fast' | 'strict') => { readonly variants: readonly VariantContents[]; readonly texts: ReadonlyMap<string, string> }
+  readonly lower?: (
+    plan: Plan,
+    math: 'fast' | 'strict',
+  ) => { readonly variants: readonly VariantContents[]; readonly texts: ReadonlyMap<string, string> }
 }
 
 export type TargetName = 'wasm' | 'webgpu' | 'reference'
@@ -26,12 +29,14 @@ export const targets: Readonly<Record<TargetName, Target>> = {
       const texts = new Map<string, string>()
       // The runtime takes the first variant whose needs are met: relaxed SIMD passes a numeric self-test, or plain SIMD runs;
       // threads are wanted and memory can be shared, or one thread runs alone.
-      const variants = (math === 'fast' ? [true, false] : [false]).flatMap((relaxed) => [true, false].map((shared): VariantContents => {
-        const { binary, text } = buildModule(program, { relaxed, shared, text: !shared && texts.size === 0 })
-        if (text) texts.set('wat', text)
-        const requires = [...(relaxed ? ['relaxed-simd'] : []), ...(shared ? ['threads'] : [])]
-        return { target: 'wasm', requires, program: binary, memory, entries, ...(shared ? { threads } : {}) }
-      }))
+      const variants = (math === 'fast' ? [true, false] : [false]).flatMap((relaxed) =>
+        [true, false].map((shared): VariantContents => {
+          const { binary, text } = buildModule(program, { relaxed, shared, text: !shared && texts.size === 0 })
+          if (text) texts.set('wat', text)
+          const requires = [...(relaxed ? ['relaxed-simd'] : []), ...(shared ? ['threads'] : [])]
+          return { target: 'wasm', requires, program: binary, memory, entries, ...(shared ? { threads } : {}) }
+        }),
+      )
       return { variants, texts }
     },
   },

@@ -71,7 +71,8 @@ export function bindWeights(
     }
   }
   for (const weight of weights) {
-    if (weight.tied === undefined && !ruled.has(weight.path)) diagnostics.push(noRule(weight, table, diagnostics.length < mostSearched ? unused : [], tensors))
+    if (weight.tied === undefined && !ruled.has(weight.path))
+      diagnostics.push(noRule(weight, table, diagnostics.length < mostSearched ? unused : [], tensors))
   }
   const left = leftOver(unused, table, options.loose ? 'warning' : 'error')
   if (left) diagnostics.push(left)
@@ -87,8 +88,7 @@ export function hasTensorFor(table: CheckpointTable, checkpoint: { readonly tens
     )
 }
 
-const findName = (alternatives: readonly string[], tensors: Tensors): string | undefined =>
-  alternatives.find((name) => tensors.has(name))
+const findName = (alternatives: readonly string[], tensors: Tensors): string | undefined => alternatives.find((name) => tensors.has(name))
 
 const joinedNames = ({ steps }: WeightBinding): string[] => steps.flatMap((step) => (step.op === 'join' ? step.names : []))
 

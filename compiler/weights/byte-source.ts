@@ -22,8 +22,7 @@ export function fromBytes(bytes: Uint8Array, name = 'bytes'): ByteSource {
     name,
     size: bytes.byteLength,
     read(offset, length) {
-      if (offset < 0 || length < 0 || offset + length > bytes.byteLength)
-        throw new Error(`internal: read past the end of ${name}`)
+      if (offset < 0 || length < 0 || offset + length > bytes.byteLength) throw new Error(`internal: read past the end of ${name}`)
       return bytes.subarray(offset, offset + length)
     },
   }

@@ -49,8 +49,7 @@ export function openCheckpoint(path: string, files: Files): Checkpoint {
   if (/\.json$/i.test(file)) return fromSafetensors(readSafetensorsIndex(file, source, files), file, files)
   const kind = llama2cKind(source)
   if (kind && kind !== 'legacy') return fromLlama2c(source, kind)
-  if (/\.safetensors$/i.test(file) || looksLikeSafetensors(start))
-    return fromSafetensors(readSafetensors(source).tensors, file, files)
+  if (/\.safetensors$/i.test(file) || looksLikeSafetensors(start)) return fromSafetensors(readSafetensors(source).tensors, file, files)
   if (kind) return fromLlama2c(source, kind)
   throw refusal('E_CHECKPOINT_UNKNOWN', source.name, 'this is neither safetensors, nor GGUF, nor a llama2.c checkpoint', 0)
 }
@@ -103,8 +102,7 @@ function fromGguf({ architecture, metadata, tensors }: GgufFile, source: ByteSou
 
 /** Lists that a config field could want become plain arrays; a vocabulary's stay as they are. */
 const longestPlain = 2 ** 16
-const plainValue = (value: GgufValue): unknown =>
-  ArrayBuffer.isView(value) && value.length <= longestPlain ? Array.from(value) : value
+const plainValue = (value: GgufValue): unknown => (ArrayBuffer.isView(value) && value.length <= longestPlain ? Array.from(value) : value)
 
 function fromLlama2c(source: ByteSource, kind: 'legacy' | 'v1' | 'llama2ts'): Checkpoint {
   const { tensors, fields, tokenizer } = readLlama2c(source, kind)

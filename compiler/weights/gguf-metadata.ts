@@ -6,15 +6,7 @@ import type { CodeAfter } from '../error-codes.ts'
 import { refusal } from './refusal.ts'
 
 export type GgufValue = number | bigint | boolean | string | GgufNumbers | readonly GgufValue[]
-export type GgufNumbers =
-  | Uint8Array
-  | Int8Array
-  | Uint16Array
-  | Int16Array
-  | Uint32Array
-  | Int32Array
-  | Float32Array
-  | Float64Array
+export type GgufNumbers = Uint8Array | Int8Array | Uint16Array | Int16Array | Uint32Array | Int32Array | Float32Array | Float64Array
 
 /** Sequential reader over a source through a window, so that a header of megabytes is not one read, nor a read per field. */
 export class GgufCursor {
@@ -113,8 +105,7 @@ const scalars: Readonly<Record<number, Scalar>> = {
 
 /** Reads `count` pairs from the cursor. Errors: E_GGUF_*. */
 export function readGgufMetadata(cursor: GgufCursor, count: number): Map<string, GgufValue> {
-  if (count > cursor.left / 13)
-    throw cursor.refuse('TRUNCATED', `${count} metadata pairs do not fit into the ${cursor.left} bytes left`)
+  if (count > cursor.left / 13) throw cursor.refuse('TRUNCATED', `${count} metadata pairs do not fit into the ${cursor.left} bytes left`)
   const values = new Map<string, GgufValue>()
   for (let i = 0; i < count; i++) {
     const start = cursor.at
@@ -148,8 +139,7 @@ function readArray(cursor: GgufCursor, key: string, depth: number): GgufValue {
   const start = cursor.at
   const count = cursor.count(`the length of ${key}`)
   const least = type === stringType ? 8 : type === arrayType ? 12 : scalarOf(cursor, type, key).bytes
-  if (count > cursor.left / least)
-    throw cursor.refuse('TRUNCATED', `${key} claims ${count} items, ${cursor.left} bytes are left`, start)
+  if (count > cursor.left / least) throw cursor.refuse('TRUNCATED', `${key} claims ${count} items, ${cursor.left} bytes are left`, start)
   if (count > mostItems) throw cursor.refuse('TOO_LARGE', `${key} has ${count} items, at most ${mostItems} are read`, start)
   if (type === stringType || type === arrayType) {
     const items: GgufValue[] = []

@@ -55,11 +55,9 @@ export const ggufMagic = 0x46554747
 /** Reads header, metadata and tensor infos; tensors' bytes stay in the source. Errors: E_GGUF_*. */
 export function readGguf(source: ByteSource): GgufFile {
   const cursor = new GgufCursor(source)
-  if (cursor.take(4, 'the magic').getUint32(0, true) !== ggufMagic)
-    throw cursor.refuse('MAGIC', 'the file does not begin with GGUF', 0)
+  if (cursor.take(4, 'the magic').getUint32(0, true) !== ggufMagic) throw cursor.refuse('MAGIC', 'the file does not begin with GGUF', 0)
   const version = cursor.u32('the version')
-  if (version !== 2 && version !== 3)
-    throw cursor.refuse('VERSION', `version ${version} is not read here, only 2 and 3 (little-endian)`, 4)
+  if (version !== 2 && version !== 3) throw cursor.refuse('VERSION', `version ${version} is not read here, only 2 and 3 (little-endian)`, 4)
   const tensorCount = cursor.count('the number of tensors')
   const pairCount = cursor.count('the number of metadata pairs')
   if (tensorCount > cursor.left / leastInfoBytes) {

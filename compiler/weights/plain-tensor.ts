@@ -50,13 +50,7 @@ const movable = (tensor: PlainTensor, values: number): PlainTensor =>
   values % formats[tensor.format].values === 0 ? tensor : toF32(tensor)
 
 /** Runs of `length` values, run i read from value `from(i)`; starts and lengths are multiples of `row` values. */
-function moveRuns(
-  tensor: PlainTensor,
-  row: number,
-  length: number,
-  dims: readonly number[],
-  from: (i: number) => number,
-): PlainTensor {
+function moveRuns(tensor: PlainTensor, row: number, length: number, dims: readonly number[], from: (i: number) => number): PlainTensor {
   const base = movable(tensor, row)
   const { values, bytes } = formats[base.format]
   const runBytes = (length / values) * bytes
@@ -110,20 +104,14 @@ export function chunk(tensor: PlainTensor, before: number, rows: number, groups:
  * Puts the rows of each of `heads` heads from one RoPE pairing to the other: with d rows a head, pair j is rows (2j, 2j+1) when
  * adjacent and rows (j, j + d/2) when halves. Quantised blocks run along the row, so packed rows move untouched.
  */
-export function ropeRows(
-  tensor: PlainTensor,
-  heads: number,
-  from: 'adjacent' | 'half',
-  to: 'adjacent' | 'half',
-): PlainTensor | Unfit {
+export function ropeRows(tensor: PlainTensor, heads: number, from: 'adjacent' | 'half', to: 'adjacent' | 'half'): PlainTensor | Unfit {
   const width = tensor.dims.length > 1 ? tensor.dims.at(-1)! : 1
   const rows = product(tensor.dims) / Math.max(width, 1)
   const size = rows / heads
   if (!Number.isInteger(size) || size % 2 !== 0) return new Unfit(`${rows} rows are not ${heads} heads of an even number of rows`)
   if (from === to) return tensor
   const half = size / 2
-  const source =
-    to === 'half' ? (j: number) => (j < half ? 2 * j : 2 * (j - half) + 1) : (j: number) => (j >> 1) + (j & 1 ? half : 0)
+  const source = to === 'half' ? (j: number) => (j < half ? 2 * j : 2 * (j - half) + 1) : (j: number) => (j >> 1) + (j & 1 ? half : 0)
   return moveRuns(tensor, width, width, tensor.dims, (i) => (i - (i % size) + source(i % size)) * width)
 }
 

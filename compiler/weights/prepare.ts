@@ -18,8 +18,7 @@ export interface Prepared {
 export function prepareTensor(bound: BoundWeight, to: Prepared): Uint8Array {
   const { format, layout, rows, k } = to
   if (rows * k !== product(bound.dims)) throw new Error(`internal: ${bound.path} [${bound.dims}] is no [${rows}, ${k}]`)
-  if (!fits(format, layout, k))
-    throw new Error(`internal: ${bound.path}: rows of ${k} values cannot be stored as ${format}/${layout}`)
+  if (!fits(format, layout, k)) throw new Error(`internal: ${bound.path}: rows of ${k} values cannot be stored as ${format}/${layout}`)
   // Rows that begin inside a block of the source cannot be cut out of it.
   const source: PlainTensor = k % formats[bound.format].values === 0 ? bound : toF32(bound)
   const input = source.read()
@@ -33,8 +32,7 @@ export function prepareTensor(bound: BoundWeight, to: Prepared): Uint8Array {
   for (let row = 0; row < rows; row += groupRows) {
     const count = Math.min(groupRows, rows - row)
     const group = input.subarray(row * sourceRow, (row + count) * sourceRow)
-    const target =
-      layout === 'plain' ? output.subarray(row * plainRow, (row + count) * plainRow) : padded.subarray(0, count * plainRow)
+    const target = layout === 'plain' ? output.subarray(row * plainRow, (row + count) * plainRow) : padded.subarray(0, count * plainRow)
     if (values) {
       const part = values.subarray(0, count * k)
       formats[source.format].decode(group, part)

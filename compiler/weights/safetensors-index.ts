@@ -22,9 +22,7 @@ export function readSafetensorsIndex(path: string, index: ByteSource, files: Fil
   for (const name of Object.keys(map)) {
     const file = map[name]
     if (typeof file !== 'string' || !/^[^/\\:]+$/.test(file) || file === '..' || file === '.') {
-      throw refuse(
-        `${JSON.stringify(name)} lies in ${JSON.stringify(String(file))}, which is not the name of a file beside the index`,
-      )
+      throw refuse(`${JSON.stringify(name)} lies in ${JSON.stringify(String(file))}, which is not the name of a file beside the index`)
     }
     const names = namesByFile.get(file)
     if (names) names.push(name)

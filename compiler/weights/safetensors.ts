@@ -46,7 +46,8 @@ interface Entry {
 
 /** Reads the header; the tensors' bytes stay in the source. Errors: E_SAFETENSORS_*. */
 export function readSafetensors(source: ByteSource): SafetensorsFile {
-  const refuse = (kind: CodeAfter<'E_SAFETENSORS_'>, what: string, offset?: number) => refusal(`E_SAFETENSORS_${kind}`, source.name, what, offset)
+  const refuse = (kind: CodeAfter<'E_SAFETENSORS_'>, what: string, offset?: number) =>
+    refusal(`E_SAFETENSORS_${kind}`, source.name, what, offset)
   if (source.size < 8) throw refuse('HEADER_TOO_SMALL', `${source.size} bytes cannot hold a header`, 0)
   const prefix = source.read(0, 8)
   const declared = new DataView(prefix.buffer, prefix.byteOffset, 8).getBigUint64(0, true)
@@ -54,8 +55,7 @@ export function readSafetensors(source: ByteSource): SafetensorsFile {
     throw refuse('HEADER_TOO_LARGE', `the header claims ${declared} bytes, at most ${largestHeader} are allowed`, 0)
   const headerBytes = Number(declared)
   const base = 8 + headerBytes
-  if (base > source.size)
-    throw refuse('HEADER_LENGTH', `the header claims ${headerBytes} bytes, the file has ${source.size - 8} more`, 0)
+  if (base > source.size) throw refuse('HEADER_LENGTH', `the header claims ${headerBytes} bytes, the file has ${source.size - 8} more`, 0)
 
   const header = parseStrictJson(decodeHeader(source, headerBytes), 'E_SAFETENSORS_HEADER_JSON', `${source.name}: header`)
   if (!isObject(header)) throw refuse('HEADER_JSON', 'the header is not an object', 8)

@@ -22,10 +22,12 @@ const tensorValue = object({ dtype: elementType, dims: listOf(affine), labels: l
 const entry = object({
   name: text,
   doc: optional(text),
-  arguments: listOf(tagged('kind', {
-    tensor: object({ name: text, dtype: elementType, dims: listOf(affine), labels: listOf(text), below: optional(size) }),
-    index: object({ name: text }),
-  })),
+  arguments: listOf(
+    tagged('kind', {
+      tensor: object({ name: text, dtype: elementType, dims: listOf(affine), labels: listOf(text), below: optional(size) }),
+      index: object({ name: text }),
+    }),
+  ),
   symbols: listOf(object({ name: text, kind: oneOf('size', 'index'), min: number, max: number })),
   limits: listOf(object({ left: affine, right: number, why: text })),
   results: listOf(tensorValue),
@@ -37,7 +39,12 @@ const variant = tagged('target', {
   wasm: object({
     ...program,
     memory: object({
-      tensors: listOf(address), stateBytes: address, statesBase: address, arenaBase: address, arenaBytes: address, dataBytes: address,
+      tensors: listOf(address),
+      stateBytes: address,
+      statesBase: address,
+      arenaBase: address,
+      arenaBytes: address,
+      dataBytes: address,
     }),
     entries: mapOf(object({ export: text, symbols: listOf(text), arguments: mapOf(address), results: listOf(address) })),
     threads: optional(object({ mailbox: address, ownBase: address, ownBytes: address })),
@@ -135,11 +142,13 @@ function checkWasm(item: WasmVariant, { tensors, states, entries }: Manifest): v
     if (at % 16 !== 0 || at + bytes > memory.statesBase) bad(`the tensor ${path} has no place in memory`)
     if (at < memory.arenaBase + memory.arenaBytes && memory.arenaBase < at + bytes) bad(`the tensor ${path} overlaps the arena`)
   }
-  if (item.requires.includes('threads') !== (item.threads !== undefined)) bad('a variant says what threads need without needing them, or the other way round')
+  if (item.requires.includes('threads') !== (item.threads !== undefined))
+    bad('a variant says what threads need without needing them, or the other way round')
   if (item.threads) {
     const { mailbox, ownBase, ownBytes } = item.threads
     if (mailbox % 4 !== 0 || mailbox + 512 > memory.statesBase) bad('the mailbox of the threads has no place in memory')
-    if (ownBase % 16 !== 0 || ownBase < memory.arenaBase || ownBase + ownBytes > memory.arenaBase + memory.arenaBytes) bad('the own memory of thread 0 lies outside the arena')
+    if (ownBase % 16 !== 0 || ownBase < memory.arenaBase || ownBase + ownBytes > memory.arenaBase + memory.arenaBytes)
+      bad('the own memory of thread 0 lies outside the arena')
   }
   for (const { path, offset, bytes } of states) if (offset + bytes > memory.stateBytes) bad(`the state ${path} lies outside its block`)
   const arenaEnd = memory.arenaBase + memory.arenaBytes
@@ -148,7 +157,8 @@ function checkWasm(item: WasmVariant, { tensors, states, entries }: Manifest): v
     const at = Object.hasOwn(item.entries, name) ? item.entries[name]! : bad(`the WASM program lacks the entry ${name}`)
     checkSymbols(at.symbols, entry)
     const inArena = (address: number, dims: readonly AffineJson[], what: string): void => {
-      if (address % 4 !== 0 || address < memory.arenaBase || address + mostBytes(dims, symbols) > arenaEnd) bad(`${what} of entry ${name} lies outside the arena`)
+      if (address % 4 !== 0 || address < memory.arenaBase || address + mostBytes(dims, symbols) > arenaEnd)
+        bad(`${what} of entry ${name} lies outside the arena`)
     }
     const places = new Map(Object.entries(at.arguments))
     for (const argument of given) {
@@ -165,22 +175,28 @@ function checkWasm(item: WasmVariant, { tensors, states, entries }: Manifest): v
 const place = object({ buffer: size, offset: size })
 const webgpuProgram = object({
   modules: listOf(object({ name: text, wgsl: text })),
-  buffers: listOf(tagged('kind', {
-    tensor: object({ tensor: size, offset: size, bytes: size }),
-    state: object({ state: size, bytes: size }),
-    arena: object({ bytes: size }),
-    uniform: object({ bytes: size }),
-  })),
-  entries: mapOf(object({
-    symbols: listOf(text),
-    arguments: mapOf(place),
-    results: listOf(place),
-    dispatches: listOf(object({
-      module: size,
-      bindings: listOf(object({ buffer: size, offset: size, bytes: size })),
-      workgroups: listOf(listOf(object({ size: affine, divisor: integer(1) }))),
-    })),
-  })),
+  buffers: listOf(
+    tagged('kind', {
+      tensor: object({ tensor: size, offset: size, bytes: size }),
+      state: object({ state: size, bytes: size }),
+      arena: object({ bytes: size }),
+      uniform: object({ bytes: size }),
+    }),
+  ),
+  entries: mapOf(
+    object({
+      symbols: listOf(text),
+      arguments: mapOf(place),
+      results: listOf(place),
+      dispatches: listOf(
+        object({
+          module: size,
+          bindings: listOf(object({ buffer: size, offset: size, bytes: size })),
+          workgroups: listOf(listOf(object({ size: affine, divisor: integer(1) }))),
+        }),
+      ),
+    }),
+  ),
 })
 
 /** E_ARTIFACT_MANIFEST when a list, range or index of the program is wrong. */
@@ -202,16 +218,20 @@ export function checkWebgpuProgram(value: unknown, { tensors, states, entries }:
     const { name, results, symbols, arguments: given } = entry
     const entryProgram = Object.hasOwn(found, name) ? found[name]! : bad(`the WebGPU program lacks the entry ${name}`)
     checkSymbols(entryProgram.symbols, entry)
-    if (entryProgram.results.length !== results.length) bad(`entry ${name} has ${results.length} results but ${entryProgram.results.length} places`)
+    if (entryProgram.results.length !== results.length)
+      bad(`entry ${name} has ${results.length} results but ${entryProgram.results.length} places`)
     const places = new Map(Object.entries(entryProgram.arguments))
     const tensorsGiven = given.flatMap((argument) => (argument.kind === 'tensor' ? [argument] : []))
     const held = [
-      ...tensorsGiven.map((argument) => [places.get(argument.name) ?? bad(`entry ${name} has no place for ${argument.name}`), argument.dims] as const),
+      ...tensorsGiven.map(
+        (argument) => [places.get(argument.name) ?? bad(`entry ${name} has no place for ${argument.name}`), argument.dims] as const,
+      ),
       ...results.map(({ dims }, index) => [entryProgram.results[index]!, dims] as const),
     ]
     if (places.size !== tensorsGiven.length) bad(`the WebGPU program wants arguments that entry ${name} does not have`)
     for (const [{ buffer, offset }, dims] of held) {
-      if (offset % 4 !== 0 || !inside(buffer, offset, mostBytes(dims, symbols))) bad(`entry ${name} has an argument or result outside its buffer`)
+      if (offset % 4 !== 0 || !inside(buffer, offset, mostBytes(dims, symbols)))
+        bad(`entry ${name} has an argument or result outside its buffer`)
     }
     for (const { module, bindings, workgroups } of entryProgram.dispatches) {
       if (module >= modules.length) bad(`entry ${name} uses a module that is not there`)
@@ -222,7 +242,8 @@ export function checkWebgpuProgram(value: unknown, { tensors, states, entries }:
         }
       }
       if (workgroups.length > 3) bad(`entry ${name} has a dispatch of ${workgroups.length} dimensions`)
-      for (const { buffer, offset, bytes } of bindings) if (!inside(buffer, offset, bytes)) bad(`entry ${name} binds a range outside its buffer`)
+      for (const { buffer, offset, bytes } of bindings)
+        if (!inside(buffer, offset, bytes)) bad(`entry ${name} binds a range outside its buffer`)
     }
   }
   return value as WebgpuProgram
@@ -252,6 +273,7 @@ export function checkTokenizer(value: unknown): CompactTokenizer {
   const { pieces, scores, special, bytes, bos, eos, unknown } = checked
   const wrong = [...special, ...bytes, bos, eos, unknown].find((id) => id !== undefined && id >= pieces.length)
   if (wrong !== undefined) fail('E_ARTIFACT_MANIFEST', `tokenizer: the id ${wrong} is not one of ${pieces.length}`)
-  if (scores && scores.length !== pieces.length) fail('E_ARTIFACT_MANIFEST', `tokenizer: ${scores.length} scores for ${pieces.length} pieces`)
+  if (scores && scores.length !== pieces.length)
+    fail('E_ARTIFACT_MANIFEST', `tokenizer: ${scores.length} scores for ${pieces.length} pieces`)
   return checked
 }

@@ -39,9 +39,15 @@ export interface EntryManifest {
   readonly name: string
   readonly doc?: string
   readonly arguments: readonly (
-    | { readonly kind: 'tensor'; readonly name: string; readonly dtype: ElementType; readonly dims: readonly AffineJson[]; readonly labels: readonly string[];
+    | {
+        readonly kind: 'tensor'
+        readonly name: string
+        readonly dtype: ElementType
+        readonly dims: readonly AffineJson[]
+        readonly labels: readonly string[]
         /** Inclusive upper bound of the values of an i32 argument that indexes a table (token ids), checked before a call. */
-        readonly below?: number }
+        readonly below?: number
+      }
     | { readonly kind: 'index'; readonly name: string }
   )[]
   readonly symbols: readonly { readonly name: string; readonly kind: 'size' | 'index'; readonly min: number; readonly max: number }[]
@@ -101,12 +107,17 @@ export interface WasmVariant {
     readonly dataBytes: number
   }
   /** Exported function `name(statesBase, ...symbols)`; arguments and results at these addresses. */
-  readonly entries: Readonly<Record<string, {
-    readonly export: string
-    readonly symbols: readonly string[]
-    readonly arguments: Readonly<Record<string, number>>
-    readonly results: readonly number[]
-  }>>
+  readonly entries: Readonly<
+    Record<
+      string,
+      {
+        readonly export: string
+        readonly symbols: readonly string[]
+        readonly arguments: Readonly<Record<string, number>>
+        readonly results: readonly number[]
+      }
+    >
+  >
   /**
    * Present where `requires` has 'threads': memory is shared, and entries take (statesBase, ...symbols, own, thread, threads,
    * arrived), called by every thread of a team. The module exports what compiler/targets/wasm/threads.ts lists.
@@ -141,18 +152,23 @@ export interface WebgpuProgram {
     | { readonly kind: 'arena'; readonly bytes: number }
     | { readonly kind: 'uniform'; readonly bytes: number }
   )[]
-  readonly entries: Readonly<Record<string, {
-    readonly symbols: readonly string[]
-    readonly arguments: Readonly<Record<string, { readonly buffer: number; readonly offset: number }>>
-    readonly results: readonly { readonly buffer: number; readonly offset: number }[]
-    readonly dispatches: readonly {
-      readonly module: number
-      /** binding i of group 0 → buffer, with byte range. */
-      readonly bindings: readonly { readonly buffer: number; readonly offset: number; readonly bytes: number }[]
-      /** Workgroups per dimension, each the product of factors ⌈affine / divisor⌉ over the symbols. */
-      readonly workgroups: readonly (readonly { readonly size: AffineJson; readonly divisor: number }[])[]
-    }[]
-  }>>
+  readonly entries: Readonly<
+    Record<
+      string,
+      {
+        readonly symbols: readonly string[]
+        readonly arguments: Readonly<Record<string, { readonly buffer: number; readonly offset: number }>>
+        readonly results: readonly { readonly buffer: number; readonly offset: number }[]
+        readonly dispatches: readonly {
+          readonly module: number
+          /** binding i of group 0 → buffer, with byte range. */
+          readonly bindings: readonly { readonly buffer: number; readonly offset: number; readonly bytes: number }[]
+          /** Workgroups per dimension, each the product of factors ⌈affine / divisor⌉ over the symbols. */
+          readonly workgroups: readonly (readonly { readonly size: AffineJson; readonly divisor: number }[])[]
+        }[]
+      }
+    >
+  >
 }
 
 export interface ReferenceVariant {

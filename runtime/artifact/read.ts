@@ -69,7 +69,8 @@ export async function readArtifact(source: ArtifactSource, signal?: AbortSignal)
         for await (const chunk of inChunks(files.stream(file, abort))) {
           const expected = chunks[start / chunkBytes]
           if (expected === undefined || start + chunk.length > size) fail('E_ARTIFACT_SIZE', `${file} is longer than ${size} bytes`)
-          if (chunk.length < Math.min(chunkBytes, size - start)) fail('E_ARTIFACT_SIZE', `${file} ends after ${start + chunk.length} of ${size} bytes`)
+          if (chunk.length < Math.min(chunkBytes, size - start))
+            fail('E_ARTIFACT_SIZE', `${file} ends after ${start + chunk.length} of ${size} bytes`)
           await checkHash(chunk, expected, `${file}, byte ${start} and on`)
           checkAborted(abort)
           const end = start + chunk.length

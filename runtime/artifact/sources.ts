@@ -26,7 +26,9 @@ export function memoryFiles(files: ReadonlyMap<string, Uint8Array>): ArtifactFil
   return {
     where,
     read: async (name) => get(name),
-    async *stream(name) { yield get(name) },
+    async *stream(name) {
+      yield get(name)
+    },
   }
 }
 

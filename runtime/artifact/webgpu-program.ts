@@ -36,9 +36,14 @@ function table<Value>(): { readonly values: Value[]; number(value: Value): numbe
 /** The form that is written as JSON. */
 export function packWebgpuProgram({ modules, buffers, entries }: WebgpuProgram): Packed {
   const [ranges, grids] = [table<number | Range>(), table<Dispatch['workgroups']>()]
-  const short = (range: Range): number | Range => (range.offset === 0 && range.bytes === buffers[range.buffer]!.bytes ? range.buffer : range)
+  const short = (range: Range): number | Range =>
+    range.offset === 0 && range.bytes === buffers[range.buffer]!.bytes ? range.buffer : range
   const packed = Object.entries(entries).map(([name, entry]) => {
-    const dispatches = entry.dispatches.map(({ module, bindings, workgroups }) => [module, grids.number(workgroups), ...bindings.map((range) => ranges.number(short(range)))])
+    const dispatches = entry.dispatches.map(({ module, bindings, workgroups }) => [
+      module,
+      grids.number(workgroups),
+      ...bindings.map((range) => ranges.number(short(range))),
+    ])
     return [name, { ...entry, dispatches }] as const
   })
   return { modules, buffers, ranges: ranges.values, grids: grids.values, entries: Object.fromEntries(packed) }
@@ -53,14 +58,17 @@ export function unpackWebgpuProgram(value: unknown): unknown {
   }
   const [ranges, grids] = [value['ranges'] as unknown[], value['grids'] as unknown[]]
   const named = (list: readonly unknown[], number: unknown): unknown => {
-    if (typeof number !== 'number' || !(number in list)) fail('E_ARTIFACT_MANIFEST', 'a dispatch of the WebGPU program names a range or grid that is not there')
+    if (typeof number !== 'number' || !(number in list))
+      fail('E_ARTIFACT_MANIFEST', 'a dispatch of the WebGPU program names a range or grid that is not there')
     return list[number as number]
   }
   const buffers = Array.isArray(value['buffers']) ? (value['buffers'] as unknown[]) : []
   const whole = (range: unknown): unknown => {
     if (typeof range !== 'number') return range
     const buffer = buffers[range]
-    return isRecord(buffer) ? { buffer: range, offset: 0, bytes: buffer['bytes'] } : fail('E_ARTIFACT_MANIFEST', 'a range of the WebGPU program names a buffer that is not there')
+    return isRecord(buffer)
+      ? { buffer: range, offset: 0, bytes: buffer['bytes'] }
+      : fail('E_ARTIFACT_MANIFEST', 'a range of the WebGPU program names a buffer that is not there')
   }
   const entries = Object.entries(value['entries']).map(([name, entry]) => {
     if (!isRecord(entry) || !Array.isArray(entry['dispatches'])) return [name, entry] as const

@@ -11,7 +11,8 @@
 //     (local.set $at (i32.add (local.get $at) (i32.const 16)))
 //     (br_if $next (i32.lt_u (local.get $at) (local.get $bytes))))
 //   (v128.store offset=8192 (i32.const 0) (local.get $sum)))
-const moduleBytes = 'AGFzbQEAAAABBQFgAX8AAwMCAAAFAwEAAQcXAwZtZW1vcnkCAANkb3QAAARtYWRkAAEKawI0AgF/AXsDQCAB/QAEACAB/QAEgCAgAv2TAiECIAFBEGohASAB' +
+const moduleBytes =
+  'AGFzbQEAAAABBQFgAX8AAwMCAAAFAwEAAQcXAwZtZW1vcnkCAANkb3QAAARtYWRkAAEKawI0AgF/AXsDQCAB/QAEACAB/QAEgCAgAv2TAiECIAFBEGohASAB' +
   'IABJDQALQQAgAv0LBIBACzQCAX8BewNAIAH9AAQAIAH9AASAICAC/YUCIQIgAUEQaiEBIAEgAEkNAAtBACAC/QsEgEAL'
 
 const bytes = 4096

@@ -28,7 +28,8 @@ export async function wasmUnmet(variant: WasmVariant, threads = 1): Promise<stri
       if (!(await relaxedSimdWorks())) return 'relaxed SIMD is missing or computes wrong numbers'
     } else if (feature === 'threads') {
       if (threads === 1) return 'one thread runs alone'
-      if (!memoryIsShareable()) return 'memory cannot be shared between threads (serve the page with COOP same-origin and COEP require-corp)'
+      if (!memoryIsShareable())
+        return 'memory cannot be shared between threads (serve the page with COOP same-origin and COEP require-corp)'
     } else return `the runtime does not offer ${feature}`
   }
   return undefined
@@ -74,12 +75,25 @@ export async function createWasmDevice(artifact: Artifact, variant: WasmVariant,
   const module = await compile(await artifact.program(variant, options.signal))
   checkAborted(options.signal)
   const instance = await WebAssembly.instantiate(module, { env: { memory } }).catch((cause: unknown) =>
-    fail('E_DEVICE', `the WASM program does not fit this runtime: ${(cause as Error).message}`, cause))
+    fail('E_DEVICE', `the WASM program does not fit this runtime: ${(cause as Error).message}`, cause),
+  )
   const { entries } = artifact.manifest
   // Before the weights: where workers are forbidden, nothing is downloaded in vain.
-  const team = shared && (await Team.start(module, instance, memory, variant, entries.map(({ name }) => name), { from: layout.statesBase, stride }, {
-    threads, takesPart: options.takesPart ?? mayBlock(), signal: options.signal,
-  }))
+  const team =
+    shared &&
+    (await Team.start(
+      module,
+      instance,
+      memory,
+      variant,
+      entries.map(({ name }) => name),
+      { from: layout.statesBase, stride },
+      {
+        threads,
+        takesPart: options.takesPart ?? mayBlock(),
+        signal: options.signal,
+      },
+    ))
   try {
     await artifact.loadTensors((tensor, offset, bytes) => {
       new Uint8Array(memory.buffer, layout.tensors[tensor]! + offset, bytes.length).set(bytes)
@@ -110,8 +124,12 @@ class WasmDevice implements Device {
   readonly #arguments: number[][] = []
 
   constructor(
-    memory: WebAssembly.Memory, instance: WebAssembly.Instance, variant: WasmVariant, entries: readonly EntryManifest[],
-    sessionsBase: number, team: Team | undefined,
+    memory: WebAssembly.Memory,
+    instance: WebAssembly.Instance,
+    variant: WasmVariant,
+    entries: readonly EntryManifest[],
+    sessionsBase: number,
+    team: Team | undefined,
   ) {
     this.name = team ? `wasm, ${team.threads} threads` : 'wasm'
     this.#memory = memory
@@ -235,7 +253,7 @@ async function compile(code: Uint8Array<ArrayBuffer>): Promise<WebAssembly.Modul
   } catch (cause) {
     const { message } = cause as Error
     if (/content.security.policy|unsafe-eval/i.test(message)) {
-      fail('E_CSP', 'the page forbids WebAssembly: add \'wasm-unsafe-eval\' to script-src of its Content-Security-Policy', cause)
+      fail('E_CSP', "the page forbids WebAssembly: add 'wasm-unsafe-eval' to script-src of its Content-Security-Policy", cause)
     }
     fail('E_DEVICE', `this engine refuses the WASM program: ${message}`, cause)
   }

@@ -27,7 +27,10 @@ export async function buildPipelines(device: GPUDevice, program: WebgpuProgram):
   const pipelines = new Map<string, Promise<GPUComputePipeline>>()
   const shaders = program.modules.map(({ name, wgsl }) => device.createShaderModule({ label: name, code: wgsl }))
 
-  function layoutOf(kinds: readonly (keyof typeof bufferTypes)[]): { readonly group: GPUBindGroupLayout; readonly pipeline: GPUPipelineLayout } {
+  function layoutOf(kinds: readonly (keyof typeof bufferTypes)[]): {
+    readonly group: GPUBindGroupLayout
+    readonly pipeline: GPUPipelineLayout
+  } {
     const key = kinds.map((kind) => bufferTypes[kind]).join()
     let found = layouts.get(key)
     if (!found) {
@@ -52,12 +55,19 @@ export async function buildPipelines(device: GPUDevice, program: WebgpuProgram):
     return { pipeline: await pipeline, layout: layout.group, bindings, workgroups, holdsStates: kinds.includes('state'), group: undefined }
   }
 
-  return new Map(await Promise.all(Object.entries(program.entries).map(
-    async ([name, { dispatches }]) => [name, await Promise.all(dispatches.map(prepare))] as const,
-  )))
+  return new Map(
+    await Promise.all(
+      Object.entries(program.entries).map(async ([name, { dispatches }]) => [name, await Promise.all(dispatches.map(prepare))] as const),
+    ),
+  )
 }
 
-async function compilePipeline(device: GPUDevice, module: GPUShaderModule, layout: GPUPipelineLayout, name: string): Promise<GPUComputePipeline> {
+async function compilePipeline(
+  device: GPUDevice,
+  module: GPUShaderModule,
+  layout: GPUPipelineLayout,
+  name: string,
+): Promise<GPUComputePipeline> {
   try {
     return await device.createComputePipelineAsync({ label: name, layout, compute: { module } })
   } catch (cause) {

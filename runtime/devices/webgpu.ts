@@ -55,9 +55,15 @@ export async function createWebgpuDevice(
   try {
     for (const buffer of program.buffers) {
       const kind = buffer.kind === 'uniform' ? usage.uniform : usage.storage | usage.copySrc
-      buffers.push(buffer.kind === 'state' ? undefined : device.createBuffer({
-        label: buffer.kind, size: Math.max(16, roundUp(buffer.bytes, 16)), usage: kind | usage.copyDst,
-      }))
+      buffers.push(
+        buffer.kind === 'state'
+          ? undefined
+          : device.createBuffer({
+              label: buffer.kind,
+              size: Math.max(16, roundUp(buffer.bytes, 16)),
+              usage: kind | usage.copyDst,
+            }),
+      )
     }
     if (manifest.tensors.length > 0) await upload(artifact, program, device, buffers, options)
     const pipelines = await buildPipelines(device, program)
@@ -81,7 +87,13 @@ async function requestDevice(gpu: GPU, requires: readonly string[]): Promise<GPU
 }
 
 /** Writes each tensor range into every buffer that covers it. writeBuffer wants multiples of 4: an odd tail is padded. */
-async function upload(artifact: Artifact, program: WebgpuProgram, device: GPUDevice, buffers: readonly (GPUBuffer | undefined)[], options: LoadOptions): Promise<void> {
+async function upload(
+  artifact: Artifact,
+  program: WebgpuProgram,
+  device: GPUDevice,
+  buffers: readonly (GPUBuffer | undefined)[],
+  options: LoadOptions,
+): Promise<void> {
   const targets = new Map<number, { buffer: GPUBuffer; from: number; to: number }[]>()
   for (const [index, item] of program.buffers.entries()) {
     if (item.kind !== 'tensor') continue
@@ -147,8 +159,12 @@ class WebgpuDevice implements Device {
   #disposed = false
 
   constructor(
-    device: GPUDevice, own: boolean, program: WebgpuProgram, entries: readonly EntryManifest[],
-    buffers: readonly (GPUBuffer | undefined)[], pipelines: ReadonlyMap<string, readonly Dispatch[]>,
+    device: GPUDevice,
+    own: boolean,
+    program: WebgpuProgram,
+    entries: readonly EntryManifest[],
+    buffers: readonly (GPUBuffer | undefined)[],
+    pipelines: ReadonlyMap<string, readonly Dispatch[]>,
   ) {
     this.#device = device
     this.#own = own
@@ -158,7 +174,9 @@ class WebgpuDevice implements Device {
     this.#pipelines = pipelines
     this.#uniforms = program.buffers.flatMap(({ kind }, index) => (kind === 'uniform' ? [index] : []))
     this.#symbols = new Int32Array(Math.max(0, ...this.#uniforms.map((index) => roundUp(program.buffers[index]!.bytes, 16) / 4)))
-    void device.lost.then(({ message }) => { this.#lost = message || 'no reason given' })
+    void device.lost.then(({ message }) => {
+      this.#lost = message || 'no reason given'
+    })
     device.addEventListener('uncapturederror', this.#note)
   }
 
@@ -168,9 +186,14 @@ class WebgpuDevice implements Device {
     // Buffers are zeroed by WebGPU itself. Running out of memory shows at the first run, as an invalid buffer.
     for (const [index, buffer] of this.#program.buffers.entries()) {
       if (buffer.kind !== 'state') continue
-      buffers.set(index, this.#device.createBuffer({
-        label: 'state', size: Math.max(16, roundUp(buffer.bytes, 16)), usage: usage.storage | usage.copySrc | usage.copyDst,
-      }))
+      buffers.set(
+        index,
+        this.#device.createBuffer({
+          label: 'state',
+          size: Math.max(16, roundUp(buffer.bytes, 16)),
+          usage: usage.storage | usage.copySrc | usage.copyDst,
+        }),
+      )
     }
     const states = new WebgpuStates(buffers, (gone) => this.#sessions.delete(gone))
     this.#sessions.add(states)
@@ -202,7 +225,8 @@ class WebgpuDevice implements Device {
     const { queue } = this.#device
     this.#symbols.fill(0)
     for (const [index, name] of plan.symbols.entries()) this.#symbols[index] = symbols[name]!
-    for (const index of this.#uniforms) queue.writeBuffer(this.#buffers[index]!, 0, this.#symbols, 0, roundUp(this.#program.buffers[index]!.bytes, 16) / 4)
+    for (const index of this.#uniforms)
+      queue.writeBuffer(this.#buffers[index]!, 0, this.#symbols, 0, roundUp(this.#program.buffers[index]!.bytes, 16) / 4)
     for (const name in plan.arguments) {
       const { buffer, offset } = plan.arguments[name]!
       const values = inputs[name]
@@ -249,7 +273,9 @@ class WebgpuDevice implements Device {
     if (this.#own) this.#device.destroy()
   }
 
-  readonly #note = (event: Event): void => { this.#fault = (event as GPUUncapturedErrorEvent).error.message }
+  readonly #note = (event: Event): void => {
+    this.#fault = (event as GPUUncapturedErrorEvent).error.message
+  }
 
   async #read(staging: GPUBuffer, total: number, manifest: EntryManifest, counts: readonly number[]): Promise<ResultArray[]> {
     try {
@@ -282,7 +308,12 @@ class WebgpuDevice implements Device {
     const group = this.#device.createBindGroup({
       layout: dispatch.layout,
       entries: dispatch.bindings.map(({ buffer, offset, bytes }, binding) => ({
-        binding, resource: { buffer: this.#buffer(buffer, session), offset, size: Math.max(4, roundUp(bytes, this.#program.buffers[buffer]!.kind === 'uniform' ? 16 : 4)) },
+        binding,
+        resource: {
+          buffer: this.#buffer(buffer, session),
+          offset,
+          size: Math.max(4, roundUp(bytes, this.#program.buffers[buffer]!.kind === 'uniform' ? 16 : 4)),
+        },
       })),
     })
     if (dispatch.holdsStates) session.groups.set(dispatch, group)
@@ -293,7 +324,11 @@ class WebgpuDevice implements Device {
   #stagingFor(bytes: number): GPUBuffer {
     if (this.#staging && this.#staging.size >= bytes) return this.#staging
     this.#staging?.destroy()
-    this.#staging = this.#device.createBuffer({ label: 'staging', size: Math.max(256, roundUp(bytes, 256)), usage: usage.mapRead | usage.copyDst })
+    this.#staging = this.#device.createBuffer({
+      label: 'staging',
+      size: Math.max(256, roundUp(bytes, 256)),
+      usage: usage.mapRead | usage.copyDst,
+    })
     return this.#staging
   }
 
@@ -314,7 +349,8 @@ function workgroupCounts({ workgroups }: Dispatch, symbols: Readonly<Record<stri
   const counts: [number, number, number] = [1, 1, 1]
   for (const [axis, factors] of workgroups.entries()) {
     for (const { size, divisor } of factors) counts[axis as 0 | 1 | 2] *= Math.max(0, Math.ceil(evaluateAffine(size, symbols) / divisor))
-    if (counts[axis]! > maxWorkgroups) fail('E_LIMIT', `${entry} needs ${counts[axis]} workgroups in one dimension, WebGPU allows ${maxWorkgroups}`)
+    if (counts[axis]! > maxWorkgroups)
+      fail('E_LIMIT', `${entry} needs ${counts[axis]} workgroups in one dimension, WebGPU allows ${maxWorkgroups}`)
   }
   return counts
 }

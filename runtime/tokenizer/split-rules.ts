@@ -25,10 +25,25 @@ const rules = {
 } satisfies Record<string, SplitRule>
 
 const aliases: Readonly<Record<string, keyof typeof rules>> = {
-  default: 'gpt2', 'gpt-2': 'gpt2', mpt: 'gpt2', olmo: 'gpt2', jais: 'gpt2', phi: 'gpt2', 'phi-2': 'gpt2',
-  'llama-bpe': 'llama3', 'llama-v3': 'llama3', 'llama-3': 'llama3', 'falcon3': 'llama3',
-  'deepseek-r1-qwen': 'qwen2', stablelm2: 'qwen2', megrez: 'qwen2',
-  starcoder: 'smollm', refact: 'smollm', 'command-r': 'smollm', codeshell: 'smollm', exaone: 'smollm',
+  default: 'gpt2',
+  'gpt-2': 'gpt2',
+  mpt: 'gpt2',
+  olmo: 'gpt2',
+  jais: 'gpt2',
+  phi: 'gpt2',
+  'phi-2': 'gpt2',
+  'llama-bpe': 'llama3',
+  'llama-v3': 'llama3',
+  'llama-3': 'llama3',
+  falcon3: 'llama3',
+  'deepseek-r1-qwen': 'qwen2',
+  stablelm2: 'qwen2',
+  megrez: 'qwen2',
+  starcoder: 'smollm',
+  refact: 'smollm',
+  'command-r': 'smollm',
+  codeshell: 'smollm',
+  exaone: 'smollm',
 }
 
 /** The names that `splitRule` accepts. */

@@ -25,7 +25,13 @@ const onDisk = packageSources((path) => {
 })
 
 async function artifactOf(entry: string, checkpoint: string, quant: 'keep' | 'q8_0' = 'keep') {
-  const result = await compile(onDisk, { entry, checkpoint: openCheckpoint(dataPath(checkpoint), nodeFiles), quant, target: ['wasm', 'webgpu'], maximum: { seq: 8 } })
+  const result = await compile(onDisk, {
+    entry,
+    checkpoint: openCheckpoint(dataPath(checkpoint), nodeFiles),
+    quant,
+    target: ['wasm', 'webgpu'],
+    maximum: { seq: 8 },
+  })
   if (!result.ok) throw new Error(result.diagnostics.map(({ message }) => message).join('; '))
   return result
 }
@@ -40,7 +46,8 @@ test.each([
 ] as const)('%s with %s as %s is compiled again to the same bytes', async (model, checkpoint, quant) => {
   const { artifact, weights } = await artifactOf(`models/${model}.dsl`, checkpoint, quant)
   const opened = await readArtifact(memoryFiles(artifact))
-  for (const target of ['wasm', 'webgpu'] as const) expect(await recompile(opened, target)).toMatchObject({ matches: true, unaltered: true })
+  for (const target of ['wasm', 'webgpu'] as const)
+    expect(await recompile(opened, target)).toMatchObject({ matches: true, unaltered: true })
   const again = await recompile(opened, 'wasm')
   const stored = await readStoredWeights(opened, again)
   // What is stored without loss comes back as the checkpoint has it.
@@ -60,26 +67,46 @@ test('the same model gives the same artifact in any folder', async () => {
     writeFileSync(join(place, 'base.dsl'), 'module base\n\nimport llama { Llama }\n\nmodel Base extends Llama {\n}\n')
     cpSync(join(root, 'models/llama.dsl'), join(place, 'llama.dsl'))
   }
-  const [one, other] = [await artifactOf(join(near, 'mine.dsl'), 'hf-golden/llama'), await artifactOf(join(far, 'mine.dsl'), 'hf-golden/llama')]
+  const [one, other] = [
+    await artifactOf(join(near, 'mine.dsl'), 'hf-golden/llama'),
+    await artifactOf(join(far, 'mine.dsl'), 'hf-golden/llama'),
+  ]
   expect([...one.artifact.keys()]).toEqual([...other.artifact.keys()])
   for (const [name, bytes] of one.artifact) expect(Buffer.compare(bytes, other.artifact.get(name)!), name).toBe(0)
   const record = parseSourceRecord(one.artifact.get('source.json')!)
-  expect(Object.keys(record.files).filter((path) => !path.startsWith('std/'))).toEqual(['model/mine.dsl', 'model/base.dsl', 'model/llama.dsl'])
+  expect(Object.keys(record.files).filter((path) => !path.startsWith('std/'))).toEqual([
+    'model/mine.dsl',
+    'model/base.dsl',
+    'model/llama.dsl',
+  ])
   expect(await recompile(await readArtifact(memoryFiles(one.artifact)), 'wasm')).toMatchObject({ unaltered: true })
 })
 
 test('paths move only with the folder of the model', () => {
   expect(portableSources('mine.dsl', { 'mine.dsl': '1', 'std/nn.dsl': '2', 'models/llama.dsl': '3', 'parts/x.dsl': '4' })).toEqual({
-    entry: 'model/mine.dsl', files: { 'model/mine.dsl': '1', 'std/nn.dsl': '2', 'models/llama.dsl': '3', 'model/parts/x.dsl': '4' },
+    entry: 'model/mine.dsl',
+    files: { 'model/mine.dsl': '1', 'std/nn.dsl': '2', 'models/llama.dsl': '3', 'model/parts/x.dsl': '4' },
   })
-  expect(portableSources('models/llama3.dsl', { 'models/llama3.dsl': '1', 'models/llama.dsl': '2' }).files).toEqual({ 'model/llama3.dsl': '1', 'model/llama.dsl': '2' })
+  expect(portableSources('models/llama3.dsl', { 'models/llama3.dsl': '1', 'models/llama.dsl': '2' }).files).toEqual({
+    'model/llama3.dsl': '1',
+    'model/llama.dsl': '2',
+  })
 })
 
 test('a record of another shape is refused', () => {
   const good = { entry: 'a.dsl', model: 'A', files: { 'a.dsl': '' }, maximum: { seq: 8 }, targets: ['wasm'], disabledPasses: [] }
   const bytes = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value))
   expect(parseSourceRecord(bytes(good))).toEqual(good)
-  for (const wrong of [null, 3, [], { ...good, files: ['a'] }, { ...good, files: { a: 1 } }, { ...good, targets: ['cuda'] }, { ...good, maximum: { seq: '8' } }, { ...good, entry: undefined }]) {
+  for (const wrong of [
+    null,
+    3,
+    [],
+    { ...good, files: ['a'] },
+    { ...good, files: { a: 1 } },
+    { ...good, targets: ['cuda'] },
+    { ...good, maximum: { seq: '8' } },
+    { ...good, entry: undefined },
+  ]) {
     expect(() => parseSourceRecord(bytes(wrong)), JSON.stringify(wrong)).toThrow(expect.objectContaining({ code: 'E_ARTIFACT_MANIFEST' }))
   }
   expect(() => parseSourceRecord(new Uint8Array([255, 0]))).toThrow(expect.objectContaining({ code: 'E_ARTIFACT_MANIFEST' }))

@@ -50,10 +50,33 @@ test.each([
 })
 
 test('figures stand in a table, rates in order of size within their rounds', () => {
-  const { status, stdout } = llamac('bench', ...tiny, '--prefill', '8,16', '--decode', '4', '--rounds', '3', '--kernels', '--compare', 'echo=echo \'{"decode": 5}\'', '--compare', 'nap=true')
+  const { status, stdout } = llamac(
+    'bench',
+    ...tiny,
+    '--prefill',
+    '8,16',
+    '--decode',
+    '4',
+    '--rounds',
+    '3',
+    '--kernels',
+    '--compare',
+    'echo=echo \'{"decode": 5}\'',
+    '--compare',
+    'nap=true',
+  )
   expect(status).toBe(0)
-  const masked = stdout.replaceAll(/\d+([.,]\d+)*(e[+-]\d+)?/g, '#').replaceAll(/ +/g, ' ').split('\n')
-  const [table, kernels] = [masked.slice(0, masked.findIndex((line) => line.startsWith('prefill (seq'))), masked.filter((line) => /^(prefill|decode)_#_/.test(line))]
+  const masked = stdout
+    .replaceAll(/\d+([.,]\d+)*(e[+-]\d+)?/g, '#')
+    .replaceAll(/ +/g, ' ')
+    .split('\n')
+  const [table, kernels] = [
+    masked.slice(
+      0,
+      masked.findIndex((line) => line.startsWith('prefill (seq')),
+    ),
+    masked.filter((line) => /^(prefill|decode)_#_/.test(line)),
+  ]
   expect(table.join('\n')).toBe(`Llama tiny: # parameters, # MiB as f#, fast math, on wasm, # rounds
 threads median rounds of the machine
  # load # ms
@@ -74,20 +97,33 @@ test('JSON holds every round, and the shares follow from it', () => {
   const { status, stdout } = llamac('bench', ...tiny, '--prefill', '8', '--decode', '4', '--rounds', '3', '--threads', '1,2', '--json')
   expect(status).toBe(0)
   type Spread = ReturnType<typeof spreadOf>
-  const report = JSON.parse(stdout) as { bytes_per_token: number; threads: { threads: number; decode: { fastest: Spread; share: Spread }; machine: { readBytes: Spread } }[] }
+  const report = JSON.parse(stdout) as {
+    bytes_per_token: number
+    threads: { threads: number; decode: { fastest: Spread; share: Spread }; machine: { readBytes: Spread } }[]
+  }
   expect(report.threads.map(({ threads }) => threads)).toEqual([1, 2])
   for (const { decode, machine } of report.threads) {
     expect(decode.fastest.all.length).toBe(3)
-    decode.share.all.forEach((share, round) => expect(share).toBeCloseTo((report.bytes_per_token * decode.fastest.all[round]!) / machine.readBytes.all[round]! / 1e9, 2))
+    decode.share.all.forEach((share, round) =>
+      expect(share).toBeCloseTo((report.bytes_per_token * decode.fastest.all[round]!) / machine.readBytes.all[round]! / 1e9, 2),
+    )
   }
 })
 
 test('wrong flags are wrong usage; a peer that fails is an error', async () => {
-  for (const wrong of [['--prefill', 'x'], ['--threads', '0'], ['--compare', 'nothing'], ['--rounds', '0']]) {
+  for (const wrong of [
+    ['--prefill', 'x'],
+    ['--threads', '0'],
+    ['--compare', 'nothing'],
+    ['--rounds', '0'],
+  ]) {
     expect([wrong, llamac('bench', ...tiny, ...wrong).status]).toEqual([wrong, 2])
   }
   const { signal } = new AbortController()
-  await expect(runPeer({ name: 'peer', command: 'echo bad news >&2; exit 3' }, signal)).rejects.toMatchObject({ code: 'E_PEER', message: 'peer ended with exit code 3: bad news' })
+  await expect(runPeer({ name: 'peer', command: 'echo bad news >&2; exit 3' }, signal)).rejects.toMatchObject({
+    code: 'E_PEER',
+    message: 'peer ended with exit code 3: bad news',
+  })
   expect(Object.keys(await runPeer({ name: 'peer', command: 'echo decode' }, signal))).toEqual(['seconds'])
 })
 
@@ -97,10 +133,12 @@ test('the last line that tells a rate counts', () => {
 })
 
 test('a spread lies within its rounds', () => {
-  fc.assert(fc.property(fc.array(fc.double({ noNaN: true, min: -1e6, max: 1e6 }), { minLength: 1, maxLength: 9 }), (values) => {
-    const { min, median, max } = spreadOf(values)
-    expect(min <= median && median <= max).toBe(true)
-    expect(values.filter((value) => value < median).length).toBeLessThanOrEqual(values.length / 2)
-    expect(values.filter((value) => value > median).length).toBeLessThanOrEqual(values.length / 2)
-  }))
+  fc.assert(
+    fc.property(fc.array(fc.double({ noNaN: true, min: -1e6, max: 1e6 }), { minLength: 1, maxLength: 9 }), (values) => {
+      const { min, median, max } = spreadOf(values)
+      expect(min <= median && median <= max).toBe(true)
+      expect(values.filter((value) => value < median).length).toBeLessThanOrEqual(values.length / 2)
+      expect(values.filter((value) => value > median).length).toBeLessThanOrEqual(values.length / 2)
+    }),
+  )
 })

@@ -27,8 +27,12 @@ function llamac(...args: readonly string[]): Promise<Ended> {
     const child = spawn(process.execPath, [join(root, 'cli/main.ts'), ...args], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] })
     let stdout = ''
     let stderr = ''
-    child.stdout.setEncoding('utf8').on('data', (text: string) => { stdout += text })
-    child.stderr.setEncoding('utf8').on('data', (text: string) => { stderr += text })
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      stdout += text
+    })
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      stderr += text
+    })
     child.on('error', reject).on('close', (code) => resolve({ code, stdout, stderr }))
   })
 }
@@ -62,9 +66,15 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 describe('an artifact', () => {
   test('is a folder with the texts that were asked for, and is only replaced by its like', patience, async () => {
-    expect(readdirSync(artifact)).toEqual(expect.arrayContaining(['manifest.json', 'program-0.wasm', 'weights-000.bin', 'graph.txt', 'program.wat', 'bindings.ts']))
+    expect(readdirSync(artifact)).toEqual(
+      expect.arrayContaining(['manifest.json', 'program-0.wasm', 'weights-000.bin', 'graph.txt', 'program.wat', 'bindings.ts']),
+    )
     const shown = await json<{ kind: string; parameters: number; entries: { name: string }[] }>('inspect', artifact)
-    expect([shown.kind, shown.parameters, shown.entries.map(({ name }) => name)]).toEqual(['artifact', 123_712, ['prefill', 'decode', 'score']])
+    expect([shown.kind, shown.parameters, shown.entries.map(({ name }) => name)]).toEqual([
+      'artifact',
+      123_712,
+      ['prefill', 'decode', 'score'],
+    ])
     const other = join(folder, 'other.txt')
     writeFileSync(other, 'mine')
     const refused = await llamac('compile', ...tiny, '-o', folder)
@@ -74,7 +84,12 @@ describe('an artifact', () => {
 
   test('generates the same every time, and what its source generates', patience, async () => {
     const ask = ['--tokens', '1,2', '-n', '12', '--temperature', '1', '--seed', '7']
-    interface Generated { readonly prompt_ids: number[]; readonly tokens: number[]; readonly text: string; readonly stop: string }
+    interface Generated {
+      readonly prompt_ids: number[]
+      readonly tokens: number[]
+      readonly text: string
+      readonly stop: string
+    }
     const first = await json<Generated>('run', artifact, ...ask)
     expect(first).toMatchObject({ prompt_ids: [1, 2], text: '', stop: 'length' })
     expect(first.tokens.length).toBe(12)
@@ -84,7 +99,11 @@ describe('an artifact', () => {
 
   test('generates the same with any number of threads', patience, async () => {
     const ask = ['run', artifact, '--tokens', '1,2', '-n', '12']
-    const [one, three, wrong] = await Promise.all([json(...ask, '--threads', '1'), json(...ask, '--threads', '3'), llamac(...ask, '--threads', 'many')])
+    const [one, three, wrong] = await Promise.all([
+      json(...ask, '--threads', '1'),
+      json(...ask, '--threads', '3'),
+      llamac(...ask, '--threads', 'many'),
+    ])
     expect(three).toEqual(one)
     expect((await llamac(...ask, '--threads', '3')).stderr).toContain('on wasm, 3 threads')
     expect([wrong.code, wrong.stdout]).toEqual([2, ''])
@@ -104,7 +123,10 @@ describe('scores', () => {
   const tokens = ['--tokens', '1,200,3,17,17,0,255']
 
   test('agree between the reference and WASM, at once and step by step, plain and quantised', patience, async () => {
-    for (const flags of [['--math', 'strict'], ['--math', 'strict', '--quant', 'q8_0']]) {
+    for (const flags of [
+      ['--math', 'strict'],
+      ['--math', 'strict', '--quant', 'q8_0'],
+    ]) {
       const want = await json<Logits>('logits', ...tiny, ...flags, ...tokens, '--all', '--device', 'reference')
       expect(want.dims).toEqual([7, 256])
       for (const how of [['--all'], ['--all', '--step']]) {
@@ -121,13 +143,17 @@ describe('scores', () => {
     const bytes = readFileSync(raw)
     expect(Array.from({ length: bytes.length / 4 }, (_, i) => bytes.readFloatLE(i * 4))).toEqual(last.logits[0])
     const calls = await json<{ entry: string; dims: number[]; values: number[] }[]>(
-      'call', artifact, 'prefill(tokens: [9, 9], start: 0)', 'prefill(tokens: [1,200,3,17,17,0,255], start: 0)')
+      'call',
+      artifact,
+      'prefill(tokens: [9, 9], start: 0)',
+      'prefill(tokens: [1,200,3,17,17,0,255], start: 0)',
+    )
     expect(calls[1]).toEqual({ entry: 'prefill', dims: [256], values: last.logits[0] })
   })
 })
 
 describe('check', () => {
-  test('counts the parameters of the LLaMA paper\'s models', patience, async () => {
+  test("counts the parameters of the LLaMA paper's models", patience, async () => {
     const { code, stdout, stderr } = await llamac('check', 'models/llama.dsl', '--all-presets')
     expect([code, stderr]).toEqual([0, ''])
     for (const count of ['6,738,415,616', '13,015,864,320', '32,528,943,616', '65,285,660,672']) expect(stdout).toContain(count)
@@ -182,11 +208,22 @@ describe('usage', () => {
 
   test('a call is read as it was written', () => {
     const name = fc.stringMatching(/^[a-z_]\w{0,7}$/)
-    const scalar = fc.oneof(fc.integer(), fc.boolean(), fc.double({ noNaN: true, noDefaultInfinity: true }).map((x) => x + 0))
+    const scalar = fc.oneof(
+      fc.integer(),
+      fc.boolean(),
+      fc.double({ noNaN: true, noDefaultInfinity: true }).map((x) => x + 0),
+    )
     const value = fc.oneof(scalar, fc.array(scalar, { maxLength: 5 }), fc.array(fc.array(scalar, { maxLength: 3 }), { maxLength: 3 }))
-    fc.assert(fc.property(name, fc.uniqueArray(fc.tuple(name, value), { selector: ([key]) => key, maxLength: 4 }), fc.constantFrom('', ' ', '\n'), (entry, args, gap) => {
-      const text = `${gap}${entry}(${gap}${args.map(([key, given]) => `${key}:${gap}${JSON.stringify(given)}`).join(`,${gap}`)})${gap}`
-      expect(parseCall(text)).toEqual({ entry, args: Object.fromEntries(args) })
-    }))
+    fc.assert(
+      fc.property(
+        name,
+        fc.uniqueArray(fc.tuple(name, value), { selector: ([key]) => key, maxLength: 4 }),
+        fc.constantFrom('', ' ', '\n'),
+        (entry, args, gap) => {
+          const text = `${gap}${entry}(${gap}${args.map(([key, given]) => `${key}:${gap}${JSON.stringify(given)}`).join(`,${gap}`)})${gap}`
+          expect(parseCall(text)).toEqual({ entry, args: Object.fromEntries(args) })
+        },
+      ),
+    )
   })
 })

@@ -15,12 +15,21 @@ import { dataPath } from '../support/goldens.ts'
 const root = fileURLToPath(new URL('../../', import.meta.url))
 const folder = mkdtempSync(join(tmpdir(), 'llamac-eval-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
-const stories = ['models/llama.dsl', '--weights', dataPath('checkpoints/stories260K.legacy.bin'), '--tokenizer', dataPath('checkpoints/tok512.bin')]
+const stories = [
+  'models/llama.dsl',
+  '--weights',
+  dataPath('checkpoints/stories260K.legacy.bin'),
+  '--tokenizer',
+  dataPath('checkpoints/tok512.bin'),
+]
 
 function evaluated(text: string, ...args: readonly string[]) {
   const file = join(folder, 'text.txt')
   writeFileSync(file, text)
-  const { status, stdout, stderr } = spawnSync(process.execPath, [join(root, 'cli/main.ts'), 'eval', ...stories, '--text', file, ...args], { cwd: root, encoding: 'utf8' })
+  const { status, stdout, stderr } = spawnSync(process.execPath, [join(root, 'cli/main.ts'), 'eval', ...stories, '--text', file, ...args], {
+    cwd: root,
+    encoding: 'utf8',
+  })
   return { status, stdout, stderr }
 }
 
@@ -36,7 +45,15 @@ test('windows predict every token but the first once, each from the beginning of
   if (!result.ok) throw new Error('the model does not compile')
   await using model = await load(memoryFiles(result.artifact))
   const ids = Array.from({ length: 23 }, (_, i) => (i * 91 + 7) % 256)
-  for (const [context, stride] of [[23, 23], [40, 3], [8, 8], [8, 4], [8, 1], [7, 3], [1, 1]] as const) {
+  for (const [context, stride] of [
+    [23, 23],
+    [40, 3],
+    [8, 8],
+    [8, 4],
+    [8, 1],
+    [7, 3],
+    [1, 1],
+  ] as const) {
     let wanted = 0
     for (let at = 1; at < ids.length; at++) {
       // The first window that reaches the token.

@@ -110,10 +110,12 @@ function callOf({ compilation, weight }: Evaluable): ExaminedCall {
 /** The artifact with some files replaced and the manifest's hashes of programs made right. */
 async function altered(files: Files, programs: ReadonlyMap<string, Uint8Array<ArrayBuffer>>): Promise<Files> {
   const manifest = JSON.parse(new TextDecoder().decode(files.get('manifest.json'))) as Manifest
-  const variants = await Promise.all(manifest.variants.map(async (variant) => {
-    const bytes = 'program' in variant ? programs.get(variant.program) : undefined
-    return bytes ? { ...variant, sha256: await sha256(bytes) } : variant
-  }))
+  const variants = await Promise.all(
+    manifest.variants.map(async (variant) => {
+      const bytes = 'program' in variant ? programs.get(variant.program) : undefined
+      return bytes ? { ...variant, sha256: await sha256(bytes) } : variant
+    }),
+  )
   return new Map([...files, ...programs, ['manifest.json', new TextEncoder().encode(JSON.stringify({ ...manifest, variants }))]])
 }
 
@@ -127,13 +129,16 @@ async function verified(files: Files, device: 'wasm' | 'webgpu' = 'wasm', flags:
 function spoiled(fn: LoopFunction): LoopFunction {
   let done = false
   const inside = (body: readonly LoopStmt[]): LoopStmt[] =>
-    body.toReversed().map((s): LoopStmt => {
-      if (s.kind === 'loop') return { ...s, body: inside(s.body) }
-      if (s.kind === 'if') return { ...s, no: inside(s.no ?? []), yes: inside(s.yes) }
-      if (s.kind !== 'store' || done || fn.operands[s.operand]!.memory.kind === 'scratch') return s
-      done = true
-      return { ...s, value: s.value.type.startsWith('f32') ? ops.mul(s.value, 1.02) : ops.xor(s.value, 1) }
-    }).toReversed()
+    body
+      .toReversed()
+      .map((s): LoopStmt => {
+        if (s.kind === 'loop') return { ...s, body: inside(s.body) }
+        if (s.kind === 'if') return { ...s, no: inside(s.no ?? []), yes: inside(s.yes) }
+        if (s.kind !== 'store' || done || fn.operands[s.operand]!.memory.kind === 'scratch') return s
+        done = true
+        return { ...s, value: s.value.type.startsWith('f32') ? ops.mul(s.value, 1.02) : ops.xor(s.value, 1) }
+      })
+      .toReversed()
   const body = inside(fn.body)
   expect(done, fn.name).toBe(true)
   return { ...fn, body }
@@ -144,8 +149,24 @@ async function withSpoiledKernel(files: Files, plan: Plan, kernel: string): Prom
   const { program } = lowerWasm(plan)
   const kernels = program.kernels.map((fn) => (fn.name === kernel ? spoiled(fn) : fn))
   const { variants } = JSON.parse(new TextDecoder().decode(files.get('manifest.json'))) as Manifest
-  return altered(files, new Map(variants.flatMap((variant) =>
-    variant.target === 'wasm' ? [[variant.program, buildModule({ ...program, kernels }, { relaxed: variant.requires.includes('relaxed-simd'), shared: variant.requires.includes('threads') }).binary] as const] : [])))
+  return altered(
+    files,
+    new Map(
+      variants.flatMap((variant) =>
+        variant.target === 'wasm'
+          ? [
+              [
+                variant.program,
+                buildModule(
+                  { ...program, kernels },
+                  { relaxed: variant.requires.includes('relaxed-simd'), shared: variant.requires.includes('threads') },
+                ).binary,
+              ] as const,
+            ]
+          : [],
+      ),
+    ),
+  )
 }
 
 describe('a spoiled kernel is named', () => {
@@ -166,10 +187,15 @@ describe('a spoiled kernel is named', () => {
 
   test('on WebGPU, by a constant in its text', async () => {
     const { artifact } = await compiled({ entry: 'own.dsl', target: 'webgpu' }, new Map([['own.dsl', ownModel]]))
-    const packed = JSON.parse(new TextDecoder().decode(artifact.get('program-0.webgpu.json'))) as { modules: { name: string; wgsl: string }[] }
+    const packed = JSON.parse(new TextDecoder().decode(artifact.get('program-0.webgpu.json'))) as {
+      modules: { name: string; wgsl: string }[]
+    }
     const module = packed.modules.find(({ wgsl }) => wgsl.includes('3.25'))!
     module.wgsl = module.wgsl.replaceAll('3.25', '3.5')
-    const report = await verified(await altered(artifact, new Map([['program-0.webgpu.json', new TextEncoder().encode(JSON.stringify(packed))]])), 'webgpu')
+    const report = await verified(
+      await altered(artifact, new Map([['program-0.webgpu.json', new TextEncoder().encode(JSON.stringify(packed))]])),
+      'webgpu',
+    )
     const { fault } = report.kernels!
     expect(report).toMatchObject({ fine: false, unaltered: false })
     expect(fault).toMatchObject({ kernel: module.name, entry: 'mix', mode: 'alone' })
@@ -197,7 +223,10 @@ describe('when every kernel is right alone', () => {
     const alone = await WasmProbe.open(files, variant as WasmVariant, broken, 'alone')
     expect(await examineCall(recompiled, alone, 'alone', call, 1e-7)).toEqual({ kernels: launches.length })
     const together = await WasmProbe.open(files, variant as WasmVariant, broken, 'up to')
-    expect((await examineCall(recompiled, together, 'up to', call, 1e-7)).fault).toMatchObject({ kernel: launches[late]!.kernel.name, mode: 'up to' })
+    expect((await examineCall(recompiled, together, 'up to', call, 1e-7)).fault).toMatchObject({
+      kernel: launches[late]!.kernel.name,
+      mode: 'up to',
+    })
   })
 
   test('kernels that do not mean what the model means are a fault of the compiler', async () => {
@@ -208,7 +237,10 @@ describe('when every kernel is right alone', () => {
     const variant = files.manifest.variants.find(({ target, requires }) => target === 'wasm' && !requires.includes('threads'))!
     const probe = await WasmProbe.open(files, variant as WasmVariant, recompiled.result.plan!, 'alone')
     const other = wanted.map((tensor) => ({ ...tensor, data: tensor.data.map((value, i) => (i === 0 ? value + 1 : value)) }))
-    expect((await examineCall(recompiled, probe, 'alone', { ...call, wanted: other }, 1e-7)).misbuilt).toMatchObject({ entry: 'mix', result: 0 })
+    expect((await examineCall(recompiled, probe, 'alone', { ...call, wanted: other }, 1e-7)).misbuilt).toMatchObject({
+      entry: 'mix',
+      result: 0,
+    })
   })
 })
 
@@ -231,8 +263,19 @@ test('the command says where and exits with 1; without the texts in the artifact
 })
 
 // Encoder and decoder with states in between, and an encoder that reads segments: calls are made up for any entries.
-test.each([['marian', 'marian'], ['bert', 'bert']])('%s is as its reference', async (model, data) => {
-  const { status, stdout } = llamac('verify', `models/${model}.dsl`, '--weights', dataPath(`hf-golden/${data}`), '--max-seq', '16', '--json')
+test.each([
+  ['marian', 'marian'],
+  ['bert', 'bert'],
+])('%s is as its reference', async (model, data) => {
+  const { status, stdout } = llamac(
+    'verify',
+    `models/${model}.dsl`,
+    '--weights',
+    dataPath(`hf-golden/${data}`),
+    '--max-seq',
+    '16',
+    '--json',
+  )
   expect(status).toBe(0)
   expect(JSON.parse(stdout)).toMatchObject({ fine: true, unaltered: true })
 })

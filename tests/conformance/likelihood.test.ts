@@ -29,7 +29,12 @@ async function meanOf(model: Model): Promise<number> {
   return nats / count
 }
 
-const stories = { model: 'llama', checkpoint: 'checkpoints/stories260K.legacy.bin', tokenizer: 'checkpoints/tok512.bin', maxSeq: 512 } as const
+const stories = {
+  model: 'llama',
+  checkpoint: 'checkpoints/stories260K.legacy.bin',
+  tokenizer: 'checkpoints/tok512.bin',
+  maxSeq: 512,
+} as const
 
 test.each(['wasm', 'reference', 'webgpu'] as const)(
   'of the sample on %s',
@@ -54,8 +59,12 @@ test.each([
     `layers[*].mlp.down: a row has 172 values, which ${quant} cannot cut into blocks; stored as f32`,
     'layers[*].attn_norm.gain, layers[*].mlp_norm.gain, out_norm.gain: f32, as the model declares',
   ])
-  const unquantised = contents.tensors.filter(({ format, path }) => format === 'f32' && !path.startsWith('table:')).map(({ path }) => path.replace(/\[\d+\]/, '[*]'))
-  expect(new Set(unquantised)).toEqual(new Set(['layers[*].mlp.down', 'layers[*].attn_norm.gain', 'layers[*].mlp_norm.gain', 'out_norm.gain']))
+  const unquantised = contents.tensors
+    .filter(({ format, path }) => format === 'f32' && !path.startsWith('table:'))
+    .map(({ path }) => path.replace(/\[\d+\]/, '[*]'))
+  expect(new Set(unquantised)).toEqual(
+    new Set(['layers[*].mlp.down', 'layers[*].attn_norm.gain', 'layers[*].mlp_norm.gain', 'out_norm.gain']),
+  )
   await using model = await compiled.open('wasm')
   const more = (await meanOf(model)) - wanted
   expect(more).toBeLessThan(allowed)

@@ -14,14 +14,22 @@ const codesOf = (text: string) => parseText(text).diagnostics.map(({ code }) => 
 /** The expression as fully bracketed text. */
 function shape(e: Expr): string {
   switch (e.kind) {
-    case 'name': return e.name
-    case 'number': return String(e.value)
-    case 'unary': return `(${e.op} ${shape(e.value)})`
-    case 'binary': return `(${shape(e.left)} ${e.op} ${shape(e.right)})`
-    case 'call': return `${shape(e.callee)}<${[...(e.piped ? [e.piped] : []), ...e.args.map((a) => ('value' in a ? a.value : 'size' in a ? a.size : a.from))].map(shape).join(' ')}>`
-    case 'index': return `${shape(e.of)}[${e.indices.map((i) => `${i.label ? `${i.label.text}:` : ''}${shape(i.from)}${i.range ? `${i.range.kind}${shape(i.range.to)}` : ''}`).join(' ')}]`
-    case 'member': return `${shape(e.of)}.${e.name.text}`
-    default: return e.kind
+    case 'name':
+      return e.name
+    case 'number':
+      return String(e.value)
+    case 'unary':
+      return `(${e.op} ${shape(e.value)})`
+    case 'binary':
+      return `(${shape(e.left)} ${e.op} ${shape(e.right)})`
+    case 'call':
+      return `${shape(e.callee)}<${[...(e.piped ? [e.piped] : []), ...e.args.map((a) => ('value' in a ? a.value : 'size' in a ? a.size : a.from))].map(shape).join(' ')}>`
+    case 'index':
+      return `${shape(e.of)}[${e.indices.map((i) => `${i.label ? `${i.label.text}:` : ''}${shape(i.from)}${i.range ? `${i.range.kind}${shape(i.range.to)}` : ''}`).join(' ')}]`
+    case 'member':
+      return `${shape(e.of)}.${e.name.text}`
+    default:
+      return e.kind
   }
 }
 
@@ -87,7 +95,9 @@ describe('parse', () => {
   })
 
   it('attaches doc comments to what follows', () => {
-    const { tree, diagnostics } = parseText('module m\n/// one\n///  two\n\nop f() -> T { return 1 }\nblock B {\n  /// three\n  override fn g() { }\n}\n/// lost')
+    const { tree, diagnostics } = parseText(
+      'module m\n/// one\n///  two\n\nop f() -> T { return 1 }\nblock B {\n  /// three\n  override fn g() { }\n}\n/// lost',
+    )
     expect(tree?.declarations[0]?.doc).toBe('one\n two')
     expect(tree?.declarations[1]).toMatchObject({ members: [{ doc: 'three', override: true }] })
     expect(diagnostics.map(({ code, severity }) => [code, severity])).toEqual([['L110', 'warning']])
@@ -111,7 +121,8 @@ describe('parse', () => {
     [`module m config C { x = "${'\\"'.repeat(100_000)}`, ['L103']],
   ]
   it.each(mistakes.map(([text, wanted]) => [text.slice(0, 70), text, wanted] as const))('finds what is wrong in %s', (_, text, wanted) =>
-    expect(codesOf(text)).toEqual(wanted))
+    expect(codesOf(text)).toEqual(wanted),
+  )
 
   it('names the misspelt word and the bracket that is open', () => {
     expect(parseText('module m block B { wieght y: [a] }').diagnostics[0]?.help).toContain('weight')

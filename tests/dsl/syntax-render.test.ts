@@ -1,3 +1,4 @@
+import { stripVTControlCharacters } from 'node:util'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { diagnose } from '../../dsl/codes.ts'
@@ -11,7 +12,7 @@ const at = (source: Source, text: string): Span => {
   const start = source.text.indexOf(text)
   return { source, start, end: start + text.length }
 }
-const uncoloured = (text: string) => text.replaceAll(/\u001b\[[0-9;]*m/g, '')
+const uncoloured = (text: string) => stripVTControlCharacters(text)
 
 describe('render', () => {
   it('looks like the language reference', () => {
@@ -78,11 +79,20 @@ describe('render', () => {
 
   it('never fails, and leaves no control characters, whatever is marked', () => {
     const span = fc.tuple(fc.nat(60), fc.nat(60)).map(([a, b]) => [Math.min(a, b), Math.max(a, b)] as const)
-    const text = fc.string({ unit: fc.oneof(fc.constantFrom('a', ' ', '\n', '\t', '\r', '漢', '\u0301', '👍', '\u202e', '\u0000'), fc.string({ unit: 'binary', minLength: 1, maxLength: 1 })), maxLength: 400 })
+    const text = fc.string({
+      unit: fc.oneof(
+        fc.constantFrom('a', ' ', '\n', '\t', '\r', '漢', '\u0301', '👍', '\u202e', '\u0000'),
+        fc.string({ unit: 'binary', minLength: 1, maxLength: 1 }),
+      ),
+      maxLength: 400,
+    })
     fc.assert(
       fc.property(text, fc.array(fc.tuple(span, text), { maxLength: 6 }), (body, marks) => {
         const source = { path: 'p.dsl', text: body }
-        const labels = marks.map(([[a, b], label]) => ({ span: { source, start: Math.min(a, body.length), end: Math.min(b, body.length) }, text: label }))
+        const labels = marks.map(([[a, b], label]) => ({
+          span: { source, start: Math.min(a, body.length), end: Math.min(b, body.length) },
+          text: label,
+        }))
         const diagnostic: Diagnostic = { code: 'L101', severity: 'error', message: body, labels, notes: [body] }
         const shown = render(diagnostic)
         expect(shown.replaceAll('\n', '')).not.toMatch(/[\p{Cc}\u202e]/u)
@@ -103,7 +113,10 @@ describe('suggest', () => {
     expect(suggest('embd', ['heads', 'embed', 'depth'])).toBe('embed')
     expect(suggest('haeds', ['heads', 'kv_heads'])).toBe('heads')
     expect(suggest('x', ['depth', 'width'])).toBeUndefined()
-    expect(nearest('model.layers.0.wk', ['a', 'model.layers.0.wq', 'model.layers.1.wk'], 2)).toEqual(['model.layers.0.wq', 'model.layers.1.wk'])
+    expect(nearest('model.layers.0.wk', ['a', 'model.layers.0.wq', 'model.layers.1.wk'], 2)).toEqual([
+      'model.layers.0.wq',
+      'model.layers.1.wk',
+    ])
   })
 
   it('is a distance', () => {

@@ -16,26 +16,40 @@ export const sources: readonly Source[] = folders.flatMap(({ name, url }) =>
 export const words = (text: string): string[] => lexer.tokenize(text).tokens.map(({ image }) => image)
 
 /** A tree without its places, to compare meanings. */
-export const withoutSpans = (tree: unknown): unknown => JSON.parse(JSON.stringify(tree, (key, value) => (key === 'span' ? undefined : value)))
+export const withoutSpans = (tree: unknown): unknown =>
+  JSON.parse(JSON.stringify(tree, (key, value) => (key === 'span' ? undefined : value)))
 
 type Edit = (text: string) => string
 
 const textEdit: fc.Arbitrary<Edit> = fc.oneof(
-  fc.tuple(fc.double({ min: 0, max: 1, noNaN: true }), fc.nat(12)).map(([at, n]): Edit => (t) => {
-    const from = Math.floor(at * t.length)
-    return t.slice(0, from) + t.slice(from + n)
-  }),
+  fc.tuple(fc.double({ min: 0, max: 1, noNaN: true }), fc.nat(12)).map(
+    ([at, n]): Edit =>
+      (t) => {
+        const from = Math.floor(at * t.length)
+        return t.slice(0, from) + t.slice(from + n)
+      },
+  ),
   fc
     .tuple(
       fc.double({ min: 0, max: 1, noNaN: true }),
-      fc.oneof(fc.string({ unit: 'binary', maxLength: 6 }), fc.constantFrom('{', '}', '(', ')', '[', '"', '//', '///', '..', 'in ', ' when ', ' not -', '\n', '\r', '= =')),
+      fc.oneof(
+        fc.string({ unit: 'binary', maxLength: 6 }),
+        fc.constantFrom('{', '}', '(', ')', '[', '"', '//', '///', '..', 'in ', ' when ', ' not -', '\n', '\r', '= ='),
+      ),
     )
-    .map(([at, insert]): Edit => (t) => t.slice(0, Math.floor(at * t.length)) + insert + t.slice(Math.floor(at * t.length))),
-  fc.tuple(fc.double({ min: 0, max: 1, noNaN: true }), fc.double({ min: 0, max: 1, noNaN: true }), fc.nat(30)).map(([a, b, n]): Edit => (t) => {
-    const [i, j] = [Math.floor(Math.min(a, b) * t.length), Math.floor(Math.max(a, b) * t.length)]
-    const m = Math.min(n, j - i)
-    return t.slice(0, i) + t.slice(j, j + m) + t.slice(i + m, j) + t.slice(i, i + m) + t.slice(j + m)
-  }),
+    .map(
+      ([at, insert]): Edit =>
+        (t) =>
+          t.slice(0, Math.floor(at * t.length)) + insert + t.slice(Math.floor(at * t.length)),
+    ),
+  fc.tuple(fc.double({ min: 0, max: 1, noNaN: true }), fc.double({ min: 0, max: 1, noNaN: true }), fc.nat(30)).map(
+    ([a, b, n]): Edit =>
+      (t) => {
+        const [i, j] = [Math.floor(Math.min(a, b) * t.length), Math.floor(Math.max(a, b) * t.length)]
+        const m = Math.min(n, j - i)
+        return t.slice(0, i) + t.slice(j, j + m) + t.slice(i + m, j) + t.slice(i, i + m) + t.slice(j + m)
+      },
+  ),
 )
 
 /** A model with one to six random deletions, insertions and swaps of stretches. */
@@ -45,5 +59,15 @@ export const damaged: fc.Arbitrary<string> = fc
 
 /** A model with other blanks and line breaks between its tokens (and comments strewn in), which leaves the meaning alone. */
 export const respaced: fc.Arbitrary<string> = fc
-  .tuple(fc.constantFrom(...sources), fc.array(fc.constantFrom(' ', '  ', '    ', '\t', '\n', '\n\n\n', '\r\n', ' // said\n', '\n// said\n  ', '   '), { minLength: 7, maxLength: 40 }))
-  .map(([{ text }, gaps]) => words(text).map((word, i) => word + gaps[(i * 7 + (i >> 4)) % gaps.length]).join(''))
+  .tuple(
+    fc.constantFrom(...sources),
+    fc.array(fc.constantFrom(' ', '  ', '    ', '\t', '\n', '\n\n\n', '\r\n', ' // said\n', '\n// said\n  ', '   '), {
+      minLength: 7,
+      maxLength: 40,
+    }),
+  )
+  .map(([{ text }, gaps]) =>
+    words(text)
+      .map((word, i) => word + gaps[(i * 7 + (i >> 4)) % gaps.length])
+      .join(''),
+  )

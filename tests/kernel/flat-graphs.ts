@@ -7,15 +7,25 @@ import type { Attribute } from '../../dsl/sink.ts'
 import type { Span } from '../../dsl/source.ts'
 
 export class FlatBuilder extends GraphBuilder {
-  override composite(_name: string, _attributes: Readonly<Record<string, Attribute>>, operands: readonly Node[],
-    body: (operands: readonly Node[]) => readonly Node[]): readonly Node[] {
+  override composite(
+    _name: string,
+    _attributes: Readonly<Record<string, Attribute>>,
+    operands: readonly Node[],
+    body: (operands: readonly Node[]) => readonly Node[],
+  ): readonly Node[] {
     return body(operands)
   }
 }
 
 /** As the pass quantise-activations does: what meets a weight in a dot is rounded to 8 bits. */
 export class RoundingBuilder extends FlatBuilder {
-  override dot(a: Node, b: Node, contract: readonly (readonly [number, number])[], batch: readonly (readonly [number, number])[], span: Span): Node {
+  override dot(
+    a: Node,
+    b: Node,
+    contract: readonly (readonly [number, number])[],
+    batch: readonly (readonly [number, number])[],
+    span: Span,
+  ): Node {
     const left = b.op === 'weight' ? this.factory.make('quantise', [a], {}) : a
     return super.dot(left, b, contract, batch, span)
   }

@@ -4,7 +4,19 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { constant } from '../../dsl/affine.ts'
 import {
-  addIndex, divIndex, evaluateIndex, indexAxis, indexConst, indexRange, indexSymbol, modIndex, scaleIndex, showIndex, simplifyIndex, strideOf, type IndexScope,
+  addIndex,
+  divIndex,
+  evaluateIndex,
+  indexAxis,
+  indexConst,
+  indexRange,
+  indexSymbol,
+  modIndex,
+  scaleIndex,
+  showIndex,
+  simplifyIndex,
+  strideOf,
+  type IndexScope,
 } from '../../compiler/kernel/index-map.ts'
 import type { Index } from '../../compiler/kernel/types.ts'
 
@@ -33,31 +45,37 @@ const valueAt = (index: Index, point: Record<string, number>): number =>
 
 describe('index algebra', () => {
   it('keeps values, stays in range, and is done after one step (5,000 indices)', () => {
-    fc.assert(fc.property(anyIndex, fc.array(anyPoint, { minLength: 4, maxLength: 4 }), (index, points) => {
-      const simple = simplifyIndex(index, scope)
-      const { min, max } = indexRange(index, scope)
-      for (const point of points) {
-        const value = valueAt(index, point)
-        expect(valueAt(simple, point)).toBe(value)
-        expect(value).toBeGreaterThanOrEqual(min)
-        expect(value).toBeLessThanOrEqual(max)
-      }
-      expect(showIndex(simplifyIndex(simple, scope))).toBe(showIndex(simple))
-      const stride = strideOf(index, 'k', scope)
-      const [point] = points
-      if (stride !== undefined && point!.k < 7) expect(valueAt(index, { ...point, k: point!.k + 1 }) - valueAt(index, point!)).toBe(stride)
-    }), { numRuns: 5000 })
+    fc.assert(
+      fc.property(anyIndex, fc.array(anyPoint, { minLength: 4, maxLength: 4 }), (index, points) => {
+        const simple = simplifyIndex(index, scope)
+        const { min, max } = indexRange(index, scope)
+        for (const point of points) {
+          const value = valueAt(index, point)
+          expect(valueAt(simple, point)).toBe(value)
+          expect(value).toBeGreaterThanOrEqual(min)
+          expect(value).toBeLessThanOrEqual(max)
+        }
+        expect(showIndex(simplifyIndex(simple, scope))).toBe(showIndex(simple))
+        const stride = strideOf(index, 'k', scope)
+        const [point] = points
+        if (stride !== undefined && point!.k < 7)
+          expect(valueAt(index, { ...point, k: point!.k + 1 }) - valueAt(index, point!)).toBe(stride)
+      }),
+      { numRuns: 5000 },
+    )
   })
 
   it('cancels every split of a merge', () => {
-    fc.assert(fc.property(fc.constantFrom(...Object.entries(extents)), fc.constantFrom(...Object.entries(extents)), ([a, n], [b, m]) => {
-      if (a === b) return
-      const merged = addIndex(scaleIndex(indexAxis(a), m, scope), indexAxis(b), scope)
-      if (n > 1 && m > 1) expect(showIndex(divIndex(merged, m, scope))).toBe(a)
-      expect(valueAt(modIndex(merged, m, scope), { i: 3, j: 2, k: 5, l: 0 })).toBe({ i: 3, j: 2, k: 5, l: 0 }[b])
-      const back = addIndex(scaleIndex(divIndex(indexAxis('k'), 2, scope), 2, scope), modIndex(indexAxis('k'), 2, scope), scope)
-      expect(showIndex(back)).toBe('k')
-    }))
+    fc.assert(
+      fc.property(fc.constantFrom(...Object.entries(extents)), fc.constantFrom(...Object.entries(extents)), ([a, n], [b, m]) => {
+        if (a === b) return
+        const merged = addIndex(scaleIndex(indexAxis(a), m, scope), indexAxis(b), scope)
+        if (n > 1 && m > 1) expect(showIndex(divIndex(merged, m, scope))).toBe(a)
+        expect(valueAt(modIndex(merged, m, scope), { i: 3, j: 2, k: 5, l: 0 })).toBe({ i: 3, j: 2, k: 5, l: 0 }[b])
+        const back = addIndex(scaleIndex(divIndex(indexAxis('k'), 2, scope), 2, scope), modIndex(indexAxis('k'), 2, scope), scope)
+        expect(showIndex(back)).toBe('k')
+      }),
+    )
   })
 
   it('sees through merges of another grouping', () => {

@@ -17,8 +17,18 @@ import { load, numbered, readJson } from '../dsl/read-models.ts'
 import { flatGraphs, RoundingBuilder } from './flat-graphs.ts'
 
 const golden: Readonly<Record<string, string>> = {
-  llama: 'llama', 'llama-gqa': 'llama', 'llama3-rope': 'llama3', gpt2: 'gpt2', 'openai-gpt': 'openai_gpt', mistral: 'mistral',
-  mixtral: 'mixtral', qwen2: 'qwen2', gemma: 'gemma', 'gpt-neo': 'gpt_neo', bert: 'bert', marian: 'marian',
+  llama: 'llama',
+  'llama-gqa': 'llama',
+  'llama3-rope': 'llama3',
+  gpt2: 'gpt2',
+  'openai-gpt': 'openai_gpt',
+  mistral: 'mistral',
+  mixtral: 'mixtral',
+  qwen2: 'qwen2',
+  gemma: 'gemma',
+  'gpt-neo': 'gpt_neo',
+  bert: 'bert',
+  marian: 'marian',
 }
 
 const product = (dims: readonly number[]): number => dims.reduce((a, b) => a * b, 1)
@@ -47,16 +57,34 @@ function agree(model: SpecialisedModel, graphs: readonly Graph[], calls: number)
     for (const graph of graphs) {
       const info = model.entries.find((entry) => entry.name === graph.entry)!
       const size = 3
-      const binding = Object.fromEntries(info.symbols.map(({ name, kind }) => [name, kind === 'size' ? size : name === 'start' ? start : size]))
+      const binding = Object.fromEntries(
+        info.symbols.map(({ name, kind }) => [name, kind === 'size' ? size : name === 'start' ? start : size]),
+      )
       if (info.limits.some(({ left, right }) => evaluate(left, binding) > right)) continue
-      const inputs = Object.fromEntries(info.arguments.flatMap((argument) => (argument.kind === 'index' ? [] : [[argument.name, Float64Array.from(
-        { length: product(argument.type.dims.map((dim) => evaluate(dim, binding))) }, (_, i) => (argument.type.dtype === 'i32' ? (call * 5 + i * 3) % 2 : argument.type.dtype === 'bool' ? 1 : Math.sin(i)))] as const])))
+      const inputs = Object.fromEntries(
+        info.arguments.flatMap((argument) =>
+          argument.kind === 'index'
+            ? []
+            : [
+                [
+                  argument.name,
+                  Float64Array.from({ length: product(argument.type.dims.map((dim) => evaluate(dim, binding))) }, (_, i) =>
+                    argument.type.dtype === 'i32' ? (call * 5 + i * 3) % 2 : argument.type.dtype === 'bool' ? 1 : Math.sin(i),
+                  ),
+                ] as const,
+              ],
+        ),
+      )
       const expected = reference.run(graph.entry, binding, inputs, expectedStates)
       expectedStates = expected.states
       const program = mergeSiblings(buildKernels(graph))
       expect(verifyProgram(program)).toEqual([])
       const results = evaluateSteps(program, {
-        binding, weight: (path) => weight(path).data, state: (path) => states.get(path)!, argument: (name) => inputs[name]!, constant: (id) => graph.constants.get(id)!.data,
+        binding,
+        weight: (path) => weight(path).data,
+        state: (path) => states.get(path)!,
+        argument: (name) => inputs[name]!,
+        constant: (id) => graph.constants.get(id)!.data,
       })
       expected.results.forEach((result, i) => close(results[i]!, result.data, `${graph.entry} result ${i}`))
       for (const [path, data] of expectedStates) close(states.get(path)!, data, `${graph.entry} ${path}`)
@@ -83,20 +111,26 @@ describe('kernels of whole models', () => {
 
   it('mistral_ring, past the end of its window', () => {
     const model = numbered(load('mistral_ring'), {
-      set: { vocab: '16', embed: '16', heads: '4', kv_heads: '2', ffn: '24', depth: '2', ctx: '64', window: '5' }, maximum: { seq: 3 },
+      set: { vocab: '16', embed: '16', heads: '4', kv_heads: '2', ffn: '24', depth: '2', ctx: '64', window: '5' },
+      maximum: { seq: 3 },
     })
     agree(model, flatGraphs(model), 4)
   })
 })
 
-const layerOf = (steps: readonly KernelStep[]): readonly KernelStep[] => steps.flatMap((step) => (step.kind === 'loop' ? step.groups[0]! : []))
+const layerOf = (steps: readonly KernelStep[]): readonly KernelStep[] =>
+  steps.flatMap((step) => (step.kind === 'loop' ? step.groups[0]! : []))
 
 describe('quantised activations', () => {
   const model = numbered(load('llama'), { preset: 'tiny', set: { ffn: '128', embed: '128' }, maximum: { seq: 16 } })
 
   it('lie in blocks, made by the kernel before where that is a norm or attention', () => {
     const steps = layerOf(mergeSiblings(buildKernels(flatGraphs(model, RoundingBuilder)[0]!)).steps)
-    const blocks = steps.flatMap((step) => (step.kind === 'kernel' && step.kernel.operands.some((operand) => operand.access === 'write' && operand.format === 'a8') ? [classify(step.kernel)] : []))
+    const blocks = steps.flatMap((step) =>
+      step.kind === 'kernel' && step.kernel.operands.some((operand) => operand.access === 'write' && operand.format === 'a8')
+        ? [classify(step.kernel)]
+        : [],
+    )
     expect(blocks).toEqual(['row', 'attend', 'row', 'map'])
   })
   it('mean what the graph means', () => agree(model, flatGraphs(model, RoundingBuilder), 2))
@@ -108,8 +142,18 @@ describe('the tiny llama', () => {
 
   it('has eight steps a layer beside the tables of its angles', () => {
     for (const program of programs) {
-      const steps = layerOf(program.steps).map((step) => (step.kind === 'launch' ? `launch ${step.kernels.map(classify).join(' ')}` : step.kind === 'kernel' ? classify(step.kernel) : 'loop'))
-      expect(steps.filter((step) => !step.includes('map'))).toEqual(['row', 'launch contract contract contract', 'attend', 'contract', 'row', 'contract', 'contract'])
+      const steps = layerOf(program.steps).map((step) =>
+        step.kind === 'launch' ? `launch ${step.kernels.map(classify).join(' ')}` : step.kind === 'kernel' ? classify(step.kernel) : 'loop',
+      )
+      expect(steps.filter((step) => !step.includes('map'))).toEqual([
+        'row',
+        'launch contract contract contract',
+        'attend',
+        'contract',
+        'row',
+        'contract',
+        'contract',
+      ])
     }
   })
 
@@ -128,8 +172,15 @@ describe('the tiny llama', () => {
     const layouts = analyseWeights(programs)
     const packed = [...layouts].filter(([, { layout }]) => layout === 'r8').map(([path, { rows, k }]) => `${path} ${rows}x${k}`)
     expect(packed.sort()).toEqual([
-      'embedding 256x64', 'layers[*].attn.wk 32x64', 'layers[*].attn.wo 64x64', 'layers[*].attn.wq 64x64', 'layers[*].attn.wv 32x64',
-      'layers[*].mlp.down 64x172', 'layers[*].mlp.gate 172x64', 'layers[*].mlp.up 172x64', 'lm_head 256x64',
+      'embedding 256x64',
+      'layers[*].attn.wk 32x64',
+      'layers[*].attn.wo 64x64',
+      'layers[*].attn.wq 64x64',
+      'layers[*].attn.wv 32x64',
+      'layers[*].mlp.down 64x172',
+      'layers[*].mlp.gate 172x64',
+      'layers[*].mlp.up 172x64',
+      'lm_head 256x64',
     ])
     for (const program of programs) expect(verifyProgram(withWeights(program, layouts, () => 'f32'))).toEqual([])
   })

@@ -51,8 +51,8 @@ export const mutants: readonly Mutant[] = [
   }),
   ...inFile('compiler/passes/split-weights.ts', {
     'a part of a cut weight writes at the first part': [
-      '({ ...output, index: output.index.map((at) => index(at, go))',
-      '({ ...output, index: output.index',
+      'index: output.index.map((at) => index(at, go)),\n      value: go(output.value),',
+      'index: output.index,\n      value: go(output.value),',
     ],
     'rows at a cut belong to both parts': ["call('lt', [row, number(to)], 'bool')", "call('le', [row, number(to)], 'bool')"],
   }),
@@ -152,8 +152,8 @@ export const mutants: readonly Mutant[] = [
       'scope.at([[plan.token!.id, s]], () => tile(lane, 4)))',
       'scope.at([[plan.token!.id, s]], () => tile(lane, 3)))',
     ],
-    'a tile writes past the last row': ['e.if(ops.le(row, extent - 4)', 'e.if(ops.le(row, extent - 1)'],
-    'the second chain of a dot is dropped': ['chains === 1 ? acc : e.let', 'chains >= 1 ? acc : e.let'],
+    'a tile writes past the last row': ['ops.le(row, extent - 4)', 'ops.le(row, extent - 1)'],
+    'the second chain of a dot is dropped': ['sums.slice(1).reduce(', 'sums.slice(2).reduce('],
     'the group of a row is that of the row before': [
       'ops.mul(ops.shr_u(row, 3), groupWords)',
       'ops.mul(ops.shr_u(ops.sub(row, 1), 3), groupWords)',

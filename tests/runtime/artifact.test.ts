@@ -19,12 +19,18 @@ import * as fake from './fake-model.ts'
 import * as tiny from './tiny-artifact.ts'
 
 let folder = ''
-beforeAll(async () => { folder = await mkdtemp(join(tmpdir(), 'llamac-artifact-')) })
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'llamac-artifact-'))
+})
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
 /** Bytes that tell their tensor and place. */
 const filled = (path: string, bytes: number, seed: number): ArtifactTensor => ({
-  path, dims: [bytes], format: 'i8', layout: 'plain', bytes,
+  path,
+  dims: [bytes],
+  format: 'i8',
+  layout: 'plain',
+  bytes,
   produce() {
     const values = new Uint8Array(bytes)
     for (let i = 0; i < bytes; i++) values[i] = i * 31 + (i >> 8) * 17 + seed
@@ -41,7 +47,13 @@ async function loadAll(source: ArtifactSource): Promise<Map<string, Uint8Array>>
   return found
 }
 
-const big = withTensors([filled('a', 1000, 1), filled('b', 9 * 2 ** 20 + 3, 2), filled('c', 0, 3), filled('d', 4 * 2 ** 20, 4), filled('e', 0, 5)])
+const big = withTensors([
+  filled('a', 1000, 1),
+  filled('b', 9 * 2 ** 20 + 3, 2),
+  filled('c', 0, 3),
+  filled('d', 4 * 2 ** 20, 4),
+  filled('e', 0, 5),
+])
 
 describe('round trip', () => {
   test('folder, memory, URL and pieces of any size give the same tensors', async () => {
@@ -79,24 +91,34 @@ describe('round trip', () => {
   })
 
   test('shards: in order, aligned, within the limit unless one tensor is larger', () => {
-    fc.assert(fc.property(fc.array(fc.nat(5000)), fc.integer({ min: 256, max: 4096 }), (sizes, limit) => {
-      const { places, sizes: shards } = planShards(sizes, limit)
-      let at = { shard: 0, end: 0 }
-      for (const [index, { shard, offset }] of places.entries()) {
-        expect(offset % 256).toBe(0)
-        expect(shard > at.shard || offset >= at.end).toBe(true)
-        if (offset > 0) expect(offset + sizes[index]!).toBeLessThanOrEqual(limit)
-        at = { shard, end: offset + sizes[index]! }
-        expect(at.end).toBeLessThanOrEqual(shards[shard]!)
-      }
-    }))
+    fc.assert(
+      fc.property(fc.array(fc.nat(5000)), fc.integer({ min: 256, max: 4096 }), (sizes, limit) => {
+        const { places, sizes: shards } = planShards(sizes, limit)
+        let at = { shard: 0, end: 0 }
+        for (const [index, { shard, offset }] of places.entries()) {
+          expect(offset % 256).toBe(0)
+          expect(shard > at.shard || offset >= at.end).toBe(true)
+          if (offset > 0) expect(offset + sizes[index]!).toBeLessThanOrEqual(limit)
+          at = { shard, end: offset + sizes[index]! }
+          expect(at.end).toBeLessThanOrEqual(shards[shard]!)
+        }
+      }),
+    )
   })
 })
 
 describe('complete or absent', () => {
   test('a failure leaves nothing; an older artifact stays until the new one is whole', async () => {
     const path = join(folder, 'whole')
-    const failing = withTensors([filled('a', 100, 1), { ...filled('b', 100, 2), produce: () => { throw new Error('broken') } }])
+    const failing = withTensors([
+      filled('a', 100, 1),
+      {
+        ...filled('b', 100, 2),
+        produce: () => {
+          throw new Error('broken')
+        },
+      },
+    ])
     await expect(writeArtifact(failing, path)).rejects.toThrow('broken')
     expect((await readdir(folder)).filter((name) => name.includes('whole'))).toEqual([])
     await writeArtifact(withTensors([filled('a', 100, 1)]), path)
@@ -142,35 +164,48 @@ describe('damage', () => {
     await expect(readEverything(new Map(files).set(name, bytes.subarray(0, -1)))).rejects.toMatchObject({ code: codes })
     await expect(readEverything(new Map(files).set(name, bytes.subarray(0, 0)))).rejects.toMatchObject({ code: codes })
     await expect(readEverything(new Map(files).set(name, Uint8Array.of(...bytes, 0)))).rejects.toMatchObject({ code: codes })
-    await fc.assert(fc.asyncProperty(fc.nat(bytes.length * 8 - 1), async (bit) => {
-      const flipped = bytes.slice()
-      flipped[bit >> 3]! ^= 1 << (bit & 7)
-      await expect(readEverything(new Map(files).set(name, flipped))).rejects.toMatchObject({ code: 'E_ARTIFACT_HASH' })
-    }), { numRuns: 40 })
+    await fc.assert(
+      fc.asyncProperty(fc.nat(bytes.length * 8 - 1), async (bit) => {
+        const flipped = bytes.slice()
+        flipped[bit >> 3]! ^= 1 << (bit & 7)
+        await expect(readEverything(new Map(files).set(name, flipped))).rejects.toMatchObject({ code: 'E_ARTIFACT_HASH' })
+      }),
+      { numRuns: 40 },
+    )
   })
 
   test('manifest.json: every prefix, and any value replaced by another, is a typed error or harmless', async () => {
     const files = await packArtifact(small)
     const bytes = files.get('manifest.json')!
     for (let length = 0; length < bytes.length - 2; length += 7) {
-      await expect(readArtifact(new Map(files).set('manifest.json', bytes.subarray(0, length)))).rejects.toMatchObject({ code: 'E_ARTIFACT_MANIFEST' })
+      await expect(readArtifact(new Map(files).set('manifest.json', bytes.subarray(0, length)))).rejects.toMatchObject({
+        code: 'E_ARTIFACT_MANIFEST',
+      })
     }
     const text = new TextDecoder().decode(bytes)
     const values = [...text.matchAll(/(?<=[:[,]\s*)("[^"]*"|-?\d+)/g)]
-    await fc.assert(fc.asyncProperty(fc.constantFrom(...values), fc.constantFrom('-1', '1e300', '0.5', '4294967296', '99', 'null', '"../x"', '[]', '{}', '"wasm"'), async (match, value) => {
-      const changed = new TextEncoder().encode(text.slice(0, match.index) + value + text.slice(match.index + match[0].length))
-      try {
-        await readEverything(new Map(files).set('manifest.json', changed))
-      } catch (error) {
-        expect(error, `${match[0]} → ${value}`).toBeInstanceOf(LlamacError)
-      }
-    }), { numRuns: 400 })
+    await fc.assert(
+      fc.asyncProperty(
+        fc.constantFrom(...values),
+        fc.constantFrom('-1', '1e300', '0.5', '4294967296', '99', 'null', '"../x"', '[]', '{}', '"wasm"'),
+        async (match, value) => {
+          const changed = new TextEncoder().encode(text.slice(0, match.index) + value + text.slice(match.index + match[0].length))
+          try {
+            await readEverything(new Map(files).set('manifest.json', changed))
+          } catch (error) {
+            expect(error, `${match[0]} → ${value}`).toBeInstanceOf(LlamacError)
+          }
+        },
+      ),
+      { numRuns: 400 },
+    )
   })
 
   test('another format is told apart from damage', async () => {
     const files = await packArtifact(small)
     const manifest = JSON.parse(new TextDecoder().decode(files.get('manifest.json'))) as Manifest
-    const changed = (fields: object) => readArtifact(new Map(files).set('manifest.json', new TextEncoder().encode(JSON.stringify({ ...manifest, ...fields }))))
+    const changed = (fields: object) =>
+      readArtifact(new Map(files).set('manifest.json', new TextEncoder().encode(JSON.stringify({ ...manifest, ...fields }))))
     await expect(changed({ format: 2, shards: 'new' })).rejects.toMatchObject({ code: 'E_ARTIFACT_FORMAT' })
     await expect(changed({ tensors: [...manifest.tensors].reverse() })).rejects.toMatchObject({ code: 'E_ARTIFACT_MANIFEST' })
     await expect(changed({ shards: [{ ...manifest.shards[0], file: '../../x' }] })).rejects.toMatchObject({ code: 'E_ARTIFACT_MANIFEST' })
@@ -186,12 +221,23 @@ describe('typed bindings', () => {
     const { manifest } = await readArtifact(await packArtifact(fake.contents))
     const hostile = { ...manifest, entries: [...manifest.entries, { ...manifest.entries[3]!, name: 'a"]: never }; evil() /*' }] }
     const source = emitTypes(hostile)
-    expect(source).toContain('prefill(args: { tokens: readonly number[] | Int32Array; start?: number; seq?: number }, options?: { signal?: AbortSignal }): Promise<TensorResult>')
+    expect(source).toContain(
+      'prefill(args: { tokens: readonly number[] | Int32Array; start?: number; seq?: number }, options?: { signal?: AbortSignal }): Promise<TensorResult>',
+    )
     const project = new Project({
       useInMemoryFileSystem: true,
-      compilerOptions: { strict: true, noEmit: true, target: 99, lib: ['lib.es2022.d.ts'], skipLibCheck: true, paths: { 'llamac/runtime': ['./runtime.ts'] } },
+      compilerOptions: {
+        strict: true,
+        noEmit: true,
+        target: 99,
+        lib: ['lib.es2022.d.ts'],
+        skipLibCheck: true,
+        paths: { 'llamac/runtime': ['./runtime.ts'] },
+      },
     })
-    project.createSourceFile('runtime.ts', `
+    project.createSourceFile(
+      'runtime.ts',
+      `
       export interface TensorResult { readonly values: Float32Array }
       export type ArtifactSource = string
       export interface ModelOptions { device?: string }
@@ -199,14 +245,25 @@ describe('typed bindings', () => {
       export interface AbortSignal { readonly aborted: boolean }
       export interface Session<E> { readonly entries: E }
       export interface Model<E> { createSession(): Session<E> }
-      export declare function load<E>(source: ArtifactSource, options?: ModelOptions): Promise<Model<E>>`)
+      export declare function load<E>(source: ArtifactSource, options?: ModelOptions): Promise<Model<E>>`,
+    )
     project.createSourceFile('global.d.ts', 'interface AbortSignal { readonly aborted: boolean }')
     project.createSourceFile('bindings.ts', source)
     const use = (code: string) => {
-      const file = project.createSourceFile('use.ts', `import { load } from './bindings'\nexport async function use() { const s = (await load('x')).createSession(); ${code} }`, { overwrite: true })
-      return [...project.getSourceFileOrThrow('bindings.ts').getPreEmitDiagnostics(), ...file.getPreEmitDiagnostics()].map((d) => d.getMessageText())
+      const file = project.createSourceFile(
+        'use.ts',
+        `import { load } from './bindings'\nexport async function use() { const s = (await load('x')).createSession(); ${code} }`,
+        { overwrite: true },
+      )
+      return [...project.getSourceFileOrThrow('bindings.ts').getPreEmitDiagnostics(), ...file.getPreEmitDiagnostics()].map((d) =>
+        d.getMessageText(),
+      )
     }
-    expect(use('const { values } = await s.entries.score({ tokens: [1] }); values[0]; const [a, b] = await s.entries.add({ x: [[1, 2]], n: 1 }); a.values; b.values')).toEqual([])
+    expect(
+      use(
+        'const { values } = await s.entries.score({ tokens: [1] }); values[0]; const [a, b] = await s.entries.add({ x: [[1, 2]], n: 1 }); a.values; b.values',
+      ),
+    ).toEqual([])
     expect(use('await s.entries.score({})').length).toBeGreaterThan(0)
     expect(use('await s.entries.nothing({})').length).toBeGreaterThan(0)
   })

@@ -9,7 +9,9 @@ import { contents, expectedCells } from './tiny-artifact.ts'
 
 const files = await packArtifact(contents())
 let gpu: GPU
-beforeAll(async () => { gpu = await createSoftwareGpu() })
+beforeAll(async () => {
+  gpu = await createSoftwareGpu()
+})
 const options = (device: 'wasm' | 'webgpu'): ModelOptions => (device === 'wasm' ? { device } : { device, gpu })
 
 test('relaxed SIMD computes right numbers here', async () => {
@@ -70,7 +72,10 @@ describe.each(['wasm', 'webgpu'] as const)('%s', (device) => {
     const model = await load(files, { ...options(device), onProgress: (event) => events.push(event) })
     expect(events.at(-1)).toMatchObject({ loaded: 16, total: 16 })
     await model.dispose()
-    const damaged = new Map(files).set('weights-000.bin', Uint8Array.from(files.get('weights-000.bin')!, (byte, i) => (i === 3 ? byte ^ 1 : byte)))
+    const damaged = new Map(files).set(
+      'weights-000.bin',
+      Uint8Array.from(files.get('weights-000.bin')!, (byte, i) => (i === 3 ? byte ^ 1 : byte)),
+    )
     await expect(load(damaged, options(device))).rejects.toMatchObject({ code: 'E_ARTIFACT_HASH' })
     await expect(load(files, { ...options(device), signal: AbortSignal.abort() })).rejects.toMatchObject({ code: 'E_ABORTED' })
     const bare = await packArtifact({ ...contents(), withWeights: false })
@@ -84,7 +89,9 @@ describe('webgpu', () => {
     const model = await load(files, { device: 'webgpu', gpu: device })
     const session = model.createSession()
     await session.call('step', { tokens: [1], start: 0 })
-    const created = (['createBuffer', 'createBindGroup', 'createComputePipelineAsync', 'createShaderModule', 'createBindGroupLayout'] as const).map((name) => vi.spyOn(device, name))
+    const created = (
+      ['createBuffer', 'createBindGroup', 'createComputePipelineAsync', 'createShaderModule', 'createBindGroupLayout'] as const
+    ).map((name) => vi.spyOn(device, name))
     const submit = vi.spyOn(device.queue, 'submit')
     for (let i = 0; i < 8; i++) await session.call('step', { tokens: [1, 2], start: i % 4 })
     expect(submit).toHaveBeenCalledTimes(8)
@@ -93,7 +100,7 @@ describe('webgpu', () => {
     device.destroy() // it was the test's: the model must have left it alive
   })
 
-  test('a lost device: an error when it is the caller\'s, replaced and replayed when it is not', async () => {
+  test("a lost device: an error when it is the caller's, replaced and replayed when it is not", async () => {
     const mine = await (await gpu.requestAdapter())!.requestDevice()
     const lost = await load(files, { device: 'webgpu', gpu: mine })
     const session = lost.createSession()
@@ -104,11 +111,14 @@ describe('webgpu', () => {
     const watched = {
       requestAdapter: async () => {
         const adapter = (await gpu.requestAdapter())!
-        return { features: adapter.features, requestDevice: async () => {
-          const device = await adapter.requestDevice()
-          devices.push(device)
-          return device
-        } }
+        return {
+          features: adapter.features,
+          requestDevice: async () => {
+            const device = await adapter.requestDevice()
+            devices.push(device)
+            return device
+          },
+        }
       },
     } as unknown as GPU
     const model = await load(files, { device: 'webgpu', gpu: watched })
@@ -127,6 +137,9 @@ describe('webgpu', () => {
     if (first?.target !== 'webgpu') throw new Error('internal: the order of the variants')
     const modules = [{ name: 'broken_kernel', wgsl: 'fn main( {' }, ...first.program.modules.slice(1)]
     const packed = await packArtifact({ ...bad, variants: [{ ...first, program: { ...first.program, modules } }, second!] })
-    await expect(load(packed, { device: 'webgpu', gpu })).rejects.toMatchObject({ code: 'E_DEVICE', message: expect.stringContaining('broken_kernel') })
+    await expect(load(packed, { device: 'webgpu', gpu })).rejects.toMatchObject({
+      code: 'E_DEVICE',
+      message: expect.stringContaining('broken_kernel'),
+    })
   })
 })

@@ -13,37 +13,81 @@ export const chunk = 5
 
 const size = (constant: number, ...terms: [string, number][]): AffineJson => ({ const: constant, terms })
 const start = { kind: 'index', name: 'start' } as const
-const tokens = (dim: AffineJson) => ({ kind: 'tensor', name: 'tokens', dtype: 'i32', dims: [dim], labels: ['seq'], below: vocab } as const)
-const symbols = [{ name: 'seq', kind: 'size', min: 1, max: chunk }, { name: 'start', kind: 'index', min: 0, max: context - 1 }] as const
+const tokens = (dim: AffineJson) => ({ kind: 'tensor', name: 'tokens', dtype: 'i32', dims: [dim], labels: ['seq'], below: vocab }) as const
+const symbols = [
+  { name: 'seq', kind: 'size', min: 1, max: chunk },
+  { name: 'start', kind: 'index', min: 0, max: context - 1 },
+] as const
 const end = { left: size(0, ['seq', 1], ['start', 1]), right: context, why: 'keys[ctx: start ..+ seq]' }
 const scores = { dtype: 'f32', dims: [size(vocab)], labels: ['vocab'] } as const
 
 export const entries: readonly EntryManifest[] = [
-  { name: 'prefill', role: 'prefill', doc: 'Reads */ tokens.', arguments: [tokens(size(0, ['seq', 1])), start], symbols, limits: [end], results: [scores] },
-  { name: 'decode', role: 'decode', arguments: [tokens(size(1)), start], symbols: [symbols[1]], limits: [{ ...end, left: size(1, ['start', 1]) }], results: [scores] },
   {
-    name: 'score', role: 'score', arguments: [tokens(size(0, ['seq', 1])), start], symbols, limits: [end],
+    name: 'prefill',
+    role: 'prefill',
+    doc: 'Reads */ tokens.',
+    arguments: [tokens(size(0, ['seq', 1])), start],
+    symbols,
+    limits: [end],
+    results: [scores],
+  },
+  {
+    name: 'decode',
+    role: 'decode',
+    arguments: [tokens(size(1)), start],
+    symbols: [symbols[1]],
+    limits: [{ ...end, left: size(1, ['start', 1]) }],
+    results: [scores],
+  },
+  {
+    name: 'score',
+    role: 'score',
+    arguments: [tokens(size(0, ['seq', 1])), start],
+    symbols,
+    limits: [end],
     results: [{ dtype: 'f32', dims: [size(0, ['seq', 1]), size(vocab)], labels: ['seq', 'vocab'] }],
   },
   {
-    name: 'add', arguments: [{ kind: 'tensor', name: 'x', dtype: 'f32', dims: [size(0, ['n', 1]), size(2)], labels: ['n', 'two'] }],
-    symbols: [{ name: 'n', kind: 'size', min: 1, max: 3 }], limits: [],
-    results: [{ dtype: 'f32', dims: [size(0, ['n', 1])], labels: ['n'] }, { dtype: 'f32', dims: [], labels: [] }],
+    name: 'add',
+    arguments: [{ kind: 'tensor', name: 'x', dtype: 'f32', dims: [size(0, ['n', 1]), size(2)], labels: ['n', 'two'] }],
+    symbols: [{ name: 'n', kind: 'size', min: 1, max: 3 }],
+    limits: [],
+    results: [
+      { dtype: 'f32', dims: [size(0, ['n', 1])], labels: ['n'] },
+      { dtype: 'f32', dims: [], labels: [] },
+    ],
   },
 ]
 
 /** Letters a…m, a space, and the three specials: one character per token. */
 export const tokenizer: CompactTokenizer = {
-  version: 1, kind: 'spm', pieces: ['<unk>', '<s>', '</s>', '▁', ...'abcdefghijklm'], scores: Array.from({ length: vocab }, () => 0),
-  special: [0, 1, 2], bytes: [], bos: 1, eos: 2, unknown: 0, addBos: true, addPrefixSpace: false,
+  version: 1,
+  kind: 'spm',
+  pieces: ['<unk>', '<s>', '</s>', '▁', ...'abcdefghijklm'],
+  scores: Array.from({ length: vocab }, () => 0),
+  special: [0, 1, 2],
+  bytes: [],
+  bos: 1,
+  eos: 2,
+  unknown: 0,
+  addBos: true,
+  addPrefixSpace: false,
 }
 
 export const contents: ArtifactContents = {
   manifest: {
-    generator: 'test', model: 'Fake', config: {}, parameters: 0, math: 'strict', entries,
+    generator: 'test',
+    model: 'Fake',
+    config: {},
+    parameters: 0,
+    math: 'strict',
+    entries,
     states: [{ path: 'ids', dtype: 'i32', dims: [context], offset: 0, bytes: context * 4 }],
   },
-  tensors: [], withWeights: true, variants: [{ target: 'reference', requires: [] }], tokenizer,
+  tensors: [],
+  withWeights: true,
+  variants: [{ target: 'reference', requires: [] }],
+  tokenizer,
 }
 
 export const pack = (): Promise<ReadonlyMap<string, Uint8Array>> => packArtifact(contents)
@@ -62,7 +106,9 @@ export function scoresAfter(ids: readonly number[]): Float32Array {
 class FakeStates implements States {
   readonly ids: number[] = []
   live = true
-  dispose(): void { this.live = false }
+  dispose(): void {
+    this.live = false
+  }
 }
 
 export class FakeDevice implements Device {
@@ -86,7 +132,12 @@ export class FakeDevice implements Device {
     return states
   }
 
-  async run(entry: string, symbols: Readonly<Record<string, number>>, inputs: Readonly<Record<string, ArgumentArray>>, states: States): Promise<ResultArray[]> {
+  async run(
+    entry: string,
+    symbols: Readonly<Record<string, number>>,
+    inputs: Readonly<Record<string, ArgumentArray>>,
+    states: States,
+  ): Promise<ResultArray[]> {
     if (this.disposed || !(states as FakeStates).live || this.#running > 0) throw new Error('internal: the device was misused')
     if (this.log.length >= this.lostAfter) throw new LlamacError('E_DEVICE_LOST', 'lost')
     this.#running++
@@ -110,5 +161,7 @@ export class FakeDevice implements Device {
     }
   }
 
-  dispose(): void { this.disposed = true }
+  dispose(): void {
+    this.disposed = true
+  }
 }

@@ -8,9 +8,21 @@ import { dataText } from '../weights/data.ts'
 describe('Philox4x32-10', () => {
   // Random123, kat_vectors.
   test.each([
-    [[0, 0, 0, 0], [0, 0], [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]],
-    [[0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff], [0xffffffff, 0xffffffff], [0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd]],
-    [[0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344], [0xa4093822, 0x299f31d0], [0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1]],
+    [
+      [0, 0, 0, 0],
+      [0, 0],
+      [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8],
+    ],
+    [
+      [0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff],
+      [0xffffffff, 0xffffffff],
+      [0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd],
+    ],
+    [
+      [0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344],
+      [0xa4093822, 0x299f31d0],
+      [0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1],
+    ],
   ] as const)('%j', (counter, key, expected) => {
     expect(philox4x32(counter, key)).toEqual(expected)
   })
@@ -26,18 +38,29 @@ describe('Philox4x32-10', () => {
 })
 
 describe('llama.cpp test-sampling', () => {
-  interface Case { readonly sampler: string; readonly args: readonly [number[], number[], number] }
+  interface Case {
+    readonly sampler: string
+    readonly args: readonly [number[], number[], number]
+  }
   const { cases } = JSON.parse(dataText('sampling-golden/llamacpp-test-sampling.json')) as { cases: Case[] }
   const options = { top_k: 'topK', top_p: 'topP', min_p: 'minP' } as Record<string, string>
   const own = cases.filter(({ sampler }) => sampler in options)
 
   test(`${own.length} cases of top_k, top_p and min_p, one of temp`, () => {
     expect(own).toHaveLength(11)
-    for (const { sampler, args: [probabilities, expected, value] } of own) {
-      const { probabilities: found } = createSampler({ temperature: 1, [options[sampler]!]: value }, 0).distribution(Float32Array.from(probabilities, Math.log))
+    for (const {
+      sampler,
+      args: [probabilities, expected, value],
+    } of own) {
+      const { probabilities: found } = createSampler({ temperature: 1, [options[sampler]!]: value }, 0).distribution(
+        Float32Array.from(probabilities, Math.log),
+      )
       // Nothing truncated: index order here, descending there.
       const sorted = [...found].sort((a, b) => b - a)
-      expect(sorted.map((p) => p.toFixed(4)), JSON.stringify([sampler, value])).toEqual(expected.map((p) => p.toFixed(4)))
+      expect(
+        sorted.map((p) => p.toFixed(4)),
+        JSON.stringify([sampler, value]),
+      ).toEqual(expected.map((p) => p.toFixed(4)))
     }
     const [probabilities] = cases.find(({ sampler }) => sampler === 'temp')!.args
     expect([...createSampler({ temperature: 0 }, 0).distribution(Float32Array.from(probabilities)).ids]).toEqual([3])
@@ -51,61 +74,101 @@ function runC(logits: readonly number[], temperature: number, topp: number, coin
   const p = logits.map((x) => f(f(x) / f(temperature)))
   const max = Math.max(...p)
   let sum = 0
-  for (let i = 0; i < n; i++) { p[i] = f(Math.exp(f(p[i]! - max))); sum = f(sum + p[i]!) }
+  for (let i = 0; i < n; i++) {
+    p[i] = f(Math.exp(f(p[i]! - max)))
+    sum = f(sum + p[i]!)
+  }
   for (let i = 0; i < n; i++) p[i] = f(p[i]! / sum)
   if (topp <= 0 || topp >= 1) {
     let cdf = 0
-    for (let i = 0; i < n; i++) { cdf = f(cdf + p[i]!); if (f(coin) < cdf) return i }
+    for (let i = 0; i < n; i++) {
+      cdf = f(cdf + p[i]!)
+      if (f(coin) < cdf) return i
+    }
     return n - 1
   }
   const cutoff = f(f(1 - f(topp)) / (n - 1))
-  const kept = p.map((prob, index) => ({ prob, index })).filter(({ prob }) => prob >= cutoff).sort((a, b) => b.prob - a.prob)
+  const kept = p
+    .map((prob, index) => ({ prob, index }))
+    .filter(({ prob }) => prob >= cutoff)
+    .sort((a, b) => b.prob - a.prob)
   if (kept.length === 0) return p.indexOf(Math.max(...p)) // run.c reads before its array here (top-p below 1/n, near-equal scores)
   let cumulative = 0
   let last = kept.length - 1
-  for (let i = 0; i < kept.length; i++) { cumulative = f(cumulative + kept[i]!.prob); if (cumulative > f(topp)) { last = i; break } }
+  for (let i = 0; i < kept.length; i++) {
+    cumulative = f(cumulative + kept[i]!.prob)
+    if (cumulative > f(topp)) {
+      last = i
+      break
+    }
+  }
   const r = f(f(coin) * cumulative)
   let cdf = 0
-  for (let i = 0; i <= last; i++) { cdf = f(cdf + kept[i]!.prob); if (r < cdf) return kept[i]!.index }
+  for (let i = 0; i <= last; i++) {
+    cdf = f(cdf + kept[i]!.prob)
+    if (r < cdf) return kept[i]!.index
+  }
   return kept[last]!.index
 }
 
 const logits = fc.array(fc.float({ min: -20, max: 20, noNaN: true }), { minLength: 2, maxLength: 60 })
 
 describe('laws', () => {
-  test('temperature and top-p are run.c\'s', () => {
-    fc.assert(fc.property(logits, fc.constantFrom(0.5, 0.8, 1, 1.7), fc.constantFrom(0.1, 0.5, 0.9, 0.95, 1), fc.nat(0xffffff), (scores, temperature, topP, word) => {
-      const coin = word / 0x1000000
-      const sampler = createSampler({ temperature, topP, random: () => coin }, 0)
-      expect(sampler.sample(Float32Array.from(scores), 0)).toBe(runC(scores, temperature, topP, coin))
-    }), { numRuns: 2000 })
+  test("temperature and top-p are run.c's", () => {
+    fc.assert(
+      fc.property(
+        logits,
+        fc.constantFrom(0.5, 0.8, 1, 1.7),
+        fc.constantFrom(0.1, 0.5, 0.9, 0.95, 1),
+        fc.nat(0xffffff),
+        (scores, temperature, topP, word) => {
+          const coin = word / 0x1000000
+          const sampler = createSampler({ temperature, topP, random: () => coin }, 0)
+          expect(sampler.sample(Float32Array.from(scores), 0)).toBe(runC(scores, temperature, topP, coin))
+        },
+      ),
+      { numRuns: 2000 },
+    )
   })
 
   test('truncation: a descending prefix, at least one, and each rule holds', () => {
-    fc.assert(fc.property(logits, fc.nat(70), fc.double({ min: 0, max: 1, noNaN: true }), fc.double({ min: 0, max: 1, noNaN: true }), (scores, topK, topP, minP) => {
-      const all = createSampler({ temperature: 1 }, 0).distribution(Float32Array.from(scores)).probabilities
-      const order = [...all.keys()].sort((a, b) => all[b]! - all[a]! || a - b)
-      const { ids, probabilities } = createSampler({ temperature: 1, topK, topP, minP }, 0).distribution(Float32Array.from(scores))
-      expect(ids.length).toBeGreaterThan(0)
-      if (topK > 0) expect(ids.length).toBeLessThanOrEqual(topK)
-      if (topK > 0 || topP < 1 || minP > 0) expect([...ids]).toEqual(order.slice(0, ids.length))
-      for (const id of ids) expect(all[id]!).toBeGreaterThanOrEqual(Math.fround(Math.fround(minP) * all[order[0]!]!))
-      expect(probabilities.reduce((a, b) => a + b, 0)).toBeCloseTo(1, 4)
-    }), { numRuns: 1000 })
+    fc.assert(
+      fc.property(
+        logits,
+        fc.nat(70),
+        fc.double({ min: 0, max: 1, noNaN: true }),
+        fc.double({ min: 0, max: 1, noNaN: true }),
+        (scores, topK, topP, minP) => {
+          const all = createSampler({ temperature: 1 }, 0).distribution(Float32Array.from(scores)).probabilities
+          const order = [...all.keys()].sort((a, b) => all[b]! - all[a]! || a - b)
+          const { ids, probabilities } = createSampler({ temperature: 1, topK, topP, minP }, 0).distribution(Float32Array.from(scores))
+          expect(ids.length).toBeGreaterThan(0)
+          if (topK > 0) expect(ids.length).toBeLessThanOrEqual(topK)
+          if (topK > 0 || topP < 1 || minP > 0) expect([...ids]).toEqual(order.slice(0, ids.length))
+          for (const id of ids) expect(all[id]!).toBeGreaterThanOrEqual(Math.fround(Math.fround(minP) * all[order[0]!]!))
+          expect(probabilities.reduce((a, b) => a + b, 0)).toBeCloseTo(1, 4)
+        },
+      ),
+      { numRuns: 1000 },
+    )
   })
 
   test('every draw is in the distribution, and greedy is its first', () => {
-    fc.assert(fc.property(logits, fc.nat(9), fc.double({ min: 0.01, max: 1, noNaN: true }), fc.nat(1000), (scores, topK, topP, seed) => {
-      const sampler = createSampler({ temperature: 0.7, topK, topP }, seed)
-      const values = Float32Array.from(scores)
-      const { ids } = sampler.distribution(values)
-      for (let position = 0; position < 5; position++) expect(ids).toContain(sampler.sample(values, position))
-      expect(argmax(values)).toBe(scores.indexOf(Math.max(...scores)))
-    }), { numRuns: 300 })
+    fc.assert(
+      fc.property(logits, fc.nat(9), fc.double({ min: 0.01, max: 1, noNaN: true }), fc.nat(1000), (scores, topK, topP, seed) => {
+        const sampler = createSampler({ temperature: 0.7, topK, topP }, seed)
+        const values = Float32Array.from(scores)
+        const { ids } = sampler.distribution(values)
+        for (let position = 0; position < 5; position++) expect(ids).toContain(sampler.sample(values, position))
+        expect(argmax(values)).toBe(scores.indexOf(Math.max(...scores)))
+      }),
+      { numRuns: 300 },
+    )
   })
 
   test('bad options and scores that are not numbers are refused', () => {
-    for (const options of [{ temperature: -1 }, { topK: 1.5 }, { topP: 2 }, { minP: NaN }]) expect(() => createSampler(options, 0)).toThrow(/expected/)
+    for (const options of [{ temperature: -1 }, { topK: 1.5 }, { topP: 2 }, { minP: NaN }])
+      expect(() => createSampler(options, 0)).toThrow(/expected/)
     for (const bad of [Float32Array.of(NaN, NaN), Float32Array.of(1, Infinity), Float32Array.of()]) {
       expect(() => createSampler({}, 0).sample(bad, 0)).toThrow(/finite/)
       expect(() => createSampler({ temperature: 1 }, 0).sample(bad, 0)).toThrow(/finite/)

@@ -21,17 +21,20 @@ async function all(session: Session, prompt: string | readonly number[], options
 describe('reading', () => {
   test('any way of cutting ids into calls gives the same scores', async () => {
     const { model, device } = await open()
-    await fc.assert(fc.asyncProperty(fc.array(fc.array(id, { minLength: 1, maxLength: 8 }), { minLength: 1, maxLength: 4 }), async (parts) => {
-      const session = model.createSession()
-      device.log.length = 0
-      let scores
-      for (const part of parts) scores = part.length === 1 ? await session.decode(part[0]!) : await session.prefill(part)
-      expect(scores).toEqual(scoresAfter(parts.flat()))
-      expect(session.tokens).toEqual(parts.flat())
-      expect(device.log.flatMap(({ ids }) => ids)).toEqual(parts.flat())
-      expect(Math.max(...device.log.map(({ ids }) => ids.length))).toBeLessThanOrEqual(chunk)
-      session.dispose()
-    }), { numRuns: 50 })
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.array(id, { minLength: 1, maxLength: 8 }), { minLength: 1, maxLength: 4 }), async (parts) => {
+        const session = model.createSession()
+        device.log.length = 0
+        let scores: ArrayLike<number> | undefined
+        for (const part of parts) scores = part.length === 1 ? await session.decode(part[0]!) : await session.prefill(part)
+        expect(scores).toEqual(scoresAfter(parts.flat()))
+        expect(session.tokens).toEqual(parts.flat())
+        expect(device.log.flatMap(({ ids }) => ids)).toEqual(parts.flat())
+        expect(Math.max(...device.log.map(({ ids }) => ids.length))).toBeLessThanOrEqual(chunk)
+        session.dispose()
+      }),
+      { numRuns: 50 },
+    )
   })
 
   test('score gives a row per id', async () => {
@@ -66,18 +69,33 @@ describe('entries by name', () => {
     expect((await session.entries.prefill!({ tokens: [5, 6] })).values).toEqual(scoresAfter([3, 4, 5, 6]))
     expect((await session.entries.prefill!({ tokens: Int32Array.of(7), start: 1 })).values).toEqual(scoresAfter([3, 7]))
     expect(session.tokens).toEqual([3, 7])
-    const [sums, total] = await session.call('add', { x: [[1, 2], [3, 4]] })
+    const [sums, total] = await session.call('add', {
+      x: [
+        [1, 2],
+        [3, 4],
+      ],
+    })
     expect([sums!.dims, [...sums!.values], total!.dims, total!.values[0]]).toEqual([[2], [3, 7], [], 10])
     expect((await session.call('add', { x: Float32Array.of(1, 2) }))[0]!.dims).toEqual([1])
   })
 
   test.each([
-    ['add', {}, 'E_ARGUMENT'], ['add', { x: [1, 2, 3] }, 'E_ARGUMENT'], ['add', { x: [1, 2], y: 1 }, 'E_ARGUMENT'],
-    ['add', { x: [[1, 2], [3]] }, 'E_ARGUMENT'], ['add', { x: [NaN, 1] }, 'E_ARGUMENT'], ['add', { x: new Float32Array(8) }, 'E_LIMIT'],
-    ['add', { x: 'text' }, 'E_ARGUMENT'], ['prefill', { tokens: [1.5] }, 'E_ARGUMENT'], ['prefill', { tokens: [-1] }, 'E_TOKEN_RANGE'],
-    ['prefill', { tokens: [3], start: context }, 'E_CONTEXT_FULL'], ['prefill', { tokens: [3, 3, 3], start: context - 2 }, 'E_CONTEXT_FULL'],
-    ['prefill', { tokens: [3], start: -1 }, 'E_LIMIT'], ['prefill', { tokens: [3], start: 0.5 }, 'E_ARGUMENT'],
-    ['prefill', { tokens: [3, 3, 3, 3, 3, 3] }, 'E_LIMIT'], ['nothing', {}, 'E_ENTRY'], ['__proto__', {}, 'E_ENTRY'],
+    ['add', {}, 'E_ARGUMENT'],
+    ['add', { x: [1, 2, 3] }, 'E_ARGUMENT'],
+    ['add', { x: [1, 2], y: 1 }, 'E_ARGUMENT'],
+    ['add', { x: [[1, 2], [3]] }, 'E_ARGUMENT'],
+    ['add', { x: [NaN, 1] }, 'E_ARGUMENT'],
+    ['add', { x: new Float32Array(8) }, 'E_LIMIT'],
+    ['add', { x: 'text' }, 'E_ARGUMENT'],
+    ['prefill', { tokens: [1.5] }, 'E_ARGUMENT'],
+    ['prefill', { tokens: [-1] }, 'E_TOKEN_RANGE'],
+    ['prefill', { tokens: [3], start: context }, 'E_CONTEXT_FULL'],
+    ['prefill', { tokens: [3, 3, 3], start: context - 2 }, 'E_CONTEXT_FULL'],
+    ['prefill', { tokens: [3], start: -1 }, 'E_LIMIT'],
+    ['prefill', { tokens: [3], start: 0.5 }, 'E_ARGUMENT'],
+    ['prefill', { tokens: [3, 3, 3, 3, 3, 3] }, 'E_LIMIT'],
+    ['nothing', {}, 'E_ENTRY'],
+    ['__proto__', {}, 'E_ENTRY'],
   ])('%s(%j) is %s', async (name, args, expected) => {
     const session = (await open()).model.createSession()
     await expect(session.call(name, args as never)).rejects.toEqual(code(expected))
@@ -94,14 +112,22 @@ describe('generation', () => {
 
   test('greedy, from ids; continuing is the same as one run', async () => {
     const { model } = await open()
-    await fc.assert(fc.asyncProperty(fc.array(id, { minLength: 1, maxLength: 7 }), fc.integer({ min: 1, max: 8 }), fc.integer({ min: 1, max: 8 }), async (ids, a, b) => {
-      const session = model.createSession()
-      const first = await all(session, ids, { maxTokens: a, stopTokens: [] })
-      const second = await all(session, [], { maxTokens: b, stopTokens: [] })
-      expect([...first, ...second].map(({ token }) => token)).toEqual(greedy(ids, a + b))
-      expect(first.at(-1)!.stop).toBe('length')
-      expect([...first, ...second].map(({ position }) => position)).toEqual(Array.from({ length: a + b }, (_, i) => ids.length + i))
-    }), { numRuns: 30 })
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(id, { minLength: 1, maxLength: 7 }),
+        fc.integer({ min: 1, max: 8 }),
+        fc.integer({ min: 1, max: 8 }),
+        async (ids, a, b) => {
+          const session = model.createSession()
+          const first = await all(session, ids, { maxTokens: a, stopTokens: [] })
+          const second = await all(session, [], { maxTokens: b, stopTokens: [] })
+          expect([...first, ...second].map(({ token }) => token)).toEqual(greedy(ids, a + b))
+          expect(first.at(-1)!.stop).toBe('length')
+          expect([...first, ...second].map(({ position }) => position)).toEqual(Array.from({ length: a + b }, (_, i) => ids.length + i))
+        },
+      ),
+      { numRuns: 30 },
+    )
   })
 
   test('draws depend on seed and position alone: fork and rewind replay them', async () => {
@@ -156,36 +182,44 @@ describe('generation', () => {
     const session = model.createSession()
     await expect(all(session, [3], { signal: AbortSignal.abort('why') })).rejects.toMatchObject({ code: 'E_ABORTED', cause: 'why' })
     const controller = new AbortController()
-    const pending = session.prefill(Array.from({ length: 20 }, () => 3), { signal: controller.signal })
+    const pending = session.prefill(
+      Array.from({ length: 20 }, () => 3),
+      { signal: controller.signal },
+    )
     setTimeout(() => controller.abort(), 3)
     await expect(pending).rejects.toEqual(code('E_ABORTED'))
     expect(session.position % chunk).toBe(0)
     session.rewind(0)
     const later = new AbortController()
     const seen: number[] = []
-    await expect((async () => {
-      for await (const { token } of session.generate([3], { signal: later.signal, stopTokens: [] })) {
-        seen.push(token)
-        if (seen.length === 3) later.abort()
-      }
-    })()).rejects.toEqual(code('E_ABORTED'))
+    await expect(
+      (async () => {
+        for await (const { token } of session.generate([3], { signal: later.signal, stopTokens: [] })) {
+          seen.push(token)
+          if (seen.length === 3) later.abort()
+        }
+      })(),
+    ).rejects.toEqual(code('E_ABORTED'))
     expect(seen).toEqual(greedy([3], 3))
   })
 
   test('text, stop tokens and stop strings', async () => {
     const { model } = await open()
-    await fc.assert(fc.asyncProperty(fc.string({ unit: fc.constantFrom(...'abcdefghijklm '), maxLength: 6 }), async (prompt) => {
-      const plain = await all(model.createSession(), prompt, { maxTokens: 20 })
-      const text = plain.map((piece) => piece.text).join('')
-      const ended = plain.at(-1)!.stop === 'end'
-      expect(plain.slice(0, -1).every(({ token, stop }) => token > 2 && stop === undefined || token === 0)).toBe(true)
-      if (ended) expect([1, 2]).toContain(plain.at(-1)!.token)
-      if (text.length < 4) return
-      const stop = text.slice(2, 4)
-      const stopped = await all(model.createSession(), prompt, { maxTokens: 20, stop: ['zz', stop] })
-      expect(stopped.map((piece) => piece.text).join('')).toBe(text.slice(0, text.indexOf(stop)))
-      expect(stopped.at(-1)!.stop).toBe('stop')
-    }), { numRuns: 40 })
+    await fc.assert(
+      fc.asyncProperty(fc.string({ unit: fc.constantFrom(...'abcdefghijklm '), maxLength: 6 }), async (prompt) => {
+        const plain = await all(model.createSession(), prompt, { maxTokens: 20 })
+        const text = plain.map((piece) => piece.text).join('')
+        const ended = plain.at(-1)!.stop === 'end'
+        expect(plain.slice(0, -1).every(({ token, stop }) => (token > 2 && stop === undefined) || token === 0)).toBe(true)
+        if (ended) expect([1, 2]).toContain(plain.at(-1)!.token)
+        if (text.length < 4) return
+        const stop = text.slice(2, 4)
+        const stopped = await all(model.createSession(), prompt, { maxTokens: 20, stop: ['zz', stop] })
+        expect(stopped.map((piece) => piece.text).join('')).toBe(text.slice(0, text.indexOf(stop)))
+        expect(stopped.at(-1)!.stop).toBe('stop')
+      }),
+      { numRuns: 40 },
+    )
     const session = model.createSession()
     await all(session, '', { maxTokens: 1 })
     expect(session.tokens).toEqual([1]) // no prompt: BOS

@@ -9,14 +9,33 @@ export const table = Float32Array.of(0.5, 1.5, 2.5, 4)
 const cells = 8
 
 const entry: EntryManifest = {
-  name: 'step', role: 'prefill',
+  name: 'step',
+  role: 'prefill',
   arguments: [
     { kind: 'tensor', name: 'tokens', dtype: 'i32', dims: [{ const: 0, terms: [['seq', 1]] }], labels: ['seq'], below: 4 },
     { kind: 'index', name: 'start' },
   ],
-  symbols: [{ name: 'seq', kind: 'size', min: 1, max: cells }, { name: 'start', kind: 'index', min: 0, max: cells - 1 }],
-  limits: [{ left: { const: 0, terms: [['seq', 1], ['start', 1]] }, right: cells, why: 'cells[start ..+ seq]' }],
-  results: [{ dtype: 'f32', dims: [{ const: cells, terms: [] }], labels: ['cells'] }, { dtype: 'i32', dims: [{ const: 1, terms: [] }], labels: ['one'] }],
+  symbols: [
+    { name: 'seq', kind: 'size', min: 1, max: cells },
+    { name: 'start', kind: 'index', min: 0, max: cells - 1 },
+  ],
+  limits: [
+    {
+      left: {
+        const: 0,
+        terms: [
+          ['seq', 1],
+          ['start', 1],
+        ],
+      },
+      right: cells,
+      why: 'cells[start ..+ seq]',
+    },
+  ],
+  results: [
+    { dtype: 'f32', dims: [{ const: cells, terms: [] }], labels: ['cells'] },
+    { dtype: 'i32', dims: [{ const: 1, terms: [] }], labels: ['one'] },
+  ],
 }
 
 /** What step must leave in the cells. */
@@ -69,20 +88,50 @@ const webgpuProgram: WebgpuProgram = {
         }`,
     },
   ],
-  buffers: [{ kind: 'uniform', bytes: 16 }, { kind: 'tensor', tensor: 0, offset: 0, bytes: 16 }, { kind: 'state', state: 0, bytes: cells * 4 }, { kind: 'arena', bytes: 1024 }],
+  buffers: [
+    { kind: 'uniform', bytes: 16 },
+    { kind: 'tensor', tensor: 0, offset: 0, bytes: 16 },
+    { kind: 'state', state: 0, bytes: cells * 4 },
+    { kind: 'arena', bytes: 1024 },
+  ],
   entries: {
     step: {
       symbols: ['seq', 'start'],
       arguments: { tokens: { buffer: 3, offset: 0 } },
-      results: [{ buffer: 3, offset: 256 }, { buffer: 3, offset: 512 }],
+      results: [
+        { buffer: 3, offset: 256 },
+        { buffer: 3, offset: 512 },
+      ],
       dispatches: [
         {
-          module: 0, workgroups: [[{ size: { const: 0, terms: [['seq', 1]] }, divisor: 4 }]],
-          bindings: [{ buffer: 0, offset: 0, bytes: 16 }, { buffer: 1, offset: 0, bytes: 16 }, { buffer: 2, offset: 0, bytes: 32 }, { buffer: 3, offset: 0, bytes: 1024 }],
+          module: 0,
+          workgroups: [[{ size: { const: 0, terms: [['seq', 1]] }, divisor: 4 }]],
+          bindings: [
+            { buffer: 0, offset: 0, bytes: 16 },
+            { buffer: 1, offset: 0, bytes: 16 },
+            { buffer: 2, offset: 0, bytes: 32 },
+            { buffer: 3, offset: 0, bytes: 1024 },
+          ],
         },
         // Zero workgroups: skipped.
-        { module: 1, workgroups: [[{ size: { const: 0, terms: [] }, divisor: 1 }]], bindings: [{ buffer: 0, offset: 0, bytes: 16 }, { buffer: 2, offset: 0, bytes: 32 }, { buffer: 3, offset: 0, bytes: 1024 }] },
-        { module: 1, workgroups: [[{ size: { const: 1, terms: [] }, divisor: 1 }]], bindings: [{ buffer: 0, offset: 0, bytes: 16 }, { buffer: 2, offset: 0, bytes: 32 }, { buffer: 3, offset: 0, bytes: 1024 }] },
+        {
+          module: 1,
+          workgroups: [[{ size: { const: 0, terms: [] }, divisor: 1 }]],
+          bindings: [
+            { buffer: 0, offset: 0, bytes: 16 },
+            { buffer: 2, offset: 0, bytes: 32 },
+            { buffer: 3, offset: 0, bytes: 1024 },
+          ],
+        },
+        {
+          module: 1,
+          workgroups: [[{ size: { const: 1, terms: [] }, divisor: 1 }]],
+          bindings: [
+            { buffer: 0, offset: 0, bytes: 16 },
+            { buffer: 2, offset: 0, bytes: 32 },
+            { buffer: 3, offset: 0, bytes: 1024 },
+          ],
+        },
       ],
     },
   },
@@ -90,7 +139,12 @@ const webgpuProgram: WebgpuProgram = {
 
 export const contents = (): ArtifactContents => ({
   manifest: {
-    generator: 'test', model: 'Tiny', config: { cells }, parameters: table.length, math: 'strict', entries: [entry],
+    generator: 'test',
+    model: 'Tiny',
+    config: { cells },
+    parameters: table.length,
+    math: 'strict',
+    entries: [entry],
     states: [{ path: 'cells', dtype: 'f32', dims: [cells], offset: 0, bytes: cells * 4 }],
   },
   tensors: [{ path: 'table', dims: [4], format: 'f32', layout: 'plain', bytes: 16, produce: () => new Uint8Array(table.slice().buffer) }],
@@ -98,9 +152,13 @@ export const contents = (): ArtifactContents => ({
   variants: [
     { target: 'webgpu', requires: [], program: webgpuProgram },
     {
-      target: 'wasm', requires: ['relaxed-simd'], program: wasmProgram(),
+      target: 'wasm',
+      requires: ['relaxed-simd'],
+      program: wasmProgram(),
       memory: { tensors: [places.table], stateBytes: 40_000, statesBase: places.states, arenaBase: 2048, arenaBytes: 1024, dataBytes: 0 },
-      entries: { step: { export: 'step', symbols: ['seq', 'start'], arguments: { tokens: places.tokens }, results: [places.cells, places.count] } },
+      entries: {
+        step: { export: 'step', symbols: ['seq', 'start'], arguments: { tokens: places.tokens }, results: [places.cells, places.count] },
+      },
     },
   ],
 })

@@ -32,7 +32,11 @@ describe('llama.cpp goldens', () => {
   })
 })
 
-interface Golden { readonly text: string; readonly tokens: readonly string[]; readonly ids: readonly number[] }
+interface Golden {
+  readonly text: string
+  readonly tokens: readonly string[]
+  readonly ids: readonly number[]
+}
 const goldens = (family: string, name: string): Golden[] =>
   Object.values(JSON.parse(text(`tokenizer-golden/transformersjs-${family}.json`))[name])
 
@@ -75,8 +79,10 @@ describe('transformers.js goldens', () => {
 
 test('SmolLM2: prompts with special tokens, digits apart', () => {
   const tokenizer = createTokenizer(openTokenizer(bytes('smollm2/SmolLM2-135M-Instruct.Q4_1.gguf')))
-  const golden = JSON.parse(text('smollm2/golden.json')) as
-    { cases: { prompt: string; ids: number[]; greedy: number[]; text: string }[]; nll: { file: string; chars: number; ids: number[] } }
+  const golden = JSON.parse(text('smollm2/golden.json')) as {
+    cases: { prompt: string; ids: number[]; greedy: number[]; text: string }[]
+    nll: { file: string; chars: number; ids: number[] }
+  }
   for (const { prompt, ids, greedy, text: shown } of golden.cases) {
     expect(tokenizer.encode(prompt, { special: true })).toEqual(ids)
     expect(tokenizer.decode(greedy, { special: true, after: ids.at(-1)! })).toBe(shown)
@@ -101,46 +107,67 @@ describe('laws', () => {
 
   test.each(Object.entries(tokenizers))('%s: decode inverts encode, in pieces of whole characters', (_, compact) => {
     const tokenizer = createTokenizer(compact)
-    fc.assert(fc.property(anyText, (value) => {
-      const ids = tokenizer.encode(value)
-      const decoder = tokenizer.decoder()
-      let shown = ''
-      for (const id of ids) {
-        const piece = decoder.push(id)
-        expect(piece).not.toContain('\ufffd')
-        shown += piece
-      }
-      expect(shown + decoder.end()).toBe(value)
-    }), { numRuns: 300 })
+    fc.assert(
+      fc.property(anyText, (value) => {
+        const ids = tokenizer.encode(value)
+        const decoder = tokenizer.decoder()
+        let shown = ''
+        for (const id of ids) {
+          const piece = decoder.push(id)
+          expect(piece).not.toContain('\ufffd')
+          shown += piece
+        }
+        expect(shown + decoder.end()).toBe(value)
+      }),
+      { numRuns: 300 },
+    )
   })
 
   test('words of a splitting rule are the text', () => {
-    fc.assert(fc.property(anyText, fc.constantFrom('gpt2', 'llama3', 'qwen2', 'smollm'), (value, rule) => {
-      expect(splitWords(value, splitRule(rule)).join('')).toBe(value)
-    }), { numRuns: 500 })
+    fc.assert(
+      fc.property(anyText, fc.constantFrom('gpt2', 'llama3', 'qwen2', 'smollm'), (value, rule) => {
+        expect(splitWords(value, splitRule(rule)).join('')).toBe(value)
+      }),
+      { numRuns: 500 },
+    )
   })
 
   test('merging by heap is merging by scanning', () => {
-    fc.assert(fc.property(
-      fc.uniqueArray(fc.tuple(fc.string({ unit: fc.constantFrom('a', 'b', 'c'), minLength: 2, maxLength: 4 }), fc.integer({ min: -4, max: 0 })), { selector: ([piece]) => piece }),
-      fc.string({ unit: fc.constantFrom('a', 'b', 'c'), maxLength: 30 }),
-      (pieces, value) => {
-        const all = ['a', 'b', 'c', ...pieces.map(([piece]) => piece)]
-        const scores = [-9, -9, -9, ...pieces.map(([, score]) => score)]
-        const tokenizer = createTokenizer({ version: 1, kind: 'spm', pieces: all, scores, special: [], bytes: [], addBos: false, addPrefixSpace: false })
-        const symbols = [...value]
-        for (;;) {
-          let best = -1
-          for (let i = 0; i + 1 < symbols.length; i++) {
-            const id = all.indexOf(symbols[i]! + symbols[i + 1]!)
-            if (id >= 0 && (best < 0 || scores[id]! > scores[all.indexOf(symbols[best]! + symbols[best + 1]!)]!)) best = i
+    fc.assert(
+      fc.property(
+        fc.uniqueArray(
+          fc.tuple(fc.string({ unit: fc.constantFrom('a', 'b', 'c'), minLength: 2, maxLength: 4 }), fc.integer({ min: -4, max: 0 })),
+          { selector: ([piece]) => piece },
+        ),
+        fc.string({ unit: fc.constantFrom('a', 'b', 'c'), maxLength: 30 }),
+        (pieces, value) => {
+          const all = ['a', 'b', 'c', ...pieces.map(([piece]) => piece)]
+          const scores = [-9, -9, -9, ...pieces.map(([, score]) => score)]
+          const tokenizer = createTokenizer({
+            version: 1,
+            kind: 'spm',
+            pieces: all,
+            scores,
+            special: [],
+            bytes: [],
+            addBos: false,
+            addPrefixSpace: false,
+          })
+          const symbols = [...value]
+          for (;;) {
+            let best = -1
+            for (let i = 0; i + 1 < symbols.length; i++) {
+              const id = all.indexOf(symbols[i]! + symbols[i + 1]!)
+              if (id >= 0 && (best < 0 || scores[id]! > scores[all.indexOf(symbols[best]! + symbols[best + 1]!)]!)) best = i
+            }
+            if (best < 0) break
+            symbols.splice(best, 2, symbols[best]! + symbols[best + 1]!)
           }
-          if (best < 0) break
-          symbols.splice(best, 2, symbols[best]! + symbols[best + 1]!)
-        }
-        expect(tokenizer.encode(value).map((id) => all[id])).toEqual(symbols)
-      },
-    ), { numRuns: 500 })
+          expect(tokenizer.encode(value).map((id) => all[id])).toEqual(symbols)
+        },
+      ),
+      { numRuns: 500 },
+    )
   })
 
   test('a text without words costs near-linear time', () => {

@@ -23,8 +23,12 @@ function treeSum(size: number): LoopFunction {
   }
   e.if(ops.eq(me, 0), () => e.store(2, builtin('group_x'), load('f32', 1, 0)))
   return {
-    name: 'tree_sum', operands: [buffer('x', 0, 'read'), scratch('part', size), buffer('out', 1, 'write')],
-    symbols: [], body: e.finish(), workgroup: size, grid: [[{ size: sizeOf(3 * size - 1), divisor: size }]],
+    name: 'tree_sum',
+    operands: [buffer('x', 0, 'read'), scratch('part', size), buffer('out', 1, 'write')],
+    symbols: [],
+    body: e.finish(),
+    workgroup: size,
+    grid: [[{ size: sizeOf(3 * size - 1), divisor: size }]],
   }
 }
 
@@ -33,7 +37,11 @@ describe('construction', () => {
     const leaf = fc.oneof(fc.integer({ min: -9, max: 9 }).map(i32), fc.constantFrom(symbol('a'), symbol('b')))
     type Plan = { op: 'add' | 'sub' | 'mul' | 'shl'; a: Plan; b: Plan } | LoopExpr
     const { tree } = fc.letrec<{ tree: Plan }>((tie) => ({
-      tree: fc.oneof({ maxDepth: 5 }, leaf, fc.record({ op: fc.constantFrom('add', 'sub', 'mul'), a: tie('tree'), b: tie('tree') }) as fc.Arbitrary<Plan>),
+      tree: fc.oneof(
+        { maxDepth: 5 },
+        leaf,
+        fc.record({ op: fc.constantFrom('add', 'sub', 'mul'), a: tie('tree'), b: tie('tree') }) as fc.Arbitrary<Plan>,
+      ),
     }))
     const symbols = { a: 3, b: -5 }
     const build = (t: Plan): LoopExpr => ('a' in t ? ops[t.op](build(t.a), build(t.b)) : t)
@@ -43,20 +51,31 @@ describe('construction', () => {
       return t.op === 'mul' ? Math.imul(x, y) : (t.op === 'add' ? x + y : x - y) | 0
     }
     const foldable = (e: LoopExpr): boolean => e.kind === 'op' && (e.args.every((a) => a.kind === 'const') || e.args.some(foldable))
-    fc.assert(fc.property(tree, (t) => {
-      const e = new Emitter()
-      const built = build(t)
-      expect(foldable(built)).toBe(false)
-      e.store(0, 0, built)
-      // The address value+1000 of a load: its constant part may be in the offset, the sum is the same.
-      const moved = load('i32', 1, ops.add(ops.and(built, 63), ops.add(build(t), ops.sub(7, build(t)))))
-      e.store(0, 1, moved)
-      const out = new Int32Array(2)
-      evaluateLoops({ name: 'f', operands: [buffer('o', 0, 'write', 'i32'), buffer('x', 1, 'read', 'i32')], symbols: ['a', 'b'], body: e.finish(), workgroup: 1, grid: [] },
-        { memory: [out, Int32Array.from({ length: 80 }, (_, i) => i * i)], symbols })
-      expect(out[0]).toBe(value(t))
-      expect(out[1]).toBe(((value(t) & 63) + 7) ** 2)
-    }))
+    fc.assert(
+      fc.property(tree, (t) => {
+        const e = new Emitter()
+        const built = build(t)
+        expect(foldable(built)).toBe(false)
+        e.store(0, 0, built)
+        // The address value+1000 of a load: its constant part may be in the offset, the sum is the same.
+        const moved = load('i32', 1, ops.add(ops.and(built, 63), ops.add(build(t), ops.sub(7, build(t)))))
+        e.store(0, 1, moved)
+        const out = new Int32Array(2)
+        evaluateLoops(
+          {
+            name: 'f',
+            operands: [buffer('o', 0, 'write', 'i32'), buffer('x', 1, 'read', 'i32')],
+            symbols: ['a', 'b'],
+            body: e.finish(),
+            workgroup: 1,
+            grid: [],
+          },
+          { memory: [out, Int32Array.from({ length: 80 }, (_, i) => i * i)], symbols },
+        )
+        expect(out[0]).toBe(value(t))
+        expect(out[1]).toBe(((value(t) & 63) + 7) ** 2)
+      }),
+    )
   })
 
   test('shifts, offsets, single trips', () => {
@@ -74,11 +93,13 @@ describe('construction', () => {
 
 describe('verification', () => {
   const errors: Record<string, (s: LoopStmt) => LoopStmt | undefined> = {
-    'is declared twice': (s) => (s.kind === 'let' ? { kind: 'loop', variable: s.name, from: i32(0), to: i32(2), step: 1, body: [s] } : undefined),
-    'is not declared here': (s) => (s.kind === 'let' ? { ...s, value: local(s.type, 'nowhere') } : s.kind === 'set' ? { ...s, name: 'nowhere' } : undefined),
+    'is declared twice': (s) =>
+      s.kind === 'let' ? { kind: 'loop', variable: s.name, from: i32(0), to: i32(2), step: 1, body: [s] } : undefined,
+    'is not declared here': (s) =>
+      s.kind === 'let' ? { ...s, value: local(s.type, 'nowhere') } : s.kind === 'set' ? { ...s, name: 'nowhere' } : undefined,
     'let ': (s) => (s.kind === 'let' ? { ...s, type: s.type === 'f32' ? 'i32' : 'f32' } : undefined),
     'loop step': (s) => (s.kind === 'loop' ? { ...s, step: 0 } : undefined),
-    'offset': (s) => (s.kind === 'store' ? { ...s, offset: -1 } : undefined),
+    offset: (s) => (s.kind === 'store' ? { ...s, offset: -1 } : undefined),
     'is read only': (s) => (s.kind === 'store' ? { ...s, operand: 0 } : undefined),
     'no operand': (s) => (s.kind === 'store' ? { ...s, operand: 9 } : undefined),
     'address is not i32': (s) => (s.kind === 'store' ? { ...s, at: f32(0) } : undefined),
@@ -104,14 +125,17 @@ describe('verification', () => {
 
   test.each(Object.entries(errors))('finds a planted error: %s', (message, change) => {
     let planted = 0
-    fc.assert(fc.property(fc.gen(), (g) => {
-      const fn = randomLoops(g, true)
-      expect(loopFaults(fn)).toEqual([])
-      const body = plant(fn.body, change)
-      if (!body) return
-      planted++
-      expect(loopFaults({ ...fn, body }).join('\n')).toContain(message)
-    }), { numRuns: 60 })
+    fc.assert(
+      fc.property(fc.gen(), (g) => {
+        const fn = randomLoops(g, true)
+        expect(loopFaults(fn)).toEqual([])
+        const body = plant(fn.body, change)
+        if (!body) return
+        planted++
+        expect(loopFaults({ ...fn, body }).join('\n')).toContain(message)
+      }),
+      { numRuns: 60 },
+    )
     expect(planted).toBeGreaterThan(0)
   })
 
@@ -124,10 +148,12 @@ describe('verification', () => {
       return { ...fn, body: e.finish() }
     }
     // x becomes non-uniform at the end of the first iteration, after the barrier in program order.
-    const late = body((e, x) => e.loop('k', 0, 4, 1, () => {
-      e.if(ops.eq(x, 0), () => e.barrier())
-      e.set(x, builtin('invocation'))
-    }))
+    const late = body((e, x) =>
+      e.loop('k', 0, 4, 1, () => {
+        e.if(ops.eq(x, 0), () => e.barrier())
+        e.set(x, builtin('invocation'))
+      }),
+    )
     expect(loopFaults(late)).toEqual(['tree_sum: 1.0.yes.0: barrier in non-uniform control flow'])
     expect(loopFaults(body((e, x) => e.if(ops.eq(x, builtin('group_x')), () => e.barrier())))).toEqual([])
     expect(loopFaults(body((e) => e.if(ops.eq(load('i32', 1, 0), 0), () => e.barrier())))).toHaveLength(1)
@@ -165,10 +191,19 @@ test('the printed form', () => {
       const w = ops.and(ops.shr_u(load('i32x4', 0, ops.add(ops.mul(r, 40), ops.mul(k, 8)), 2, true), 4), 0x0f0f0f0f)
       e.set(acc, ops.madd(ops.to_f32x4(w), ops.splat_f32(load('f32', 1, k, 1)), acc))
     })
-    e.if(ops.gt(ops.hmax(acc), 0.5), () => e.store(2, r, ops.hsum(acc)), () => e.store(2, r, f32(-1)))
+    e.if(
+      ops.gt(ops.hmax(acc), 0.5),
+      () => e.store(2, r, ops.hsum(acc)),
+      () => e.store(2, r, f32(-1)),
+    )
   })
   const fn: LoopFunction = {
-    name: 'sample', symbols: ['n'], workgroup: 1, grid: [], rows: { count: sizeOf(12), unit: 1 }, body: e.finish(),
+    name: 'sample',
+    symbols: ['n'],
+    workgroup: 1,
+    grid: [],
+    rows: { count: sizeOf(12), unit: 1 },
+    body: e.finish(),
     operands: [buffer('w', 0, 'read', 'i32', true), buffer('x', 1, 'read'), buffer('y', 2, 'write'), scratch('s', 4)],
   }
   verifyLoops(fn)

@@ -12,16 +12,18 @@ const types: readonly LoopType[] = ['i32', 'f32', 'i32x4', 'f32x4', 'bool', 'boo
 const inexact = new Set<LoopOp>(['exp', 'log', 'tanh', 'erf', 'sin', 'cos', 'pow'])
 
 /** All uses of an op: argument types and the result. */
-const uses = (Object.keys(loopOps) as LoopOp[]).filter((op) => !inexact.has(op)).flatMap((op) => {
-  const [result, arity, allowed] = loopOps[op] as readonly [string, number, readonly LoopType[]]
-  return allowed.map((type) => {
-    const args = Array.from({ length: arity }, () => type)
-    const condition: LoopType = type.endsWith('x4') ? 'boolx4' : 'bool'
-    if (op === 'select') args[0] = condition
-    if (/^(shl|shr_.|lane_.*)$/.test(op)) args[1] = 'i32'
-    return { op, args, result: result === 'same' ? type : result === 'bool' ? condition : (result as LoopType) }
+const uses = (Object.keys(loopOps) as LoopOp[])
+  .filter((op) => !inexact.has(op))
+  .flatMap((op) => {
+    const [result, arity, allowed] = loopOps[op] as readonly [string, number, readonly LoopType[]]
+    return allowed.map((type) => {
+      const args = Array.from({ length: arity }, () => type)
+      const condition: LoopType = type.endsWith('x4') ? 'boolx4' : 'bool'
+      if (op === 'select') args[0] = condition
+      if (/^(shl|shr_.|lane_.*)$/.test(op)) args[1] = 'i32'
+      return { op, args, result: result === 'same' ? type : result === 'bool' ? condition : (result as LoopType) }
+    })
   })
-})
 
 const bounded = (x: LoopExpr): LoopExpr => (x.type.startsWith('f32') ? ops.max(ops.min(x, 8), -8) : x)
 
@@ -81,7 +83,10 @@ class Builder {
     const loops = this.scope.filter((each) => each.loop)
     if (loops.length > 0 && this.int(0, 4) > 0) {
       const terms = loops.map(({ local }) => ops.mul(local, this.int(0, 4)))
-      return terms.reduce((a, b) => ops.add(a, b), ops.add(this.pick([symbol('n'), constant('i32', 0), ops.mul(symbol('m'), 2)]), this.int(0, 8)))
+      return terms.reduce(
+        (a, b) => ops.add(a, b),
+        ops.add(this.pick([symbol('n'), constant('i32', 0), ops.mul(symbol('m'), 2)]), this.int(0, 8)),
+      )
     }
     return depth > 0 ? ops.and(this.expr('i32', depth), this.pick([63, 31, 15])) : constant('i32', this.int(0, 63))
   }
@@ -90,7 +95,9 @@ class Builder {
     const fitting = uses.filter((use) => use.result === type && (this.fused || use.op !== 'madd'))
     if (depth === 0 || this.int(0, 3) === 0) return this.leaf(type, depth)
     const { op, args } = this.pick(fitting)
-    const values = args.map((arg, i) => (op.startsWith('lane') && i === 1 ? constant('i32', this.int(0, 3)) : tame(op, i, this.expr(arg, depth - 1))))
+    const values = args.map((arg, i) =>
+      op.startsWith('lane') && i === 1 ? constant('i32', this.int(0, 3)) : tame(op, i, this.expr(arg, depth - 1)),
+    )
     return (ops[op] as (...args: LoopExpr[]) => LoopExpr)(...values)
   }
 
@@ -131,10 +138,17 @@ export function randomLoops(g: Gen, fused: boolean): LoopFunction {
   return {
     name: 'random',
     operands: [
-      buffer('floats', 0, 'read'), buffer('ints', 1, 'read', 'i32'), buffer('out', 2, 'write'), buffer('outi', 3, 'write', 'i32'),
-      scratch('sf', memoryWords), scratch('si', memoryWords, 'i32'),
+      buffer('floats', 0, 'read'),
+      buffer('ints', 1, 'read', 'i32'),
+      buffer('out', 2, 'write'),
+      buffer('outi', 3, 'write', 'i32'),
+      scratch('sf', memoryWords),
+      scratch('si', memoryWords, 'i32'),
     ],
-    symbols: ['n', 'm'], body: builder.e.finish(), workgroup: 1, grid: [],
+    symbols: ['n', 'm'],
+    body: builder.e.finish(),
+    workgroup: 1,
+    grid: [],
   }
 }
 

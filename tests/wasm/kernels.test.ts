@@ -25,7 +25,12 @@ for (const relaxed of [false, true]) {
         const plain = (words: Float32Array | Int32Array) => Array.from(words, (x) => x + 0)
         memory.forEach((words, i) => {
           const same = words.every((x, at) => x === copy[i]![at])
-          if (!same) expect({ operand: i, words: plain(copy[i]!), fn: printLoops(fn) }).toEqual({ operand: i, words: plain(words), fn: printLoops(fn) })
+          if (!same)
+            expect({ operand: i, words: plain(copy[i]!), fn: printLoops(fn) }).toEqual({
+              operand: i,
+              words: plain(words),
+              fn: printLoops(fn),
+            })
         })
       }),
       { numRuns: 100 },
@@ -60,7 +65,14 @@ test('an operand read backwards: the index before its offset is negative, the ad
     e.store(1, i, ops.add(load('f32', 0, ops.add(back, 9999)), load('f32', 0, ops.add(ops.sub(symbol('n'), i), 8999))))
     e.store(1, ops.add(ops.mul(i, -1), 1999), ops.lane_f32(ops.splat_f32(load('f32', 0, ops.add(ops.mul(i, -5), 9999))), 2))
   })
-  const fn = { name: 'back', operands: [buffer('x', 0, 'read'), buffer('out', 1, 'write')], symbols: ['n'], body: e.finish(), workgroup: 1, grid: [] }
+  const fn = {
+    name: 'back',
+    operands: [buffer('x', 0, 'read'), buffer('out', 1, 'write')],
+    symbols: ['n'],
+    body: e.finish(),
+    workgroup: 1,
+    grid: [],
+  }
   const x = Float32Array.from({ length: 10000 }, (_, i) => i)
   const out = new Float32Array(2000)
   compileKernel(fn, false).run({ memory: [x, out], symbols: { n: 1000 } })

@@ -41,7 +41,12 @@ function results(op: MathOp, ...args: number[][]): Float32Array[] {
 
 const real = (min: number, max: number) => fc.double({ min, max, noNaN: true }).map(Math.fround)
 
-function check(op: MathOp, args: readonly fc.Arbitrary<number>[], exact: (...x: number[]) => number, bound: (y: number, ...x: number[]) => number) {
+function check(
+  op: MathOp,
+  args: readonly fc.Arbitrary<number>[],
+  exact: (...x: number[]) => number,
+  bound: (y: number, ...x: number[]) => number,
+) {
   fc.assert(
     fc.property(fc.array(fc.tuple(...args), { minLength: 1, maxLength: 64 }), (points) => {
       for (const out of results(op, ...args.map((_, i) => points.map((p) => p[i] as number)))) {
@@ -69,7 +74,17 @@ describe('math functions', () => {
 
   test('log: 4 ulp of max(|log x|, 2^-20)', () => {
     const anyScale = fc.tuple(real(1, 2), fc.integer({ min: -140, max: 127 })).map(([m, e]) => Math.fround(m * 2 ** e))
-    check('log', [fc.oneof(anyScale, real(0.5, 2).filter((x) => x > 0))], Math.log, (y) => 4 * ulp(Math.max(Math.abs(y), 2 ** -20)))
+    check(
+      'log',
+      [
+        fc.oneof(
+          anyScale,
+          real(0.5, 2).filter((x) => x > 0),
+        ),
+      ],
+      Math.log,
+      (y) => 4 * ulp(Math.max(Math.abs(y), 2 ** -20)),
+    )
     expect(results('log', [0, -1])[0]![0]).toBeLessThan(-1e38)
   })
 

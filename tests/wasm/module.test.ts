@@ -45,7 +45,10 @@ function program(order: readonly number[]): WasmProgram {
     [total],
   ]
   const rows = order.flatMap((_, i) => [weights + 16 * i, 64 * i])
-  const steps: Step[] = [{ kind: 'loop', order, groups, table, slots: 2 }, { kind: 'call', kernel: 'total', operands: [at(x), { base: 'states', offset: 2048 }, at(sum)] }]
+  const steps: Step[] = [
+    { kind: 'loop', order, groups, table, slots: 2 },
+    { kind: 'call', kernel: 'total', operands: [at(x), { base: 'states', offset: 2048 }, at(sum)] },
+  ]
   return {
     kernels,
     entries: [{ export: 'go', symbols: ['n', 'at'], steps }],
@@ -58,7 +61,8 @@ function program(order: readonly number[]): WasmProgram {
 /** The same by the evaluator, on one word array. */
 function expected(memory: Int32Array, order: readonly number[], base: number, n: number, place: number) {
   const words = (byte: number, count: number) => memory.subarray(byte / 4, byte / 4 + count)
-  const run = (name: string, ...operands: Int32Array[]) => evaluateLoops(kernels.find((k) => k.name === name)!, { memory: operands, symbols: { n, at: place } })
+  const run = (name: string, ...operands: Int32Array[]) =>
+    evaluateLoops(kernels.find((k) => k.name === name)!, { memory: operands, symbols: { n, at: place } })
   const total = (state: number) => run('total', words(x, most), words(base + state, 16), words(sum, 1))
   order.forEach((group, i) => {
     const w = words(weights + 16 * i, 4)
@@ -72,21 +76,26 @@ function expected(memory: Int32Array, order: readonly number[], base: number, n:
 test('entries, instance loops, groups, tables, states and row blocks', () => {
   const call = fc.record({ n: fc.integer({ min: 0, max: most }), place: fc.integer({ min: 0, max: 15 }), second: fc.boolean() })
   fc.assert(
-    fc.property(fc.array(fc.integer({ min: 0, max: 2 }), { maxLength: 8 }), fc.array(call, { minLength: 1, maxLength: 3 }), fc.infiniteStream(fc.integer()), (order, calls, values) => {
-      const { binary } = buildModule(program(order), { relaxed: false })
-      const memory = new WebAssembly.Memory({ initial: 2, maximum: 65536 })
-      const words = new Int32Array(memory.buffer)
-      for (let i = 0; i < 160; i++) words[x / 4 + i] = words[weights / 4 + i] = values.next().value!
-      const instance = new WebAssembly.Instance(new WebAssembly.Module(binary), { env: { memory } })
-      const copy = words.slice()
-      for (const { n, place, second } of calls) {
-        const base = states + (second ? 4096 : 0)
-        ;(instance.exports.go as (...args: number[]) => void)(base, n, place)
-        expected(copy, order, base, n, place)
-      }
-      expect(words.subarray(0, table / 4)).toEqual(copy.subarray(0, table / 4))
-      expect(words.subarray(states / 4)).toEqual(copy.subarray(states / 4))
-    }),
+    fc.property(
+      fc.array(fc.integer({ min: 0, max: 2 }), { maxLength: 8 }),
+      fc.array(call, { minLength: 1, maxLength: 3 }),
+      fc.infiniteStream(fc.integer()),
+      (order, calls, values) => {
+        const { binary } = buildModule(program(order), { relaxed: false })
+        const memory = new WebAssembly.Memory({ initial: 2, maximum: 65536 })
+        const words = new Int32Array(memory.buffer)
+        for (let i = 0; i < 160; i++) words[x / 4 + i] = words[weights / 4 + i] = values.next().value!
+        const instance = new WebAssembly.Instance(new WebAssembly.Module(binary), { env: { memory } })
+        const copy = words.slice()
+        for (const { n, place, second } of calls) {
+          const base = states + (second ? 4096 : 0)
+          ;(instance.exports.go as (...args: number[]) => void)(base, n, place)
+          expected(copy, order, base, n, place)
+        }
+        expect(words.subarray(0, table / 4)).toEqual(copy.subarray(0, table / 4))
+        expect(words.subarray(states / 4)).toEqual(copy.subarray(states / 4))
+      },
+    ),
     { numRuns: 60 },
   )
 })
@@ -96,6 +105,9 @@ test('a shared memory, the text form, and faults of the planner', () => {
   expect(built.text).toContain('(import "env" "memory" (memory $memory 1 65536 shared))')
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536, shared: true })
   expect(() => new WebAssembly.Instance(new WebAssembly.Module(built.binary), { env: { memory } })).not.toThrow()
-  const broken: WasmProgram = { ...program([]), entries: [{ export: 'go', symbols: [], steps: [{ kind: 'call', kernel: 'none', operands: [] }] }] }
+  const broken: WasmProgram = {
+    ...program([]),
+    entries: [{ export: 'go', symbols: [], steps: [{ kind: 'call', kernel: 'none', operands: [] }] }],
+  }
   expect(() => buildModule(broken, { relaxed: false })).toThrow('internal: no kernel none')
 })

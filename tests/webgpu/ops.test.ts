@@ -168,7 +168,7 @@ async function compare(fn: LoopFunction, op: LoopOp, types: readonly LoopType[],
   wanted.forEach((w, at) => {
     const args = inputs.map((input) => input[at]!)
     const bound = tolerances[op]?.(w, args) ?? 0
-    let error = Math.abs(got[at]! - w)
+    const error = Math.abs(got[at]! - w)
     // The remainder jumps by the divisor where the quotient is whole.
     if (!(error <= bound)) expect.fail(`${fn.name}(${args.join(', ')}) = ${w}, WGSL gives ${got[at]}, allowed ${bound}`)
   })

@@ -159,9 +159,7 @@ describe('what does not fit', () => {
     const weights = [weight('table', [2, 2]), weight('head', [2, 2], { tied: 'table' })]
     const bindings = [rule(['table'], ['table']), rule(['head'], ['head'])]
     expect(bindWeights(weights, table(bindings, ['a.*.b']), file).diagnostics).toEqual([])
-    expect(bindWeights(weights, table(bindings), file, { loose: true }).diagnostics).toMatchObject([
-      { code: 'L520', severity: 'warning' },
-    ])
+    expect(bindWeights(weights, table(bindings), file, { loose: true }).diagnostics).toMatchObject([{ code: 'L520', severity: 'warning' }])
     expect([...bindWeights(weights, table(bindings), file).sources.keys()]).toEqual(['table'])
     expect(hasTensorFor(table(bindings), file)('head')).toBe(true)
     expect(hasTensorFor(table(bindings), counting({ table: [2, 2] }))('head')).toBe(false)
@@ -219,9 +217,7 @@ describe('preparation', () => {
           const target = back.subarray(g * layoutBytes(name, 'plain', 8, k), (g + 1) * layoutBytes(name, 'plain', 8, k))
           formats[name].unpackGroup(packed.subarray(g * group, (g + 1) * group), k, target)
         }
-        return (
-          Buffer.compare(back.subarray(0, plain.length), plain) === 0 && back.subarray(plain.length).every((byte) => byte === 0)
-        )
+        return Buffer.compare(back.subarray(0, plain.length), plain) === 0 && back.subarray(plain.length).every((byte) => byte === 0)
       }),
     )
   })
@@ -248,12 +244,7 @@ describe('preparation', () => {
 })
 
 test('seeded weights depend on seed and path only, and have the wanted spread', () => {
-  const weights = [
-    weight('a.w', [300, 64]),
-    weight('n.gain', [4096]),
-    weight('n.bias', [4096]),
-    weight('t', [300, 64], { tied: 'a.w' }),
-  ]
+  const weights = [weight('a.w', [300, 64]), weight('n.gain', [4096]), weight('n.bias', [4096]), weight('t', [300, 64], { tied: 'a.w' })]
   const all = seededWeights(weights, 7)
   expect([...all.keys()]).toEqual(['a.w', 'n.gain', 'n.bias'])
   const alone = seededWeights([weights[2]!], 7)

@@ -57,9 +57,7 @@ describe('safetensors', () => {
 
   test('duplicate names and rounded integers, which JSON.parse hides, are refused', () => {
     const entry = '{"dtype":"F32","shape":[1],"data_offsets":[0,4]}'
-    expect(codeOf(() => readSafetensors(fromBytes(withHeader(`{"a":${entry},"a":${entry}}`, 4))))).toBe(
-      'E_SAFETENSORS_HEADER_JSON',
-    )
+    expect(codeOf(() => readSafetensors(fromBytes(withHeader(`{"a":${entry},"a":${entry}}`, 4))))).toBe('E_SAFETENSORS_HEADER_JSON')
     const rounded = '{"a":{"dtype":"U8","shape":[0,9007199254740993],"data_offsets":[0,0]}}'
     expect(codeOf(() => readSafetensors(fromBytes(withHeader(rounded))))).toBe('E_SAFETENSORS_SHAPE')
     expect(codeOf(() => readSafetensors(fromBytes(withHeader(`${'['.repeat(5000)}`))))).toBe('E_SAFETENSORS_HEADER_JSON')

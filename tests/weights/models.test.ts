@@ -58,10 +58,7 @@ const others = {
   'gguf-model/llama-2-tiny-random.gguf': 'llama',
   'smollm2/SmolLM2-135M-Instruct.Q4_1.gguf': 'llama',
 }
-const cases = [
-  ...Object.entries(golden).map(([folder, model]) => [`hf-golden/${folder}`, model] as const),
-  ...Object.entries(others),
-]
+const cases = [...Object.entries(golden).map(([folder, model]) => [`hf-golden/${folder}`, model] as const), ...Object.entries(others)]
 
 test.each(cases)('%s binds to %s.dsl', (path, name) => {
   const { sources, diagnostics, parameters } = bindModel(name, openCheckpoint(dataPath(path), nodeFiles))

@@ -28,11 +28,30 @@ type Methods = Record<string, Record<string, (...args: Ref[]) => Ref>>
 
 /** Method names of one-instruction ops: for integers, for floats. */
 const direct: Partial<Record<LoopOp, readonly [integer?: string, float?: string]>> = {
-  add: ['add', 'add'], sub: ['sub', 'sub'], mul: ['mul', 'mul'], div: ['div_s', 'div'], rem: ['rem_s'],
-  and: ['and'], or: ['or'], xor: ['xor'], shl: ['shl'], shr_s: ['shr_s'], shr_u: ['shr_u'],
-  eq: ['eq', 'eq'], ne: ['ne', 'ne'], lt: ['lt_s', 'lt'], le: ['le_s', 'le'], gt: ['gt_s', 'gt'], ge: ['ge_s', 'ge'],
-  abs: [undefined, 'abs'], sqrt: [undefined, 'sqrt'], floor: [undefined, 'floor'], nearest: [undefined, 'nearest'], neg: ['neg', 'neg'],
-  min: [undefined, 'min'], max: [undefined, 'max'],
+  add: ['add', 'add'],
+  sub: ['sub', 'sub'],
+  mul: ['mul', 'mul'],
+  div: ['div_s', 'div'],
+  rem: ['rem_s'],
+  and: ['and'],
+  or: ['or'],
+  xor: ['xor'],
+  shl: ['shl'],
+  shr_s: ['shr_s'],
+  shr_u: ['shr_u'],
+  eq: ['eq', 'eq'],
+  ne: ['ne', 'ne'],
+  lt: ['lt_s', 'lt'],
+  le: ['le_s', 'le'],
+  gt: ['gt_s', 'gt'],
+  ge: ['ge_s', 'ge'],
+  abs: [undefined, 'abs'],
+  sqrt: [undefined, 'sqrt'],
+  floor: [undefined, 'floor'],
+  nearest: [undefined, 'nearest'],
+  neg: ['neg', 'neg'],
+  min: [undefined, 'min'],
+  max: [undefined, 'max'],
 }
 
 const bitwise = new Set<LoopOp>(['and', 'or', 'xor'])
@@ -68,36 +87,46 @@ function keep(c: Context, value: Ref, body: (read: Read) => Ref): Ref {
 }
 
 /** i32 has no min and max. */
-const pick = (compare: 'lt_s' | 'gt_s'): Sequence => (c, e) =>
-  bind(c, e.args, 'i32', (a, b) => c.module.select(c.module.i32[compare](a!(), b!()), a!(), b!()))
+const pick =
+  (compare: 'lt_s' | 'gt_s'): Sequence =>
+  (c, e) =>
+    bind(c, e.args, 'i32', (a, b) => c.module.select(c.module.i32[compare](a!(), b!()), a!(), b!()))
 
 /** Joins the four lanes: with the other half, then with the neighbour; the result is lane 0. */
-const fold = (join: 'add' | 'pmin' | 'pmax'): Sequence => (c, e) => {
-  const { i8x16, f32x4 } = c.module
-  const step = (value: Ref, order: number[]) => keep(c, value, (v) => f32x4[join](v(), i8x16.shuffle(v(), v(), order)))
-  return f32x4.extract_lane(step(step(c.expr(e.args[0]!), swapHalves), swapNeighbours), 0)
-}
+const fold =
+  (join: 'add' | 'pmin' | 'pmax'): Sequence =>
+  (c, e) => {
+    const { i8x16, f32x4 } = c.module
+    const step = (value: Ref, order: number[]) => keep(c, value, (v) => f32x4[join](v(), i8x16.shuffle(v(), v(), order)))
+    return f32x4.extract_lane(step(step(c.expr(e.args[0]!), swapHalves), swapNeighbours), 0)
+  }
 
 /** A scalar load that is splat at once is one instruction. */
-const splat = (space: 'i32x4' | 'f32x4'): Sequence => (c, e) => {
-  const value = e.args[0]!
-  if (value.kind === 'load') {
-    const { pointer, offset } = c.place(value)
-    return c.module.v128.load32_splat(offset, 4, pointer)
+const splat =
+  (space: 'i32x4' | 'f32x4'): Sequence =>
+  (c, e) => {
+    const value = e.args[0]!
+    if (value.kind === 'load') {
+      const { pointer, offset } = c.place(value)
+      return c.module.v128.load32_splat(offset, 4, pointer)
+    }
+    return c.module[space].splat(c.expr(value))
   }
-  return c.module[space].splat(c.expr(value))
-}
 
-const pack = (space: 'i32x4' | 'f32x4'): Sequence => (c, e) => {
-  const [first, ...rest] = e.args.map((a) => c.expr(a)) as [Ref, ...Ref[]]
-  return rest.reduce((vector, value, i) => c.module[space].replace_lane(vector, i + 1, value), c.module[space].splat(first))
-}
+const pack =
+  (space: 'i32x4' | 'f32x4'): Sequence =>
+  (c, e) => {
+    const [first, ...rest] = e.args.map((a) => c.expr(a)) as [Ref, ...Ref[]]
+    return rest.reduce((vector, value, i) => c.module[space].replace_lane(vector, i + 1, value), c.module[space].splat(first))
+  }
 
-const lane = (space: 'i32x4' | 'f32x4'): Sequence => (c, e) => {
-  const index = e.args[1]!
-  if (index.kind !== 'const') throw new Error('internal: lane number is not constant')
-  return c.module[space].extract_lane(c.expr(e.args[0]!), index.value)
-}
+const lane =
+  (space: 'i32x4' | 'f32x4'): Sequence =>
+  (c, e) => {
+    const index = e.args[1]!
+    if (index.kind !== 'const') throw new Error('internal: lane number is not constant')
+    return c.module[space].extract_lane(c.expr(e.args[0]!), index.value)
+  }
 
 /** Without relaxed SIMD: even and odd bytes as 16-bit numbers, products summed in pairs; exact as well. */
 function dotBytes(c: Context, a: Read, b: Read, acc: Ref): Ref {
@@ -139,24 +168,39 @@ const rsqrt: Sequence = (c, e) => {
 }
 
 /** An IEEE half shifted into an f32 is 2^-112 of its value, denormals included; infinities are not kept. */
-const half = (high: boolean): Sequence => (c, e) => {
-  const word = e.args[0]!
-  const mask = constant(word.type, 0x8fffe000)
-  const bits = ops.and(ops.shr_s(high ? word : ops.shl(word, 16), 3), mask)
-  const small = isVector(word.type) ? ops.bits_f32x4(bits) : ops.bits_f32(bits)
-  return c.expr(ops.mul(small, 2 ** 112))
-}
+const half =
+  (high: boolean): Sequence =>
+  (c, e) => {
+    const word = e.args[0]!
+    const mask = constant(word.type, 0x8fffe000)
+    const bits = ops.and(ops.shr_s(high ? word : ops.shl(word, 16), 3), mask)
+    const small = isVector(word.type) ? ops.bits_f32x4(bits) : ops.bits_f32(bits)
+    return c.expr(ops.mul(small, 2 ** 112))
+  }
 
-const unary = (write: (m: binaryen.Module, value: Ref, from: LoopType, c: Context) => Ref): Sequence => (c, e) =>
-  write(c.module, c.expr(e.args[0]!), e.args[0]!.type, c)
+const unary =
+  (write: (m: binaryen.Module, value: Ref, from: LoopType, c: Context) => Ref): Sequence =>
+  (c, e) =>
+    write(c.module, c.expr(e.args[0]!), e.args[0]!.type, c)
 
 const sequences: Partial<Record<LoopOp, Sequence>> = {
-  hsum: fold('add'), hmax: fold('pmax'), hmin: fold('pmin'),
-  splat_f32: splat('f32x4'), splat_i32: splat('i32x4'), pack_f32: pack('f32x4'), pack_i32: pack('i32x4'),
+  hsum: fold('add'),
+  hmax: fold('pmax'),
+  hmin: fold('pmin'),
+  splat_f32: splat('f32x4'),
+  splat_i32: splat('i32x4'),
+  pack_f32: pack('f32x4'),
+  pack_i32: pack('i32x4'),
   splat_bool: unary((m, v) => m.i32x4.splat(m.i32.sub(m.i32.const(0), v))),
-  lane_f32: lane('f32x4'), lane_i32: lane('i32x4'),
-  half_lo_f32: half(false), half_hi_f32: half(true), half_lo_f32x4: half(false), half_hi_f32x4: half(true),
-  dot4, madd, rsqrt,
+  lane_f32: lane('f32x4'),
+  lane_i32: lane('i32x4'),
+  half_lo_f32: half(false),
+  half_hi_f32: half(true),
+  half_lo_f32x4: half(false),
+  half_hi_f32x4: half(true),
+  dot4,
+  madd,
+  rsqrt,
   not: unary((m, v, from) => (from === 'bool' ? m.i32.eqz(v) : m.v128.not(v))),
   select: (c, e) => {
     const [condition, yes, no] = e.args.map((a) => c.expr(a)) as [Ref, Ref, Ref]
@@ -185,7 +229,12 @@ export function emitOp(c: Context, e: Op): Ref {
   const first = e.args[0]!.type
   const special = sequences[e.op] ?? (first === 'i32' ? integerOnly[e.op] : undefined)
   if (special) return special(c, e)
-  if (isMathOp(e.op)) return c.math(e.op, e.type, e.args.map((a) => c.expr(a)))
+  if (isMathOp(e.op))
+    return c.math(
+      e.op,
+      e.type,
+      e.args.map((a) => c.expr(a)),
+    )
   const space = isVector(first) && bitwise.has(e.op) ? 'v128' : first.replace('bool', 'i32')
   const name = direct[e.op]?.[first.startsWith('f32') ? 1 : 0]
   const method = (c.module as unknown as Methods)[space]?.[isVector(first) ? (vectorNames[e.op] ?? name!) : name!]

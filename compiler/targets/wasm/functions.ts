@@ -38,7 +38,13 @@ export class FunctionEmitter implements Context {
   #labels = 0
 
   /** Parameters: one address per operand (named by `addressOf`), then `params`. */
-  constructor(module: binaryen.Module, relaxed: boolean, operands: readonly LoopOperand[], params: readonly FunctionParameter[], math: MathSource) {
+  constructor(
+    module: binaryen.Module,
+    relaxed: boolean,
+    operands: readonly LoopOperand[],
+    params: readonly FunctionParameter[],
+    math: MathSource,
+  ) {
     this.module = module
     this.relaxed = relaxed
     this.#operands = operands

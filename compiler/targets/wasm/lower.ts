@@ -37,7 +37,12 @@ interface Table {
 /** E_MEMORY_TOO_LARGE when one session does not fit. */
 export function lowerWasm(plan: Plan): LoweredWasm {
   const tables: Table[] = []
-  const tableBytes = plan.entries.reduce((sum, { program }) => sum + program.steps.reduce((bytes, step) => bytes + (step.kind === 'loop' ? align(slotsOf(step).length * step.order.length * 4) : 0), 0), 0)
+  const tableBytes = plan.entries.reduce(
+    (sum, { program }) =>
+      sum +
+      program.steps.reduce((bytes, step) => bytes + (step.kind === 'loop' ? align(slotsOf(step).length * step.order.length * 4) : 0), 0),
+    0,
+  )
   let next = firstAddress
   const arenaBase = align(firstAddress + tableBytes)
   const tensors: number[] = []
@@ -63,11 +68,16 @@ export function lowerWasm(plan: Plan): LoweredWasm {
 
   const fixed = (entry: EntryPlan, source: OperandSource): Address => {
     switch (source.kind) {
-      case 'value': return inArena(entry, valueKey(source.id))
-      case 'argument': return inArena(entry, argumentKey(source.name))
-      case 'weight': return { base: 'absolute', offset: tensors[plan.layout.tensor(source.path)]! }
-      case 'constant': return { base: 'absolute', offset: tensors[plan.layout.tensor(`table:${source.id}`)]! }
-      case 'state': return { base: 'states', offset: plan.layout.states[plan.layout.state(source.path)]!.offset }
+      case 'value':
+        return inArena(entry, valueKey(source.id))
+      case 'argument':
+        return inArena(entry, argumentKey(source.name))
+      case 'weight':
+        return { base: 'absolute', offset: tensors[plan.layout.tensor(source.path)]! }
+      case 'constant':
+        return { base: 'absolute', offset: tensors[plan.layout.tensor(`table:${source.id}`)]! }
+      case 'state':
+        return { base: 'states', offset: plan.layout.states[plan.layout.state(source.path)]!.offset }
     }
   }
 
@@ -99,11 +109,18 @@ export function lowerWasm(plan: Plan): LoweredWasm {
         if (!here[group]!.has(slot)) return 0
         const [kind, path] = [slot[0], slot.slice(1).replace('[*]', `[${i}]`)]
         return kind === 's' ? plan.layout.states[plan.layout.state(path)]!.offset : tensors[plan.layout.tensor(path)]!
-      }))
+      }),
+    )
     const table = next
     next = align(next + slots.length * rows.length * 4)
     tables.push({ address: table, rows })
-    return { kind: 'loop', order: step.order, groups: step.groups.map((group) => lowerSteps(entry, group, slots)), table, slots: slots.length }
+    return {
+      kind: 'loop',
+      order: step.order,
+      groups: step.groups.map((group) => lowerSteps(entry, group, slots)),
+      table,
+      slots: slots.length,
+    }
   }
 
   const entries: Record<string, WasmContents['entries'][string]> = {}
@@ -113,7 +130,11 @@ export function lowerWasm(plan: Plan): LoweredWasm {
     entries[info.name] = {
       export: info.name,
       symbols,
-      arguments: Object.fromEntries(info.arguments.flatMap((argument) => (argument.kind === 'tensor' ? [[argument.name, arenaBase + offsetIn(entry, argumentKey(argument.name))]] : []))),
+      arguments: Object.fromEntries(
+        info.arguments.flatMap((argument) =>
+          argument.kind === 'tensor' ? [[argument.name, arenaBase + offsetIn(entry, argumentKey(argument.name))]] : [],
+        ),
+      ),
       results: program.results.map((source) => {
         const place = fixed(entry, source)
         if (!('offset' in place) || place.base !== 'absolute') throw new Error('internal: a result that is not in the arena')
@@ -137,7 +158,8 @@ function offsetIn(entry: EntryPlan, key: string): number {
   return offset
 }
 
-const slotKey = (source: Extract<OperandSource, { kind: 'weight' | 'state' }>): string => `${source.kind === 'state' ? 's' : 'w'}${source.path}`
+const slotKey = (source: Extract<OperandSource, { kind: 'weight' | 'state' }>): string =>
+  `${source.kind === 'state' ? 's' : 'w'}${source.path}`
 
 /** Weights and states of the instances that a loop reads or writes, as `w<path>` and `s<path>`. */
 function slotsOf(step: Extract<KernelStep, { kind: 'loop' }>): string[] {
@@ -147,7 +169,8 @@ function slotsOf(step: Extract<KernelStep, { kind: 'loop' }>): string[] {
       if (each.kind === 'loop') throw new Error('internal: a loop inside a loop over instances')
       const kernels = each.kind === 'kernel' ? [each.kernel] : each.kernels
       for (const { operands } of kernels) {
-        for (const { source } of operands) if ((source.kind === 'weight' || source.kind === 'state') && source.path.includes('[*]')) found.add(slotKey(source))
+        for (const { source } of operands)
+          if ((source.kind === 'weight' || source.kind === 'state') && source.path.includes('[*]')) found.add(slotKey(source))
       }
     }
   }

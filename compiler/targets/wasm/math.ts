@@ -17,7 +17,13 @@ export function mathOf(module: binaryen.Module, relaxed: boolean): MathSource {
     if (!made.has(name)) {
       made.add(name)
       const { params, body, result } = mathFunction(op, type)
-      new FunctionEmitter(module, relaxed, [], params.map((p) => ({ name: p, type })), source).add(name, body, result)
+      new FunctionEmitter(
+        module,
+        relaxed,
+        [],
+        params.map((p) => ({ name: p, type })),
+        source,
+      ).add(name, body, result)
     }
     return name
   }

@@ -33,13 +33,20 @@ export function buildModule(program: WasmProgram, options: ModuleOptions): Built
   const module = new binaryen.Module()
   const all = binaryen.Features
   const features = [
-    all.SIMD128, all.BulkMemory, all.SignExt, all.NontrappingFPToInt, all.MutableGlobals,
-    ...(options.relaxed ? [all.RelaxedSIMD] : []), ...(options.shared ? [all.Atomics] : []),
+    all.SIMD128,
+    all.BulkMemory,
+    all.SignExt,
+    all.NontrappingFPToInt,
+    all.MutableGlobals,
+    ...(options.relaxed ? [all.RelaxedSIMD] : []),
+    ...(options.shared ? [all.Atomics] : []),
   ]
   module.setFeatures(features.reduce<number>((set, one) => set | one, 0))
   const shared = options.shared ?? false
   // Active segments would be written again by every thread's instance.
-  const segments = program.data.map(({ address, bytes }) => (shared ? { offset: 0, data: bytes, passive: true } : { offset: module.i32.const(address), data: bytes }))
+  const segments = program.data.map(({ address, bytes }) =>
+    shared ? { offset: 0, data: bytes, passive: true } : { offset: module.i32.const(address), data: bytes },
+  )
   module.setMemory(Math.ceil(program.memoryBytes / pageBytes), maxPages, null, segments, shared, false, 'memory')
   module.addMemoryImport('memory', 'env', 'memory', shared)
   for (const fn of program.kernels) {
@@ -49,7 +56,11 @@ export function buildModule(program: WasmProgram, options: ModuleOptions): Built
     module.addFunctionExport(fn.rows ? blocksName(fn.name) : fn.name, kernelExport(fn.name))
   }
   const kernels = new Map(program.kernels.map((fn) => [fn.name, fn]))
-  if (shared) addThreadFunctions(module, program.data.map(({ address, bytes }, i) => ({ name: String(i), address, bytes: bytes.length })))
+  if (shared)
+    addThreadFunctions(
+      module,
+      program.data.map(({ address, bytes }, i) => ({ name: String(i), address, bytes: bytes.length })),
+    )
   for (const entry of program.entries) addEntry(module, entry, kernels, program.ownBase, shared)
   try {
     if (!module.validate()) throw new Error('internal: the WASM module is invalid')
@@ -72,10 +83,7 @@ function addRowBlocks(m: binaryen.Module, fn: LoopFunction): void {
   const get = (index: number) => m.local.get(index, i32)
   const end = () => m.i32.add(get(from), m.i32.const(rowBlock))
   const to = m.select(m.i32.lt_s(end(), get(until)), end(), get(until))
-  const args = [
-    ...Array.from({ length: operands }, (_, i) => get(i)), get(from), to,
-    ...fn.symbols.map((_, i) => get(until + 1 + i)),
-  ]
+  const args = [...Array.from({ length: operands }, (_, i) => get(i)), get(from), to, ...fn.symbols.map((_, i) => get(until + 1 + i))]
   const body = m.block(null, [
     m.call(fn.name, args, binaryen.none),
     m.local.set(from, end()),
@@ -86,7 +94,13 @@ function addRowBlocks(m: binaryen.Module, fn: LoopFunction): void {
 }
 
 /** Locals of an entry: statesBase, the symbols, with threads own, thread, threads, arrived; then a table row and an instance number per loop depth. */
-function addEntry(m: binaryen.Module, entry: EntryProgram, kernels: ReadonlyMap<string, LoopFunction>, ownBase: number, shared: boolean): void {
+function addEntry(
+  m: binaryen.Module,
+  entry: EntryProgram,
+  kernels: ReadonlyMap<string, LoopFunction>,
+  ownBase: number,
+  shared: boolean,
+): void {
   const own = 1 + entry.symbols.length
   const [thread, threads, arrived] = [own + 1, own + 2, own + 3]
   const params = own + (shared ? 4 : 0)
@@ -122,7 +136,8 @@ function addEntry(m: binaryen.Module, entry: EntryProgram, kernels: ReadonlyMap<
   const call = (step: Step & { kind: 'call' }, row: number | undefined): Ref => {
     const fn = kernels.get(step.kernel)
     if (!fn) throw new Error(`internal: no kernel ${step.kernel}`)
-    if (fn.operands.length !== step.operands.length) throw new Error(`internal: ${step.kernel} takes ${fn.operands.length} operands, not ${step.operands.length}`)
+    if (fn.operands.length !== step.operands.length)
+      throw new Error(`internal: ${step.kernel} takes ${fn.operands.length} operands, not ${step.operands.length}`)
     const operands = step.operands.map((at) => address(at, row))
     const symbols = fn.symbols.map(symbol)
     const { rows } = fn
@@ -142,12 +157,15 @@ function addEntry(m: binaryen.Module, entry: EntryProgram, kernels: ReadonlyMap<
     return m.block(null, [
       m.local.set(row, m.i32.const(step.table)),
       m.local.set(instance, m.i32.const(0)),
-      m.loop(label, m.block(null, [
-        ...dispatch(step, instance, label, row),
-        increase(row, step.slots * 4),
-        increase(instance, 1),
-        m.br(label, m.i32.lt_s(get(instance), m.i32.const(step.order.length))),
-      ])),
+      m.loop(
+        label,
+        m.block(null, [
+          ...dispatch(step, instance, label, row),
+          increase(row, step.slots * 4),
+          increase(instance, 1),
+          m.br(label, m.i32.lt_s(get(instance), m.i32.const(step.order.length))),
+        ]),
+      ),
     ])
   }
 

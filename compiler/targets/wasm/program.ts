@@ -17,7 +17,13 @@ export type Step =
   /** All threads meet: what any of them wrote before is seen by all after. */
   | { readonly kind: 'barrier' }
   /** Runs groups[order[i]] for every instance i. The table holds `slots` i32 a row, rows in instance order. */
-  | { readonly kind: 'loop'; readonly order: readonly number[]; readonly groups: readonly (readonly Step[])[]; readonly table: number; readonly slots: number }
+  | {
+      readonly kind: 'loop'
+      readonly order: readonly number[]
+      readonly groups: readonly (readonly Step[])[]
+      readonly table: number
+      readonly slots: number
+    }
 
 export interface EntryProgram {
   /** Export name; the function takes (statesBase, ...symbols), all i32; with threads also what threads.ts says. */

@@ -25,7 +25,10 @@ export function lowerWebgpu(plan: Plan): WebgpuProgram {
   const buffers: WebgpuProgram['buffers'][number][] = []
   const arenaBytes = Math.max(plan.arenaBytes, 16)
   if (arenaBytes > guaranteed.storageBytes) {
-    throw new LlamacError('E_ARENA_TOO_LARGE', `the intermediate values need ${mebibytes(arenaBytes)} MiB, a binding holds ${mebibytes(guaranteed.storageBytes)} MiB: use a smaller --max-seq or --ctx`)
+    throw new LlamacError(
+      'E_ARENA_TOO_LARGE',
+      `the intermediate values need ${mebibytes(arenaBytes)} MiB, a binding holds ${mebibytes(guaranteed.storageBytes)} MiB: use a smaller --max-seq or --ctx`,
+    )
   }
   const arena = buffers.push({ kind: 'arena', bytes: arenaBytes }) - 1
   const symbolCount = Math.max(1, ...plan.entries.map(({ info }) => info.symbols.length))
@@ -37,7 +40,10 @@ export function lowerWebgpu(plan: Plan): WebgpuProgram {
     const known = tensors.get(key)
     if (known !== undefined) return known
     if (bytes > guaranteed.storageBytes) {
-      throw new LlamacError('E_TENSOR_TOO_LARGE', `${plan.layout.tensors[tensor]!.path} has ${mebibytes(bytes)} MiB, a binding holds ${mebibytes(guaranteed.storageBytes)} MiB`)
+      throw new LlamacError(
+        'E_TENSOR_TOO_LARGE',
+        `${plan.layout.tensors[tensor]!.path} has ${mebibytes(bytes)} MiB, a binding holds ${mebibytes(guaranteed.storageBytes)} MiB`,
+      )
     }
     const buffer = buffers.push({ kind: 'tensor', tensor, offset, bytes }) - 1
     tensors.set(key, buffer)
@@ -45,14 +51,18 @@ export function lowerWebgpu(plan: Plan): WebgpuProgram {
   }
   const states = plan.layout.states.map(({ path, bytes }, state) => {
     if (bytes > guaranteed.storageBytes) {
-      throw new LlamacError('E_STATE_TOO_LARGE', `${path} has ${mebibytes(bytes)} MiB, a binding holds ${mebibytes(guaranteed.storageBytes)} MiB: use a smaller --ctx`)
+      throw new LlamacError(
+        'E_STATE_TOO_LARGE',
+        `${path} has ${mebibytes(bytes)} MiB, a binding holds ${mebibytes(guaranteed.storageBytes)} MiB: use a smaller --ctx`,
+      )
     }
     return buffers.push({ kind: 'state', state, bytes: Math.max(bytes, 16) }) - 1
   })
 
   const placeOf = (entry: EntryPlan, operand: Operand, instance: number): OperandPlace => {
     const { source } = operand
-    if (source.kind === 'value') return inArena(entry, valueKey(source.id), valueBytes(entry.program.values.get(source.id)!, entry.program.symbols))
+    if (source.kind === 'value')
+      return inArena(entry, valueKey(source.id), valueBytes(entry.program.values.get(source.id)!, entry.program.symbols))
     if (source.kind === 'argument') return inArena(entry, argumentKey(source.name), 0)
     if (source.kind === 'state') {
       const buffer = states[plan.layout.state(source.path.replace('[*]', `[${instance}]`))]!
@@ -111,8 +121,13 @@ export function lowerWebgpu(plan: Plan): WebgpuProgram {
     walk(program.steps, 0)
     entries[info.name] = {
       symbols,
-      arguments: Object.fromEntries(info.arguments.flatMap((argument) =>
-        argument.kind === 'tensor' ? [[argument.name, { buffer: arena, offset: inArena(entry, argumentKey(argument.name), 0).offset }]] : [])),
+      arguments: Object.fromEntries(
+        info.arguments.flatMap((argument) =>
+          argument.kind === 'tensor'
+            ? [[argument.name, { buffer: arena, offset: inArena(entry, argumentKey(argument.name), 0).offset }]]
+            : [],
+        ),
+      ),
       results: program.results.map((source) => {
         if (source.kind !== 'value') throw new Error('internal: a result that is not in the arena')
         return { buffer: arena, offset: inArena(entry, valueKey(source.id), 0).offset }

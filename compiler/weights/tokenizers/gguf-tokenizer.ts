@@ -35,8 +35,7 @@ export function readGgufTokenizer(metadata: ReadonlyMap<string, GgufValue>, file
   const numbers = (name: string): number[] | undefined => {
     const list = value(name)
     if (list === undefined) return undefined
-    if (!ArrayBuffer.isView(list) || list.length !== pieces.length)
-      throw refuse(name, `is not a list of ${pieces.length} numbers`)
+    if (!ArrayBuffer.isView(list) || list.length !== pieces.length) throw refuse(name, `is not a list of ${pieces.length} numbers`)
     return Array.from(list)
   }
   const id = (name: string): number | undefined => {

@@ -49,8 +49,7 @@ export function readHfTokenizer(json: string, file: string, config?: JsonValue):
   if (!isObject(root) || !isObject(model)) throw refuse('there is no model')
   const vocabulary = model['vocab']
   const kind = text(model['type']) ?? 'BPE'
-  if (kind !== 'BPE' || !isObject(vocabulary))
-    throw refusal('E_TOKENIZER_KIND', file, `the model ${kind} is not supported, only BPE`)
+  if (kind !== 'BPE' || !isObject(vocabulary)) throw refusal('E_TOKENIZER_KIND', file, `the model ${kind} is not supported, only BPE`)
   const added = list(root['added_tokens']).map((item) => readAdded(item, refuse))
   const pieces = readPieces(vocabulary, added, refuse)
   const merges = list(model['merges']).map((item) => readMerge(item, refuse))
@@ -102,8 +101,7 @@ function readPieces(vocabulary: JsonObject, added: readonly Added[], refuse: (wh
   const pieces: string[] = []
   const most = 4 * (pairs.length + added.length) + 2 ** 17
   for (const [piece, id] of [...pairs, ...added.map(({ content, id }) => [content, id] as const)]) {
-    if (typeof id !== 'number' || !Number.isInteger(id) || id < 0 || id >= most)
-      throw refuse(`${JSON.stringify(piece)} has no usable id`)
+    if (typeof id !== 'number' || !Number.isInteger(id) || id < 0 || id >= most) throw refuse(`${JSON.stringify(piece)} has no usable id`)
     if (pieces[id] !== undefined && pieces[id] !== piece) throw refuse(`the id ${id} is given twice`)
     pieces[id] = piece
   }
@@ -112,8 +110,7 @@ function readPieces(vocabulary: JsonObject, added: readonly Added[], refuse: (wh
 
 function readMerge(item: JsonValue, refuse: (what: string) => Error): string {
   const merge = Array.isArray(item) && item.length === 2 ? `${String(item[0])} ${String(item[1])}` : item
-  if (typeof merge !== 'string' || merge.split(' ').length !== 2)
-    throw refuse(`a merge is not a pair: ${JSON.stringify(String(item))}`)
+  if (typeof merge !== 'string' || merge.split(' ').length !== 2) throw refuse(`a merge is not a pair: ${JSON.stringify(String(item))}`)
   return merge
 }
 
@@ -132,9 +129,7 @@ function byteLevelSplit(root: JsonObject, refuse: (what: string) => Error): stri
   const pattern = text(field(field(first, 'pattern'), 'Regex'))
   const known = before.length === 1 && !usesRegex && pattern !== undefined ? splits.get(pattern) : undefined
   if (known === undefined)
-    throw refuse(
-      `the pre-tokenizer's rule is not known here: ${pattern ?? JSON.stringify(before.map((part) => field(part, 'type')))}`,
-    )
+    throw refuse(`the pre-tokenizer's rule is not known here: ${pattern ?? JSON.stringify(before.map((part) => field(part, 'type')))}`)
   return known
 }
 

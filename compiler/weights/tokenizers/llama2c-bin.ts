@@ -21,11 +21,7 @@ export function readLlama2cTokenizer(source: ByteSource): CompactTokenizer {
  * The vocabulary at `start`: `count` pieces without a leading integer, or (no count) the integer and pieces to the end of the
  * source. `end` is the offset behind it.
  */
-export function readLlama2cPieces(
-  source: ByteSource,
-  start: number,
-  count?: number,
-): { tokenizer: CompactTokenizer; end: number } {
+export function readLlama2cPieces(source: ByteSource, start: number, count?: number): { tokenizer: CompactTokenizer; end: number } {
   const refuse = (what: string, at: number) => refusal('E_TOKENIZER_BIN', source.name, what, at)
   const bytes = readVocabularyBytes(source, start, count, refuse)
   const data = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
@@ -50,9 +46,7 @@ export function readLlama2cPieces(
       throw refuse(`piece ${pieces.length} claims ${length} bytes`, start + at + 4)
     }
     pieces.push(
-      decodePiece(text, bytes.subarray(at + 8, at + 8 + length), () =>
-        refuse(`piece ${pieces.length} is not UTF-8`, start + at + 8),
-      ),
+      decodePiece(text, bytes.subarray(at + 8, at + 8 + length), () => refuse(`piece ${pieces.length} is not UTF-8`, start + at + 8)),
     )
     scores.push(score)
     at += 8 + length
@@ -71,8 +65,7 @@ function readVocabularyBytes(
     throw refuse(`there are not enough bytes for ${count} pieces`, start)
   }
   // A container's tensors follow: no vocabulary of real life has longer pieces than this on average.
-  const most =
-    count === undefined ? source.size - start : Math.min(source.size - start, count * 8 + Math.max(count * 64, longestPiece))
+  const most = count === undefined ? source.size - start : Math.min(source.size - start, count * 8 + Math.max(count * 64, longestPiece))
   if (most > 2 ** 28) throw refuse(`${most} bytes are too many for a vocabulary`, start)
   return source.read(start, most)
 }

@@ -17,8 +17,7 @@ const largestText = 2 ** 28
 
 /** A source's UTF-8 text. */
 export function readText(source: ByteSource): string {
-  if (source.size > largestText)
-    throw refusal('E_TOKENIZER_SIZE', source.name, `${source.size} bytes are too many for a text file`)
+  if (source.size > largestText) throw refusal('E_TOKENIZER_SIZE', source.name, `${source.size} bytes are too many for a text file`)
   return new TextDecoder().decode(source.read(0, source.size))
 }
 
@@ -33,8 +32,7 @@ export function openTokenizer(from: string | Uint8Array, files?: Files): Compact
   if (!files) throw new Error('internal: openTokenizer needs the files')
   if (files.isFolder(from)) {
     const found = tokenizerInFolder(from, files)
-    if (!found)
-      throw refusal('E_TOKENIZER_NOT_FOUND', from, 'there is no tokenizer.json, tokenizer.model, or vocab.json with merges.txt')
+    if (!found) throw refusal('E_TOKENIZER_NOT_FOUND', from, 'there is no tokenizer.json, tokenizer.model, or vocab.json with merges.txt')
     return found
   }
   const source = files.open(from)

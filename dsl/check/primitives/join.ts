@@ -103,7 +103,8 @@ export function topk(call: Call): Value {
     return fail(frame, 'L206', `the number to take must be known at compile time, not ${showSize(k.size)}`, [{ span: pick.span }])
   if (number !== undefined && all !== undefined && number > all)
     return fail(frame, 'L233', `cannot take ${number} of ${all}`, [{ span: pick.span }])
-  if (all === undefined && !requireAtMost(frame, k.size, (x.axes[at] as Axis).size, '`topk` takes no more than there are', pick.span)) return unknown
+  if (all === undefined && !requireAtMost(frame, k.size, (x.axes[at] as Axis).size, '`topk` takes no more than there are', pick.span))
+    return unknown
   const axes = x.axes.with(at, { label: pick.label, size: k.size })
   if (duplicateLabel(frame, axes, call.span, x)) return unknown
   const told = number === undefined ? undefined : frame.walk.sink?.topk(x.node, at, number, call.span)
