@@ -342,6 +342,34 @@ const regroup = (place: Place): void => {
     g.push(g.merge(g.transpose(g.split(turned, axis, [2, half]), [...x.type.dims.keys()].slice(0, axis).concat([axis + 1, axis])), axis, 2))
 }
 
+/** What folding simplifies, written the long way: squares, neutral elements, views of views, casts there and back. */
+const roundabout = (place: Place): void => {
+  const { g } = place
+  const x = g.find(({ dtype, dims }) => dtype === 'f32' && dims.length === 2 && isConstant(dims[1]!) && dims[1]!.const > 2)
+  if (!x) {
+    norm(place)
+    return
+  }
+  const length = evaluate(x.type.dims[1]!, {})
+  const always = g.broadcast(g.literal(g.choices.integer(0, 1), 'bool'), x.type.dims, [])
+  const deep = g.broadcast(g.broadcast(x, [...x.type.dims, constant(2)], [0, 1]), [constant(3), ...x.type.dims, constant(2)], [1, 2, 3])
+  const ways: readonly (() => Node)[] = [
+    () => g.binary('pow', g.tame(x, 4), g.fill(g.choices.integer(1, 2), x)),
+    () => g.binary('sub', g.fill(0, x), x),
+    () => g.binary('sub', g.binary('add', g.fill(0, x), x), g.fill(0, x)),
+    () => g.times(g.binary('div', g.binary('mul', g.fill(1, x), x), g.fill(1, x)), g.choices.integer(0, 1)),
+    () => g.unary('neg', g.unary('neg', x)),
+    () => g.where(always, x, g.unary('abs', x)),
+    () => g.slice(g.slice(x, 1, constant(1), constant(length - 1)), 1, constant(1), constant(length - 2)),
+    () => g.take(g.slice(x, 1, constant(2), constant(length - 2)), 1, constant(length - 3)),
+    () => g.transpose(g.transpose(deep, [3, 0, 1, 2]), [1, 2, 0, 3]),
+    () => g.split(g.merge(g.slice(deep, 0, constant(0), constant(2)), 2, 2), 2, [2, length]),
+    () => g.cast(g.cast(x, g.chance(2) ? 'f16' : 'bf16'), 'f32'),
+    () => g.cast(g.cast(g.binary('lt', x, g.fill(0, x)), 'i32'), 'f32'),
+  ]
+  for (let i = 0; i < 3; i++) g.push(g.pick(ways)())
+}
+
 /** By how often each is chosen. */
 export const compositions: readonly ((place: Place) => void)[] = [
   feedForward,
@@ -352,6 +380,7 @@ export const compositions: readonly ((place: Place) => void)[] = [
   masked,
   choose,
   regroup,
+  roundabout,
   positional,
   ringAttention,
   experts,
