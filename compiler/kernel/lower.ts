@@ -3,7 +3,7 @@
 // loaded instead. Expressions are interned by (node, indices), and a reduced axis is named by its extent and by what is free
 // at the point, so two reductions over rows of one length share the axis and equal definitions are one.
 
-import { constant, equals, isConstant, show, subtract } from '../../dsl/affine.ts'
+import { constant, equals, isConstant, range, show, subtract } from '../../dsl/affine.ts'
 import type { ReduceOp } from '../../dsl/sink.ts'
 import { LlamacError } from '../../runtime/error.ts'
 import { within } from '../limits.ts'
@@ -294,11 +294,16 @@ const rules: { readonly [Op in OpName]?: Rule<Op> } = {
     const byX = new Map([...walked].map(([a, b]) => [b, at[place(a)]!] as const))
     let next = axis
     const indexAt = index.type.dims.map((_, b) => byX.get(b) ?? at[next++]!)
-    const position = positionOf(l.lower(index, indexAt), x.type.dims[axis]!, l.scope)
-    return l.lower(
+    const dim = x.type.dims[axis]!
+    const position = positionOf(l.lower(index, indexAt), dim, l.scope)
+    const value = l.lower(
       x,
       x.type.dims.map((_, a) => (a === axis ? position : at[place(a)]!)),
     )
+    // An element of nothing is 0: no position is inside.
+    if (range(dim, l.scope.symbols).min > 0) return value
+    const filled = l.call('lt', [constExpr(0, 'i32'), indexExpr(indexOfAffine(dim))], 'bool')
+    return l.call('where', [filled, value, constExpr(0, node.type.dtype)], node.type.dtype)
   },
   reduce(node, at, l) {
     const { fn, axes } = node.attributes

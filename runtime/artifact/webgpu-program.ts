@@ -1,5 +1,5 @@
-// A WebGPU program on disk: as WebgpuProgram, but every range and every grid is written once and dispatches are short lists of
-// their numbers. A model with many layers repeats both a thousand times.
+// A WebGPU program on disk: as WebgpuProgram, but every range and every grid is written once, dispatches are short lists of
+// their numbers, and buffers are lists. A model with many layers has thousands of each.
 
 import { fail } from '../error-codes.ts'
 import type { WebgpuProgram } from './manifest.ts'
@@ -10,7 +10,8 @@ type Range = Dispatch['bindings'][number]
 
 interface Packed {
   readonly modules: WebgpuProgram['modules']
-  readonly buffers: WebgpuProgram['buffers']
+  /** [kind, bytes], for a state with its number, for a tensor with its number and the first byte. */
+  readonly buffers: readonly (readonly (string | number)[])[]
   /** A number is a whole buffer. */
   readonly ranges: readonly (number | Range)[]
   readonly grids: readonly Dispatch['workgroups'][]
@@ -33,6 +34,22 @@ function table<Value>(): { readonly values: Value[]; number(value: Value): numbe
   }
 }
 
+type Buffer = WebgpuProgram['buffers'][number]
+
+function packBuffer(buffer: Buffer): (string | number)[] {
+  const { kind, bytes } = buffer
+  if (kind === 'tensor') return [kind, bytes, buffer.tensor, buffer.offset]
+  return kind === 'state' ? [kind, bytes, buffer.state] : [kind, bytes]
+}
+
+/** Unchecked, as all that is unpacked; an older file has records here. */
+function unpackBuffer(value: unknown): unknown {
+  if (!Array.isArray(value)) return value
+  const [kind, bytes, number, offset] = value as unknown[]
+  if (kind === 'tensor') return { kind, tensor: number, offset, bytes }
+  return kind === 'state' ? { kind, state: number, bytes } : { kind, bytes }
+}
+
 /** The form that is written as JSON. */
 export function packWebgpuProgram({ modules, buffers, entries }: WebgpuProgram): Packed {
   const [ranges, grids] = [table<number | Range>(), table<Dispatch['workgroups']>()]
@@ -46,7 +63,7 @@ export function packWebgpuProgram({ modules, buffers, entries }: WebgpuProgram):
     ])
     return [name, { ...entry, dispatches }] as const
   })
-  return { modules, buffers, ranges: ranges.values, grids: grids.values, entries: Object.fromEntries(packed) }
+  return { modules, buffers: buffers.map(packBuffer), ranges: ranges.values, grids: grids.values, entries: Object.fromEntries(packed) }
 }
 
 const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value)
@@ -62,7 +79,7 @@ export function unpackWebgpuProgram(value: unknown): unknown {
       fail('E_ARTIFACT_MANIFEST', 'a dispatch of the WebGPU program names a range or grid that is not there')
     return list[number as number]
   }
-  const buffers = Array.isArray(value['buffers']) ? (value['buffers'] as unknown[]) : []
+  const buffers = Array.isArray(value['buffers']) ? value['buffers'].map(unpackBuffer) : []
   const whole = (range: unknown): unknown => {
     if (typeof range !== 'number') return range
     const buffer = buffers[range]
@@ -79,5 +96,5 @@ export function unpackWebgpuProgram(value: unknown): unknown {
     })
     return [name, { ...entry, dispatches }] as const
   })
-  return { modules: value['modules'], buffers: value['buffers'], entries: Object.fromEntries(entries) }
+  return { modules: value['modules'], buffers, entries: Object.fromEntries(entries) }
 }

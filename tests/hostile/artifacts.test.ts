@@ -309,7 +309,7 @@ describe('WebGPU programs, on a driver that checks and runs nothing', () => {
     ).toBe('E_ARTIFACT_MANIFEST')
     expect(
       await code((p) => {
-        p.buffers[3].bytes = 2 ** 50
+        p.buffers[3][1] = 2 ** 50
       }),
     ).toBe('E_ARTIFACT_MANIFEST')
     expect(

@@ -27,8 +27,7 @@ interface Outcome {
 const patience = 3
 
 function fuzz(mutant: string | undefined, limit: number): Promise<Outcome> {
-  // What only WGSL shows needs a GPU, the rest shows without.
-  const target = mutants.find(({ name }) => name === mutant)?.file.startsWith('compiler/targets/webgpu/') ? 'webgpu' : 'wasm'
+  const target = mutants.find(({ name }) => name === mutant)?.on ?? 'wasm'
   const args = ['--import', './tests/mutants/plant.ts', 'tests/property/fuzz.ts', '--bail', '--no-save', '--targets', target]
   args.push('--runs', values.runs, '--seed', values.seed)
   const env = { ...process.env, ...(mutant === undefined ? {} : { LLAMAC_MUTANT: mutant }) }

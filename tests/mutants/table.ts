@@ -7,6 +7,8 @@ export interface Mutant {
   readonly file: string
   readonly from: string
   readonly to: string
+  /** Where it shows: threads that share a kernel, cut weights and WGSL are WebGPU's. */
+  readonly on: 'wasm' | 'webgpu'
 }
 
 /** The repository's root. */
@@ -19,8 +21,8 @@ export function plantIn(mutant: Mutant, text: string): string {
   return text.replace(mutant.from, () => mutant.to)
 }
 
-const inFile = (file: string, rows: Readonly<Record<string, readonly [from: string, to: string]>>): Mutant[] =>
-  Object.entries(rows).map(([name, [from, to]]) => ({ name, file, from, to }))
+const inFile = (file: string, rows: Readonly<Record<string, readonly [from: string, to: string]>>, on: Mutant['on'] = 'wasm'): Mutant[] =>
+  Object.entries(rows).map(([name, [from, to]]) => ({ name, file, from, to, on }))
 
 export const mutants: readonly Mutant[] = [
   ...inFile('compiler/passes/fold-constants.ts', {
@@ -49,13 +51,17 @@ export const mutants: readonly Mutant[] = [
       'const count = upper(add(start, size), bounds, graph) - from - 1',
     ],
   }),
-  ...inFile('compiler/passes/split-weights.ts', {
-    'a part of a cut weight writes at the first part': [
-      'index: output.index.map((at) => index(at, go)),\n      value: go(output.value),',
-      'index: output.index,\n      value: go(output.value),',
-    ],
-    'rows at a cut belong to both parts': ["call('lt', [row, number(to)], 'bool')", "call('le', [row, number(to)], 'bool')"],
-  }),
+  ...inFile(
+    'compiler/passes/split-weights.ts',
+    {
+      'a part of a cut weight writes at the first part': [
+        'index: output.index.map((at) => index(at, go)),\n      value: go(output.value),',
+        'index: output.index,\n      value: go(output.value),',
+      ],
+      'rows at a cut belong to no part': ["call('ge', [row, number(from)], 'bool')", "call('gt', [row, number(from)], 'bool')"],
+    },
+    'webgpu',
+  ),
   ...inFile('compiler/passes/merge-siblings.ts', {
     'siblings join a launch before what they need': ['place >= earliest && slot.key === key', 'slot.key === key'],
   }),
@@ -132,20 +138,8 @@ export const mutants: readonly Mutant[] = [
       "if (!whole && extent.kind === 'builtin') e.loop(axis.id, full, extent, 1, (value) => scope.at([[axis.id, value]], () => body(false)))",
     ],
     'a maximum starts at zero': ['max: -f32Max, min', 'max: 0, min'],
-    'a sum across threads meets before all have written': [
-      "e.store(tree, builtin('invocation'), acc)\n  e.barrier()",
-      "e.store(tree, builtin('invocation'), acc)",
-    ],
-    'the tree of threads stops one level early': [
-      'for (let width = machine.threads / 2; width >= 1; width /= 2)',
-      'for (let width = machine.threads / 2; width >= 2; width /= 2)',
-    ],
     'scratch memory is used again too early': ['slots.has(used) && lastUse.get(used) === id &&', 'slots.has(used) &&'],
     'whole blocks of vectors begin at zero again': ['e.loop(axis.id, wide, whole, 4,', 'e.loop(axis.id, 0, whole, 8,'],
-    'scratch is read before all threads wrote it': [
-      'strideOver(staged, axes, single)\n    e.barrier()',
-      'strideOver(staged, axes, single)',
-    ],
   }),
   ...inFile('compiler/schedule/contract.ts', {
     'the last token of four is left out': [
@@ -158,12 +152,36 @@ export const mutants: readonly Mutant[] = [
       'ops.mul(ops.shr_u(row, 3), groupWords)',
       'ops.mul(ops.shr_u(ops.sub(row, 1), 3), groupWords)',
     ],
-    'threads add up one share too few': [
-      'const sharers = Math.min(machine.threads, dot.k / dot.format.k)',
-      'const sharers = Math.min(machine.threads, dot.k / dot.format.k - 1)',
-    ],
-    'tokens past the end are written': ['inside.push(ops.lt(s, extent!))', 'inside.push(ops.le(s, extent!))'],
   }),
+  ...inFile(
+    'compiler/schedule/staged.ts',
+    {
+      'a sum across threads meets before all have written': [
+        "e.store(tree, builtin('invocation'), acc)\n  e.barrier()",
+        "e.store(tree, builtin('invocation'), acc)",
+      ],
+      'the tree of threads stops one level early': [
+        'for (let width = machine.threads / 2; width >= 1; width /= 2)',
+        'for (let width = machine.threads / 2; width >= 2; width /= 2)',
+      ],
+      'scratch is read before all threads wrote it': [
+        'strideOver(staged, axes, single)\n    e.barrier()',
+        'strideOver(staged, axes, single)',
+      ],
+    },
+    'webgpu',
+  ),
+  ...inFile(
+    'compiler/schedule/contract.ts',
+    {
+      'threads add up one share too few': [
+        'const sharers = Math.min(machine.threads, dot.k / dot.format.k)',
+        'const sharers = Math.min(machine.threads, dot.k / dot.format.k - 1)',
+      ],
+      'tokens past the end are written': ['inside.push(ops.lt(s, extent!))', 'inside.push(ops.le(s, extent!))'],
+    },
+    'webgpu',
+  ),
   ...inFile('compiler/schedule/packed.ts', {
     'scale and minimum of q4_1 are swapped': [
       'return { scale: ops.half_lo_f32x4(pair), offset: ops.half_hi_f32x4(pair) }',
@@ -268,22 +286,34 @@ export const mutants: readonly Mutant[] = [
       'c.module.v128.bitselect(no, yes, condition)',
     ],
   }),
-  ...inFile('compiler/targets/webgpu/lower.ts', {
-    'every layer uses the first layer’s state': [
-      "states[plan.layout.state(source.path.replace('[*]', `[${instance}]`))]!",
-      "states[plan.layout.state(source.path.replace('[*]', instance < 0 ? '' : '[0]'))]!",
-    ],
-  }),
-  ...inFile('compiler/targets/webgpu/bindings.ts', {
-    'operands in the arena lie one value too far': [
-      'const base = (place.offset - range.offset) / 4',
-      'const base = (place.offset - range.offset) / 4 + 1',
-    ],
-  }),
-  ...inFile('compiler/targets/webgpu/emit.ts', {
-    'loops run once more': ['${v} < ${to}; ${v} += ${s.step}i', '${v} <= ${to}; ${v} += ${s.step}i'],
-    'four words are written in the wrong order': ['`  ${lane} = v[${i}];`', '`  ${lane} = v[${i ^ 1}];`'],
-  }),
+  ...inFile(
+    'compiler/targets/webgpu/lower.ts',
+    {
+      'every layer uses the first layer’s state': [
+        "states[plan.layout.state(source.path.replace('[*]', `[${instance}]`))]!",
+        "states[plan.layout.state(source.path.replace('[*]', instance < 0 ? '' : '[0]'))]!",
+      ],
+    },
+    'webgpu',
+  ),
+  ...inFile(
+    'compiler/targets/webgpu/bindings.ts',
+    {
+      'operands in the arena lie one value too far': [
+        'const base = (place.offset - range.offset) / 4',
+        'const base = (place.offset - range.offset) / 4 + 1',
+      ],
+    },
+    'webgpu',
+  ),
+  ...inFile(
+    'compiler/targets/webgpu/emit.ts',
+    {
+      'loops run once more': ['${v} < ${to}; ${v} += ${s.step}i', '${v} <= ${to}; ${v} += ${s.step}i'],
+      'four words are written in the wrong order': ['`  ${lane} = v[${i}];`', '`  ${lane} = v[${i ^ 1}];`'],
+    },
+    'webgpu',
+  ),
   ...inFile('compiler/formats/q8-0.ts', {
     'the packed scales of rows 0 and 4 are swapped': [
       'out[to + scaleLane] = plainRows[from]!\n      out[to + scaleLane + 1] = plainRows[from + 1]!',
