@@ -250,7 +250,7 @@ const convolve = (place: Place): void => {
   g.store(`${prefix}tail`, 0, constant(0), g.slice(all, 0, seq, constant(2)))
 }
 
-/** Steps counted in a state of integers, and a running mean: read, stored, read again. */
+/** Steps counted in a state of integers, and a running mean or its history, moved by one place: read, stored, read again. */
 const remember = (place: Place): void => {
   const { g, prefix, stores, sizes } = place
   const x = g.tame(rows(place), 8)
@@ -260,8 +260,10 @@ const remember = (place: Place): void => {
   }
   const before = g.state(`${prefix}mean`)
   const most = g.reduce('sum', x, [0])
-  const after = g.times(g.binary('add', before, g.tame(most, 8)), 0.5)
-  g.store(`${prefix}mean`, 0, constant(0), after)
+  const mean = g.times(g.binary('add', before, g.tame(most, 8)), 0.5)
+  const moved = (): Node =>
+    g.concat([g.slice(mean, 0, constant(0), constant(1)), g.slice(before, 0, constant(0), constant(sizes.width - 1))], 0)
+  g.store(`${prefix}mean`, 0, constant(0), sizes.width > 1 && g.chance(2) ? moved() : mean)
   const count = g.state(`${prefix}count`)
   g.store(
     `${prefix}count`,
