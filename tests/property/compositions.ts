@@ -355,6 +355,8 @@ const roundabout = (place: Place): void => {
   const length = evaluate(x.type.dims[1]!, {})
   const always = g.broadcast(g.literal(g.choices.integer(0, 1), 'bool'), x.type.dims, [])
   const deep = g.broadcast(g.broadcast(x, [...x.type.dims, constant(2)], [0, 1]), [constant(3), ...x.type.dims, constant(2)], [1, 2, 3])
+  // A position as a number and as an index, beyond the end too.
+  const moved = g.binary('add', g.along(g.size(start), g.iota(constant(length)), []), g.iota(constant(length)))
   const ways: readonly (() => Node)[] = [
     () => g.binary('pow', g.tame(x, 4), g.fill(g.choices.integer(1, 2), x)),
     () => g.binary('sub', g.fill(0, x), x),
@@ -366,6 +368,8 @@ const roundabout = (place: Place): void => {
     () => g.take(g.slice(x, 1, constant(2), constant(length - 2)), 1, constant(length - 3)),
     () => g.transpose(g.transpose(deep, [3, 0, 1, 2]), [1, 2, 0, 3]),
     () => g.split(g.merge(g.slice(deep, 0, constant(0), constant(2)), 2, 2), 2, [2, length]),
+    () => g.merge(g.unary('neg', deep), 1, 3),
+    () => g.binary('add', g.cast(moved, 'f32'), g.gather(g.reduce('sum', x, [0]), 0, moved)),
     () => g.cast(g.cast(x, g.chance(2) ? 'f16' : 'bf16'), 'f32'),
     () => g.cast(g.cast(g.binary('lt', x, g.fill(0, x)), 'i32'), 'f32'),
   ]

@@ -78,9 +78,11 @@ class Maker {
     const x = rows({ g, sizes: this.#sizes, prefix: '', stores: true })
     const other = g.chance(3) ? g.find((type) => type.dtype === 'f32' && type.dims.length > 0) : undefined
     const carried = other && other !== x ? [x, other] : [x]
+    // What every instance reads, and nobody before or after the loop.
+    const invariant = g.unary('tanh', x)
     const results = g.loop('layers', order, Math.max(...order) + 1, carried, (_group, params) => {
-      g.pool = [...outer.slice(0, 3), ...params.slice(1), params[0]!]
-      this.grow('layers[*].', true, g.choices.integer(1, 2))
+      g.pool = [...outer.slice(0, 3), invariant, ...params.slice(1), params[0]!]
+      this.grow('layers[*].', true, g.choices.integer(1, 3))
       return params.map((param) => g.pool.findLast((node) => sameType(node.type, param.type)) ?? param)
     })
     g.pool = outer
