@@ -155,7 +155,7 @@ export function randomCase([sizesTape, graphTape]: readonly [readonly number[], 
       why: 'context',
     },
   ])
-  return { graph, ...usedOf(graph, sizes), calls, inputs, bindingBytes: choices.integer(0, 3) === 3 ? 2048 : 0 }
+  return { graph, ...usedOf(graph, sizes), calls, inputs, bindingBytes: [0, 2048, 0, 512][choices.integer(0, 3)]! }
 }
 
 /** The newest values, and a few of the older ones. */

@@ -1,6 +1,6 @@
 // Random graphs through the WebGPU target in the default and the empty pass configuration: kernels, loops, and the WGSL dispatch
 // list on SwiftShader. Fewer than for WASM: a software GPU takes 10 ms to compile one of the twenty pipelines of a graph.
-// Every fourth graph cuts its weights into bindings of 2 KiB.
+// Every second graph cuts its weights into bindings of 2 KiB or half a KiB.
 
 import { expect, test } from 'vitest'
 import { createSoftwareGpu, openDevice } from '../support/dawn.ts'

@@ -1,10 +1,13 @@
-// What the test files share: the kept cases first, then so many random ones with a seed that is printed, and the histogram.
+// What the test files share: the kept cases first, then so many random ones, and the histogram. The seed is the same in every run, so
+// that a change is judged by what it changes; LLAMAC_SEED takes another one, and `npm run fuzz` goes on.
 
 import fc from 'fast-check'
 import { expect } from 'vitest'
 import { type CheckOptions, type CheckReport, checkCase, newReport } from './check-case.ts'
 import { corpus } from './corpus.ts'
 import { featuresOf, randomCase, tapes } from './random-graph.ts'
+
+const seed = Number(process.env['LLAMAC_SEED'] ?? 20261124)
 
 export interface Summary {
   readonly report: CheckReport
@@ -32,7 +35,7 @@ export async function checkRandom(runs: number, options: Omit<CheckOptions, 'rep
       if (features.dynamic) dynamic++
       await checkCase(random, { ...options, report })
     }),
-    { numRuns: runs },
+    { numRuns: runs, seed },
   )
   return { report, nodes: nodes.sort((a, b) => a - b), dynamic }
 }
@@ -45,7 +48,7 @@ export function show(title: string, { report, nodes, dynamic }: Summary): void {
       .join(', ')
   console.log(
     [
-      `${title}: ${nodes.length} graphs (${nodes[nodes.length >> 1]} nodes in the median, ${nodes.at(-1)} at most; ${dynamic} with dynamic sizes), ${report.programs} programs of ${report.configurations} configurations`,
+      `${title}, seed ${seed}: ${nodes.length} graphs (${nodes[nodes.length >> 1]} nodes in the median, ${nodes.at(-1)} at most; ${dynamic} with dynamic sizes), ${report.programs} programs of ${report.configurations} configurations`,
       `elements: ${report.elements} compared, ${report.unknown} that rounding may decide, ${report.notFinite} not finite`,
       `graphs by op: ${list(report.ops)}`,
       `graphs by what passes changed: ${list(report.changed)}; refused: ${list(report.refused) || 'none'}`,
