@@ -109,13 +109,15 @@ export function planGraphs(model: GraphModel, graphs: readonly Graph[], options:
   // Weights are stored once for all targets, so their plan comes before any target's own passes.
   const stored = (path: string): string | undefined => options.weights?.get(path)?.format
   const launches = runsPass('merge-siblings', options) ? mergeSiblings : (program: KernelProgram): KernelProgram => program
-  const built = new Map<Graph, KernelProgram>()
-  const kernelsFor = (graph: Graph): KernelProgram => {
-    const known = built.get(graph) ?? resolveTies(launches(buildKernels(graph, { fuse: runsPass('fuse', options) })), canonical)
-    built.set(graph, known)
+  const built = { bytes: new Map<Graph, KernelProgram>(), floats: new Map<Graph, KernelProgram>() }
+  const kernelsFor = (graph: Graph, byteBlocks: boolean): KernelProgram => {
+    const programs = byteBlocks ? built.bytes : built.floats
+    const known =
+      programs.get(graph) ?? resolveTies(launches(buildKernels(graph, { fuse: runsPass('fuse', options), byteBlocks })), canonical)
+    programs.set(graph, known)
     return known
   }
-  const layouts = analyseWeights(simple.map(kernelsFor))
+  const layouts = analyseWeights(simple.map((graph) => kernelsFor(graph, true)))
   const choice = planWeights(model.weights, layouts, options.quant ?? 'keep', stored)
   const formatOf = (path: string): string => choice.plans.get(patternOf(canonical(path)))?.format ?? 'f32'
   const isQuantised = (path: string): boolean => formatOf(path).startsWith('q')
@@ -127,7 +129,7 @@ export function planGraphs(model: GraphModel, graphs: readonly Graph[], options:
         ? runGraphPasses(graph, { ...options, quantised: isQuantised })
         : graph,
     )
-    const programs = own.map((graph) => withWeights(kernelsFor(graph), layouts, formatOf))
+    const programs = own.map((graph) => withWeights(kernelsFor(graph, targets[name].quantisedActivations), layouts, formatOf))
     return { name, own, programs }
   })
   const constants = new Map(lowered.flatMap(({ own }) => own.flatMap((graph) => [...graph.constants])))

@@ -35,12 +35,15 @@ class StepBuilder {
   readonly entry: string
   readonly symbols: Bounds
   readonly fuses: boolean
+  /** Whether the target has blocks of 8-bit activations. */
+  readonly byteBlocks: boolean
   #kernels = 0
 
-  constructor(entry: string, symbols: Bounds, fuses: boolean) {
+  constructor(entry: string, symbols: Bounds, fuses: boolean, byteBlocks: boolean) {
     this.entry = entry
     this.symbols = symbols
     this.fuses = fuses
+    this.byteBlocks = byteBlocks
   }
 
   value(node: Pick<Node, 'type'>, format = plainFormat(node.type.dtype)): Place {
@@ -88,7 +91,7 @@ class RegionSteps {
     this.#params = params
     this.#carried = carried
     this.#inPlace = inPlace
-    this.#fusion = builder.fuses ? fuse(owner, builder.symbols) : fuseNothing(owner)
+    this.#fusion = builder.fuses ? fuse(owner, builder.symbols, builder.byteBlocks) : fuseNothing(owner)
     this.#nodes = reachable(rootsOf(owner))
     this.#users = usersOf(this.#nodes)
   }
@@ -142,7 +145,10 @@ class RegionSteps {
   #placeRoot(node: Node): void {
     if (isVersion(node)) return
     if (is(node, 'loop')) return this.#placeLoop(node)
-    this.#places.set(node, this.#builder.value(node, isByteBlocks(node, this.#users, this.#owner) ? 'a8' : undefined))
+    this.#places.set(
+      node,
+      this.#builder.value(node, this.#builder.byteBlocks && isByteBlocks(node, this.#users, this.#owner) ? 'a8' : undefined),
+    )
   }
 
   /** A carried value begins in the buffer of its first operand, if that is a value nobody else reads. */
@@ -386,9 +392,12 @@ class RegionSteps {
   }
 }
 
-/** Orders an entry's work into kernels and loops. The graph must have no composites. `fuse: false` gives every value a kernel. */
-export function buildKernels(graph: Graph, options: { readonly fuse?: boolean } = {}): KernelProgram {
-  const builder = new StepBuilder(graph.entry, boundsOf(graph.symbols), options.fuse ?? true)
+/**
+ * Orders an entry's work into kernels and loops. The graph must have no composites. `fuse: false` gives every value a kernel;
+ * `byteBlocks: false` keeps rounded activations as f32, for targets that have no blocks of 8 bits.
+ */
+export function buildKernels(graph: Graph, options: { readonly fuse?: boolean; readonly byteBlocks?: boolean } = {}): KernelProgram {
+  const builder = new StepBuilder(graph.entry, boundsOf(graph.symbols), options.fuse ?? true, options.byteBlocks ?? true)
   const { steps, results } = builder.region(graph, [], 0)
   const used = new Set(
     [...steps.flatMap((step) => [...step.reads, ...step.writes]), ...results.map((place) => place.source)].map(sourceKey),

@@ -58,9 +58,13 @@ class Fuser {
   readonly owner: Owner
   readonly symbols: Bounds
 
-  constructor(owner: Owner, symbols: Bounds) {
+  /** Whether the target has blocks of 8-bit activations. */
+  readonly byteBlocks: boolean
+
+  constructor(owner: Owner, symbols: Bounds, byteBlocks: boolean) {
     this.owner = owner
     this.symbols = symbols
+    this.byteBlocks = byteBlocks
     this.nodes = reachable(rootsOf(owner))
     this.users = usersOf(this.nodes)
     this.dominator = postDominators(this.nodes, this.users, owner)
@@ -237,10 +241,14 @@ class Fuser {
     })
   }
 
+  writesBlocks(root: Node): boolean {
+    return this.byteBlocks && isByteBlocks(root, this.users, this.owner)
+  }
+
   /** A kernel writes whole blocks of 8-bit activations: its innermost axis must run through them, else the row is made first. */
   cutShortBlocks(): void {
     for (const root of [...this.roots]) {
-      if (!isByteBlocks(root, this.users, this.owner) || this.roots.has(root.operands[0]!)) continue
+      if (!this.writesBlocks(root) || this.roots.has(root.operands[0]!)) continue
       const { outputs, lowering } = this.draftOf(root, 'a8')
       const row = linearParts(outputs[0]!.index.at(-1)!, lowering.scope).terms
       const inner = row.find(({ factor }) => factor === 1)?.atom
@@ -253,7 +261,7 @@ class Fuser {
   cutDeepNests(): void {
     for (const root of [...this.roots]) {
       if (root.op === 'loop' || root.op === 'topk' || !this.computedBy(root).some(isReduction)) continue
-      const draft = this.draftOf(root, isByteBlocks(root, this.users, this.owner) ? 'a8' : 'f32')
+      const draft = this.draftOf(root, this.writesBlocks(root) ? 'a8' : 'f32')
       const { drafts } = draft.lowering
       const order = reachableDrafts(
         drafts,
@@ -328,7 +336,7 @@ export function isByteBlocks(node: Node, users: Users, owner: Owner): boolean {
 }
 
 /** Chooses the roots of a graph or a loop body. */
-export const fuse = (owner: Owner, symbols: Bounds): Fusion => new Fuser(owner, symbols).run()
+export const fuse = (owner: Owner, symbols: Bounds, byteBlocks: boolean): Fusion => new Fuser(owner, symbols, byteBlocks).run()
 
 /** Without fusion: every computed value is in memory, a kernel each. */
 export function fuseNothing(owner: Owner): Fusion {
