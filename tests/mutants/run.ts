@@ -1,6 +1,6 @@
 // npm run mutants: shows that random graphs notice planted bugs. Runs the fuzz script without a mutant first (it must pass), then
 // with each one, a few at a time; a mutant that survives is a hole in the harness. `npm run mutants -- tail` runs those whose
-// name contains the word; `--runs N` graphs each (default 400), `--seed S`, `--jobs N`.
+// name contains the word; `--runs N` graphs each (default 2,000, as in the tests), `--seed S`, `--jobs N`.
 
 import { spawn } from 'node:child_process'
 import { availableParallelism } from 'node:os'
@@ -11,7 +11,7 @@ import { mutants, rootUrl, unnoticed } from './table.ts'
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
-    runs: { type: 'string', default: '400' },
+    runs: { type: 'string', default: '2000' },
     seed: { type: 'string', default: '1' },
     jobs: { type: 'string', default: String(Math.max(1, Math.min(4, availableParallelism()))) },
   },
