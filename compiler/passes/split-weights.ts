@@ -55,13 +55,16 @@ function splitKernel(kernel: Kernel, limit: number, sizeOf: (operand: Operand) =
   const places = firstPlaces(kernel, large)
   const axes = new Set(places.map((place) => (place.kind === 'axis' ? place.axis : undefined)))
   const [axis] = axes
-  if (axes.size !== 1 || (axis === undefined && (places[0]!.kind !== 'indirect' || new Set(places.map(showIndex)).size > 1))) {
+  const [place] = places
+  // Without an axis, all loads take one row, found by an index.
+  const row = axis === undefined && place?.kind === 'indirect' && new Set(places.map(showIndex)).size === 1 ? place.value : undefined
+  if (axes.size !== 1 || (axis === undefined && row === undefined)) {
     throw new LlamacError('E_TENSOR_TOO_LARGE', `${path} is larger than a binding, and ${kernel.name} reads it in a way that cannot be cut`)
   }
   const parts: Kernel[] = []
   for (let from = 0; from < length; from += run) {
     const to = Math.min(length, from + run)
-    parts.push(axis === undefined ? guardedPart(kernel, large, from, to, length) : axisPart(kernel, large, axis, from, to, scope))
+    parts.push(row ? guardedPart(kernel, large, row, from, to, length) : axisPart(kernel, large, axis!, from, to, scope))
   }
   return parts.map((part, i) => ({ ...part, name: `${kernel.name}_part${i}` }))
 }
@@ -140,20 +143,15 @@ function axisPart(kernel: Kernel, large: ReadonlySet<number>, axis: AxisId, from
   }
 }
 
-/** All loads take the same row. The ends also take what lies outside the weight, which is clamped. */
-function guardedPart(kernel: Kernel, large: ReadonlySet<number>, from: number, to: number, length: number): Kernel {
+/** All loads take the row `row`. The ends also take what lies outside the weight, which is clamped. */
+function guardedPart(kernel: Kernel, large: ReadonlySet<number>, row: Expr, from: number, to: number, length: number): Kernel {
   const number = (value: number): Expr => ({ kind: 'const', value, dtype: 'i32' })
   const call = (fn: 'ge' | 'lt' | 'and' | 'sub', args: Expr[], dtype: 'bool' | 'i32'): Expr => ({ kind: 'call', fn, args, dtype })
-  let row: Expr = number(0)
   const body = rewrite(
     kernel,
     large,
     (at) => at,
-    (at) => {
-      if (at.kind !== 'indirect') throw new Error('internal: a row that is not indirect')
-      row = at.value
-      return { kind: 'indirect', value: call('sub', [at.value, number(from)], 'i32'), below: constant(to - from) }
-    },
+    () => ({ kind: 'indirect', value: call('sub', [row, number(from)], 'i32'), below: constant(to - from) }),
   )
   const guards = [
     ...(from > 0 ? [call('ge', [row, number(from)], 'bool')] : []),
