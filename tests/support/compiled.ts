@@ -17,7 +17,7 @@ import { load, memoryFiles, type Model, type ModelOptions } from '../../runtime/
 import { dataPath } from './goldens.ts'
 
 export interface CompileRequest {
-  /** A file of models/, without its ending. */
+  /** A file of models/, without its ending, or `examples/name`. */
   readonly model: string
   /** File or folder of the test data. */
   readonly checkpoint: string
@@ -66,7 +66,7 @@ export function compileForTest(request: CompileRequest): Promise<Compiled> {
 async function compileNow(request: CompileRequest): Promise<Compiled> {
   const { model: name, maxSeq: seq = 64 } = request
   const checkpoint = openCheckpoint(dataPath(request.checkpoint), nodeFiles)
-  const loaded = loadModel(`models/${name}.dsl`, readProject)
+  const loaded = loadModel(`${name.includes('/') ? '' : 'models/'}${name}.dsl`, readProject)
   expectNone(name, loaded.diagnostics)
   const config = request.config === undefined ? checkpoint.config : readConfig(nodeFiles.open(dataPath(request.config))!)
   const numbers = { ...(config ? { config } : {}), maximum: { seq } }

@@ -5,10 +5,12 @@ import { existsSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
+const project = fileURLToPath(new URL('../../', import.meta.url))
 const root = resolve(process.env['LLAMAC_DATA'] ?? fileURLToPath(new URL('../../../shared/data', import.meta.url)))
 
-/** Path of a data file or folder. Throws when the data is missing. */
+/** Path of a data file or folder; `tests/…` lies in the project itself. Throws when the data is missing. */
 export function dataPath(name: string): string {
+  if (name.startsWith('tests/')) return resolve(project, name)
   if (!existsSync(root)) throw new Error('the folder with the test data is missing: set LLAMAC_DATA to it')
   const path = resolve(root, name)
   if (!existsSync(path)) throw new Error(`the test data has no ${name}: is LLAMAC_DATA the right folder?`)
@@ -45,9 +47,9 @@ function decodeArray({ dims, dtype, base64 }: EncodedArray): Float64Array {
   return values
 }
 
-/** The sequences of `hf-golden/<folder>`. */
+/** The sequences of `hf-golden/<folder>`, or of a folder under `tests/`. */
 export function goldenSequences(folder: string): readonly GoldenSequence[] {
-  const golden = JSON.parse(dataText(`hf-golden/${folder}/golden.json`)) as {
+  const golden = JSON.parse(dataText(`${folder.startsWith('tests/') ? '' : 'hf-golden/'}${folder}/golden.json`)) as {
     sequences: readonly {
       input_ids: readonly number[]
       logits: EncodedArray
