@@ -111,7 +111,7 @@ export function addCompileFlags(command: Command): Command {
     .addOption(new Option('--quant <format>', 'how weights are stored (default: keep)').choices(['keep', 'none', 'q8_0', 'q4_0', 'q4_1']))
     .addOption(new Option('--math <mode>', 'strict: no relaxed SIMD, f32 activations (default: fast)').choices(['fast', 'strict']))
     .addOption(new Option('--ctx <n>', 'context length: sets the field ctx').argParser(whole(1)))
-    .addOption(new Option('--max-seq <n>', 'most tokens in one call (default: 128)').argParser(whole(1)))
+    .addOption(new Option('--max-seq <n>', 'most tokens in one call (default: 128, less with a large vocabulary)').argParser(whole(1)))
     .addOption(new Option('--print-after <pass>', 'prints graphs after a pass, or all, to stderr; repeatable').argParser(list))
     .addOption(new Option('--disable-pass <pass>', 'leaves a pass out (graph or kernel pass); repeatable').argParser(list))
     .option('--loose', 'tensors that no weight uses are warnings')

@@ -4,7 +4,8 @@
 import { readFileSync, statSync } from 'node:fs'
 import { recordSources } from '../compiler/artifact/source-record.ts'
 import { compileModel, type Compilation, type CompileOptions } from '../compiler/compile.ts'
-import { fitModel, hasErrors } from '../compiler/fit.ts'
+import { fitForCalls } from '../compiler/call-size.ts'
+import { hasErrors } from '../compiler/fit.ts'
 import { type FormatName, formats, isFormatName } from '../compiler/formats/index.ts'
 import { packageSources } from '../compiler/package-sources.ts'
 import { canonicalPaths } from '../compiler/plan/weights.ts'
@@ -27,8 +28,6 @@ import { LlamacError } from '../runtime/error.ts'
 import type { CompactTokenizer } from '../runtime/tokenizer/compact.ts'
 import type { CompileFlags } from './flags.ts'
 import { note, plainText, Rejected, showDiagnostics, UsageError } from './report.ts'
-
-const defaultMaxSeq = 128
 
 /** A file's text; undefined when there is none. E_SOURCE_FILE when it cannot be read. */
 function sourceText(path: string): string | undefined {
@@ -63,26 +62,27 @@ export async function openModelFile(file: string, read: ReadSource = sourceReade
 
 interface Specialised {
   readonly model: SpecialisedModel
+  readonly maximum: Readonly<Record<string, number>>
   readonly weights?: ReadonlyMap<string, BoundWeight>
   readonly checkpoint?: Checkpoint
 }
 
-async function specialise(checked: CheckedModel, flags: CompileFlags, maximum: Readonly<Record<string, number>>): Promise<Specialised> {
+async function specialise(checked: CheckedModel, flags: CompileFlags): Promise<Specialised> {
   const checkpoint = flags.weights === undefined ? undefined : openCheckpoint(flags.weights, nodeFiles)
   const numbers: Numbers = {
     set: { ...flags.set, ...(flags.ctx === undefined ? {} : { ctx: String(flags.ctx) }) },
-    maximum,
+    ...(flags.maxSeq === undefined ? {} : { maximum: { seq: flags.maxSeq } }),
     ...(flags.preset === undefined ? {} : { preset: flags.preset }),
     ...(flags.config === undefined ? {} : { config: configFile(flags.config) }),
   }
-  const { model, weights, diagnostics } = fitModel(checked, numbers, {
+  const { model, weights, maximum, diagnostics } = fitForCalls(checked, numbers, {
     ...(checkpoint ? { checkpoint } : {}),
     ...(flags.seedWeights === undefined ? {} : { seedWeights: flags.seedWeights }),
     loose: flags.loose ?? false,
   })
   if (!model) throw new Rejected(diagnostics)
   await showDiagnostics(diagnostics)
-  return { model, ...(weights ? { weights } : {}), ...(checkpoint ? { checkpoint } : {}) }
+  return { model, maximum, ...(weights ? { weights } : {}), ...(checkpoint ? { checkpoint } : {}) }
 }
 
 function configFile(path: string): CheckpointConfig {
@@ -107,8 +107,7 @@ export interface Project {
 export async function compileProject(file: string, flags: CompileFlags, targets: readonly TargetName[]): Promise<Project> {
   if (flags.ctx !== undefined && flags.set?.['ctx'] !== undefined) throw new UsageError('--ctx and --set ctx=… say the same thing twice')
   const { read, files } = recordSources(sourceReader())
-  const maximum = { seq: flags.maxSeq ?? defaultMaxSeq }
-  const { model, weights, checkpoint } = await specialise(await openModelFile(file, read), flags, maximum)
+  const { model, maximum, weights, checkpoint } = await specialise(await openModelFile(file, read), flags)
   const tokenizer = chooseTokenizer(flags, checkpoint)
   const options: CompileOptions = {
     targets,

@@ -63,6 +63,7 @@ export interface Compilation {
   readonly results: readonly TargetResult[]
   readonly contents: ArtifactContents
   readonly notes: readonly string[]
+  readonly warnings: readonly Diagnostic[]
 }
 
 /** Compiles every entry for every target. Diagnostics are the user's; anything else that goes wrong is thrown. */
@@ -84,7 +85,8 @@ export function compileModel(
   }
   if (graphs.length < model.entries.length) return { diagnostics }
   try {
-    return { compilation: compileGraphs(model, graphs, options), diagnostics }
+    const compilation = compileGraphs(model, graphs, options)
+    return { compilation, diagnostics: [...diagnostics, ...compilation.warnings] }
   } catch (cause) {
     if (cause instanceof Refused) return { diagnostics: [...diagnostics, ...cause.diagnostics] }
     throw cause
@@ -158,17 +160,19 @@ export function planGraphs(model: GraphModel, graphs: readonly Graph[], options:
   }
 }
 
-/** The pipeline from graphs on. Errors: Refused when a target's memory is too small. */
+/** The pipeline from graphs on. Errors: Refused when a target's memory is too small, and there are weights to put there. */
 export function compileGraphs(model: GraphModel, graphs: readonly Graph[], options: CompileOptions): Compilation {
   const math = options.math ?? 'fast'
   const planned = planGraphs(model, graphs, options)
+  const warnings: Diagnostic[] = []
   const results = planned.targets.map((made): TargetResult => {
     const { plan, target } = made
     const machine = options.machines?.[target] ?? targets[target].machine
-    const tooLarge = plan && machine ? checkMemory(plan, model, target, machine) : []
-    if (tooLarge.length > 0) throw new Refused(tooLarge)
+    const tooLarge = plan && machine ? checkMemory(plan, model, target, machine, options.weights === undefined) : []
+    if (tooLarge.some(({ severity }) => severity === 'error')) throw new Refused(tooLarge)
+    warnings.push(...tooLarge)
     return plan
-      ? { ...made, ...targets[target].lower!(plan, math) }
+      ? { ...made, ...targets[target].lower!(plan, { math, fits: tooLarge.length === 0 }) }
       : { ...made, variants: [{ target: 'reference', requires: [] }], texts: new Map() }
   })
   const contents: ArtifactContents = {
@@ -198,7 +202,7 @@ export function compileGraphs(model: GraphModel, graphs: readonly Graph[], optio
         }
       : {}),
   }
-  return { model, graphs, results, contents, notes: planned.notes }
+  return { model, graphs, results, contents, notes: planned.notes, warnings }
 }
 
 function tensorOf(

@@ -8,7 +8,8 @@ import type { CompactTokenizer } from '../runtime/tokenizer/compact.ts'
 import { recordSources } from './artifact/source-record.ts'
 import { packArtifact } from './artifact/write.ts'
 import { type Compilation, compileModel, type CompileOptions } from './compile.ts'
-import { fitModel, hasErrors, type WeightChoice } from './fit.ts'
+import { fitForCalls } from './call-size.ts'
+import { hasErrors, type WeightChoice } from './fit.ts'
 import type { TargetName } from './targets/index.ts'
 import type { BoundWeight } from './weights/index.ts'
 
@@ -55,7 +56,7 @@ export type CompileResult =
 /**
  * Compiles a model, in memory. Mistakes of the user are diagnostics (those of the language carry places in the text, those of
  * files and options only a code); it rejects with E_ABORTED when `signal` fires, and for internal faults. `maximum.seq` is 128
- * unless given.
+ * unless given, less with a large vocabulary.
  */
 export async function compile(sources: Sources, request: Request): Promise<CompileResult> {
   const { entry, model: name, target = 'wasm', tokenizer = request.checkpoint?.tokenizer, signal } = request
@@ -69,14 +70,13 @@ export async function compile(sources: Sources, request: Request): Promise<Compi
         ok: false,
         diagnostics: loaded.diagnostics.length > 0 ? loaded.diagnostics : [plain('E_NO_MODEL', `${entry} declares no model`)],
       }
-    const numbers = numbersOf(request)
-    const fitted = fitModel(loaded.model, numbers, request)
+    const fitted = fitForCalls(loaded.model, numbersOf(request), request)
     const before = [...loaded.diagnostics, ...fitted.diagnostics]
     if (!fitted.model) return { ok: false, diagnostics: before }
     abortIfAsked(signal)
     const { compilation, diagnostics } = compileModel(fitted.model, {
       ...request,
-      source: { entry, files: sources.files, maximum: numbers.maximum ?? {} },
+      source: { entry, files: sources.files, maximum: fitted.maximum },
       targets: typeof target === 'string' ? [target] : target,
       ...(fitted.weights ? { weights: fitted.weights } : {}),
       ...(tokenizer ? { tokenizer } : {}),
@@ -94,7 +94,7 @@ export async function compile(sources: Sources, request: Request): Promise<Compi
 
 function numbersOf({ preset, set, config, maximum }: Request): Numbers {
   return {
-    maximum: { seq: 128, ...maximum },
+    ...(maximum === undefined ? {} : { maximum }),
     ...(preset === undefined ? {} : { preset }),
     ...(set === undefined ? {} : { set }),
     ...(config === undefined ? {} : { config }),

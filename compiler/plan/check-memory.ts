@@ -31,12 +31,16 @@ export class Refused extends Error {
   }
 }
 
-/** Errors for what the target cannot hold; `target` is its name. */
+/**
+ * Errors for what the target cannot hold; `target` is its name. Without weights (`described`) nothing will run: too little memory for
+ * weights and states is then a warning, so that the program of a model of any size can be read. Values of one call must still fit.
+ */
 export function checkMemory(
   { layout, arenaBytes }: Plan,
   model: Pick<SpecialisedModel, 'name' | 'weights' | 'states'>,
   target: string,
   machine: Machine,
+  described: boolean,
 ): Diagnostic[] {
   const found: Diagnostic[] = []
   const { bindingBytes, memoryBytes } = machine
@@ -59,21 +63,19 @@ export function checkMemory(
   const weight = model.weights.find(({ path }) => path === heaviest?.path)
   const labels: Label[] =
     weight && heaviest ? [{ span: weight.span, text: `the largest weight: ${amount(heaviest.bytes)} as ${heaviest.format}` }] : []
-  const notes = [`weights ${amount(weightBytes)}, states ${amount(layout.stateBytes)}, values of one call ${amount(arenaBytes)}`]
+  const readOnly = described && arenaBytes < memoryBytes
+  const notes = [
+    `weights ${amount(weightBytes)}, states ${amount(layout.stateBytes)}, values of one call ${amount(arenaBytes)}`,
+    ...(readOnly ? ['the program is written for reading, since there are no weights to run it with; with weights this is an error'] : []),
+  ]
   const parts = { weightBytes, rest: total - weightBytes, memoryBytes }
   const message = `${model.name} needs ${amount(total)}; the memory of ${target} is ${amount(memoryBytes)}`
-  found.push(
-    diagnose('L601', {
-      message,
-      labels,
-      notes,
-      help: remedy(
-        layout.tensors.map(({ format, bytes }) => ({ format, bytes })),
-        parts,
-      ),
-    }),
+  const help = remedy(
+    layout.tensors.map(({ format, bytes }) => ({ format, bytes })),
+    parts,
   )
-  return found
+  const tooLarge = diagnose('L601', { message, labels, notes, help })
+  return [...found, readOnly ? { ...tooLarge, severity: 'warning' } : tooLarge]
 }
 
 /** The largest format that would make the weights fit, or what else could help. */

@@ -7,6 +7,12 @@ import { lowerWasm } from './wasm/lower.ts'
 import { buildModule } from './wasm/module.ts'
 import { lowerWebgpu } from './webgpu/lower.ts'
 
+export interface LowerOptions {
+  readonly math: 'fast' | 'strict'
+  /** False: the target's memory is too small, the program is for reading only, and whoever asked for it was told (L601). */
+  readonly fits: boolean
+}
+
 export interface Target {
   /** Absent: evaluates graphs and needs no loops. */
   readonly machine?: Machine
@@ -14,7 +20,7 @@ export interface Target {
   readonly quantisedActivations: boolean
   readonly lower?: (
     plan: Plan,
-    math: 'fast' | 'strict',
+    options: LowerOptions,
   ) => { readonly variants: readonly VariantContents[]; readonly texts: ReadonlyMap<string, string> }
 }
 
@@ -24,8 +30,8 @@ export const targets: Readonly<Record<TargetName, Target>> = {
   wasm: {
     machine: wasmMachine,
     quantisedActivations: true,
-    lower(plan, math) {
-      const { program, memory, entries, threads } = lowerWasm(plan)
+    lower(plan, { math, fits }) {
+      const { program, memory, entries, threads } = lowerWasm(plan, { fits })
       const texts = new Map<string, string>()
       // The runtime takes the first variant whose needs are met: relaxed SIMD passes a numeric self-test, or plain SIMD runs;
       // threads are wanted and memory can be shared, or one thread runs alone.

@@ -39,9 +39,9 @@ const variant = tagged('target', {
   wasm: object({
     ...program,
     memory: object({
-      tensors: listOf(address),
-      stateBytes: address,
-      statesBase: address,
+      tensors: listOf(size),
+      stateBytes: size,
+      statesBase: size,
       arenaBase: address,
       arenaBytes: address,
       dataBytes: address,
@@ -116,6 +116,9 @@ function checkEntry(item: Manifest['entries'][number]): void {
   }
 }
 
+/** It describes a model, of any size, and cannot run. */
+export const lacksWeights = ({ shards, tensors }: Manifest): boolean => shards.length === 0 && tensors.some(({ bytes }) => bytes > 0)
+
 function checkWeights({ shards, tensors }: Manifest): void {
   for (const { file, bytes, chunks } of shards) {
     if (chunks.length !== Math.ceil(bytes / chunkBytes)) bad(`${file} has ${bytes} bytes but ${chunks.length} chunk hashes`)
@@ -131,11 +134,12 @@ function checkWeights({ shards, tensors }: Manifest): void {
   }
 }
 
-function checkWasm(item: WasmVariant, { tensors, states, entries }: Manifest): void {
+function checkWasm(item: WasmVariant, artifact: Manifest): void {
+  const { tensors, states, entries } = artifact
   const { memory } = item
   if (memory.tensors.length !== tensors.length) bad(`${memory.tensors.length} addresses for ${tensors.length} tensors`)
   if (memory.statesBase % 256 !== 0) bad('statesBase is not a multiple of 256')
-  if (memory.statesBase + memory.stateBytes > 2 ** 32) bad('the states reach beyond 4 GiB')
+  if (!lacksWeights(artifact) && memory.statesBase + memory.stateBytes > 2 ** 32) bad('the states reach beyond 4 GiB')
   if (memory.arenaBase + memory.arenaBytes > memory.statesBase) bad('the arena reaches into the states')
   for (const [index, { path, bytes }] of tensors.entries()) {
     const at = memory.tensors[index]!

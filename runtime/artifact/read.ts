@@ -3,7 +3,7 @@
 // a few chunks are in memory at a time.
 import type { CompactTokenizer } from '../tokenizer/compact.ts'
 import { checkAborted, fail } from '../error-codes.ts'
-import { checkManifest, checkTokenizer, chunkBytes } from './check-manifest.ts'
+import { checkManifest, checkTokenizer, chunkBytes, lacksWeights } from './check-manifest.ts'
 import type { Manifest } from './manifest.ts'
 import { parseJson } from './shape.ts'
 import { openSource } from './sources.ts'
@@ -32,6 +32,8 @@ export interface Artifact {
   program(variant: { readonly program: string; readonly sha256: string }, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>>
   /** Undefined when the artifact has none. */
   tokenizer(signal?: AbortSignal): Promise<CompactTokenizer | undefined>
+  /** E_NO_WEIGHTS. Devices ask before they take memory: an artifact without weights may describe more than there is. */
+  needWeights(): void
   /** Every tensor's bytes in file order. E_NO_WEIGHTS, E_ARTIFACT_HASH, E_ARTIFACT_SIZE, E_ARTIFACT_FILE, E_ABORTED. */
   loadTensors(sink: TensorSink, options?: LoadOptions): Promise<void>
 }
@@ -47,6 +49,10 @@ export async function readArtifact(source: ArtifactSource, signal?: AbortSignal)
     return bytes
   }
 
+  function needWeights(): void {
+    if (lacksWeights(manifest)) fail('E_NO_WEIGHTS', `${files.where} was compiled without weights: compile it with --weights`)
+  }
+
   return {
     manifest,
     where: files.where,
@@ -56,11 +62,10 @@ export async function readArtifact(source: ArtifactSource, signal?: AbortSignal)
       const { file, sha256 } = manifest.tokenizer
       return checkTokenizer(parseJson(await readChecked(file, sha256, abort), file))
     },
+    needWeights,
     async loadTensors(sink, { signal: abort, onProgress } = {}) {
       const { shards, tensors } = manifest
-      if (shards.length === 0 && tensors.some(({ bytes }) => bytes > 0)) {
-        fail('E_NO_WEIGHTS', `${files.where} was compiled without weights: compile it with --weights`)
-      }
+      needWeights()
       const total = shards.reduce((sum, { bytes }) => sum + bytes, 0)
       let loaded = 0
       let tensor = 0 // the first that may still lack bytes: tensors are in file order

@@ -71,6 +71,7 @@ export async function createWasmDevice(artifact: Artifact, variant: WasmVariant,
   // The first thread's own memory is part of the arena; that of the others lies before the first session.
   const stride = shared ? alignBlock(shared.ownBytes) : 0
   const sessionsBase = layout.statesBase + (threads - 1) * stride
+  artifact.needWeights()
   const memory = createMemory(sessionsBase, shared !== undefined)
   const module = await compile(await artifact.program(variant, options.signal))
   checkAborted(options.signal)

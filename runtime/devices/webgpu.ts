@@ -44,6 +44,7 @@ export async function createWebgpuDevice(
   options: LoadOptions = {},
 ): Promise<Device> {
   const { manifest } = artifact
+  artifact.needWeights()
   const bytes = await artifact.program(variant, options.signal)
   const program = checkWebgpuProgram(unpackWebgpuProgram(parseJson(bytes, variant.program)), manifest)
   const own = 'requestAdapter' in gpu

@@ -34,8 +34,11 @@ interface Table {
   readonly rows: readonly (readonly number[])[]
 }
 
-/** E_MEMORY_TOO_LARGE when one session does not fit. */
-export function lowerWasm(plan: Plan): LoweredWasm {
+/**
+ * E_MEMORY_TOO_LARGE when one session does not fit. With `fits: false` it need not: addresses beyond 4 GiB are then as they are in
+ * `memory` and modulo 2^32 in the program, which nobody can run.
+ */
+export function lowerWasm(plan: Plan, { fits = true }: { readonly fits?: boolean } = {}): LoweredWasm {
   const tables: Table[] = []
   const tableBytes = plan.entries.reduce(
     (sum, { program }) =>
@@ -53,7 +56,7 @@ export function lowerWasm(plan: Plan): LoweredWasm {
   }
   const statesBase = address
   const needed = statesBase + plan.layout.stateBytes
-  if (!(needed <= mostBytes)) {
+  if (fits && !(needed <= mostBytes)) {
     throw new LlamacError(
       'E_MEMORY_TOO_LARGE',
       `the model needs ${gibibytes(needed)} GiB, WASM has 4 GiB: ${gibibytes(statesBase - arenaBase - plan.arenaBytes)} for weights (use --quant), ` +

@@ -47,7 +47,8 @@ export function buildModule(program: WasmProgram, options: ModuleOptions): Built
   const segments = program.data.map(({ address, bytes }) =>
     shared ? { offset: 0, data: bytes, passive: true } : { offset: module.i32.const(address), data: bytes },
   )
-  module.setMemory(Math.ceil(program.memoryBytes / pageBytes), maxPages, null, segments, shared, false, 'memory')
+  // A program that is only read may be of a model that no memory holds.
+  module.setMemory(Math.min(Math.ceil(program.memoryBytes / pageBytes), maxPages), maxPages, null, segments, shared, false, 'memory')
   module.addMemoryImport('memory', 'env', 'memory', shared)
   for (const fn of program.kernels) {
     emitKernel(module, fn, options)
