@@ -6,6 +6,7 @@ import type { CheckedModel, SpecialisedModel } from '../dsl/index.ts'
 import { asGithub, asJson, asSarif, type DiagnosticFormat, diagnosticFormats } from './diagnostic-formats.ts'
 import { addPreset } from './flags.ts'
 import { printable } from '../dsl/text-width.ts'
+import { modelFiles } from './model-files.ts'
 import { print, printJson, Rejected, showDiagnostics, version } from './report.ts'
 
 interface Flags {
@@ -19,7 +20,7 @@ const bytesOf: Readonly<Record<string, number>> = { f16: 2, bf16: 2, i8: 1, u8: 
 export function addCheck(program: Command): void {
   const command = program
     .command('check')
-    .argument('<files...>', '.dsl files')
+    .argument('<files...>', '.dsl files, or folders of them')
     .description('diagnostics; sizes and parameter counts')
     .option('--all-presets', 'with the numbers of every preset')
     .addOption(
@@ -29,17 +30,24 @@ export function addCheck(program: Command): void {
   command.options.find(({ long }) => long === '--all-presets')?.conflicts('preset')
 }
 
-interface Row {
+interface Sizes {
   readonly preset: string | undefined
   readonly parameters: number
   readonly tensors: number
   readonly stateBytes: number
 }
 
-async function check(files: readonly string[], flags: Flags): Promise<void> {
+interface Checked {
+  readonly file: string
+  readonly model: string
+  readonly presets: readonly Sizes[]
+}
+
+async function check(paths: readonly string[], flags: Flags): Promise<void> {
+  const files = modelFiles(paths)
   const [{ loadModel }, { entryPath, sourceReader }] = await Promise.all([import('../dsl/index.ts'), import('./project.ts')])
   const all: Diagnostic[] = []
-  const models: { readonly file: string; readonly model: string; readonly presets: readonly Row[] }[] = []
+  const models: Checked[] = []
   for (const file of files) {
     const { model, diagnostics } = loadModel(entryPath(file), sourceReader())
     all.push(...diagnostics)
@@ -50,19 +58,22 @@ async function check(files: readonly string[], flags: Flags): Promise<void> {
     const presets = flags.allPresets && model.presets.length > 0 ? model.presets : [flags.preset]
     const found = presets.map((preset) => ({ preset, ...numbered(model, preset) }))
     all.push(...merged(found))
-    const rows = found.flatMap(({ row }) => row ?? [])
-    models.push({ file, model: model.name, presets: rows })
-    if (flags.format === 'pretty' && rows.length > 0) print([`${file}: ${model.name}`, ...table(rows)].join('\n'))
+    models.push({ file, model: model.name, presets: found.flatMap(({ sizes }) => sizes ?? []) })
   }
+  const counted = models.filter(({ presets }) => presets.length > 0)
+  if (flags.format === 'pretty' && counted.length > 0) print(table(counted).join('\n'))
   await tell(all, models, flags.format)
 }
 
 /** With numbers, and every table of its own against its weights. */
-function numbered(checked: CheckedModel, preset: string | undefined): { readonly row?: Row; readonly diagnostics: readonly Diagnostic[] } {
+function numbered(
+  checked: CheckedModel,
+  preset: string | undefined,
+): { readonly sizes?: Sizes; readonly diagnostics: readonly Diagnostic[] } {
   const { model, diagnostics } = checked.specialise(preset === undefined ? {} : { preset })
   if (!model) return { diagnostics }
   const unnamed = checked.checkpoints.filter(({ own }) => own).flatMap(({ format, arch }) => model.checkpoint(format, arch).diagnostics)
-  return { row: rowOf(model), diagnostics: [...diagnostics, ...unnamed] }
+  return { sizes: sizesOf(model), diagnostics: [...diagnostics, ...unnamed] }
 }
 
 /** What several presets find at one place is told once. */
@@ -99,24 +110,27 @@ async function tell(all: readonly Diagnostic[], models: readonly object[], forma
 
 const product = (dims: readonly number[]): number => dims.reduce((all, dim) => all * dim, 1)
 
-function rowOf({ preset, parameters, weights, states }: SpecialisedModel): Row {
+function sizesOf({ preset, parameters, weights, states }: SpecialisedModel): Sizes {
   const stateBytes = states.reduce((sum, { dtype, dims }) => sum + product(dims) * (bytesOf[dtype] ?? 4), 0)
   return { preset, parameters, tensors: weights.filter(({ tied }) => tied === undefined).length, stateBytes }
 }
 
-/** The first column to the left, numbers to the right. */
-function table(rows: readonly Row[]): string[] {
+/** One line a preset, with its file and model where they change; names to the left, numbers to the right. */
+function table(models: readonly Checked[]): string[] {
   const cells = [
-    ['preset', 'parameters', 'tensors', 'states'],
-    ...rows.map(({ preset, parameters, tensors, stateBytes }) => [
-      printable(preset ?? '(defaults)'),
-      parameters.toLocaleString('en-US'),
-      String(tensors),
-      `${(stateBytes / 2 ** 20).toFixed(1)} MiB`,
-    ]),
+    ['file', 'model', 'preset', 'parameters', 'tensors', 'states'],
+    ...models.flatMap(({ file, model, presets }) =>
+      presets.map(({ preset, parameters, tensors, stateBytes }, i) => [
+        ...(i === 0 ? [printable(file), printable(model)] : ['', '']),
+        printable(preset ?? '(defaults)'),
+        parameters.toLocaleString('en-US'),
+        String(tensors),
+        `${(stateBytes / 2 ** 20).toLocaleString('en-US', { minimumFractionDigits: 1, maximumFractionDigits: 1 })} MiB`,
+      ]),
+    ),
   ]
   const widths = cells[0]!.map((_, column) => Math.max(...cells.map((line) => line[column]!.length)))
-  return cells.map(
-    (line) => `  ${line.map((cell, column) => (column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]!))).join('  ')}`,
+  return cells.map((line) =>
+    line.map((cell, column) => (column < 3 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!))).join('  '),
   )
 }

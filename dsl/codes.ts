@@ -287,7 +287,7 @@ export const codes = {
 
   L601: error(
     'a buffer exceeds the target',
-    "The target's largest buffer is smaller than this tensor. Use a smaller storage format or a target with larger buffers.",
+    "The target's largest buffer is smaller than this tensor, or its memory than all of them. Use a smaller storage format or a target with larger buffers. Without weights, too little memory is a warning: the program is written, to be read.",
   ),
 } as const satisfies Record<string, Row>
 

@@ -2,7 +2,7 @@
 // come from seeded weights, so that every device computes the same model.
 
 import { spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -157,6 +157,32 @@ describe('check', () => {
     const { code, stdout, stderr } = await llamac('check', 'models/llama.dsl', '--all-presets')
     expect([code, stderr]).toEqual([0, ''])
     for (const count of ['6,738,415,616', '13,015,864,320', '32,528,943,616', '65,285,660,672']) expect(stdout).toContain(count)
+  })
+
+  test('takes folders: all files below, one table, and says what it passes over', patience, async () => {
+    const below = join(folder, 'many')
+    const text = (name: string): string =>
+      `module ${name}\n\nimport llama { Llama }\n\nmodel ${name.toUpperCase()} extends Llama {\n  preset "${name}-one" { embed = 64  ffn = 128 }\n}\n`
+    for (const at of ['.', 'a', 'node_modules/x', 'empty']) mkdirSync(join(below, at), { recursive: true })
+    writeFileSync(join(below, 'z.dsl'), text('z'))
+    writeFileSync(join(below, 'a', 'y.dsl'), text('y'))
+    writeFileSync(join(below, 'a', 'ops.dsl'), 'module ops\n\nop twice(x: T[..s]) -> T[..s] { return x + x }\n')
+    writeFileSync(join(below, 'node_modules', 'x', 'w.dsl'), text('w'))
+    const { code, stdout, stderr } = await llamac('check', '--all-presets', below, join(below, 'z.dsl'))
+    expect([code, stderr]).toEqual([0, `note: ${join(below, 'node_modules')} is passed over\n`])
+    expect(
+      stdout
+        .replaceAll(below, '')
+        .split('\n')
+        .map((line) => line.trim().split(/ {2,}/).slice(0, 3)),
+    ).toEqual([
+      ['/a/ops.dsl: no model, no errors'],
+      ['file', 'model', 'preset'],
+      ['/a/y.dsl', 'Y', 'y-one'],
+      ['/z.dsl', 'Z', 'z-one'],
+      [''],
+    ])
+    expect(await llamac('check', join(below, 'empty'))).toMatchObject({ code: 2, stderr: expect.stringContaining('no .dsl file') })
   })
 
   test('finds the library and the models from any folder, and shows mistakes with their line', patience, async () => {

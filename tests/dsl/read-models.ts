@@ -6,11 +6,12 @@ import { loadModel } from '../../dsl/index.ts'
 import type { CheckedModel, Numbers, ReadSource, SpecialisedModel } from '../../dsl/index.ts'
 import type { Diagnostic } from '../../dsl/diagnostics.ts'
 
-const root = fileURLToPath(new URL('../../', import.meta.url))
+/** Of the project, with a slash at its end. */
+export const projectFolder = fileURLToPath(new URL('../../', import.meta.url))
 
 /** Reads a file of the project as the command line does. */
 export const readProject: ReadSource = (path) => {
-  const file = path.startsWith('std/') ? `${root}dsl/${path}` : root + path
+  const file = path.startsWith('std/') ? `${projectFolder}dsl/${path}` : projectFolder + path
   return existsSync(file) ? readFileSync(file, 'utf8') : undefined
 }
 
@@ -44,7 +45,7 @@ export const summary = (diagnostics: readonly Diagnostic[]): string[] => diagnos
 /** The text under a diagnostic's labels. */
 export const pointed = (d: Diagnostic): string[] => d.labels.map(({ span }) => span.source.text.slice(span.start, span.end))
 
-export const dataFolder = (): string => `${process.env.LLAMAC_DATA ?? `${root}../shared/data`}/`
+export const dataFolder = (): string => `${process.env.LLAMAC_DATA ?? `${projectFolder}../shared/data`}/`
 
 export const readJson = (path: string): Record<string, unknown> =>
   JSON.parse(readFileSync(dataFolder() + path, 'utf8')) as Record<string, unknown>

@@ -1,0 +1,32 @@
+// The .dsl files that the arguments of a command stand for: a file is itself, a folder is all below it, in order of their names.
+// What is not looked into (installed packages, hidden folders) is said.
+
+import { readdirSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { note, UsageError } from './report.ts'
+
+const passedOver = (name: string): boolean => name === 'node_modules' || name.startsWith('.')
+
+/** UsageError for a folder without any. A path that is not there stays: the language says what is wrong with it. */
+export function modelFiles(paths: readonly string[]): readonly string[] {
+  const found = paths.flatMap((path) => {
+    if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) return [path]
+    const below = filesBelow(path)
+    if (below.length === 0) throw new UsageError(`${path} is a folder with no .dsl file in it`)
+    return below
+  })
+  return [...new Set(found)]
+}
+
+function filesBelow(folder: string): string[] {
+  const entries = readdirSync(folder, { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1))
+  return entries.flatMap((entry) => {
+    const path = join(folder, entry.name)
+    const stat = entry.isSymbolicLink() ? statSync(path, { throwIfNoEntry: false }) : entry
+    if (!stat?.isDirectory()) return entry.name.endsWith('.dsl') ? [path] : []
+    // A link to a folder may lead in a circle.
+    if (!passedOver(entry.name) && !entry.isSymbolicLink()) return filesBelow(path)
+    note(`note: ${path} is passed over`)
+    return []
+  })
+}
