@@ -115,8 +115,10 @@ function sizesOf({ preset, parameters, weights, states }: SpecialisedModel): Siz
   return { preset, parameters, tensors: weights.filter(({ tied }) => tied === undefined).length, stateBytes }
 }
 
-/** One line a preset, with its file and model where they change; names to the left, numbers to the right. */
+/** One line a preset; names to the left, numbers to the right. A single model is named above, several in columns, where they change. */
 function table(models: readonly Checked[]): string[] {
+  const [only] = models.length === 1 ? models : []
+  const names = only ? 1 : 3
   const cells = [
     ['file', 'model', 'preset', 'parameters', 'tensors', 'states'],
     ...models.flatMap(({ file, model, presets }) =>
@@ -125,12 +127,13 @@ function table(models: readonly Checked[]): string[] {
         printable(preset ?? '(defaults)'),
         parameters.toLocaleString('en-US'),
         String(tensors),
-        `${(stateBytes / 2 ** 20).toLocaleString('en-US', { minimumFractionDigits: 1, maximumFractionDigits: 1 })} MiB`,
+        `${(stateBytes / 2 ** 20).toFixed(1)} MiB`,
       ]),
     ),
-  ]
+  ].map((line) => line.slice(3 - names))
   const widths = cells[0]!.map((_, column) => Math.max(...cells.map((line) => line[column]!.length)))
-  return cells.map((line) =>
-    line.map((cell, column) => (column < 3 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!))).join('  '),
+  const lines = cells.map((line) =>
+    line.map((cell, column) => (column < names ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!))).join('  '),
   )
+  return only ? [`${printable(only.file)}: ${printable(only.model)}`, ...lines.map((line) => `  ${line}`)] : lines
 }

@@ -3,9 +3,9 @@
 // gives the same bits in a browser as in Node (threads.test.ts has the threads of Node).
 
 import { describe, expect, test } from 'vitest'
-import { argmax } from '../../runtime/index.ts'
 import { type Compiled, type CompileRequest, compileForTest } from '../support/compiled.ts'
-import { type GoldenSequence, goldenSequences, normalisedError, worstDifference } from '../support/goldens.ts'
+import { expectGreedy, expectLogits, expectSameInPieces, readIn } from '../support/decoders.ts'
+import { type GoldenSequence, goldenSequences } from '../support/goldens.ts'
 import { type PlaceModel, type PlaceName, places, placesWith } from '../support/places.ts'
 
 /** Folder and model file: these in all places and with both spellings of the config. */
@@ -32,49 +32,6 @@ const someInChromium: ReadonlySet<PlaceName> = new Set([
   'wasm in a worker of Chromium, 4 threads',
   'webgpu in Chromium',
 ])
-
-async function expectLogits(model: PlaceModel, sequences: readonly GoldenSequence[], tolerance: number): Promise<void> {
-  for (const { ids, logits } of sequences) {
-    const session = model.createSession()
-    const { values } = await session.score(ids)
-    expect(worstDifference(values, logits), `${ids.length} ids`).toBeLessThanOrEqual(tolerance)
-    session.dispose()
-  }
-}
-
-async function expectGreedy(model: PlaceModel, sequences: readonly GoldenSequence[]): Promise<void> {
-  for (const { ids, greedy } of sequences) {
-    expect(greedy.length).toBeGreaterThan(0)
-    const session = model.createSession()
-    const tokens: number[] = []
-    for await (const { token } of session.generate(ids, { maxTokens: greedy.length, stopTokens: [] })) tokens.push(token)
-    expect(tokens).toEqual(greedy)
-    session.dispose()
-  }
-}
-
-/** Scores after `ids`, read in pieces of `size`. */
-async function readIn(model: PlaceModel, ids: readonly number[], size: number): Promise<Float64Array> {
-  const session = model.createSession()
-  let scores: ArrayLike<number> = []
-  for (let at = 0; at < ids.length; at += size) {
-    const piece = ids.slice(at, at + size)
-    scores = piece.length === 1 ? await session.decode(piece[0]!) : await session.prefill(piece)
-  }
-  session.dispose()
-  return Float64Array.from(scores)
-}
-
-async function expectSameInPieces(model: PlaceModel, sequences: readonly GoldenSequence[]): Promise<void> {
-  for (const { ids, logits, vocab } of sequences) {
-    const last = logits.subarray(logits.length - vocab)
-    for (const size of [ids.length, 1, 2, 5]) {
-      const scores = await readIn(model, ids, size)
-      expect(argmax(scores), `pieces of ${size}`).toBe(argmax(last))
-      expect(normalisedError(scores, last), `pieces of ${size}`).toBeLessThanOrEqual(1e-10)
-    }
-  }
-}
 
 const bitsOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Buffer => Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength)
 
