@@ -5,7 +5,8 @@ import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { compileForTest } from '../support/compiled.ts'
-import { goldenSequences, worstDifference } from '../support/goldens.ts'
+import { expectGreedy, expectLogits } from '../support/decoders.ts'
+import { goldenSequences } from '../support/goldens.ts'
 import { type PlaceName, places, placesWith } from '../support/places.ts'
 
 const text = (path: string): string => readFileSync(fileURLToPath(new URL(`../../${path}`, import.meta.url)), 'utf8')
@@ -19,17 +20,8 @@ describe.each(['olmo2', 'parallel_llama', 'mpt'])('%s', (name) => {
     const { open, tolerance } = places[place]
     const targets = math === 'strict' ? (['wasm', 'webgpu', 'reference'] as const) : (['wasm'] as const)
     await using model = await open(await compileForTest({ model: `examples/${name}`, checkpoint: folder, math, targets }))
-    for (const { ids, logits, greedy } of goldenSequences(folder)) {
-      const session = model.createSession()
-      const { values } = await session.score(ids)
-      expect(worstDifference(values, logits), `${ids.length} ids`).toBeLessThanOrEqual(tolerance)
-      session.dispose()
-      const second = model.createSession()
-      const tokens: number[] = []
-      for await (const { token } of second.generate(ids, { maxTokens: greedy.length, stopTokens: [] })) tokens.push(token)
-      expect(tokens).toEqual(greedy)
-      second.dispose()
-    }
+    await expectLogits(model, goldenSequences(folder), tolerance)
+    await expectGreedy(model, goldenSequences(folder))
   })
 })
 
