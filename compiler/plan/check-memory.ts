@@ -66,7 +66,7 @@ export function checkMemory(
   const readOnly = described && arenaBytes < memoryBytes
   const notes = [
     `weights ${amount(weightBytes)}, states ${amount(layout.stateBytes)}, values of one call ${amount(arenaBytes)}`,
-    ...(readOnly ? ['the program is written for reading, since there are no weights to run it with; with weights this is an error'] : []),
+    ...(readOnly ? ['without weights the program is written all the same, to be read: addresses beyond the memory wrap around'] : []),
   ]
   const parts = { weightBytes, rest: total - weightBytes, memoryBytes }
   const message = `${model.name} needs ${amount(total)}; the memory of ${target} is ${amount(memoryBytes)}`
