@@ -14,7 +14,9 @@ config T5Config {
   buckets:       dim   = 32    @hf("relative_attention_num_buckets")  @gguf("{arch}.attention.relative_buckets_count")
   far:           dim   = 128   @hf("relative_attention_max_distance")
   norm_eps:      float = 1e-6  @hf("layer_norm_epsilon")              @gguf("{arch}.attention.layer_norm_rms_epsilon")
-  tie:           bool  = true  @hf("tie_word_embeddings")
+  tie:           bool  = true
+  // transformers 4 scales where it ties, and says so by `tie_word_embeddings`.
+  scaled:        bool  = tie   @hf("scale_decoder_outputs", "tie_word_embeddings")
   // Nothing in the model bounds a text; these are the lengths that it was trained on.
   src_max:       dim   = 512   @hf("n_positions")                     @gguf("{arch}.context_length")
   ctx:           dim   = 512   @hf("n_positions")                     @gguf("{arch}.context_length")
@@ -128,7 +130,7 @@ model T5 uses T5Config {
     let y = table[target]
     for layer in decoder { y = layer(y, start, src_len, bias) }
     // What is shared with the input is too large for the output by the square root of the width.
-    return if tie { decoder_norm(y) * real(rsqrt(embed)) } else { decoder_norm(y) }
+    return if scaled { decoder_norm(y) * real(rsqrt(embed)) } else { decoder_norm(y) }
   }
   fn logits(h: real[..b, embed]) -> f32[..b, vocab] { return f32(dot(h, lm_head, over: embed)) }
 

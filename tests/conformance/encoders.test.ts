@@ -1,9 +1,9 @@
-// The models that read everything at once, against Hugging Face's numbers in every place: BERT's logits of whole texts, and Marian,
-// whose decoder looks at what its encoder left in the states. (WebGPU in Node: tests/webgpu/goldens.test.ts.)
+// The models that read everything at once, against Hugging Face's numbers in every place: BERT's logits of whole texts, Marian and
+// T5, whose decoders look at what their encoders left in the states. (WebGPU in Node: tests/webgpu/goldens.test.ts.)
 
-import { expect, test } from 'vitest'
-import { compileForTest } from '../support/compiled.ts'
-import { goldenSequences, worstDifference } from '../support/goldens.ts'
+import { describe, expect, test } from 'vitest'
+import { type CompileRequest, compileForTest } from '../support/compiled.ts'
+import { type GoldenSequence, goldenSequences, worstDifference } from '../support/goldens.ts'
 import { type PlaceModel, type PlaceName, places, placesWith } from '../support/places.ts'
 
 async function open(model: string, name: PlaceName, math: 'strict' | 'fast'): Promise<PlaceModel> {
@@ -23,16 +23,15 @@ test.each(everywhere)('bert: %s, %s math', async (name, math) => {
   }
 })
 
-test.each(everywhere)('marian: %s, %s math', async (name, math) => {
-  await using model = await open('marian', name, math)
-  for (const { ids, target, logits, vocab, greedy } of goldenSequences('marian')) {
+async function expectTranslations(model: PlaceModel, sequences: readonly GoldenSequence[], tolerance: number): Promise<void> {
+  for (const { ids, target, logits, vocab, greedy } of sequences) {
     const session = model.createSession()
     await session.call('encode', { source: ids })
     const args = { src_len: ids.length }
     const read: number[] = []
     for (const id of target!) read.push(...(await session.decode(id, { args })))
     expect(read.length).toBe(target!.length * vocab)
-    expect(worstDifference(read, logits), `${ids.length} ids`).toBeLessThanOrEqual(places[name].tolerance)
+    expect(worstDifference(read, logits), `${ids.length} ids`).toBeLessThanOrEqual(tolerance)
     session.dispose()
 
     const second = model.createSession()
@@ -43,4 +42,49 @@ test.each(everywhere)('marian: %s, %s math', async (name, math) => {
     expect(tokens).toEqual(greedy)
     second.dispose()
   }
+}
+
+test.each(everywhere)('marian: %s, %s math', async (name, math) => {
+  await using model = await open('marian', name, math)
+  await expectTranslations(model, goldenSequences('marian'), places[name].tolerance)
+})
+
+/** What reads alone is the same everywhere; for T5, a place of each kind. */
+const some: ReadonlySet<PlaceName> = new Set(['reference', 'wasm', 'wasm, 2 threads', 'webgpu in Chromium'])
+
+describe.each([
+  ['t5', 'tests/golden/t5/v1_0'],
+  ['t5_v1_1', 'tests/golden/t5/v1_1'],
+])('%s', (file, folder) => {
+  const sequences = goldenSequences(folder)
+  const request = (math: 'strict' | 'fast', config = `${folder}/config.json`): CompileRequest => ({
+    model: file,
+    checkpoint: folder,
+    config,
+    math,
+    targets: math === 'strict' ? ['wasm', 'webgpu', 'reference'] : ['wasm'],
+  })
+
+  test.each(placesWith((_, name) => some.has(name)))('%s, %s math', async (name, math) => {
+    const { tolerance, target: device } = places[name]
+    await using model = await places[name].open(await compileForTest(request(math)))
+    // The software GPU takes half a minute for 144 ids; the other folder's longest text reaches its last bucket as well.
+    const read = device === 'webgpu' ? sequences.filter(({ ids }) => ids.length < 100) : sequences
+    await expectTranslations(model, read, tolerance)
+    for (const { ids, target, logits } of read) {
+      const session = model.createSession()
+      await session.call('encode', { source: ids })
+      const [scores] = await session.call('score', { target: target!, start: 0, src_len: ids.length })
+      expect(worstDifference(scores!.values, logits), `${target!.length} ids at once`).toBeLessThanOrEqual(tolerance)
+      session.dispose()
+    }
+  })
+
+  test('the config of transformers 4 gives the same artifact, byte by byte', async () => {
+    const [five, four] = await Promise.all([
+      compileForTest(request('strict')),
+      compileForTest(request('strict', `${folder}/config.v4.json`)),
+    ])
+    for (const [name, bytes] of five.files) expect(Buffer.compare(four.files.get(name)!, bytes), name).toBe(0)
+  })
 })
