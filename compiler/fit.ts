@@ -31,8 +31,9 @@ export function fitModel(checked: CheckedModel, numbers: Numbers, choice: Weight
   }
   const all: Numbers = { ...(checkpoint.config ? { config: checkpoint.config } : {}), ...numbers }
   const { format, arch } = checkpoint.table
-  // Names of tensors are known only with numbers, and some fields (`tie`) ask which tensors there are: hence twice.
-  const first = checked.specialise(all)
+  // Names of tensors are known only with numbers, and some fields (`tie`) ask which tensors there are: hence twice, first with
+  // all there could be, so that every weight has its names.
+  const first = checked.specialise({ ...all, hasTensorFor: () => true })
   if (!first.model || hasErrors(first.diagnostics)) return { diagnostics: first.diagnostics }
   const names = first.model.checkpoint(format, arch)
   if (!names.table || hasErrors(names.diagnostics)) return { diagnostics: names.diagnostics }

@@ -91,6 +91,7 @@ function fromSafetensors(tensors: ReadonlyMap<string, StoredTensor>, file: strin
 function fromGguf({ architecture, metadata, tensors }: GgufFile, source: ByteSource): Checkpoint {
   const values: Record<string, unknown> = Object.create(null)
   for (const [key, value] of metadata) values[key] = plainValue(value)
+  for (const tensor of tensors.values()) offerTensor(values, tensor)
   return {
     container: 'gguf',
     table: { format: 'gguf', arch: architecture },
@@ -102,7 +103,18 @@ function fromGguf({ architecture, metadata, tensors }: GgufFile, source: ByteSou
 
 /** Lists that a config field could want become plain arrays; a vocabulary's stay as they are. */
 const longestPlain = 2 ** 16
+const longestNumbers = 1024
 const plainValue = (value: GgufValue): unknown => (ArrayBuffer.isView(value) && value.length <= longestPlain ? Array.from(value) : value)
+
+/**
+ * A config's field may ask for a tensor by its name: a short list of f32 gives its numbers (`rope_freqs.weight`), read only then,
+ * any other `true`. Not enumerable: they are no metadata.
+ */
+function offerTensor(values: Record<string, unknown>, { name, format, dims, bytes }: StoredTensor): void {
+  if (name in values) return
+  const isNumbers = format === 'f32' && dims.length === 1 && (dims[0] ?? 0) <= longestNumbers
+  Object.defineProperty(values, name, { get: () => !isNumbers || Array.from(new Float32Array(bytes().slice().buffer)) })
+}
 
 function fromLlama2c(source: ByteSource, kind: 'legacy' | 'v1' | 'llama2ts'): Checkpoint {
   const { tensors, fields, tokenizer } = readLlama2c(source, kind)

@@ -1,6 +1,6 @@
 // Checkpoint tables as texts: `checkpoint hf { inherit hf … }` unrolled to one list of rules per format, in order, each with
 // the module it was written in and whether it is the model's own (an own rule that never matches is an error, an inherited
-// one is skipped). A table that is not mentioned is inherited whole.
+// one is skipped). A table that is not mentioned is inherited whole, but for GGUF's of other architectures: those are other models.
 
 import type { Checkpoint, Format, Rule } from '../ast.ts'
 import { didYouMean, type Report } from '../check/report.ts'
@@ -27,7 +27,10 @@ export function inheritTables(
   report: Report,
 ): ReadonlyMap<string, FlatTable> {
   const tables = new Map<string, FlatTable>()
-  for (const [key, table] of parent) tables.set(key, { ...table, rules: table.rules.map((r) => ({ ...r, own: false })) })
+  // A model with an architecture of its own in GGUF is not one of its parent's.
+  const hasOwnArch = own.some(({ format }) => format.arch !== undefined)
+  for (const [key, table] of parent)
+    if (!hasOwnArch || table.arch === undefined) tables.set(key, { ...table, rules: table.rules.map((r) => ({ ...r, own: false })) })
   for (const checkpoint of own) {
     const rules = checkpoint.rules.flatMap((rule) =>
       rule.kind === 'inherit' ? inherited(parent, tables, rule.format, report) : [{ tree: rule, module, own: true }],

@@ -9,7 +9,8 @@ import { type Compilation, compileModel } from '../../compiler/compile.ts'
 import type { QuantPolicy } from '../../compiler/plan/weights.ts'
 import { createReferenceDevice } from '../../compiler/targets/reference/device.ts'
 import type { TargetName } from '../../compiler/targets/index.ts'
-import { bindWeights, hasTensorFor, nodeFiles, openCheckpoint, openTokenizer, readConfig } from '../../compiler/weights/index.ts'
+import { fitModel } from '../../compiler/fit.ts'
+import { nodeFiles, openCheckpoint, openTokenizer, readConfig } from '../../compiler/weights/index.ts'
 import { decodeAll } from '../../compiler/weights/plain-tensor.ts'
 import type { Diagnostic } from '../../dsl/diagnostics.ts'
 import { loadModel, type ReadSource } from '../../dsl/index.ts'
@@ -70,24 +71,14 @@ async function compileNow(request: CompileRequest): Promise<Compiled> {
   expectNone(name, loaded.diagnostics)
   const config = request.config === undefined ? checkpoint.config : readConfig(nodeFiles.open(dataPath(request.config))!)
   const numbers = { ...(config ? { config } : {}), maximum: { seq } }
-  const { format, arch } = checkpoint.table
-  // Whether the output matrix is tied may depend on the file, and the names in the file depend on the model.
-  const first = loaded.model!.specialise(numbers).model?.checkpoint(format, arch).table
-  const { model, diagnostics } = loaded.model!.specialise({
-    ...numbers,
-    ...(first ? { hasTensorFor: hasTensorFor(first, checkpoint) } : {}),
-  })
+  const { model, weights, diagnostics } = fitModel(loaded.model!, numbers, { checkpoint })
   expectNone(name, diagnostics)
-  const { table, diagnostics: missing } = model!.checkpoint(format, arch)
-  expectNone(name, missing)
-  const bound = bindWeights(model!.weights, table!, checkpoint)
-  expectNone(request.checkpoint, bound.diagnostics)
   const tokenizer = request.tokenizer === undefined ? checkpoint.tokenizer : openTokenizer(dataPath(request.tokenizer), nodeFiles)
   const { compilation, diagnostics: faults } = compileModel(model!, {
     targets: request.targets,
     math: request.math ?? 'strict',
     quant: request.quant ?? 'none',
-    weights: bound.sources,
+    weights: weights!,
     verify: true,
     ...(tokenizer ? { tokenizer } : {}),
   })
@@ -97,7 +88,7 @@ async function compileNow(request: CompileRequest): Promise<Compiled> {
   const ties = new Map(model!.weights.map(({ path, tied }) => [path, tied]))
   const values = new Map<string, { readonly dims: readonly number[]; readonly data: Float64Array }>()
   const weight = (path: string): { readonly dims: readonly number[]; readonly data: Float64Array } => {
-    const source = bound.sources.get(path)
+    const source = weights!.get(path)
     const tied = ties.get(path)
     if (!source) return tied === undefined ? fault(`the checkpoint gives no ${path}`) : weight(tied)
     const found = values.get(path) ?? { dims: source.dims, data: Float64Array.from(decodeAll(source)) }

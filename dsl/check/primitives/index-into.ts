@@ -1,5 +1,5 @@
 // x[l: a ..+ n] is a slice, x[l: i] takes one position, x[l: idx] with a tensor of integers gathers, xs[i] reads a compile-time
-// list or a part. Places that reach outside are errors when known, else limits of the entry.
+// list or a part, xs[idx] a list of numbers. Places that reach outside are errors when known, else limits of the entry.
 
 import type { Expr, Index } from '../../ast.ts'
 import { known, minus, plus, type Size, showSize, whole } from '../../sizes.ts'
@@ -8,6 +8,7 @@ import { evaluate, usable } from '../expressions.ts'
 import { affineOf, fail, type Frame, isGeneric, requireAtMost } from '../frames.ts'
 import { duplicateLabel } from '../lookup.ts'
 import { type Axis, describe, isInteger, operandPlaces, showLabel, type Tensor, unknown, type Value } from '../values.ts'
+import { toTensor } from './align.ts'
 import { labelOf, noSuchAxis } from './arguments.ts'
 
 type IndexExpr = Extract<Expr, { kind: 'index' }>
@@ -27,8 +28,9 @@ export function indexInto(expr: IndexExpr, frame: Frame): Value {
 function element(frame: Frame, list: Extract<Value, { kind: 'list' }>, index: Index): Value {
   const i = usable(frame, index.from)
   if (i.kind === 'unknown') return unknown
+  if (i.kind === 'tensor' && !index.range) return elements(frame, list, i, index)
   const number = i.kind === 'size' ? known(i.size) : undefined
-  if (i.kind !== 'size' || index.range) return fail(frame, 'L206', 'a list is read by one whole number', [{ span: index.span }])
+  if (i.kind !== 'size' || index.range) return fail(frame, 'L206', 'a list is read by whole numbers', [{ span: index.span }])
   if (list.items && number !== undefined) {
     return (
       list.items[number] ??
@@ -36,6 +38,21 @@ function element(frame: Frame, list: Extract<Value, { kind: 'list' }>, index: In
     )
   }
   return list.element ?? list.items?.[0] ?? unknown
+}
+
+/** A list of numbers read by a tensor of places: the list is a constant f32 tensor. */
+function elements(frame: Frame, list: Extract<Value, { kind: 'list' }>, places: Tensor, index: Index): Value {
+  const { span } = index
+  const kinds = new Set((list.items ?? [list.element]).map((item) => item?.kind))
+  if (list.items?.length === 0 || ![...kinds].every((kind) => kind === 'float' || kind === 'size'))
+    return fail(frame, 'L206', 'only a list of numbers can be read by a tensor', [{ span }])
+  const size = whole(list.items?.length ?? Number.MAX_SAFE_INTEGER)
+  const { sink } = frame.walk
+  const one = affineOf(frame, whole(1), span)
+  const parts = sink && one ? (list.items ?? []).map((item) => sink.broadcast(toTensor(frame, item, 'f32', span)?.node, [one], [], span)) : []
+  const node = sink ? (parts.length === 1 ? parts[0] : sink.concat(parts, 0, span)) : undefined
+  const axis = { label: 'places of the list', size }
+  return gather(frame, { kind: 'tensor', elem: 'f32', axes: [axis], node, span }, 0, places, index, span)
 }
 
 function part(frame: Frame, parts: Extract<Value, { kind: 'parts' }>, index: Index): Value {
@@ -104,7 +121,7 @@ function tensor(frame: Frame, x: Tensor, index: Index, expr: IndexExpr): Value {
   }
   const value = evaluate(index.from, frame)
   if (value.kind === 'unknown') return unknown
-  if (value.kind === 'tensor') return gather(frame, x, at, value, index, expr)
+  if (value.kind === 'tensor') return gather(frame, x, at, value, index, expr.span)
   if (value.kind !== 'size')
     return fail(frame, 'L206', 'an index must be a whole number or a tensor of i32', [{ span: index.from.span, text: describe(value) }])
   const why = `${name} has ${showSize(axis.size)} places along \`${showLabel(axis.label)}\``
@@ -116,7 +133,7 @@ function tensor(frame: Frame, x: Tensor, index: Index, expr: IndexExpr): Value {
 }
 
 // idx's axes take the place of the gathered one; an axis that both have by label is shared.
-function gather(frame: Frame, x: Tensor, at: number, idx: Tensor, index: Index, expr: IndexExpr): Value {
+function gather(frame: Frame, x: Tensor, at: number, idx: Tensor, index: Index, span: Span): Value {
   if (!isInteger(idx.elem))
     return fail(frame, 'L227', `indices must be integers, not ${idx.elem}`, [{ span: index.from.span, text: describe(idx) }])
   const axis = x.axes[at] as Axis
@@ -141,7 +158,7 @@ function gather(frame: Frame, x: Tensor, at: number, idx: Tensor, index: Index, 
   }
   const added = idx.axes.filter((_, j) => !shared.some(([, s]) => s === j))
   const axes = x.axes.toSpliced(at, 1, ...added)
-  if (duplicateLabel(frame, axes, expr.span, x)) return unknown
-  const node = frame.walk.sink?.gather(x.node, at, idx.node, shared, expr.span)
-  return { kind: 'tensor', elem: x.elem, axes, node, span: expr.span }
+  if (duplicateLabel(frame, axes, span, x)) return unknown
+  const node = frame.walk.sink?.gather(x.node, at, idx.node, shared, span)
+  return { kind: 'tensor', elem: x.elem, axes, node, span: span }
 }
