@@ -7,7 +7,7 @@ import { compileModel, type Compilation, type CompileOptions } from '../compiler
 import { fitForCalls } from '../compiler/call-size.ts'
 import { hasErrors } from '../compiler/fit.ts'
 import { type FormatName, formats, isFormatName } from '../compiler/formats/index.ts'
-import { packageSources } from '../compiler/package-sources.ts'
+import { modelPaths, packageSources } from '../compiler/package-sources.ts'
 import { canonicalPaths } from '../compiler/plan/weights.ts'
 import { createReferenceDevice } from '../compiler/targets/reference/device.ts'
 import type { TargetName } from '../compiler/targets/index.ts'
@@ -79,6 +79,7 @@ async function specialise(checked: CheckedModel, flags: CompileFlags): Promise<S
     ...(checkpoint ? { checkpoint } : {}),
     ...(flags.seedWeights === undefined ? {} : { seedWeights: flags.seedWeights }),
     loose: flags.loose ?? false,
+    others: { paths: modelPaths(), read: sourceReader() },
   })
   if (!model) throw new Rejected(diagnostics)
   await showDiagnostics(diagnostics)

@@ -1,7 +1,9 @@
 // Numbers and weights for a checked model: from a checkpoint, from a seed, or none. Reads no files: a checkpoint is given open.
 
 import type { Diagnostic } from '../dsl/diagnostics.ts'
+import { saysWhose } from '../dsl/config-keys.ts'
 import type { CheckedModel, Numbers, SpecialisedModel } from '../dsl/model.ts'
+import { nameFittingModels, type OtherModels } from './fitting-models.ts'
 import { bindWeights, type BoundWeight, type Checkpoint, hasTensorFor, seededWeights } from './weights/index.ts'
 
 export interface WeightChoice {
@@ -10,6 +12,8 @@ export interface WeightChoice {
   readonly seedWeights?: number
   /** Tensors that nothing asked for are no error. */
   readonly loose?: boolean
+  /** Where to look for a model that takes what this one does not. */
+  readonly others?: OtherModels
 }
 
 export interface Fitted {
@@ -23,6 +27,17 @@ export const hasErrors = (diagnostics: readonly Diagnostic[]): boolean => diagno
 
 /** Specialises `checked`; numbers default to the checkpoint's config. LlamacError for a checkpoint that cannot be read. */
 export function fitModel(checked: CheckedModel, numbers: Numbers, choice: WeightChoice): Fitted {
+  const fitted = fit(checked, numbers, choice)
+  const { others, checkpoint } = choice
+  const config = numbers.config ?? checkpoint?.config
+  // Without tensors a config must say whose it is: numbers alone would fit many.
+  if (fitted.model || !others || !(checkpoint || (config && saysWhose(config)))) return fitted
+  const takes = (model: CheckedModel): boolean =>
+    !hasErrors(fit(model, config ? { config } : {}, checkpoint ? { checkpoint } : {}).diagnostics)
+  return { diagnostics: nameFittingModels(fitted.diagnostics, checked, checkpoint?.table ?? { format: 'hf' }, takes, others) }
+}
+
+function fit(checked: CheckedModel, numbers: Numbers, choice: WeightChoice): Fitted {
   const { checkpoint, seedWeights } = choice
   if (!checkpoint) {
     const { model, diagnostics } = checked.specialise(numbers)

@@ -10,6 +10,7 @@ import { packArtifact } from './artifact/write.ts'
 import { type Compilation, compileModel, type CompileOptions } from './compile.ts'
 import { fitForCalls } from './call-size.ts'
 import { hasErrors, type WeightChoice } from './fit.ts'
+import { modelPaths } from './package-sources.ts'
 import type { TargetName } from './targets/index.ts'
 import type { BoundWeight } from './weights/index.ts'
 
@@ -63,20 +64,21 @@ export async function compile(sources: Sources, request: Request): Promise<Compi
   const read: ReadSource = typeof sources === 'function' ? sources : (path) => sources.get(path)
   try {
     abortIfAsked(signal)
-    const sources = recordSources(read)
-    const loaded = loadModel(entry, sources.read, name === undefined ? {} : { model: name })
+    const recorded = recordSources(read)
+    const loaded = loadModel(entry, recorded.read, name === undefined ? {} : { model: name })
     if (!loaded.model)
       return {
         ok: false,
         diagnostics: loaded.diagnostics.length > 0 ? loaded.diagnostics : [plain('E_NO_MODEL', `${entry} declares no model`)],
       }
-    const fitted = fitForCalls(loaded.model, numbersOf(request), request)
+    const paths = typeof sources === 'function' ? modelPaths() : [...sources.keys()].filter((path) => path.endsWith('.dsl'))
+    const fitted = fitForCalls(loaded.model, numbersOf(request), { ...request, others: { paths, read } })
     const before = [...loaded.diagnostics, ...fitted.diagnostics]
     if (!fitted.model) return { ok: false, diagnostics: before }
     abortIfAsked(signal)
     const { compilation, diagnostics } = compileModel(fitted.model, {
       ...request,
-      source: { entry, files: sources.files, maximum: fitted.maximum },
+      source: { entry, files: recorded.files, maximum: fitted.maximum },
       targets: typeof target === 'string' ? [target] : target,
       ...(fitted.weights ? { weights: fitted.weights } : {}),
       ...(tokenizer ? { tokenizer } : {}),

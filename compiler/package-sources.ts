@@ -1,7 +1,7 @@
 // What ships with the package, for programs in Node: the language's library, the models, and one model's weights. Behind the texts
 // stay the caller's own sources. Nothing else in the compiler's path from text to artifact touches files.
 
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { ReadSource } from '../dsl/model.ts'
 import { LlamacError } from '../runtime/error.ts'
@@ -29,6 +29,17 @@ export function packageSources(own: ReadSource | ReadonlyMap<string, string> = n
     if (found !== undefined || !/^models\/\w+\.dsl$/.test(path)) return found
     return roots.map((root) => text(path, root)).find((each) => each !== undefined)
   }
+}
+
+/** The model files that ship, as `packageSources` reads them. */
+export function modelPaths(): string[] {
+  const folder = roots.map((root) => existing('models/', root)).find((each) => each !== undefined)
+  return folder === undefined
+    ? []
+    : readdirSync(folder)
+        .filter((name) => /^\w+\.dsl$/.test(name))
+        .sort()
+        .map((name) => `models/${name}`)
 }
 
 export interface ShippedModel {

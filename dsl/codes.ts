@@ -280,6 +280,10 @@ export const codes = {
     'a weight cannot be made from its tensor',
     'A step of the rule does not fit the stored shape, or the file stores the tensor in a type that is not supported. The notes show what the file has.',
   ),
+  L512: error(
+    'a checkpoint of another model',
+    'The checkpoint says whose it is (`model_type` in config.json), and the table expects another: nothing else is compared then. The message names a file that takes the checkpoint, if one ships. A model that computes the same may list several: `expect "model_type" = ["a", "b"]`.',
+  ),
   L520: error(
     'unused tensors in the checkpoint',
     'Each tensor of the file must be used, ignored (`ignore "glob"`), or the stored copy of a tied weight. `--loose` makes this a warning.',

@@ -2,7 +2,7 @@
 // silently to learn its results and limits.
 
 import { type CheckpointAnswer, checkpointTable } from './checkpoint.ts'
-import { checkConfigKeys } from './config-keys.ts'
+import { checkConfigKeys, checkIdentity } from './config-keys.ts'
 import { numberedHome } from './config.ts'
 import { truth } from './check/expressions.ts'
 import { type Instance, instanceFrame, slotOf } from './check/instances.ts'
@@ -43,8 +43,9 @@ export function specialise(model: FlatBlock, flat: Flat, numbers: Numbers): Retu
   const replacements = replacementsOf(model, flat, report)
   const sources = { numbers, tied: tiedBy(model), ...(preset ? { preset: { tree: preset, module } } : {}) }
   const home = numberedHome(model.config, sources, flat, replacements, report)
-  const config = home.readAll()
   const table = numbers.config && tableFor(model, numbers.config)
+  if (!checkIdentity(home, table, numbers.config, model.name, report)) return { diagnostics: report.diagnostics }
+  const config = home.readAll()
   checkConfigKeys(home, table, numbers.config, name.span, report)
   const root = report.hasErrors ? undefined : rootInstance(model, home, module)
   if (!root || report.hasErrors) return { diagnostics: report.diagnostics }
@@ -90,7 +91,7 @@ function tiedBy(model: FlatBlock): Map<string, string> {
 }
 
 function tableFor(model: FlatBlock, config: NonNullable<Numbers['config']>): ReturnType<FlatBlock['tables']['get']> {
-  if (config.kind === 'hf') return model.tables.get('hf')
+  if (config.kind !== 'gguf') return model.tables.get(config.kind === 'hf' ? 'hf' : 'meta')
   return model.tables.get(formatKey('gguf', String(config.values['general.architecture'] ?? '')))
 }
 

@@ -183,6 +183,8 @@ model T5 uses T5Config {
     ignore "decoder.embed_tokens.weight"
     // The first published files hold a table that nothing reads.
     ignore "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"
+    expect "model_type"         = "t5"
+    expect "is_encoder_decoder" = true
     expect "feed_forward_proj" = "relu"
     expect "dense_act_fn"      = "relu"
     expect "is_gated_act"      = false

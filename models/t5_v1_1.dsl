@@ -23,6 +23,7 @@ model T5v11 extends T5 uses T5v11Config {
     encoder[i].ffn_.w1   <- "encoder.block.{i}.layer.1.DenseReluDense.wi_1.weight"
     decoder[i].ffn_.gate <- "decoder.block.{i}.layer.2.DenseReluDense.wi_0.weight"
     decoder[i].ffn_.w1   <- "decoder.block.{i}.layer.2.DenseReluDense.wi_1.weight"
+    expect "model_type"        = ["t5", "mt5"]
     expect "feed_forward_proj" = "gated-gelu"
     expect "dense_act_fn"      = "gelu_new"
     expect "is_gated_act"      = true

@@ -16,8 +16,8 @@ export type Llama2cKind = 'legacy' | 'v1' | 'llama2ts'
 
 export interface Llama2cFile {
   readonly tensors: ReadonlyMap<string, StoredTensor>
-  /** Config fields by the names of the model language. */
-  readonly fields: Readonly<Record<string, number | boolean>>
+  /** Config fields by the names of the model language, and whose format it is. */
+  readonly fields: Readonly<Record<string, number | boolean | string>>
   readonly tokenizer?: CompactTokenizer
 }
 
@@ -94,7 +94,7 @@ export function readLlama2c(source: ByteSource, kind: Llama2cKind): Llama2cFile 
   const { embed, ffn, depth, heads, kvHeads, vocab, ctx, tie } = shape
   return {
     tensors,
-    fields: { vocab, embed, depth, heads, kv_heads: kvHeads, ffn, ctx, norm_eps: 1e-5, theta: 10000, tie },
+    fields: { model_type: 'llama', vocab, embed, depth, heads, kv_heads: kvHeads, ffn, ctx, norm_eps: 1e-5, theta: 10000, tie },
     tokenizer: vocabulary?.tokenizer,
   }
 }

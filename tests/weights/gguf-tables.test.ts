@@ -55,7 +55,8 @@ test.each(cases.map(([file, folder, choice = {}]) => [file, folder, choice] as c
     else expect(gguf.model.config[name], name).toEqual(value)
   }
   expect([...gguf.weights.keys()].sort()).toEqual([...hf.weights.keys()].sort())
-  for (const [path, weight] of hf.weights) expect(furthest(gguf.weights.get(path)!, weight), path).toBe(file === 'gemma' && path.endsWith('gain') ? null : 0)
+  for (const [path, weight] of hf.weights)
+    expect(furthest(gguf.weights.get(path)!, weight), path).toBe(file === 'gemma' && path.endsWith('gain') ? null : 0)
 })
 
 /** Largest difference; null where it is the rounding of adding one. */

@@ -49,7 +49,8 @@ function elements(frame: Frame, list: Extract<Value, { kind: 'list' }>, places: 
   const size = whole(list.items?.length ?? Number.MAX_SAFE_INTEGER)
   const { sink } = frame.walk
   const one = affineOf(frame, whole(1), span)
-  const parts = sink && one ? (list.items ?? []).map((item) => sink.broadcast(toTensor(frame, item, 'f32', span)?.node, [one], [], span)) : []
+  const parts =
+    sink && one ? (list.items ?? []).map((item) => sink.broadcast(toTensor(frame, item, 'f32', span)?.node, [one], [], span)) : []
   const node = sink ? (parts.length === 1 ? parts[0] : sink.concat(parts, 0, span)) : undefined
   const axis = { label: 'places of the list', size }
   return gather(frame, { kind: 'tensor', elem: 'f32', axes: [axis], node, span }, 0, places, index, span)
