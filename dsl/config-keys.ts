@@ -5,7 +5,7 @@
 import { evaluate } from './check/expressions.ts'
 import { configFrame, type Home } from './check/instances.ts'
 import type { Report } from './check/report.ts'
-import { annotatedKeys, plain, readKey } from './config.ts'
+import { keysOf, plain, readKey } from './config.ts'
 import { identities, meaningfulKeys } from './meaningful-keys.ts'
 import type { ConfigValue, Numbers } from './model.ts'
 import type { FlatRule, FlatTable } from './resolve/tables.ts'
@@ -62,9 +62,9 @@ export function checkIdentity(home: Home, table: FlatTable | undefined, given: N
 export function checkConfigKeys(home: Home, table: FlatTable | undefined, given: Numbers['config'], place: Span, report: Report): void {
   if (!given || given.kind === 'fields' || !table) return
   const arch = archOf(given)
-  const read = [...(home.config?.fields.values() ?? [])].flatMap((field) => annotatedKeys(field, given.kind))
-  const consumed = read.map((key) => key.replaceAll('{arch}', arch))
-  const reads = (key: string): boolean => consumed.some((r) => r === key || r.startsWith(`${key}.`))
+  const { read, passedOver } = keysRead(home, given)
+  const at = (keys: readonly string[], key: string): boolean => keys.some((one) => one === key || one.startsWith(`${key}.`))
+  const reads = (key: string): boolean => at(read, key) && !at(passedOver, key)
   const pins = pinsOf(home, table, given)
   for (const [key, pin] of pins) {
     const other = reads(key) ? undefined : found(pin, key, given)
@@ -85,6 +85,17 @@ export function checkConfigKeys(home: Home, table: FlatTable | undefined, given:
       about: key,
     })
   }
+}
+
+/** Of keys with alternatives the first that is there is read; another one may only say the same. */
+function keysRead(home: Home, given: Given): { readonly read: string[]; readonly passedOver: string[] } {
+  const [read, passedOver]: [string[], string[]] = [[], []]
+  for (const field of home.config?.fields.values() ?? []) {
+    const there = keysOf(field, given).filter((key) => readKey(given.values, key) != null)
+    const value = there[0] === undefined ? undefined : shown(readKey(given.values, there[0]))
+    for (const key of there) (shown(readKey(given.values, key)) === value ? read : passedOver).push(key)
+  }
+  return { read, passedOver }
 }
 
 const shown = (value: unknown): string => JSON.stringify(value, (_, v) => (typeof v === 'bigint' ? Number(v) : v))
