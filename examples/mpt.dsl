@@ -48,5 +48,6 @@ model MPT extends Llama uses MPTConfig {
     layers[i].mlp_norm.gain  <- "transformer.blocks.{i}.norm_2.weight"
     layers[i].mlp.up         <- "transformer.blocks.{i}.ffn.up_proj.weight"
     layers[i].mlp.down       <- "transformer.blocks.{i}.ffn.down_proj.weight"
+    expect "model_type" = "mpt"
   }
 }

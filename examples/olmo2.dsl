@@ -28,13 +28,13 @@ block PostNormLayer extends Layer {
 }
 
 model Olmo2 extends Llama uses Olmo2Config {
-  replace Attention with NormedAttention
-  replace Layer with PostNormLayer
+  replace Attention with NormedAttention   replace Layer with PostNormLayer
   checkpoint hf {
     inherit hf
     layers[i].attn.q_gain    <- "model.layers.{i}.self_attn.q_norm.weight"
     layers[i].attn.k_gain    <- "model.layers.{i}.self_attn.k_norm.weight"
     layers[i].attn_norm.gain <- "model.layers.{i}.post_attention_layernorm.weight"
     layers[i].mlp_norm.gain  <- "model.layers.{i}.post_feedforward_layernorm.weight"
+    expect "model_type" = "olmo2"
   }
 }

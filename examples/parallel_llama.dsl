@@ -32,6 +32,7 @@ model ParallelLlama extends Llama uses ParallelConfig {
     inherit hf
     out_norm.bias            <- "model.norm.bias"
     layers[i].attn_norm.bias <- "model.layers.{i}.input_layernorm.bias"
+    expect "model_type"            = "stablelm"
     expect "use_parallel_residual" = true
     expect "qk_layernorm"          = false
     expect "use_qkv_bias"          = false
