@@ -109,6 +109,7 @@ describe('stories260K', () => {
     expect(legacy!.table).toEqual({ format: 'meta' })
     expect(legacy!.tensors.size).toBe(2 + 5 * 9)
     expect(legacy!.config!.values).toEqual({
+      model_type: 'llama',
       vocab: 512,
       embed: 64,
       depth: 5,
