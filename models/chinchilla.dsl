@@ -46,6 +46,7 @@ model Chinchilla extends GPT2 uses ChinchillaConfig {
     layers[i].attn.wr <- "transformer.?h.{i}.attn.r_net.weight"
     layers[i].attn.qu <- "transformer.?h.{i}.attn.r_w_bias"
     layers[i].attn.qv <- "transformer.?h.{i}.attn.r_r_bias"
+    expect "model_type" = "chinchilla"
   }
   preset "70B"         { }
   preset "gopher-44M"  { embed = 512    depth = 8   heads = 16 }

@@ -29,6 +29,10 @@ model GPT3 extends GPT2 uses GPT3Config {
     // The names and shapes are GPT-2's, whose weights would run here and give wrong scores.
     expect "model_type" = "gpt3"
   }
+  checkpoint gguf("gpt2") {
+    inherit gguf("gpt2")
+    expect "general.architecture" = "gpt3"
+  }
   // Table 2.1. Its XL says 24 heads of 128 in a width of 2048, its 13B a width of 5140: heads times their size are the width here.
   preset "125M" { }
   preset "350M" { embed = 1024   depth = 24  heads = 16 }

@@ -25,6 +25,11 @@ model PaLM extends Llama uses PaLMConfig {
   replace Layer with ParallelLayer
   // Section 5: the shared embedding is drawn from N(0, 1) and read as it is; the scores are divided by the root of the width.
   override fn logits(h: real[..b, embed]) -> f32[..b, vocab] { return super(h) * rsqrt(embed) }
+  // No checkpoint was published: the names are LLaMA's.
+  checkpoint hf {
+    inherit hf
+    expect "model_type" = "palm"
+  }
   preset "8B"   { }
   preset "62B"  { embed = 8192   depth = 64   heads = 32 }
   preset "540B" { embed = 18432  depth = 118  heads = 48 }

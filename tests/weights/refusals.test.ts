@@ -3,7 +3,9 @@
 // a meaning for the numbers change nothing.
 
 import { describe, expect, test } from 'vitest'
+import { fitModel } from '../../compiler/fit.ts'
 import { compile, packageSources } from '../../compiler/index.ts'
+import { modelPaths } from '../../compiler/package-sources.ts'
 import { type Checkpoint, fromBytes, nodeFiles, openCheckpoint } from '../../compiler/weights/index.ts'
 import { meaningfulKeys } from '../../dsl/meaningful-keys.ts'
 import type { CheckedModel, Numbers } from '../../dsl/model.ts'
@@ -56,6 +58,46 @@ test.each(misfits)('%s.dsl refuses %s (%s) and names %j', async (asked, _what, c
   expect(ok).toBe(false)
   expect(first?.code).toBe(code)
   expect(first?.help?.match(/\w+(?=\.dsl)/g)).toEqual(fits)
+})
+
+// Of every checkpoint, which files take it. Whoever extends a model that a checkpoint is for must say that it is another one.
+const takers: Readonly<Record<string, readonly [hf: readonly string[], gguf?: readonly string[]]>> = {
+  'hf-golden/llama': [
+    ['llama', 'llama3'],
+    ['llama', 'llama3', 'mistral', 'mistral_ring'],
+  ],
+  'hf-golden/llama-gqa': [
+    ['llama', 'llama3'],
+    ['llama', 'llama3', 'mistral', 'mistral_ring'],
+  ],
+  'hf-golden/llama3-rope': [['llama3'], ['llama3']],
+  'hf-golden/mistral': [
+    ['mistral', 'mistral_ring'],
+    ['llama', 'llama3', 'mistral', 'mistral_ring'],
+  ],
+  'hf-golden/mixtral': [['mixtral'], ['mixtral']],
+  'hf-golden/qwen2': [['qwen2'], ['qwen2']],
+  'hf-golden/gemma': [['gemma'], ['gemma']],
+  'hf-golden/gpt2': [['gpt2'], ['gpt2']],
+  'hf-golden/gpt-neo': [['gpt_neo']],
+  'hf-golden/openai-gpt': [['openai_gpt']],
+  'hf-golden/bert': [['bert', 'bert_encoder'], ['bert_encoder']],
+  'hf-golden/marian': [['marian']],
+  'tests/golden/t5/v1_0': [['t5'], ['t5']],
+  'tests/golden/t5/v1_1': [['t5_v1_1'], ['t5_v1_1']],
+  'tests/golden/decoders/gpt3': [['gpt3']],
+  'tests/golden/decoders/palm': [['palm']],
+  'tests/golden/decoders/chinchilla': [['chinchilla']],
+}
+const models = new Map(
+  modelPaths().map((path) => [path.slice('models/'.length, -'.dsl'.length), load(path.slice('models/'.length, -'.dsl'.length))]),
+)
+const takenBy = (checkpoint: Checkpoint): string[] =>
+  [...models].flatMap(([name, model]) => (fitModel(model, {}, { checkpoint }).model ? [name] : []))
+
+test.each(Object.entries(takers))('only these take %s', (folder, [hf, gguf]) => {
+  expect(takenBy(openHf(folder))).toEqual(hf)
+  if (gguf) expect(takenBy(openGguf(folder))).toEqual(gguf)
 })
 
 test('a mistake of the user, or a file that nothing takes, gets no other name', async () => {
@@ -202,6 +244,9 @@ const families: Readonly<Record<string, readonly [folder: string, changes: reado
       ['num_heads', 2],
     ],
   ],
+  gpt3: ['tests/golden/decoders/gpt3', [...gpt2Like, ['activation_function', 'relu'], ['window_size', 8]]],
+  chinchilla: ['tests/golden/decoders/chinchilla', [...gpt2Like, ['activation_function', 'relu'], ['n_head', 4]]],
+  palm: ['tests/golden/decoders/palm', llamaLike.filter(([key]) => key !== 'num_key_value_heads')],
   openai_gpt: ['hf-golden/openai-gpt', [...gpt2Like, ['afn', 'relu'], ['n_layer', 1]]],
   bert: ['hf-golden/bert', bertLike],
   bert_encoder: ['hf-golden/bert', bertLike],
