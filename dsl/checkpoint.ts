@@ -101,11 +101,11 @@ export function checkpointTable(
   return { table: { format, ...(arch === undefined ? {} : { arch }), bindings, ignored }, diagnostics: report.diagnostics }
 }
 
-/** Patterns are searched with backtracking, and optional parts multiply; neither by a text without end. */
+/** Patterns are searched with backtracking, and choices multiply; neither by a text without end. */
 function isShort(rule: FlatRule['tree'], report: Report): boolean {
   const pattern = rule.kind === 'ignore' ? rule.glob : rule.kind === 'bind' ? rule.source.pattern : ''
   if (pattern.length > limits.pattern.most) return report.exceeds(beyond('pattern'), rule.span)
-  if (pattern.split('.?').length - 1 > limits.optionalSegments.most) return report.exceeds(beyond('optionalSegments'), rule.span)
+  if (pattern.split(/\.\?|\|/).length - 1 > limits.optionalSegments.most) return report.exceeds(beyond('optionalSegments'), rule.span)
   return true
 }
 
@@ -157,8 +157,14 @@ function suggestPath(target: WeightPath | undefined, byPath: ReadonlyMap<string,
   return didYouMean(pathText(target, zero), byPath.keys())
 }
 
-/** `transformer.?h` may be `transformer.h` or `h`. */
+/** `transformer.?h` may be `transformer.h` or `h`, `norm.(weight|gamma)` either of the two. */
 export function alternatives(pattern: string): string[] {
+  const choice = /\(([^()]*)\)/.exec(pattern)
+  if (choice) {
+    const [all, words = ''] = choice
+    const after = pattern.slice(choice.index + all.length)
+    return words.split('|').flatMap((word) => alternatives(pattern.slice(0, choice.index) + word + after))
+  }
   const at = /([^.?]+)\.\?/.exec(pattern)
   if (!at) return [pattern]
   const [all, word] = at

@@ -30,7 +30,7 @@ export const limits = {
   elements: { most: 2 ** 50, what: 'numbers in weights and states' },
   pattern: { most: 1_000, what: 'characters in the pattern of a tensor name' },
   /** Each doubles the names that are looked for. */
-  optionalSegments: { most: 8, what: 'optional segments `.?` in the pattern of a tensor name' },
+  optionalSegments: { most: 8, what: 'choices (`.?` and `|`) in the pattern of a tensor name' },
 } as const satisfies Record<string, Limit>
 
 export type LimitName = keyof typeof limits

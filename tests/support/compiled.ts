@@ -27,6 +27,8 @@ export interface CompileRequest {
   readonly tokenizer?: string
   /** Config file of the test data, instead of the checkpoint's own. */
   readonly config?: string
+  /** Fields, instead of what the config says. */
+  readonly set?: Readonly<Record<string, string>>
   readonly quant?: QuantPolicy
   readonly math?: 'fast' | 'strict'
   /** Most ids that one call reads. */
@@ -70,7 +72,7 @@ async function compileNow(request: CompileRequest): Promise<Compiled> {
   const loaded = loadModel(`${name.includes('/') ? '' : 'models/'}${name}.dsl`, readProject)
   expectNone(name, loaded.diagnostics)
   const config = request.config === undefined ? checkpoint.config : readConfig(nodeFiles.open(dataPath(request.config))!)
-  const numbers = { ...(config ? { config } : {}), maximum: { seq } }
+  const numbers = { ...(config ? { config } : {}), ...(request.set ? { set: request.set } : {}), maximum: { seq } }
   const { model, weights, diagnostics } = fitModel(loaded.model!, numbers, { checkpoint })
   expectNone(name, diagnostics)
   const tokenizer = request.tokenizer === undefined ? checkpoint.tokenizer : openTokenizer(dataPath(request.tokenizer), nodeFiles)

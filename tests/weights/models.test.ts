@@ -67,6 +67,14 @@ test.each(cases)('%s binds to %s.dsl', (path, name) => {
   expect(elements).toBe(parameters)
 })
 
+test("BERT's first published files: gains are gamma, biases beta", () => {
+  const checkpoint = openCheckpoint(dataPath('hf-golden/bert'), nodeFiles)
+  const old = (name: string): string => name.replace(/LayerNorm\.weight$/, 'LayerNorm.gamma').replace(/LayerNorm\.bias$/, 'LayerNorm.beta')
+  const tensors = new Map([...checkpoint.tensors].map(([name, tensor]) => [old(name), tensor]))
+  expect(tensors.has('bert.embeddings.LayerNorm.gamma')).toBe(true)
+  expect(bindModel('bert', { ...checkpoint, tensors }).diagnostics).toEqual([])
+})
+
 describe('SmolLM2', () => {
   test('packed q and k rows are moved without leaving q4_1', () => {
     const { sources } = bindModel('llama', openCheckpoint(dataPath('smollm2/SmolLM2-135M-Instruct.Q4_1.gguf'), nodeFiles))
