@@ -28,7 +28,7 @@ export { render, renderAll } from '../dsl/render.ts'
 export type Sources = ReadSource | ReadonlyMap<string, string>
 
 export interface Request
-  extends WeightChoice,
+  extends Omit<WeightChoice, 'others'>,
     Pick<Numbers, 'preset' | 'set' | 'config' | 'maximum'>,
     Pick<CompileOptions, 'math' | 'quant' | 'disabledPasses'> {
   /** The path of the file with the model. */

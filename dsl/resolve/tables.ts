@@ -68,7 +68,7 @@ function inherited(
   // A misspelt format of the parent's has been reported there.
   if (!table && [...parent.values()].some((t) => !(t.format in formats))) return []
   if (!table) {
-    const there = [...above.keys()].join(', ') || 'none'
+    const there = [...new Set([...parent.keys(), ...above.keys()])].join(', ') || 'none'
     report.add('L414', `there is no table ${key} to inherit`, [{ span: format.span }], { help: `inherited tables: ${there}` })
     return []
   }

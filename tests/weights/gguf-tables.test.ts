@@ -20,7 +20,11 @@ function openGguf(folder: string, choice?: ConversionChoice): Checkpoint {
   return openCheckpoint('model.gguf', { open: (path) => fromBytes(bytes, path), isFolder: () => false })
 }
 
-function fitted(file: string, checkpoint: Checkpoint, set: Record<string, number> = {}): Required<Pick<Fitted, 'model' | 'weights'>> {
+function fitted(
+  file: string,
+  checkpoint: Checkpoint,
+  set: Record<string, number | string> = {},
+): Required<Pick<Fitted, 'model' | 'weights'>> {
   const { model, weights, diagnostics } = fitModel(load(file), { set }, { checkpoint })
   expect(summary(diagnostics)).toEqual([])
   return { model: model!, weights: weights! }
@@ -74,8 +78,8 @@ test("an output matrix that only the file's tensors tell of is not taken for the
 })
 
 describe("Llama 3's divisors", () => {
-  async function scores(checkpoint: Checkpoint, ids: readonly number[]): Promise<ArrayLike<number>> {
-    const { model, weights } = fitted('llama3', checkpoint)
+  async function scores(checkpoint: Checkpoint, ids: readonly number[], set: Record<string, string> = {}): Promise<ArrayLike<number>> {
+    const { model, weights } = fitted('llama3', checkpoint, set)
     const { compilation } = compileModel(model, { targets: ['reference'], weights })
     const values = new Map([...weights].map(([path, weight]) => [path, { dims: weight.dims, data: Float64Array.from(decodeAll(weight)) }]))
     const device = createReferenceDevice(compilation!.graphs, { weight: (path) => values.get(path)! })
@@ -86,5 +90,7 @@ describe("Llama 3's divisors", () => {
 
   test('are used instead of the config, and tell the same within their rounding to f32', async () => {
     expect(worstDifference(await scores(openGguf('hf-golden/llama3-rope'), ids), logits)).toBeLessThan(1e-6)
+    // A preset says the kind as well: nothing is slowed down twice.
+    expect(worstDifference(await scores(openGguf('hf-golden/llama3-rope'), ids, { kind: 'llama3' }), logits)).toBeLessThan(1e-6)
   })
 })

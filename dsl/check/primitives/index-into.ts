@@ -161,5 +161,5 @@ function gather(frame: Frame, x: Tensor, at: number, idx: Tensor, index: Index, 
   const axes = x.axes.toSpliced(at, 1, ...added)
   if (duplicateLabel(frame, axes, span, x)) return unknown
   const node = frame.walk.sink?.gather(x.node, at, idx.node, shared, span)
-  return { kind: 'tensor', elem: x.elem, axes, node, span: span }
+  return { kind: 'tensor', elem: x.elem, axes, node, span }
 }
