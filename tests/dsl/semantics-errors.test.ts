@@ -259,6 +259,20 @@ describe('numbers that do not fit', () => {
     expect(config({ sliding_window: null, mlp_bias: false, attention_dropout: 0.1, hidden_act: 'silu' })).toEqual([])
     expect(config({ hidden_act: 'gelu' })[0]).toMatch(/^L505/)
   })
+  test('a list read by a tensor: numbers only, and no further than it goes', () => {
+    const text = (type: string, values: string, places: string): string =>
+      file(`config D extends C { xs: ${type}[..] = ${values} }
+        model M uses D { entry e(t: i32[embed]) -> f32[r = 3] { return xs[${places}] } preset "p" { } }`)
+    const said = (source: string): string[] =>
+      program(source)
+        .specialise({ preset: 'p' })
+        .diagnostics.map((d) => `${d.code} ${d.message}`)
+    expect(said(text('float', '[1, 0.5, 2]', 'iota(r = 3)'))).toEqual([])
+    expect(said(text('float', '[1, 0.5]', 'iota(r = 3)'))[0]).toMatch(/^L233 this reaches outside: .*2 places/)
+    expect(check(text('text', '["a", "b", "c"]', 'iota(r = 3)')).map((d) => `${d.code} ${d.message}`)[0]).toMatch(
+      /^L206 only a list of numbers/,
+    )
+  })
   test('a range that can never fit', () => {
     const text = file(
       'model M uses C { weight w: [ctx, embed]  entry e(t: i32[seq]) -> real[n = 40, embed] { return rename(w[ctx: 0 ..+ 40], ctx -> n) } preset "p" { } }',
