@@ -41,7 +41,11 @@ export interface EntryInfo {
   readonly symbols: readonly EntrySymbol[]
   /** Facts `left <= right` that a call must satisfy, such as `start + seq <= 2048`; checked by the runtime once per call. */
   readonly limits: readonly { readonly left: Affine; readonly right: number; readonly why: string }[]
-  readonly results: readonly { readonly type: TensorType; readonly labels: readonly string[] }[]
+  readonly results: readonly {
+    readonly type: TensorType
+    readonly labels: readonly string[] /** Of a value by path. */
+    readonly name?: string
+  }[]
 }
 
 /** One stored tensor's way to one weight. */
