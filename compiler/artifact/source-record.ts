@@ -64,7 +64,7 @@ export function parseSourceRecord(bytes: Uint8Array): SourceRecord {
   } catch {
     return wrong()
   }
-  const { entry, model, files, maximum, targets, disabledPasses, taps = [] } = value
+  const { entry, model, files, maximum, targets, disabledPasses, taps } = value
   const known: readonly string[] = ['wasm', 'webgpu', 'reference'] satisfies TargetName[]
   if (
     typeof entry !== 'string' ||
@@ -72,7 +72,7 @@ export function parseSourceRecord(bytes: Uint8Array): SourceRecord {
     !isTexts(files) ||
     !isNames(targets) ||
     !isNames(disabledPasses) ||
-    !isNames(taps)
+    !(taps === undefined || isNames(taps))
   )
     return wrong()
   if (
@@ -82,5 +82,6 @@ export function parseSourceRecord(bytes: Uint8Array): SourceRecord {
     !targets.every((name) => known.includes(name))
   )
     return wrong()
-  return { entry, model, files, maximum: maximum as Record<string, number>, targets: targets as TargetName[], disabledPasses, taps }
+  const record = { entry, model, files, maximum: maximum as Record<string, number>, targets: targets as TargetName[], disabledPasses }
+  return { ...record, ...(taps ? { taps } : {}) }
 }
