@@ -68,8 +68,8 @@ export class TapPatterns {
     throw new LlamacError(
       'E_TAP',
       near.length === 0
-        ? `--tap ${missed.text}: the entries call no parts and no functions, so there are no values by path`
-        : `--tap ${missed.text} is no part or function that an entry calls; the nearest are ${near.join(', ')}`,
+        ? `--tap '${missed.text}': the entries call no parts and no functions, so there are no values by path`
+        : `--tap '${missed.text}' is no part or function that an entry calls; the nearest are ${near.join(', ')}`,
     )
   }
 }
