@@ -8,7 +8,7 @@ import { findRoles } from '../runtime/roles.ts'
 import { showResult } from './call.ts'
 import { addCompileFlags, addDevice, addTap, ids } from './flags.ts'
 import { type OpenFlags, openModel } from './open-model.ts'
-import { interruptible, print, printJson, UsageError } from './report.ts'
+import { interruptible, note, print, printJson, UsageError } from './report.ts'
 
 interface Flags extends OpenFlags {
   readonly tokens: readonly number[]
@@ -69,7 +69,7 @@ interface Read {
   readonly taps: readonly TensorResult[]
 }
 
-async function readAll(model: Model, { tokens, all = false, step = false }: Flags, signal: AbortSignal): Promise<Read> {
+async function readAll(model: Model, { tokens, all = false, step = false, tap }: Flags, signal: AbortSignal): Promise<Read> {
   const session = model.createSession()
   if (step) {
     const rows: Scores[] = []
@@ -82,6 +82,7 @@ async function readAll(model: Model, { tokens, all = false, step = false }: Flag
     const [scores, ...taps] = await session.call(reading.entry.name, { [reading.tokens]: tokens }, { signal })
     return { rows: all ? rowsOf(scores!) : [scores!.values], taps }
   }
+  if (tap && reading) note(`note: ${reading.entry.name} computes none of the values that --tap names; llamac call can show other entries`)
   return { rows: all ? rowsOf(await session.score(tokens, { signal })) : [await session.prefill(tokens, { signal })], taps: [] }
 }
 
