@@ -42,9 +42,10 @@ export interface EntryInfo {
   /** Facts `left <= right` that a call must satisfy, such as `start + seq <= 2048`; checked by the runtime once per call. */
   readonly limits: readonly { readonly left: Affine; readonly right: number; readonly why: string }[]
   readonly results: readonly {
-    readonly type: TensorType
-    readonly labels: readonly string[] /** Of a value by path. */
+    /** Of a value by path that was asked for: `layers.3.attn`. */
     readonly name?: string
+    readonly type: TensorType
+    readonly labels: readonly string[]
   }[]
 }
 
