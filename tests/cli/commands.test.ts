@@ -252,7 +252,6 @@ describe('usage', () => {
       [['run', 'models/llama.dsl', '--preset', 'tiny'], 'E_NO_WEIGHTS'],
       [['logits', artifact, '--tokens', '256'], 'E_TOKEN_RANGE'],
       [['compile', 'models/llama.dsl', '--preset', 'tinny'], 'L404'],
-      [['compile', ...tiny, '--tap', 'layer.*'], 'E_TAP'],
     ]
     for (const [args, errorCode] of wrong) {
       const { code, stdout, stderr } = await llamac(...args)

@@ -189,7 +189,7 @@ describe('a spoiled kernel is named', () => {
   test('among those that copy values by path out of a layer', async () => {
     const { artifact, compilation } = await compiled({ preset: 'tiny', taps: ['layers.*', 'layers.1.attn'] })
     const { plan } = compilation.results[0]!
-    expect(await verified(artifact, 'wasm', { bisect: true })).toMatchObject({ fine: true, unaltered: true })
+    expect(await recompile(await readArtifact(memoryFiles(artifact)), 'wasm')).toMatchObject({ matches: true, unaltered: true })
     const { program } = plan!.entries[0]!
     const kernel = kernelsOf(program.steps).find(({ operands }) =>
       operands.some(({ access, source }) => access === 'write' && source.kind === 'value' && isPerInstance(source)),
