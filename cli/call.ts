@@ -3,7 +3,7 @@
 
 import type { Command } from 'commander'
 import type { EntryArguments, TensorResult } from '../runtime/index.ts'
-import { addCompileFlags, addDevice } from './flags.ts'
+import { addCompileFlags, addDevice, addTap } from './flags.ts'
 import { type OpenFlags, openModel } from './open-model.ts'
 import { interruptible, print, printJson, UsageError } from './report.ts'
 
@@ -24,8 +24,11 @@ export function addCall(program: Command): void {
     .description('calls entries of a model, in order, on one session')
     .argument('<artifact|file>', 'an artifact folder, or a .dsl with --weights')
     .argument('<calls...>', "such as 'prefill(tokens: [1, 2], start: 0)'")
-    .option('--json', 'one JSON document: a list of entry, dims, values (or results, where an entry has several)')
-  addCompileFlags(addDevice(command)).action((path: string, calls: readonly string[], flags: Flags) =>
+    .option(
+      '--json',
+      'one JSON document: a list of entry, dims, values (or results, where an entry has several; those of --tap have a name)',
+    )
+  addTap(addCompileFlags(addDevice(command))).action((path: string, calls: readonly string[], flags: Flags) =>
     interruptible((signal) => call(path, calls.map(parseCall), flags, signal)),
   )
 }
@@ -53,17 +56,19 @@ async function call(path: string, calls: readonly Call[], flags: Flags, signal: 
   for (const { entry, args } of calls) {
     const results = await session.call(entry, args, { signal })
     done.push({ entry, results })
-    if (!flags.json) for (const result of results) print(`${entry} ${showResult(result)}`)
+    if (!flags.json)
+      for (const result of results) print(`${entry} ${result.name === undefined ? '' : `${result.name} `}${showResult(result)}`)
     if (!flags.json && results.length === 0) print(`${entry} done`)
   }
   if (!flags.json) return
-  const plain = ({ dims, values }: TensorResult) => ({ dims, values: [...values] })
+  const plain = ({ name, dims, values }: TensorResult) => ({ ...(name === undefined ? {} : { name }), dims, values: [...values] })
   printJson(
     done.map(({ entry, results }) => (results.length === 1 ? { entry, ...plain(results[0]!) } : { entry, results: results.map(plain) })),
   )
 }
 
-function showResult({ dtype, dims, labels, values }: TensorResult): string {
+/** `f32[seq = 2, vocab = 96]: 0.1 0.2 …` */
+export function showResult({ dtype, dims, labels, values }: TensorResult): string {
   const axes = dims.map((dim, axis) =>
     labels[axis] === undefined || labels[axis] === String(dim) ? String(dim) : `${labels[axis]} = ${dim}`,
   )

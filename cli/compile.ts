@@ -2,7 +2,7 @@
 // go to stdout and nothing is written.
 
 import type { Command } from 'commander'
-import { addCompileFlags, type CompileFlags, list } from './flags.ts'
+import { addCompileFlags, addTap, type CompileFlags, list } from './flags.ts'
 import { interruptible, note, print, UsageError } from './report.ts'
 
 interface Flags extends CompileFlags {
@@ -11,7 +11,9 @@ interface Flags extends CompileFlags {
 }
 
 export function addCompile(program: Command): void {
-  addCompileFlags(program.command('compile').argument('<file>', 'a .dsl file').description('compiles a model to an artifact folder'))
+  addTap(
+    addCompileFlags(program.command('compile').argument('<file>', 'a .dsl file').description('compiles a model to an artifact folder')),
+  )
     .option('--emit <kinds>', 'also ast, graph, kernels, loops, plan, wat, wgsl, types; into the folder, or to stdout without -o', list)
     .option('--no-source', 'keep no texts of the model in the artifact: verify and bench --kernels will then need the .dsl')
     .option('-o, --output <folder>', 'the artifact (default: out/<model>)')

@@ -21,6 +21,8 @@ export interface CompileFlags {
   readonly printAfter?: readonly string[]
   readonly disablePass?: readonly string[]
   readonly loose?: boolean
+  /** Patterns of paths whose values are results too. */
+  readonly tap?: readonly string[]
   /** False: the artifact keeps no texts of the model. */
   readonly source?: boolean
 }
@@ -42,6 +44,7 @@ const compileFlagNames = [
   'printAfter',
   'disablePass',
   'loose',
+  'tap',
 ] as const satisfies readonly (keyof CompileFlags)[]
 
 export const isSource = (path: string): boolean => path.endsWith('.dsl')
@@ -116,6 +119,14 @@ export function addCompileFlags(command: Command): Command {
     .addOption(new Option('--disable-pass <pass>', 'leaves a pass out (graph or kernel pass); repeatable').argParser(list))
     .option('--loose', 'tensors that no weight uses are warnings')
 }
+
+/** Values by path as further results, for the commands that show results or keep them for later. */
+export const addTap = (command: Command): Command =>
+  command.addOption(
+    new Option('--tap <pattern>', "adds the values of parts to the results: 'layers.*', layers.3.attn, out_norm; repeatable").argParser(
+      several,
+    ),
+  )
 
 function threads(text: string): number | 'auto' {
   return text === 'auto' ? text : whole(1)(text)

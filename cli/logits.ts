@@ -3,10 +3,12 @@
 import { writeFileSync } from 'node:fs'
 import type { Command } from 'commander'
 import { LlamacError } from '../runtime/error.ts'
-import type { Model, Scores } from '../runtime/index.ts'
-import { addCompileFlags, addDevice, ids } from './flags.ts'
+import type { Model, Scores, TensorResult } from '../runtime/index.ts'
+import { findRoles } from '../runtime/roles.ts'
+import { showResult } from './call.ts'
+import { addCompileFlags, addDevice, addTap, ids } from './flags.ts'
 import { type OpenFlags, openModel } from './open-model.ts'
-import { interruptible, print, printJson } from './report.ts'
+import { interruptible, note, print, printJson, UsageError } from './report.ts'
 
 interface Flags extends OpenFlags {
   readonly tokens: readonly number[]
@@ -27,17 +29,24 @@ export function addLogits(program: Command): void {
     .option('--all', 'the scores after every id, not only the last')
     .option('--step', 'read id by id instead of all at once')
     .option('--out <file>', 'raw little-endian f32, row-major')
-    .option('--json', 'one JSON document: tokens, dims, logits')
-  addCompileFlags(addDevice(command)).action((path: string, flags: Flags) => interruptible((signal) => logits(path, flags, signal)))
+    .option('--json', 'one JSON document: tokens, dims, logits, and taps by name')
+  addTap(addCompileFlags(addDevice(command))).action((path: string, flags: Flags) => interruptible((signal) => logits(path, flags, signal)))
 }
 
 async function logits(path: string, flags: Flags, signal: AbortSignal): Promise<void> {
+  if (flags.step && flags.tap) throw new UsageError('--tap shows values of one call: give --tap or --step')
   await using model = await openModel(path, flags, signal)
-  const rows = await readRows(model, flags, signal)
+  const { rows, taps } = await readAll(model, flags, signal)
   const vocab = rows[0]!.length
   if (flags.out !== undefined) writeRows(flags.out, rows)
   if (flags.json) {
-    printJson({ tokens: flags.tokens, dims: [rows.length, vocab], logits: rows.map((row) => [...row]) })
+    const named = taps.map(({ name, dims, values }) => [name!, { dims, values: [...values] }] as const)
+    printJson({
+      tokens: flags.tokens,
+      dims: [rows.length, vocab],
+      logits: rows.map((row) => [...row]),
+      ...(taps.length === 0 ? {} : { taps: Object.fromEntries(named) }),
+    })
     return
   }
   if (flags.out !== undefined) return print(flags.out)
@@ -48,21 +57,38 @@ async function logits(path: string, flags: Flags, signal: AbortSignal): Promise<
       `after ${flags.tokens[first + index]} (position ${first + index}): ${best.map((id) => `${id}${named(model, id)} ${row[id]!.toFixed(4)}`).join('  ')}`,
     )
   }
+  for (const tap of taps) print(`${tap.name} ${showResult(tap)}`)
 }
 
 const named = ({ tokenizer }: Model, id: number): string => (tokenizer ? ` ${JSON.stringify(tokenizer.decode([id]))}` : '')
 
-async function readRows(model: Model, { tokens, all = false, step = false }: Flags, signal: AbortSignal): Promise<Scores[]> {
+interface Read {
+  /** Scores, a row an id. */
+  readonly rows: readonly Scores[]
+  /** Values by path, where the model was compiled with them. */
+  readonly taps: readonly TensorResult[]
+}
+
+async function readAll(model: Model, { tokens, all = false, step = false, tap }: Flags, signal: AbortSignal): Promise<Read> {
   const session = model.createSession()
   if (step) {
     const rows: Scores[] = []
     for (const id of tokens) rows.push(await session.decode(id, { signal }))
-    return all ? rows : rows.slice(-1)
+    return { rows: all ? rows : rows.slice(-1), taps: [] }
   }
-  if (!all) return [await session.prefill(tokens, { signal })]
-  const { values, dims } = await session.score(tokens, { signal })
-  const vocab = dims.at(-1)!
-  return tokens.map((_, row) => values.subarray(row * vocab, (row + 1) * vocab))
+  const reading = findRoles(model.manifest)[all ? 'score' : 'prefill']
+  if (reading?.entry.results.some(({ name }) => name !== undefined)) {
+    // Values by path are those of one call.
+    const [scores, ...taps] = await session.call(reading.entry.name, { [reading.tokens]: tokens }, { signal })
+    return { rows: all ? rowsOf(scores!) : [scores!.values], taps }
+  }
+  if (tap && reading) note(`note: ${reading.entry.name} computes none of the values that --tap names; llamac call can show other entries`)
+  return { rows: all ? rowsOf(await session.score(tokens, { signal })) : [await session.prefill(tokens, { signal })], taps: [] }
+}
+
+function rowsOf({ values, dims }: TensorResult): Scores[] {
+  const [count, vocab] = dims as readonly [number, number]
+  return Array.from({ length: count }, (_, row) => values.subarray(row * vocab, (row + 1) * vocab))
 }
 
 function writeRows(file: string, rows: readonly Scores[]): void {

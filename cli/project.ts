@@ -118,6 +118,7 @@ export async function compileProject(file: string, flags: CompileFlags, targets:
     printAfter: flags.printAfter ?? [],
     print: (pass, graph, text) => note(`// after ${pass}: ${graph.entry}\n${text}`),
     verify: process.env['LLAMAC_DEBUG'] === '1',
+    ...(flags.tap ? { taps: flags.tap } : {}),
     ...(flags.source === false ? {} : { source: { entry: entryPath(file), files, maximum } }),
     ...(weights ? { weights } : {}),
     ...(tokenizer ? { tokenizer } : {}),

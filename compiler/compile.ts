@@ -7,6 +7,7 @@ import type { CompactTokenizer } from '../runtime/tokenizer/compact.ts'
 import type { ArtifactContents, ArtifactTensor, VariantContents } from './artifact/write.ts'
 import { portableSources, type SourceRecord } from './artifact/source-record.ts'
 import { buildGraph } from './graph/builder.ts'
+import { TapPatterns } from './graph/taps.ts'
 import { within } from './limits.ts'
 import type { Constant, Graph } from './graph/types.ts'
 import type { KernelProgram } from './kernel/program.ts'
@@ -30,6 +31,8 @@ export interface CompileOptions extends PassOptions {
   /** 'strict': no relaxed SIMD, f32 activations. 'fast' (default): relaxed SIMD, 8-bit activations against quantised weights. */
   readonly math?: 'fast' | 'strict'
   readonly quant?: QuantPolicy
+  /** Patterns of paths whose values become further results of the entries that compute them: `layers.*` (graph/taps.ts). */
+  readonly taps?: readonly string[]
   /** Weights by path. Absent: compile without weights. */
   readonly weights?: ReadonlyMap<string, BoundWeight>
   readonly tokenizer?: CompactTokenizer
@@ -66,17 +69,20 @@ export interface Compilation {
   readonly warnings: readonly Diagnostic[]
 }
 
-/** Compiles every entry for every target. Diagnostics are the user's; anything else that goes wrong is thrown. */
+/** Compiles every entry for every target. Diagnostics are the user's; anything else that goes wrong is thrown. E_TAP. */
 export function compileModel(
   model: SpecialisedModel,
   options: CompileOptions,
 ): { readonly compilation?: Compilation; readonly diagnostics: readonly Diagnostic[] } {
   const diagnostics: Diagnostic[] = []
   const graphs: Graph[] = []
+  const patterns = options.taps?.length ? new TapPatterns(options.taps) : undefined
+  const entries: EntryInfo[] = []
   for (const entry of model.entries) {
-    const built = buildGraph(model, entry.name)
+    const built = buildGraph(model, entry.name, patterns)
     diagnostics.push(...built.diagnostics)
     if (built.graph) graphs.push(built.graph)
+    entries.push({ ...entry, results: [...entry.results, ...built.taps] })
     within(
       'nodes',
       graphs.reduce((sum, graph) => sum + graph.spans.size, 0),
@@ -84,8 +90,9 @@ export function compileModel(
     )
   }
   if (graphs.length < model.entries.length) return { diagnostics }
+  patterns?.expectAllMatched()
   try {
-    const compilation = compileGraphs(model, graphs, options)
+    const compilation = compileGraphs({ ...model, entries }, graphs, options)
     return { compilation, diagnostics: [...diagnostics, ...compilation.warnings] }
   } catch (cause) {
     if (cause instanceof Refused) return { diagnostics: [...diagnostics, ...cause.diagnostics] }
@@ -198,6 +205,7 @@ export function compileGraphs(model: GraphModel, graphs: readonly Graph[], optio
             model: model.name,
             targets: options.targets,
             disabledPasses: options.disabledPasses ?? [],
+            ...(options.taps?.length ? { taps: options.taps } : {}),
           },
         }
       : {}),
@@ -249,7 +257,12 @@ function describeEntry(entry: EntryInfo, model: GraphModel): EntryManifest {
     ),
     symbols: entry.symbols,
     limits: entry.limits,
-    results: entry.results.map(({ type, labels }) => ({ dtype: type.dtype, dims: type.dims, labels })),
+    results: entry.results.map(({ name, type, labels }) => ({
+      ...(name === undefined ? {} : { name }),
+      dtype: type.dtype,
+      dims: type.dims,
+      labels,
+    })),
     ...(roles.has(entry.name) ? { role: entry.name as NonNullable<EntryManifest['role']> } : {}),
   }
 }

@@ -16,6 +16,8 @@ export const compilerCodes = {
   E_TENSOR_TOO_LARGE: 'One weight exceeds a WebGPU binding and cannot be cut: use a smaller storage format (--quant) or the target wasm.',
   E_OUTPUT_FOLDER: 'The artifact cannot be written there: the folder holds other files, or is not writable. Choose another with -o.',
   G101: 'There is no graph pass of that name; the message lists them.',
+  E_TAP:
+    'A pattern of --tap names no part and no function that an entry of the model calls: `layers.*`, `layers.3.attn`, `out_norm`; `*` stays between two dots, a last `**` does not.',
   K101: 'Axes with a size known only at run time can be merged or split only when they are outermost. Reorder the axes.',
   K102: 'Activations are quantised along axes of a constant size only. Use --math strict, or store this weight as f16 or f32.',
 

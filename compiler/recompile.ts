@@ -54,6 +54,7 @@ export async function recompile(artifact: Artifact, target: TargetName, signal?:
     math: manifest.math,
     quant: 'keep',
     disabledPasses: record.disabledPasses,
+    taps: record.taps ?? [],
     weights: storedFormats(manifest),
   })
   if (!compiled.compilation || hasErrors(compiled.diagnostics)) throw sourceFault(artifact, compiled.diagnostics)

@@ -41,7 +41,12 @@ export interface EntryInfo {
   readonly symbols: readonly EntrySymbol[]
   /** Facts `left <= right` that a call must satisfy, such as `start + seq <= 2048`; checked by the runtime once per call. */
   readonly limits: readonly { readonly left: Affine; readonly right: number; readonly why: string }[]
-  readonly results: readonly { readonly type: TensorType; readonly labels: readonly string[] }[]
+  readonly results: readonly {
+    /** Of a value by path that was asked for: `layers.3.attn`. */
+    readonly name?: string
+    readonly type: TensorType
+    readonly labels: readonly string[]
+  }[]
 }
 
 /** One stored tensor's way to one weight. */

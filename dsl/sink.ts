@@ -51,7 +51,10 @@ export interface LoopSpec<V> {
   readonly order: readonly number[]
   readonly groups: number
   readonly carried: readonly V[]
-  /** Runs the body of one group. Inside, weight and state paths read `layers[*].attn.wq`. */
+  /**
+   * Runs the body of one group. Inside, weight and state paths read `layers[*].attn.wq`. What it gives beyond the carried
+   * values is kept of each instance, and follows the carried values in the loop's results, instance by instance.
+   */
   body(group: number, carried: readonly V[]): readonly V[]
   readonly span: Span
 }
@@ -106,4 +109,9 @@ export interface Sink<V> {
     span: Span,
   ): readonly V[]
   loop(spec: LoopSpec<V>): readonly V[]
+  /**
+   * What a part gave when it was called (`layers[*].attn`), or another function of it or of the model (`layers[*].attn.query`,
+   * `embed_tokens`): told after its primitives, for listeners who want values by path. Axes have the caller's labels.
+   */
+  called?(path: string, result: V, labels: readonly string[]): void
 }

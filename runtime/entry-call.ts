@@ -11,6 +11,8 @@ export type NestedNumbers = readonly (number | boolean | NestedNumbers)[]
 export type EntryArguments = Readonly<Record<string, ArgumentValue>>
 
 export interface TensorResult {
+  /** Of a value by path (`layers.3.attn`), in a model compiled with --tap; an entry's own result has none. */
+  readonly name?: string
   readonly dtype: EntryManifest['results'][number]['dtype']
   readonly dims: readonly number[]
   /** Names of the axes. */
@@ -68,7 +70,8 @@ export function prepareCall(entry: EntryManifest, values: EntryArguments): Prepa
 
 /** The results with their dims, from a device's arrays. */
 export function describeResults({ entry, symbols }: PreparedCall, arrays: readonly ResultArray[]): TensorResult[] {
-  return entry.results.map(({ dtype, dims, labels }, index) => ({
+  return entry.results.map(({ name, dtype, dims, labels }, index) => ({
+    ...(name === undefined ? {} : { name }),
     dtype,
     labels,
     dims: dims.map((dim) => evaluateAffine(dim, symbols)),

@@ -234,7 +234,8 @@ export class Session<Entries extends object = AnyEntries> {
         this.#ids.length = start
         for (const id of call.inputs[reading.tokens]!) this.#ids.push(id)
         this.#pending = undefined
-        this.#scores = reading.entry.role === 'score' ? undefined : results[0]?.values
+        const [scores] = results
+        this.#scores = reading.entry.role === 'score' || scores?.name !== undefined ? undefined : scores?.values
       }
       return results
     } finally {

@@ -5,7 +5,7 @@
 // each launch runs in the planned memory.
 
 import { evaluateKernel } from '../../compiler/kernel/evaluate.ts'
-import { fillPath, type Frame, type Launch, launchesOf } from '../../compiler/kernel/launches.ts'
+import { fillSource, type Frame, type Launch, launchesOf } from '../../compiler/kernel/launches.ts'
 import { sourceKey } from '../../compiler/kernel/program.ts'
 import type { Kernel, Operand, OperandSource } from '../../compiler/kernel/types.ts'
 import type { Recompiled, StoredWeights } from '../../compiler/recompile.ts'
@@ -110,7 +110,7 @@ class LogicalMemory {
   }
 
   array({ source }: Operand, frames: readonly Frame[]): Float64Array {
-    return this.source('path' in source ? { ...source, path: fillPath(source.path, frames) } : source)
+    return this.source(fillSource(source, frames))
   }
 
   source(source: OperandSource): Float64Array {

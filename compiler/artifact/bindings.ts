@@ -74,7 +74,11 @@ function tensorType({ dtype, dims }: Extract<Argument, { kind: 'tensor' }>): str
 }
 
 const resultType = ({ results }: EntryManifest): string =>
-  results.length === 1 ? 'TensorResult' : `[${results.map(() => 'TensorResult').join(', ')}]`
+  results.length === 1 ? oneResult(results[0]!) : `[${results.map(oneResult).join(', ')}]`
+
+/** Values by path are told apart by name. */
+const oneResult = ({ name }: EntryManifest['results'][number]): string =>
+  name === undefined ? 'TensorResult' : `TensorResult & { readonly name: ${JSON.stringify(name)} }`
 
 function documentation(entry: EntryManifest): string {
   const lines = entry.doc ? [entry.doc, ''] : []
@@ -82,7 +86,7 @@ function documentation(entry: EntryManifest): string {
     if (argument.kind === 'index') lines.push(`${argument.name}: index`)
     else lines.push(`${argument.name}: ${shape(argument)}${argument.below === undefined ? '' : `, values 0 to ${argument.below - 1}`}`)
   }
-  for (const result of entry.results) lines.push(`gives ${shape(result)}`)
+  for (const result of entry.results) lines.push(`gives ${result.name === undefined ? '' : `${result.name}: `}${shape(result)}`)
   for (const { left, right } of entry.limits) lines.push(`${showAffine(left)} <= ${right}`)
   return lines.join('\n')
 }

@@ -17,6 +17,8 @@ export interface SourceRecord {
   readonly maximum: Readonly<Record<string, number>>
   readonly targets: readonly TargetName[]
   readonly disabledPasses: readonly string[]
+  /** Patterns of values by path that are results; absent: none. */
+  readonly taps?: readonly string[]
 }
 
 /**
@@ -62,9 +64,16 @@ export function parseSourceRecord(bytes: Uint8Array): SourceRecord {
   } catch {
     return wrong()
   }
-  const { entry, model, files, maximum, targets, disabledPasses } = value
+  const { entry, model, files, maximum, targets, disabledPasses, taps } = value
   const known: readonly string[] = ['wasm', 'webgpu', 'reference'] satisfies TargetName[]
-  if (typeof entry !== 'string' || typeof model !== 'string' || !isTexts(files) || !isNames(targets) || !isNames(disabledPasses))
+  if (
+    typeof entry !== 'string' ||
+    typeof model !== 'string' ||
+    !isTexts(files) ||
+    !isNames(targets) ||
+    !isNames(disabledPasses) ||
+    !(taps === undefined || isNames(taps))
+  )
     return wrong()
   if (
     typeof maximum !== 'object' ||
@@ -73,5 +82,6 @@ export function parseSourceRecord(bytes: Uint8Array): SourceRecord {
     !targets.every((name) => known.includes(name))
   )
     return wrong()
-  return { entry, model, files, maximum: maximum as Record<string, number>, targets: targets as TargetName[], disabledPasses }
+  const record = { entry, model, files, maximum: maximum as Record<string, number>, targets: targets as TargetName[], disabledPasses }
+  return { ...record, ...(taps ? { taps } : {}) }
 }

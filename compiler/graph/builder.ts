@@ -24,6 +24,7 @@ import { isFloat } from '../ops/op.ts'
 import { within } from '../limits.ts'
 import { sameDims } from '../ops/shape.ts'
 import { nodeFactory, regionsOf, resultsOf, type NodeFactory } from './nodes.ts'
+import { type Tap, tapName, type TapPatterns } from './taps.ts'
 import { is, type Attributes, type Graph, type Node, type OpName, type Region } from './types.ts'
 
 /** Belongs to no scope: literals, sizes, iota, weights and what is made of them alone. */
@@ -39,6 +40,15 @@ interface Scope {
   readonly captured: Map<Node, number>
   readonly params: Map<number, Node<'param'>>
   readonly versions: Map<string, Node>
+  /** Values by path that become results, in the order of their calls. */
+  readonly tapped: Tapped[]
+}
+
+interface Tapped {
+  /** With `[*]` in a loop's body. */
+  readonly path: string
+  readonly node: Node
+  readonly labels: readonly string[]
 }
 
 export interface BuilderModel {
@@ -47,6 +57,15 @@ export interface BuilderModel {
   /** What `real` is; f32 unless told. */
   readonly real?: Dtype
 }
+
+const newScope = (kind: Scope['kind'], region: number): Scope => ({
+  kind,
+  region,
+  captured: new Map(),
+  params: new Map(),
+  versions: new Map(),
+  tapped: [],
+})
 
 type Make = <Op extends OpName>(
   op: Op,
@@ -72,18 +91,48 @@ export class GraphBuilder implements Sink<Node> {
   readonly #chain = new Map<Node, number>()
   readonly #spans = new Map<number, Span>()
   readonly #arguments: { name: string; type: TensorType }[] = []
+  readonly #taps: TapPatterns | undefined
 
-  constructor(model: BuilderModel) {
+  /** `taps`: which values by path become results behind the entry's own. */
+  constructor(model: BuilderModel, taps?: TapPatterns) {
+    this.#taps = taps
     this.#weights = new Map(model.weights.map((info) => [info.path, info]))
     this.#states = new Map(model.states.map((info) => [info.path, info]))
     this.#real = model.real ?? 'f32'
-    this.#scopes = [{ kind: 'entry', region: 0, captured: new Map(), params: new Map(), versions: new Map() }]
+    this.#scopes = [newScope('entry', 0)]
   }
 
   /** The finished graph. */
   finish(entry: string, symbols: Graph['symbols'], results: readonly Node[], limits: NonNullable<Graph['limits']> = []): Graph {
-    const states = this.#scopes[0]!.versions
-    return { entry, arguments: this.#arguments, symbols, limits, results, states, constants: this.factory.constants, spans: this.#spans }
+    const { versions: states, tapped } = this.#scopes[0]!
+    const all = [...results, ...tapped.map(({ node }) => node)]
+    return {
+      entry,
+      arguments: this.#arguments,
+      symbols,
+      limits,
+      results: all,
+      states,
+      constants: this.factory.constants,
+      spans: this.#spans,
+    }
+  }
+
+  /** What `finish` adds to the entry's results. */
+  get taps(): readonly Tap[] {
+    const times = new Map<string, number>()
+    return this.#scopes[0]!.tapped.map(({ path, node, labels }) => {
+      const name = tapName(path)
+      const time = (times.get(name) ?? 0) + 1
+      times.set(name, time)
+      return { name: time === 1 ? name : `${name}#${time}`, type: node.type, labels }
+    })
+  }
+
+  called(path: string, result: Node, labels: readonly string[]): void {
+    if (!this.#taps?.mayWant(path)) return
+    const scope = this.#scopes.at(-1)!
+    if (path.includes('[*]') || this.#taps.wants(path)) scope.tapped.push({ path, node: this.#use(result), labels })
   }
 
   type(value: Node): TensorType {
@@ -213,7 +262,7 @@ export class GraphBuilder implements Sink<Node> {
     span: Span,
   ): readonly Node[] {
     const outer = operands.map((node) => this.#use(node))
-    const scope: Scope = { kind: 'composite', region: this.factory.region(), captured: new Map(), params: new Map(), versions: new Map() }
+    const scope = newScope('composite', this.factory.region())
     this.#scopes.push(scope)
     const params = outer.map((node, index) => this.#param(scope, index, node.type))
     const results = body(params).map((node) => this.#use(node))
@@ -234,17 +283,14 @@ export class GraphBuilder implements Sink<Node> {
     const captured = new Map<Node, number>()
     const bodies = [...Array(spec.groups).keys()].map((group) => {
       const scope: Scope = {
-        kind: 'loop',
-        region: this.factory.region(),
+        ...newScope('loop', this.factory.region()),
         array: spec.array,
         instance: spec.order.indexOf(group),
         captured,
-        params: new Map(),
-        versions: new Map(),
       }
       this.#scopes.push(scope)
       const params = carried.map((node, index) => this.#param(scope, index, node.type))
-      const results = spec.body(group, params).map((node) => this.#use(node))
+      const results = [...spec.body(group, params), ...scope.tapped.map(({ node }) => node)].map((node) => this.#use(node))
       this.#scopes.pop()
       return { scope, params, results }
     })
@@ -265,7 +311,29 @@ export class GraphBuilder implements Sink<Node> {
     )
     this.#at(call, this.#scopes.length - 1)
     for (const path of new Set(groups.flatMap((region) => [...region.states.keys()]))) this.#write(path, call, spec.span)
-    return resultsOf(this.factory, call).map((node) => this.#at(node, this.#scopes.length - 1))
+    const results = resultsOf(this.factory, call).map((node) => this.#at(node, this.#scopes.length - 1))
+    return this.#withoutTapped(spec, bodies, results)
+  }
+
+  /** The results that the walk asked for; those of taps are noted, by instance. */
+  #withoutTapped(
+    { array, order, carried }: LoopSpec<Node>,
+    bodies: readonly { readonly scope: Scope; readonly results: readonly Node[] }[],
+    results: readonly Node[],
+  ): readonly Node[] {
+    const own = results.slice(0, carried.length)
+    let next = own.length
+    for (const [i, group] of order.entries()) {
+      const { scope, results: yielded } = bodies[group]!
+      const kept = results.slice(next, (next += yielded.length - carried.length))
+      own.push(...kept.slice(0, kept.length - scope.tapped.length))
+      for (const [k, node] of kept.slice(kept.length - scope.tapped.length).entries()) {
+        const { path, labels } = scope.tapped[k]!
+        const filled = path.startsWith(`${array}[*]`) ? `${array}[${i}]${path.slice(array.length + 3)}` : path
+        if (filled.includes('[*]') || this.#taps!.wants(filled)) this.#scopes.at(-1)!.tapped.push({ path: filled, node, labels })
+      }
+    }
+    return own
   }
 
   // ---- scopes
@@ -379,16 +447,17 @@ function placeOf({ source, start }: Span): string {
   return `${source.path}:${line}:${column}`
 }
 
-/** The unoptimised graph of one entry; without a graph, the diagnostics say why. */
+/** The unoptimised graph of one entry, with what `taps` wants behind its results; without a graph, the diagnostics say why. */
 export function buildGraph(
   model: SpecialisedModel,
   entry: string,
-): { readonly graph?: Graph; readonly diagnostics: readonly Diagnostic[] } {
+  taps?: TapPatterns,
+): { readonly graph?: Graph; readonly taps: readonly Tap[]; readonly diagnostics: readonly Diagnostic[] } {
   const info = model.entries.find((each) => each.name === entry)
   if (!info) throw new Error(`internal: the model ${model.name} has no entry ${entry}`)
-  const builder = new GraphBuilder(model)
+  const builder = new GraphBuilder(model, taps)
   const { results, diagnostics } = model.elaborate(entry, builder)
   const all = [...diagnostics, ...builder.diagnostics]
-  if (all.some((each) => each.severity === 'error')) return { diagnostics: all }
-  return { graph: builder.finish(entry, info.symbols, results, info.limits), diagnostics: all }
+  if (all.some((each) => each.severity === 'error')) return { taps: [], diagnostics: all }
+  return { graph: builder.finish(entry, info.symbols, results, info.limits), taps: builder.taps, diagnostics: all }
 }

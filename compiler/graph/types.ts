@@ -49,7 +49,10 @@ export interface Attributes {
   quantise: Record<never, never>
   /** A named call; `region` is its meaning. Several results: read with `result`. */
   composite: { readonly name: string; readonly attributes: Readonly<Record<string, Attribute>>; readonly region: Region }
-  /** All layers. Operands: carried values, then invariants. Bodies are regions whose params are the same list. */
+  /**
+   * All layers. Operands: carried values, then invariants. Bodies are regions whose params are the same list. What a body
+   * yields beyond the carried values is kept of each instance: results of the loop, instance by instance.
+   */
   loop: LoopAttributes
   /** Result `index` of a composite or loop. */
   result: { readonly index: number }

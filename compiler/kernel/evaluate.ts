@@ -9,7 +9,7 @@ import { isFloat, type Mode } from '../ops/op.ts'
 import { quantise } from '../ops/quantise.ts'
 import { elements, rounding, strides } from '../ops/tensor.ts'
 import { evaluateIndex } from './index-map.ts'
-import { fillPath, type Frame, launchesOf } from './launches.ts'
+import { fillSource, type Frame, launchesOf } from './launches.ts'
 import type { KernelProgram } from './program.ts'
 import { applyScalar } from './scalar.ts'
 import type { AxisId, Definition, Expr, Index, Kernel, Operand, OperandSource } from './types.ts'
@@ -217,15 +217,15 @@ export function evaluateSteps(program: KernelProgram, inputs: ProgramInputs): Fl
     if (!values.has(id)) values.set(id, new Float64Array(elements(info.dims.map((dim) => evaluateAffine(dim, inputs.binding)))))
     return values.get(id)!
   }
-  const read = (source: OperandSource, frames: readonly Frame[]): Float64Array => {
+  const read = (source: OperandSource): Float64Array => {
     if (source.kind === 'value') return valueCalled(source.id)
     if (source.kind === 'argument') return inputs.argument(source.name)
     if (source.kind === 'constant') return inputs.constant(source.id)
-    return source.kind === 'weight' ? inputs.weight(fillPath(source.path, frames)) : inputs.state(fillPath(source.path, frames))
+    return source.kind === 'weight' ? inputs.weight(source.path) : inputs.state(source.path)
   }
   /** A run of rows of a weight that was cut reads that part of its values. */
   const operandOf = ({ source, dims }: Operand, frames: readonly Frame[]): Float64Array => {
-    const values = read(source, frames)
+    const values = read(fillSource(source, frames))
     if (source.kind !== 'weight' || !source.rows) return values
     const row = elements(dims.slice(1).map((dim) => evaluateAffine(dim, inputs.binding)))
     return values.subarray(source.rows[0] * row, source.rows[1] * row)
@@ -238,5 +238,5 @@ export function evaluateSteps(program: KernelProgram, inputs: ProgramInputs): Fl
       inputs.mode,
     )
   }
-  return program.results.map((source) => read(source, []))
+  return program.results.map(read)
 }

@@ -23,9 +23,12 @@ export const fillPath = (path: string, frames: readonly Frame[]): string =>
     path,
   )
 
-/** The source with a concrete path. */
-export const fillSource = <Source extends OperandSource>(source: Source, frames: readonly Frame[]): Source =>
-  'path' in source ? { ...source, path: fillPath(source.path, frames) } : source
+/** The source with a concrete path; a kept value is named by a path too. */
+export function fillSource<Source extends OperandSource>(source: Source, frames: readonly Frame[]): Source {
+  if (frames.length === 0) return source
+  if ('path' in source) return { ...source, path: fillPath(source.path, frames) }
+  return source.kind === 'value' ? { ...source, id: fillPath(source.id, frames) } : source
+}
 
 /** Every launch of an entry, in order. */
 export function launchesOf({ steps }: Pick<KernelProgram, 'steps'>): Launch[] {

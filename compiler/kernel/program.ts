@@ -24,13 +24,17 @@ export type KernelStep =
   | (StepBase & { readonly kind: 'kernel'; readonly kernel: Kernel })
   /** Kernels that do not depend on each other: one launch, no barrier between. */
   | (StepBase & { readonly kind: 'launch'; readonly kernels: readonly Kernel[] })
-  /** Instance i runs groups[order[i]]; `carried` are the ids of the values that go from instance to instance. */
+  /**
+   * Instance i runs groups[order[i]]; `carried` are the ids of the values that go from instance to instance, `kept` those of
+   * values that one instance leaves behind: `layers[3].v7` is what instance 3 writes to `layers[*].v7`.
+   */
   | (StepBase & {
       readonly kind: 'loop'
       readonly array: string
       readonly order: readonly number[]
       readonly groups: readonly (readonly KernelStep[])[]
       readonly carried: readonly string[]
+      readonly kept: readonly string[]
     })
 
 export interface KernelProgram {
@@ -44,6 +48,10 @@ export interface KernelProgram {
 
 export const sourceKey = (source: OperandSource): string =>
   `${source.kind}:${'id' in source ? source.id : 'path' in source ? source.path : source.name}`
+
+/** Whether a source in a loop's body is another one for every instance: a weight or state of its path, or a kept value. */
+export const isPerInstance = (source: OperandSource): boolean =>
+  'path' in source ? source.path.includes('[*]') : source.kind === 'value' && source.id.includes('[*]')
 
 /** Each source once. */
 export function distinct(sources: readonly OperandSource[]): OperandSource[] {

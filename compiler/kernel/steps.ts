@@ -12,6 +12,7 @@ import { reachable, rootsOf } from '../graph/nodes.ts'
 import { buildKernel, type KernelContext, type Place, type Root } from './build.ts'
 import { orderItems } from './order.ts'
 import { distinct, type KernelProgram, type KernelStep, sourceKey, type ValueInfo } from './program.ts'
+import { fillSource } from './launches.ts'
 import { copyKernel, isPointwiseUpdate, kernelStep, plainFormat } from './small-kernels.ts'
 
 export { distinct, sourceKey } from './program.ts'
@@ -47,8 +48,19 @@ class StepBuilder {
   }
 
   value(node: Pick<Node, 'type'>, format = plainFormat(node.type.dtype)): Place {
-    const id = `v${this.values.size}`
-    const { dims, dtype } = node.type
+    return this.#named(`v${this.values.size}`, node.type, format)
+  }
+
+  /** A value that each of some instances of an array leaves behind: as the body writes it, and by instance. */
+  kept({ type }: Pick<Node, 'type'>, array: string, instances: readonly number[]): { body: Place; of: ReadonlyMap<number, Place> } {
+    const [name, format] = [`v${this.values.size}`, plainFormat(type.dtype)]
+    return {
+      body: this.#named(`${array}[*].${name}`, type, format),
+      of: new Map(instances.map((i) => [i, this.#named(`${array}[${i}].${name}`, type, format)])),
+    }
+  }
+
+  #named(id: string, { dims, dtype }: Node['type'], format: string): Place {
     this.values.set(id, { id, dims, dtype, format })
     return { source: { kind: 'value', id }, dims, dtype, format }
   }
@@ -57,11 +69,14 @@ class StepBuilder {
     return `${this.entry}_${this.#kernels++}_${hint}`
   }
 
-  /** The steps of a graph or loop body. `params` are the places of its parameters; the first `carried` take the results. */
-  region(owner: Owner, params: readonly Place[], carried: number): { steps: KernelStep[]; results: Place[] } {
+  /**
+   * The steps of a graph or loop body. `params` are the places of its parameters; the first `carried` take the results. What
+   * a loop body yields beyond those is copied to `kept`.
+   */
+  region(owner: Owner, params: readonly Place[], carried: number, kept?: readonly Place[]): { steps: KernelStep[]; results: Place[] } {
     const [values, kernels] = [new Map(this.values), this.#kernels]
     for (const inPlace of [true, false]) {
-      const steps = new RegionSteps(this, owner, params, carried, inPlace).build()
+      const steps = new RegionSteps(this, owner, params, carried, inPlace, kept).build()
       if (steps) return steps
       this.values.clear()
       for (const [id, info] of values) this.values.set(id, info)
@@ -77,6 +92,7 @@ class RegionSteps {
   readonly #params: readonly Place[]
   readonly #carried: number
   readonly #inPlace: boolean
+  readonly #kept: readonly Place[] | undefined
   readonly #fusion: Fusion
   readonly #nodes: readonly Node[]
   readonly #users: ReadonlyMap<Node, readonly Node[]>
@@ -85,12 +101,20 @@ class RegionSteps {
   /** Loops' operand buffers that a later step of this region must not be given for another use. */
   readonly #taken = new Set<string>()
 
-  constructor(builder: StepBuilder, owner: Owner, params: readonly Place[], carried: number, inPlace: boolean) {
+  constructor(
+    builder: StepBuilder,
+    owner: Owner,
+    params: readonly Place[],
+    carried: number,
+    inPlace: boolean,
+    kept: readonly Place[] | undefined,
+  ) {
     this.#builder = builder
     this.#owner = owner
     this.#params = params
     this.#carried = carried
     this.#inPlace = inPlace
+    this.#kept = kept
     this.#fusion = builder.fuses ? fuse(owner, builder.symbols, builder.byteBlocks) : fuseNothing(owner)
     this.#nodes = reachable(rootsOf(owner))
     this.#users = usersOf(this.#nodes)
@@ -129,7 +153,6 @@ class RegionSteps {
     if (isVersion(node))
       return { source: { kind: 'state', path: statePathOf(node) }, dims, dtype, format: dtype === 'f16' ? 'f16' : format }
     if (is(node, 'param')) return this.#params[node.attributes.index]
-    if (is(node, 'result')) return this.#places.get(node.operands[0]!) ?? this.#places.get(node)
     return undefined
   }
 
@@ -153,6 +176,7 @@ class RegionSteps {
 
   /** A carried value begins in the buffer of its first operand, if that is a value nobody else reads. */
   #placeLoop(node: Node<'loop'>): void {
+    const { array, groups, order } = node.attributes
     const carried = node.operands.slice(0, node.attributes.carried).map((operand) => {
       const place = this.#placeOf(operand)
       const own =
@@ -167,12 +191,17 @@ class RegionSteps {
       this.#taken.add((buffer.source as { id: string }).id)
       return buffer
     })
-    this.#loopBuffers.set(node, carried)
-    if (carried.length === 1) this.#places.set(node, carried[0]!)
-    for (const user of this.#users.get(node)!) if (is(user, 'result')) this.#places.set(user, carried[user.attributes.index]!)
+    const kept = groups.map(({ results }, group) => {
+      const instances = [...order.keys()].filter((i) => order[i] === group)
+      return results.slice(carried.length).map((result) => this.#builder.kept(result, array, instances))
+    })
+    this.#loopBuffers.set(node, { carried, kept: kept.map((list) => list.map(({ body }) => body)) })
+    const results = [...carried, ...order.flatMap((group, i) => kept[group]!.map(({ of }) => of.get(i)!))]
+    if (results.length === 1) this.#places.set(node, results[0]!)
+    else for (const user of this.#users.get(node)!) if (is(user, 'result')) this.#places.set(user, results[user.attributes.index]!)
   }
 
-  readonly #loopBuffers = new Map<Node, readonly Place[]>()
+  readonly #loopBuffers = new Map<Node, { readonly carried: readonly Place[]; readonly kept: readonly (readonly Place[])[] }>()
 
   // ---- items
 
@@ -280,7 +309,7 @@ class RegionSteps {
 
   #loopItems(node: Node<'loop'>): Item[] {
     const { array, groups, order, carried } = node.attributes
-    const buffers = this.#loopBuffers.get(node)!
+    const { carried: buffers, kept } = this.#loopBuffers.get(node)!
     const items: Item[] = []
     buffers.forEach((buffer, i) => {
       const operand = node.operands[i]!
@@ -292,16 +321,18 @@ class RegionSteps {
     })
     const params = node.operands.map((operand, i) => (i < carried ? buffers[i]! : this.#placeOf(operand)!))
     const emit = (): Omit<KernelStep, 'dependsOn'> => {
-      const bodies = groups.map((region) => this.#builder.region(region, params, carried).steps)
+      const bodies = groups.map((region, group) => this.#builder.region(region, params, carried, kept[group]!).steps)
       const steps = bodies.flat()
+      const left = order.flatMap((group, index) => kept[group]!.map(({ source }) => fillSource(source, [{ array, index }])))
       return {
         kind: 'loop',
         array,
         order,
         groups: bodies,
         carried: buffers.map(({ source }) => (source as { id: string }).id),
+        kept: left.map((source) => (source as { id: string }).id),
         reads: distinct([...buffers.map(({ source }) => source), ...steps.flatMap((step) => step.reads)]),
-        writes: distinct([...buffers.map(({ source }) => source), ...steps.flatMap((step) => step.writes)]),
+        writes: distinct([...buffers.map(({ source }) => source), ...steps.flatMap((step) => step.writes), ...left]),
       } as Omit<KernelStep, 'dependsOn'>
     }
     const makes = [node, ...this.#users.get(node)!.filter((user) => is(user, 'result'))]
@@ -311,12 +342,16 @@ class RegionSteps {
 
   readonly #beforeLoop = new Map<Item, Node>()
 
-  /** Copies into the carried buffers, and into values of their own for results that are not computed here. */
+  /** Copies into the carried and kept buffers, and into values of their own for results that are not computed here. */
   #resultItems(): Item[] {
     const items: Item[] = []
     this.#results.clear()
     const last = (this.#nodes.at(-1)?.id ?? 0) + 1
     this.#owner.results.forEach((node, i) => {
+      if (this.#kept && i >= this.#carried) {
+        items.push(this.#copyItem(node, this.#kept[i - this.#carried]!, last, [], this.#placeOf(node)))
+        return
+      }
       if (i >= this.#carried) {
         if (this.#placeOf(node)?.source.kind === 'value') return
         const place = this.#builder.value(node)
@@ -334,7 +369,7 @@ class RegionSteps {
         const second: Item = { ...this.#copyItem(node, target, last, [], aside), reads: new Set() }
         this.#chained.set(second, first)
         items.push(first, second)
-      } else items.push(this.#copyItem(node, target, last, []))
+      } else items.push(this.#copyItem(node, target, last, [], source))
     })
     return items
   }

@@ -1,5 +1,6 @@
 // All instances of a part array, in order: instance i runs the region of group order[i] with the carried values and the
-// invariants; weights and states of its paths read `array[i]` for `array[*]`. Results are the carried values at the end.
+// invariants; weights and states of its paths read `array[i]` for `array[*]`. Results are the carried values at the end, then
+// what the bodies gave beyond those: each instance's own, in order of instances.
 
 import type { Tensor } from './tensor.ts'
 import { expect, type OpDef } from './op.ts'
@@ -19,8 +20,8 @@ export const loop: OpDef<'loop'> = {
     )
     for (const region of groups) {
       checkParams('loop', region, operands)
-      expect(region.results.length === carried, 'loop', `a body over ${array} yields ${region.results.length} of ${carried} values`)
-      region.results.forEach((node, i) => {
+      expect(region.results.length >= carried, 'loop', `a body over ${array} yields ${region.results.length} of ${carried} values`)
+      region.results.slice(0, carried).forEach((node, i) => {
         expect(
           sameType(node.type, operands[i]!),
           'loop',
@@ -28,15 +29,19 @@ export const loop: OpDef<'loop'> = {
         )
       })
     }
-    return operands.slice(0, carried)
+    const kept = order.flatMap((group) => groups[group]!.results.slice(carried).map(({ type }) => type))
+    return [...operands.slice(0, carried), ...kept]
   },
   evaluate(operands, { array, groups, order, carried }, context) {
     let values: readonly Tensor[] = operands.slice(0, carried)
     const invariants = operands.slice(carried)
+    const kept: Tensor[] = []
     order.forEach((group, index) => {
-      values = context.region(groups[group]!, [...values, ...invariants], { array, index })
+      const results = context.region(groups[group]!, [...values, ...invariants], { array, index })
+      values = results.slice(0, carried)
+      kept.push(...results.slice(carried))
     })
-    return values
+    return [...values, ...kept]
   },
   generate: null,
 }

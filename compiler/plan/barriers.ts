@@ -3,18 +3,19 @@
 // use one after the other counts. The walk goes over every instance of a loop, so what the last step of a body leaves counts
 // for the first step of the next one. Barriers that turn out to be needless are taken out again (plan/races.ts decides).
 
-import { findRace, type KernelTouches, type SharedStep, stepsClash } from './races.ts'
+import { findRace, type KernelTouches, ofInstance, type SharedStep, stepsClash } from './races.ts'
 
 /** Names of the kernels before which all threads meet. Throws `internal:` when no barrier can make the steps right. */
 export function placeBarriers(steps: readonly SharedStep[]): ReadonlySet<string> {
   const barriers = new Set<string>()
   let since: KernelTouches[] = []
-  const visit = (list: readonly SharedStep[]): void => {
-    for (const step of list) {
-      if (step.kind === 'loop') {
-        for (const group of step.order) visit(step.groups[group]!)
+  const visit = (list: readonly SharedStep[], instance = 0): void => {
+    for (const each of list) {
+      if (each.kind === 'loop') {
+        for (const [i, group] of each.order.entries()) visit(each.groups[group]!, i)
         continue
       }
+      const step = ofInstance(each, instance)
       if (!barriers.has(step.name) && since.some((before) => stepsClash(before, step))) barriers.add(step.name)
       if (barriers.has(step.name)) since = []
       since.push(step)

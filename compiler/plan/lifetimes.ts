@@ -1,10 +1,12 @@
 // Live ranges of an entry's values: steps are numbered in order, a loop's body once. A value that is used outside a loop too, or
-// is carried from instance to instance, lives for the whole loop; one that is used inside only, between its own steps.
+// is carried from instance to instance, lives for the whole loop, and so does what an instance leaves behind; one that is used
+// inside only, between its own steps.
 // Arguments live from before the first step, results until after the last.
 
 import type { Bounds } from '../../dsl/affine.ts'
 import { range } from '../../dsl/affine.ts'
 import type { Kernel, OperandSource } from '../kernel/types.ts'
+import { isPerInstance } from '../kernel/program.ts'
 import type { KernelProgram, KernelStep, ValueInfo } from '../kernel/steps.ts'
 import { a8 } from '../schedule/packed.ts'
 import type { Buffer } from './arena.ts'
@@ -36,7 +38,8 @@ export function lifetimes(
     ranges.set(key, known ? { from: Math.min(known.from, from), to: Math.max(known.to, to) } : { from, to })
   }
   const note = (source: OperandSource, at: number): void => {
-    if (source.kind !== 'value') return
+    // Kept values are noted by the loop, one of each instance.
+    if (source.kind !== 'value' || isPerInstance(source)) return
     bytes.set(valueKey(source.id), valueBytes(program.values.get(source.id)!, program.symbols))
     touch(valueKey(source.id), at, at)
   }
@@ -64,6 +67,10 @@ export function lifetimes(
         }
         for (const id of step.carried) note({ kind: 'value', id }, start)
         for (const id of step.carried) touch(valueKey(id), start, now)
+        for (const id of step.kept) {
+          note({ kind: 'value', id }, start)
+          touch(valueKey(id), start, now)
+        }
       }
       now++
     }

@@ -4,7 +4,8 @@
 import type { EntryInfo } from '../../dsl/model.ts'
 import { range } from '../../dsl/affine.ts'
 import type { Kernel } from '../kernel/types.ts'
-import type { KernelProgram, KernelStep } from '../kernel/program.ts'
+import { fillSource } from '../kernel/launches.ts'
+import { isPerInstance, type KernelProgram, type KernelStep } from '../kernel/program.ts'
 import { kernelsOf } from '../kernel/weights.ts'
 import { LlamacError } from '../../runtime/error.ts'
 import { ScratchOverflow } from '../schedule/staged.ts'
@@ -105,6 +106,8 @@ export function makePlan(
   return { layout, entries, functions, ownFrom, arenaBytes: Math.max(0, ...placed.map(({ own }) => ownFrom + own.bytes)) }
 }
 
+type Loop = Extract<KernelStep, { kind: 'loop' }>
+
 /** The own memory of two threads shares no line of any cache. */
 const alignOwn = (bytes: number): number => Math.ceil(bytes / 256) * 256
 
@@ -119,10 +122,16 @@ function touchesOf(
     const from = arena.offsets.get(key)
     return from === undefined ? [] : [{ memory: 'arena', from, to: from + bytes, write }]
   }
-  const touch = ({ source, access }: Kernel['operands'][number]): Touch[] => {
+  const touch = ({ source, access }: Kernel['operands'][number], loop: Loop | undefined): Touch[] => {
     const write = access !== 'read'
     switch (source.kind) {
       case 'value':
+        if (loop && isPerInstance(source)) {
+          const bytes = valueBytes(program.values.get(source.id)!, program.symbols)
+          // Instances of other groups have none.
+          const starts = loop.order.map((_, index) => arena.offsets.get(valueKey(fillSource(source, [{ ...loop, index }]).id)) ?? -1)
+          return [{ memory: 'arena', from: 0, to: bytes, write, starts }]
+        }
         return inArena(valueKey(source.id), valueBytes(program.values.get(source.id)!, program.symbols), write)
       case 'argument':
         return inArena(argumentKey(source.name), args.get(source.name)!, write)
@@ -132,15 +141,15 @@ function touchesOf(
         return []
     }
   }
-  const visit = (steps: readonly KernelStep[]): SharedStep[] =>
+  const visit = (steps: readonly KernelStep[], loop?: Loop): SharedStep[] =>
     steps.flatMap((step): SharedStep[] => {
-      if (step.kind === 'loop') return [{ kind: 'loop', order: step.order, groups: step.groups.map(visit) }]
+      if (step.kind === 'loop') return [{ kind: 'loop', order: step.order, groups: step.groups.map((group) => visit(group, step)) }]
       const kernels = step.kind === 'kernel' ? [step.kernel] : step.kernels
       return kernels.map((kernel) => ({
         kind: 'kernel',
         name: kernel.name,
         share: shares.get(kernel.name)!,
-        touches: kernel.operands.flatMap(touch),
+        touches: kernel.operands.flatMap((operand) => touch(operand, loop)),
       }))
     })
   return visit(program.steps)

@@ -12,6 +12,8 @@ export interface Touch {
   readonly from: number
   readonly to: number
   readonly write: boolean
+  /** In a loop's body, where each instance has a range of its own: where that begins; as long as the one above. */
+  readonly starts?: readonly number[]
 }
 
 export type SharedStep =
@@ -26,6 +28,17 @@ const clash = (a: Touch, b: Touch): boolean => a.memory === b.memory && (a.write
 export const stepsClash = (a: KernelTouches, b: KernelTouches): boolean =>
   !(a.share === 'one' && b.share === 'one') && a.touches.some((x) => b.touches.some((y) => clash(x, y)))
 
+/** The step as one instance of its loop runs it, but for the paths of states. */
+export const ofInstance = (step: KernelTouches, instance: number): KernelTouches =>
+  step.touches.some(({ starts }) => starts)
+    ? {
+        ...step,
+        touches: step.touches.map(({ starts, ...touch }) =>
+          starts ? { ...touch, from: starts[instance]!, to: starts[instance]! + touch.to - touch.from } : touch,
+        ),
+      }
+    : step
+
 /** The first race as text, or undefined. `barriers`: names of the kernels before which all threads meet. */
 export function findRace(steps: readonly SharedStep[], barriers: ReadonlySet<string>): string | undefined {
   let since: KernelTouches[] = []
@@ -38,10 +51,7 @@ export function findRace(steps: readonly SharedStep[], barriers: ReadonlySet<str
         }
         continue
       }
-      const here =
-        instance === undefined
-          ? step
-          : { ...step, touches: step.touches.map((touch) => ({ ...touch, memory: touch.memory.replace('[*]', `[${instance}]`) })) }
+      const here = instance === undefined ? step : inStates(ofInstance(step, instance), instance)
       const alone = raceInside(here)
       if (alone) return alone
       if (barriers.has(step.name)) since = []
@@ -54,6 +64,11 @@ export function findRace(steps: readonly SharedStep[], barriers: ReadonlySet<str
   }
   return visit(steps, undefined)
 }
+
+const inStates = (step: KernelTouches, instance: number): KernelTouches => ({
+  ...step,
+  touches: step.touches.map((touch) => ({ ...touch, memory: touch.memory.replace('[*]', `[${instance}]`) })),
+})
 
 function raceInside({ name, share, touches }: KernelTouches): string | undefined {
   if (share === 'each' && touches.some(({ write }) => write)) return `every thread would write the shared output of ${name}`

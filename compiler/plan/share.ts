@@ -4,7 +4,7 @@
 // correct for any number of threads, and no result depends on it: rows and copies are computed the same way by whoever does it.
 
 import * as affine from '../../dsl/affine.ts'
-import type { KernelProgram, KernelStep } from '../kernel/program.ts'
+import { isPerInstance, type KernelProgram, type KernelStep } from '../kernel/program.ts'
 import { readsWhatItWrites } from '../kernel/small-kernels.ts'
 import type { AxisId, Index, Kernel } from '../kernel/types.ts'
 import { kernelsOf } from '../kernel/weights.ts'
@@ -35,8 +35,8 @@ export function shareKernels(program: KernelProgram, functions: ReadonlyMap<stri
     const ids: string[] = []
     for (const { access, source } of kernel.operands) {
       if (access === 'read') continue
-      // Only whole new values: states, results and carried values are everybody's, and a kernel must not read what it replaces.
-      if (access === 'readwrite' || source.kind !== 'value' || shared.has(source.id)) return undefined
+      // Only whole new values: states, results, carried and kept values are everybody's, and a kernel must not read what it replaces.
+      if (access === 'readwrite' || source.kind !== 'value' || shared.has(source.id) || isPerInstance(source)) return undefined
       if (kernel.operands.some((other) => other.access === 'read' && other.source.kind === 'value' && other.source.id === source.id))
         return undefined
       ids.push(source.id)

@@ -12,14 +12,14 @@ import { type Bound, bind, type Callable } from './call-arguments.ts'
 import { evaluate, unknownMember } from './expressions.ts'
 import { fail, type Frame, holder, isGeneric } from './frames.ts'
 import { type Instance, instanceFrame, replaced } from './instances.ts'
-import { duplicateLabel, lookup, unknownName } from './lookup.ts'
+import { duplicateLabel, join, lookup, unknownName } from './lookup.ts'
 import { toTensor } from './primitives/align.ts'
 import { readCall } from './primitives/arguments.ts'
 import { primitives } from './primitives/table.ts'
 import { nearName } from './report.ts'
 import { relabel, resultType } from './signatures.ts'
 import { runBody } from './statements.ts'
-import { describe, nothing, type Tensor, unknown, type Value } from './values.ts'
+import { describe, nothing, showLabel, type Tensor, unknown, type Value } from './values.ts'
 
 type CallExpr = Extract<Expr, { kind: 'call' }>
 
@@ -39,7 +39,7 @@ export function call(expr: CallExpr, frame: Frame): Value {
   if (name === 'super') return callSuper(expr, frame)
   const member = frame.self?.instance.block.members.get(name)
   if (frame.self && (member?.kind === 'fn' || member?.kind === 'entry')) {
-    return callFunction(expr, frame, frame.self.instance, frame.self.path, member)
+    return called(expr, frame, frame.self.instance, frame.self.path, member)
   }
   const declared = frame.module.names.get(name)
   const primitive = primitives.get(name)
@@ -63,7 +63,7 @@ function callMember(expr: CallExpr, callee: Extract<Expr, { kind: 'member' }>, f
   if (of.kind === 'unknown') return unknown
   if (of.kind !== 'part') return fail(frame, 'L207', `only a part has functions; this is ${describe(of)}`, [{ span: callee.of.span }])
   const member = of.instance.block.members.get(callee.name.text)
-  if (member?.kind === 'fn' || member?.kind === 'entry') return callFunction(expr, frame, of.instance, of.path, member)
+  if (member?.kind === 'fn' || member?.kind === 'entry') return called(expr, frame, of.instance, of.path, member)
   if (member?.kind === 'part') {
     const value = evaluate(callee, frame)
     return value.kind === 'part' ? callPart(expr, value, frame) : unknown
@@ -73,7 +73,7 @@ function callMember(expr: CallExpr, callee: Extract<Expr, { kind: 'member' }>, f
 
 function callPart(expr: CallExpr, part: Extract<Value, { kind: 'part' }>, frame: Frame): Value {
   const forward = part.instance.block.members.get('forward')
-  if (forward?.kind === 'fn') return callFunction(expr, frame, part.instance, part.path, forward)
+  if (forward?.kind === 'fn') return called(expr, frame, part.instance, part.path, forward)
   const { name, members, declared } = part.instance.block
   const functions = [...members].flatMap(([n, m]) => (m.kind === 'fn' ? [[n, m.tree.name.span] as const] : []))
   const near = nearName('forward', new Map(functions))
@@ -120,6 +120,20 @@ export function callableOf(member: FlatFn | FlatEntry): Callable | undefined {
     body: definition.body,
     span: tree.name.span,
   }
+}
+
+/** A call by name, of which the listener is told under the callee's path; what `super` gives has no path of its own. */
+function called(expr: CallExpr, frame: Frame, instance: Instance, path: string, member: FlatFn | FlatEntry): Value {
+  const value = callFunction(expr, frame, instance, path, member)
+  if (value.kind === 'tensor') {
+    const name = member.name === 'forward' && path !== '' ? path : join(path, member.name)
+    frame.walk.sink?.called?.(
+      name,
+      value.node,
+      value.axes.map((axis) => showLabel(axis.label)),
+    )
+  }
+  return value
 }
 
 function callFunction(expr: CallExpr, frame: Frame, instance: Instance, path: string, member: FlatFn | FlatEntry): Value {

@@ -17,7 +17,7 @@ const hash = matching(/^[0-9a-f]{64}$/, 'a SHA-256 in lower-case hex')
 const fileName = matching(/^(?!\.)[A-Za-z0-9_.-]{1,200}$/, 'a plain file name')
 const elementType = oneOf('f32', 'f16', 'bf16', 'i32', 'u32', 'i8', 'u8', 'bool')
 const affine = object({ const: number, terms: listOf(pair(text, number)) })
-const tensorValue = object({ dtype: elementType, dims: listOf(affine), labels: listOf(text) })
+const tensorValue = object({ name: optional(text), dtype: elementType, dims: listOf(affine), labels: listOf(text) })
 
 const entry = object({
   name: text,

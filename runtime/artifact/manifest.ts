@@ -52,7 +52,13 @@ export interface EntryManifest {
   )[]
   readonly symbols: readonly { readonly name: string; readonly kind: 'size' | 'index'; readonly min: number; readonly max: number }[]
   readonly limits: readonly { readonly left: AffineJson; readonly right: number; readonly why: string }[]
-  readonly results: readonly { readonly dtype: ElementType; readonly dims: readonly AffineJson[]; readonly labels: readonly string[] }[]
+  /** The entry's own, then values by path that were asked for when compiling (`name`: `layers.3.attn`). */
+  readonly results: readonly {
+    readonly name?: string
+    readonly dtype: ElementType
+    readonly dims: readonly AffineJson[]
+    readonly labels: readonly string[]
+  }[]
   /** What a session may use the entry for: 'prefill' (tokens, start → scores of the next token), 'decode' (the same for one token), 'score', 'encode'. */
   readonly role?: 'prefill' | 'decode' | 'score' | 'encode'
 }

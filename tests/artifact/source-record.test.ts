@@ -97,6 +97,7 @@ test('a record of another shape is refused', () => {
   const good = { entry: 'a.dsl', model: 'A', files: { 'a.dsl': '' }, maximum: { seq: 8 }, targets: ['wasm'], disabledPasses: [] }
   const bytes = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value))
   expect(parseSourceRecord(bytes(good))).toEqual(good)
+  expect(parseSourceRecord(bytes({ ...good, taps: ['layers.*'] }))).toEqual({ ...good, taps: ['layers.*'] })
   for (const wrong of [
     null,
     3,
@@ -106,6 +107,7 @@ test('a record of another shape is refused', () => {
     { ...good, targets: ['cuda'] },
     { ...good, maximum: { seq: '8' } },
     { ...good, entry: undefined },
+    { ...good, taps: 'layers.*' },
   ]) {
     expect(() => parseSourceRecord(bytes(wrong)), JSON.stringify(wrong)).toThrow(expect.objectContaining({ code: 'E_ARTIFACT_MANIFEST' }))
   }

@@ -150,6 +150,33 @@ describe('scores', () => {
     )
     expect(calls[1]).toEqual({ entry: 'prefill', dims: [256], values: last.logits[0] })
   })
+
+  test('are shown with values by path, which an artifact keeps', patience, async () => {
+    type Tapped = Logits & {
+      readonly taps: Readonly<Record<string, { readonly dims: readonly number[]; readonly values: readonly number[] }>>
+    }
+    const flags = ['--math', 'strict', '--tap', 'layers.*', '--tap', 'out_norm']
+    const want = await json<Tapped>('logits', ...tiny, ...flags, ...tokens, '--device', 'reference')
+    expect(Object.entries(want.taps).map(([name, { dims }]) => [name, dims])).toEqual([
+      ['layers.0', [7, 64]],
+      ['layers.1', [7, 64]],
+      ['out_norm', [7, 64]],
+    ])
+    const tapped = join(folder, 'tapped')
+    expect((await llamac('compile', ...tiny, ...flags, '-o', tapped)).code).toBe(0)
+    const [call] = await json<readonly { results: readonly { name?: string; dims: number[]; values: number[] }[] }[]>(
+      'call',
+      tapped,
+      'prefill(tokens: [1,200,3,17,17,0,255], start: 0)',
+    )
+    const [scores, ...taps] = call!.results
+    expect(taps.map(({ name }) => name)).toEqual(Object.keys(want.taps))
+    for (const { name, values } of [...taps, { ...scores!, name: '' }]) {
+      const wanted = want.taps[name!]?.values ?? want.logits[0]!
+      const [got, asked] = [values, wanted].map((row): Logits => ({ tokens: [], dims: [], logits: [row] }))
+      expect(distance(got!, asked!), name).toBeLessThan(1e-4)
+    }
+  })
 })
 
 describe('check', () => {
@@ -207,6 +234,7 @@ describe('usage', () => {
       [['run', artifact, '--preset', 'tiny'], /compiled already/],
       [['call', artifact, 'prefill(tokens: [1'], /cannot read the call/],
       [['compile', ...tiny, '--emit', 'soup'], /--emit knows no soup/],
+      [['logits', ...tiny, '--tokens', '1', '--step', '--tap', 'layers.*'], /give --tap or --step/],
     ]
     for (const [args, message] of wrong) {
       const { code, stdout, stderr } = await llamac(...args)

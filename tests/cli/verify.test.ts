@@ -13,6 +13,7 @@ import { verifyModel } from '../../cli/verify.ts'
 import { createNodeGpu } from '../../cli/webgpu-node.ts'
 import { compile, packageSources, type Request } from '../../compiler/index.ts'
 import { launchesOf } from '../../compiler/kernel/launches.ts'
+import { isPerInstance } from '../../compiler/kernel/program.ts'
 import { kernelsOf } from '../../compiler/kernel/weights.ts'
 import { valueKey } from '../../compiler/plan/lifetimes.ts'
 import type { Plan } from '../../compiler/plan/plan.ts'
@@ -183,6 +184,19 @@ describe('a spoiled kernel is named', () => {
       expect(report).toMatchObject({ fine: false, unaltered: false, kernels: { fault: { kernel, mode: 'alone' } } })
       expect(report.kernels!.fault!.places.length, kernel).toBeGreaterThan(0)
     }
+  })
+
+  test('among those that copy values by path out of a layer', async () => {
+    const { artifact, compilation } = await compiled({ preset: 'tiny', taps: ['layers.*', 'layers.1.attn'] })
+    const { plan } = compilation.results[0]!
+    expect(await recompile(await readArtifact(memoryFiles(artifact)), 'wasm')).toMatchObject({ matches: true, unaltered: true })
+    const { program } = plan!.entries[0]!
+    const kernel = kernelsOf(program.steps).find(({ operands }) =>
+      operands.some(({ access, source }) => access === 'write' && source.kind === 'value' && isPerInstance(source)),
+    )!
+    const { kernels } = await verified(await withSpoiledKernel(artifact, plan!, kernel.name), 'wasm')
+    expect(kernels).toMatchObject({ fault: { kernel: kernel.name, mode: 'alone', instance: 'layers[0]' } })
+    expect(kernels!.fault!.output).toMatch(/^value layers\[0\]\.v/)
   })
 
   test('on WebGPU, by a constant in its text', async () => {

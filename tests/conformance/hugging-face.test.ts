@@ -2,10 +2,13 @@
 // places within that of f32; a prompt read at once, in chunks, or id by id leads to the same scores. On WASM, strict arithmetic
 // gives the same bits in a browser as in Node (threads.test.ts has the threads of Node).
 
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { printGraph } from '../../compiler/graph/print.ts'
 import { type Compiled, type CompileRequest, compileForTest } from '../support/compiled.ts'
 import { expectGreedy, expectLogits, expectSameInPieces, readIn } from '../support/decoders.ts'
-import { type GoldenSequence, goldenSequences } from '../support/goldens.ts'
+import { dataPath, type GoldenSequence, goldenSequences } from '../support/goldens.ts'
 import { type PlaceModel, type PlaceName, places, placesWith } from '../support/places.ts'
 
 /** Folder and model file: these in all places and with both spellings of the config. */
@@ -14,7 +17,7 @@ const whole: readonly (readonly [string, string])[] = [
   ['llama-gqa', 'llama'],
   ['gemma', 'gemma'],
 ]
-/** These in Node on WASM, and in Chromium in a place of each kind. */
+/** These in Node on the reference and WASM, and in Chromium in a place of each kind. */
 const others: readonly (readonly [string, string])[] = [
   ['mistral', 'mistral'],
   ['mixtral', 'mixtral'],
@@ -24,6 +27,13 @@ const others: readonly (readonly [string, string])[] = [
   ['openai-gpt', 'openai_gpt'],
   ['llama3-rope', 'llama3'],
 ]
+
+/** A checkpoint in a second model file, once on each kind of device. */
+const again: readonly (readonly [string, string])[] = [['mistral', 'mistral_ring']]
+const oncePerDevice: ReadonlySet<PlaceName> = new Set(['reference', 'wasm', 'webgpu in Chromium'])
+
+/** Of these, those whose config comes in two spellings. */
+const spelledTwice = others.filter(([folder]) => existsSync(join(dataPath(`hf-golden/${folder}`), 'config.v4.json')))
 
 /** One, two and four threads, on the page's own thread and in a worker; WebGPU. */
 const someInChromium: ReadonlySet<PlaceName> = new Set([
@@ -64,6 +74,20 @@ async function expectGolden(folder: string, file: string, name: PlaceName, math:
   if (target === 'wasm' && math === 'strict' && host === 'chromium') await expectBitsOfNode(model, compiled, sequences)
 }
 
+/** Every file of the artifact, byte by byte. */
+async function expectSameFromEither(
+  folder: string,
+  request: CompileRequest,
+): Promise<{ readonly five: Compiled; readonly four: Compiled }> {
+  const [five, four] = await Promise.all([
+    compileForTest(request),
+    compileForTest({ ...request, config: `hf-golden/${folder}/config.v4.json` }),
+  ])
+  expect([...four.files.keys()]).toEqual([...five.files.keys()])
+  for (const [name, bytes] of five.files) expect(Buffer.compare(four.files.get(name)!, bytes), name).toBe(0)
+  return { five, four }
+}
+
 /** One compilation serves all places. */
 const requestFor = (folder: string, model: string, math: 'strict' | 'fast'): CompileRequest => ({
   model,
@@ -75,23 +99,27 @@ const requestFor = (folder: string, model: string, math: 'strict' | 'fast'): Com
 describe.each(whole)('%s', (folder, file) => {
   test.each(placesWith(() => true))('%s, %s math', (name, math) => expectGolden(folder, file, name, math), 900_000)
 
-  test('the config of transformers 4 gives the same artifact, byte by byte', async () => {
-    const request = requestFor(folder, file, 'strict')
-    const [five, four] = await Promise.all([
-      compileForTest(request),
-      compileForTest({ ...request, config: `hf-golden/${folder}/config.v4.json` }),
-    ])
-    expect([...four.files.keys()]).toEqual([...five.files.keys()])
-    for (const [name, bytes] of five.files) expect(Buffer.compare(four.files.get(name)!, bytes), name).toBe(0)
-  })
+  test('the config of transformers 4 gives the same programs', () => expectSameFromEither(folder, requestFor(folder, file, 'strict')))
 })
 
 describe.each(others)('%s', (folder, file) => {
-  test.each(placesWith(({ target, host }, name) => (host === 'node' ? target === 'wasm' : someInChromium.has(name))))(
+  test.each(placesWith(({ target, host }, name) => (host === 'node' ? target !== 'webgpu' : someInChromium.has(name))))(
     '%s, %s math',
     (name, math) => expectGolden(folder, file, name, math),
   )
 })
+
+test.each(again)('%s in %s.dsl', async (folder, file) => {
+  for (const name of oncePerDevice) await expectGolden(folder, file, name, 'strict')
+})
+
+// Without targets an artifact is the numbers, the entries and the weights: with the graphs, all that programs are made from.
+test.each(spelledTwice)('%s: the config of transformers 4 gives the same model', async (folder, model) => {
+  const { five, four } = await expectSameFromEither(folder, { model, checkpoint: `hf-golden/${folder}`, targets: [] })
+  expect(four.compilation.graphs.map(printGraph)).toEqual(five.compilation.graphs.map(printGraph))
+})
+
+test('seven checkpoints come with both spellings', () => expect(whole.length + spelledTwice.length).toBe(7))
 
 test.each(placesWith(({ target }, name) => target === 'wasm' && someInChromium.has(name)).filter(([, math]) => math === 'strict'))(
   'quantised weights: %s, %s math gives the bits of one thread in Node',

@@ -76,6 +76,10 @@ export const mutants: readonly Mutant[] = [
       'if (a.reads.has(old) && !a.makes.includes(made) && (!this.#copied.has(old) || this.#copyOf(a, old))) return true',
       'if (old === undefined) return true',
     ],
+    'a layer is asked for what another one left': [
+      'kept[group]!.map(({ of }) => of.get(i)!)',
+      'kept[group]!.map(({ of }) => [...of.values()].at(-1)!)',
+    ],
     'a carried value is overwritten while it is needed': [
       "if (read.op === 'param' && place?.source.kind === 'value' && place.source.id === id) return true",
       "if (read.op === 'loop' && place?.source.kind === 'value' && place.source.id === id) return true",
@@ -274,6 +278,10 @@ export const mutants: readonly Mutant[] = [
       'every layer uses the first layer’s state': [
         "states[plan.layout.state(source.path.replace('[*]', `[${instance}]`))]!",
         "states[plan.layout.state(source.path.replace('[*]', instance < 0 ? '' : '[0]'))]!",
+      ],
+      'every layer leaves its values where the first one does': [
+        'kernel.operands.some(isKept) ? undefined : known.get(kernel.name)',
+        'kernel.operands.some(isKept) && numbers.size < 0 ? undefined : known.get(kernel.name)',
       ],
     },
     'webgpu',

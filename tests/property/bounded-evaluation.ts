@@ -93,10 +93,17 @@ export class BoundedRun {
     if (is(node, 'loop')) {
       const { array, groups, order, carried } = node.attributes
       let now: readonly Bounded[] = operands.slice(0, carried)
+      const kept: Bounded[] = []
       order.forEach((group, index) => {
-        now = this.#owner(groups[group]!, [...now, ...operands.slice(carried)], [...frames, { array: fill(array, frames), index }])
+        const results = this.#owner(
+          groups[group]!,
+          [...now, ...operands.slice(carried)],
+          [...frames, { array: fill(array, frames), index }],
+        )
+        now = results.slice(0, carried)
+        kept.push(...results.slice(carried))
       })
-      return now
+      return [...now, ...kept]
     }
     if (is(node, 'state')) return [this.#state(fill(node.attributes.path, frames), node)]
     if (is(node, 'weight')) {

@@ -244,7 +244,7 @@ export class Grower {
     return results
   }
 
-  /** Carried values stay within `keptLimit`: bodies must tame what they give. */
+  /** What bodies give, to carry or to keep, is made to stay within `keptLimit`. */
   loop(
     array: string,
     order: readonly number[],

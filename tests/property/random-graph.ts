@@ -83,7 +83,10 @@ class Maker {
     const results = g.loop('layers', order, Math.max(...order) + 1, carried, (_group, params) => {
       g.pool = [...outer.slice(0, 3), invariant, ...params.slice(1), params[0]!]
       this.grow('layers[*].', true, g.choices.integer(1, 3))
-      return params.map((param) => g.pool.findLast((node) => sameType(node.type, param.type)) ?? param)
+      const next = params.map((param) => g.pool.findLast((node) => sameType(node.type, param.type)) ?? param)
+      // What each instance leaves behind: anything, also what it carries on or was given.
+      const kept = Array.from({ length: g.choices.integer(0, 2) }, () => g.pick(g.pool))
+      return [...next, ...kept]
     })
     g.pool = outer
     g.push(...results)

@@ -33,6 +33,10 @@ export interface CompileRequest {
   readonly math?: 'fast' | 'strict'
   /** Most ids that one call reads. */
   readonly maxSeq?: number
+  /** Paths whose values are results too. */
+  readonly taps?: readonly string[]
+  /** Only these entries: a software GPU takes long to load what nobody calls. */
+  readonly entries?: readonly string[]
 }
 
 export interface Compiled {
@@ -76,12 +80,15 @@ async function compileNow(request: CompileRequest): Promise<Compiled> {
   const { model, weights, diagnostics } = fitModel(loaded.model!, numbers, { checkpoint })
   expectNone(name, diagnostics)
   const tokenizer = request.tokenizer === undefined ? checkpoint.tokenizer : openTokenizer(dataPath(request.tokenizer), nodeFiles)
-  const { compilation, diagnostics: faults } = compileModel(model!, {
+  const { entries = model!.entries.map((entry) => entry.name) } = request
+  const wanted = { ...model!, entries: model!.entries.filter((entry) => entries.includes(entry.name)) }
+  const { compilation, diagnostics: faults } = compileModel(wanted, {
     targets: request.targets,
     math: request.math ?? 'strict',
     quant: request.quant ?? 'none',
     weights: weights!,
     verify: true,
+    ...(request.taps ? { taps: request.taps } : {}),
     ...(tokenizer ? { tokenizer } : {}),
   })
   expectNone(name, faults)

@@ -68,6 +68,17 @@ export function goldenSequences(folder: string): readonly GoldenSequence[] {
   }))
 }
 
+/**
+ * Hidden states of the sequence with 7 ids, [7, hidden] each: `embed`, `layer.N`, `final_norm`; of a translator with
+ * `encoder.` or `decoder.` before.
+ */
+export function goldenHiddenStates(folder: string): ReadonlyMap<string, Float64Array> {
+  const { hidden_states: states } = JSON.parse(dataText(`hf-golden/${folder}/golden.json`)) as {
+    hidden_states: Readonly<Record<string, EncodedArray>>
+  }
+  return new Map(Object.entries(states).map(([name, array]) => [name, decodeArray(array)]))
+}
+
 /** max |a − b| / rms(b): how far numbers are off, in units of what they should be. Infinity where the lengths differ. */
 export function worstDifference(actual: ArrayLike<number>, wanted: ArrayLike<number>): number {
   if (actual.length !== wanted.length || wanted.length === 0) return Infinity

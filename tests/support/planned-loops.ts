@@ -62,7 +62,7 @@ export function runPlannedLoops(
   }
   const memory = (operand: Kernel['operands'][number], frames: Frames, thread: number): Words => {
     const { source } = operand
-    if (source.kind === 'value') return at(valueKey(source.id), thread)
+    if (source.kind === 'value') return at(valueKey(fill(source.id, frames)), thread)
     if (source.kind === 'argument') return at(argumentKey(source.name))
     if (source.kind === 'constant') return tensor(plan.layout.tensor(`table:${source.id}`))
     return source.kind === 'state'

@@ -2,6 +2,7 @@
 // and a loop over instances reads the addresses of its weights and states from a table.
 
 import type { OperandSource } from '../../kernel/types.ts'
+import { isPerInstance } from '../../kernel/program.ts'
 import type { KernelStep } from '../../kernel/steps.ts'
 import { LlamacError } from '../../../runtime/error.ts'
 import { argumentKey, scratchKey, valueKey } from '../../plan/lifetimes.ts'
@@ -94,7 +95,7 @@ export function lowerWasm(plan: Plan, { fits = true }: { readonly fits?: boolean
         const operands = fn.operands.map((operand): Address => {
           if (operand.memory.kind === 'scratch') return inArena(entry, scratchKey(kernel.name, scratch++))
           const { source } = kernel.operands[operand.memory.operand]!
-          if ((source.kind === 'weight' || source.kind === 'state') && source.path.includes('[*]')) {
+          if (isPerInstance(source)) {
             return { base: source.kind === 'state' ? 'states' : 'absolute', slot: slots.indexOf(slotKey(source)) }
           }
           return fixed(entry, source)
@@ -111,6 +112,7 @@ export function lowerWasm(plan: Plan, { fits = true }: { readonly fits?: boolean
       slots.map((slot) => {
         if (!here[group]!.has(slot)) return 0
         const [kind, path] = [slot[0], slot.slice(1).replace('[*]', `[${i}]`)]
+        if (kind === 'v') return arenaBase + offsetIn(entry, valueKey(path))
         return kind === 's' ? plan.layout.states[plan.layout.state(path)]!.offset : tensors[plan.layout.tensor(path)]!
       }),
     )
@@ -161,10 +163,9 @@ function offsetIn(entry: EntryPlan, key: string): number {
   return offset
 }
 
-const slotKey = (source: Extract<OperandSource, { kind: 'weight' | 'state' }>): string =>
-  `${source.kind === 'state' ? 's' : 'w'}${source.path}`
+const slotKey = (source: OperandSource): string => `${source.kind[0]}${'path' in source ? source.path : 'id' in source ? source.id : ''}`
 
-/** Weights and states of the instances that a loop reads or writes, as `w<path>` and `s<path>`. */
+/** Weights, states and kept values of the instances that a loop reads or writes, as `w<path>`, `s<path>` and `v<id>`. */
 function slotsOf(step: Extract<KernelStep, { kind: 'loop' }>): string[] {
   const found = new Set<string>()
   const visit = (steps: readonly KernelStep[]): void => {
@@ -172,8 +173,7 @@ function slotsOf(step: Extract<KernelStep, { kind: 'loop' }>): string[] {
       if (each.kind === 'loop') throw new Error('internal: a loop inside a loop over instances')
       const kernels = each.kind === 'kernel' ? [each.kernel] : each.kernels
       for (const { operands } of kernels) {
-        for (const { source } of operands)
-          if ((source.kind === 'weight' || source.kind === 'state') && source.path.includes('[*]')) found.add(slotKey(source))
+        for (const { source } of operands) if (isPerInstance(source)) found.add(slotKey(source))
       }
     }
   }

@@ -5,6 +5,7 @@
 import type { WebgpuProgram } from '../../../runtime/artifact/manifest.ts'
 import { LlamacError } from '../../../runtime/error.ts'
 import type { Kernel, Operand } from '../../kernel/types.ts'
+import { isPerInstance } from '../../kernel/program.ts'
 import type { KernelStep } from '../../kernel/steps.ts'
 import { argumentKey, valueBytes, valueKey } from '../../plan/lifetimes.ts'
 import type { EntryPlan, Plan } from '../../plan/plan.ts'
@@ -61,8 +62,10 @@ export function lowerWebgpu(plan: Plan): WebgpuProgram {
 
   const placeOf = (entry: EntryPlan, operand: Operand, instance: number): OperandPlace => {
     const { source } = operand
-    if (source.kind === 'value')
-      return inArena(entry, valueKey(source.id), valueBytes(entry.program.values.get(source.id)!, entry.program.symbols))
+    if (source.kind === 'value') {
+      const bytes = valueBytes(entry.program.values.get(source.id)!, entry.program.symbols)
+      return inArena(entry, valueKey(source.id.replace('[*]', `[${instance}]`)), bytes)
+    }
     if (source.kind === 'argument') return inArena(entry, argumentKey(source.name), 0)
     if (source.kind === 'state') {
       const buffer = states[plan.layout.state(source.path.replace('[*]', `[${instance}]`))]!
@@ -96,7 +99,8 @@ export function lowerWebgpu(plan: Plan): WebgpuProgram {
     const dispatch = (kernel: Kernel, instance: number): void => {
       const fn = plan.functions.get(kernel.name)!
       const places = kernel.operands.map((operand) => placeOf(entry, operand, instance))
-      const before = known.get(kernel.name)
+      // Places in the arena are constants of the module: the copies of kept values have one of their own for each instance.
+      const before = kernel.operands.some(isKept) ? undefined : known.get(kernel.name)
       if (before) {
         const { ranges } = planBindings(fn, places, buffers, { symbols, uniform, needsUniform: before.needsUniform })
         dispatches.push({ module: before.number, bindings: ranges, workgroups: before.workgroups })
@@ -137,5 +141,7 @@ export function lowerWebgpu(plan: Plan): WebgpuProgram {
   }
   return { modules, buffers, entries }
 }
+
+const isKept = ({ source }: Operand): boolean => source.kind === 'value' && isPerInstance(source)
 
 const mebibytes = (bytes: number): number => Math.ceil(bytes / 2 ** 20)
