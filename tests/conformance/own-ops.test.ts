@@ -31,7 +31,9 @@ test.each([
   const names = library.flatMap((text) => [...text.matchAll(/^op (\w+)/gm)].map(([, name]) => name!))
   for (const name of ['attend', 'rms_norm', 'rope', 'softmax']) expect(names).toContain(name)
   const withoutHeads = [llama.replace(/^module .*$/m, ''), ...library.map((text) => text.replace(/^module .*$/m, ''))].join('\n')
-  const own = withoutHeads.replaceAll(/^import .*$/gm, '').replaceAll(/\b(\w+)(?=\()/g, (word) => (names.includes(word) ? `own_${word}` : word))
+  const own = withoutHeads
+    .replaceAll(/^import .*$/gm, '')
+    .replaceAll(/\b(\w+)(?=\()/g, (word) => (names.includes(word) ? `own_${word}` : word))
   expect(own).not.toMatch(/\b(attend|rms_norm|rope|softmax)\(/)
   const [theirs, ours] = await Promise.all([llama, `module own\n${own}`].map((text) => compiled(text, { preset: 'tiny', quant, math })))
   const files = [...theirs!.artifact.keys()].filter((name) => /^(program|weights)-/.test(name))
