@@ -11,7 +11,7 @@ import { suggest } from '../suggest.ts'
 import { namesIn } from '../config.ts'
 import { evaluate, truth } from './expressions.ts'
 import { configFrame, type Home, replaced } from './instances.ts'
-import { didYouMean, type Report } from './report.ts'
+import { didYouMean, Report } from './report.ts'
 
 type BindRule = Extract<Rule, { kind: 'bind' }>
 
@@ -97,6 +97,9 @@ function unfilled(report: Report, name: string, span: Span, indices: readonly st
   report.add('L508', `\`${name}\` is not ${what}`, [{ span }], near === undefined ? {} : { help: `did you mean \`${near}\`?` })
   return false
 }
+
+/** Whether a path names a weight of the model, whatever conditions say. */
+export const isDeclaredIn = (path: WeightPath, model: FlatBlock, home: Home): boolean => checkTarget(path, model, home, new Report())
 
 /** Follows `layers[i].attn.wq` through the blocks that may stand there; false after a message. */
 function checkTarget(path: WeightPath, model: FlatBlock, home: Home, report: Report): boolean {

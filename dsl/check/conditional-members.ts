@@ -4,6 +4,7 @@
 
 import type { Body, Expr, Stmt } from '../ast.ts'
 import type { FlatBlock, FlatEntry, FlatFn, FlatMember } from '../resolve/blocks.ts'
+import { variablesOf } from '../expand-text.ts'
 import { impliedTexts } from './expressions.ts'
 import { textOf } from './frames.ts'
 
@@ -51,7 +52,7 @@ function functionsOf(block: FlatBlock): ReadonlyMap<string, Function> {
 function read(block: FlatBlock, params: readonly { readonly name: { readonly text: string } }[], body: Body): Function {
   const needs = new Map<string, Need>()
   const calls: { name: string; under: ReadonlySet<string> }[] = []
-  const hidden = new Set([...params.map(({ name }) => name.text), ...body.flatMap(namesOf)])
+  const hidden = new Set([...params.map(({ name }) => name.text), ...body.flatMap(variablesOf)])
   const use = (name: string, under: ReadonlySet<string>): void => {
     const member = hidden.has(name) ? undefined : block.members.get(name)
     if (member?.kind === 'fn') calls.push({ name, under })
@@ -73,9 +74,4 @@ function read(block: FlatBlock, params: readonly { readonly name: { readonly tex
   }
   visit(body, new Set())
   return { needs, calls }
-}
-
-const namesOf = (stmt: Stmt): string[] => {
-  if (stmt.kind === 'let') return stmt.names.map(({ text }) => text)
-  return stmt.kind === 'for' ? [stmt.variable.text, ...stmt.body.flatMap(namesOf)] : []
 }
