@@ -7,6 +7,7 @@ import { addBench } from './bench.ts'
 import { addCall } from './call.ts'
 import { addCheck } from './check.ts'
 import { addCompile } from './compile.ts'
+import { addDiff } from './diff.ts'
 import { addEval } from './eval.ts'
 import { addExpand } from './expand.ts'
 import { addExplain } from './explain.ts'
@@ -29,6 +30,7 @@ const commands = [
   addCheck,
   addFmt,
   addExpand,
+  addDiff,
   addExplain,
   addInspect,
   addTrainTokenizer,
