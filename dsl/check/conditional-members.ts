@@ -13,33 +13,48 @@ export interface Need {
   readonly condition: Expr
 }
 
-interface Function {
+interface Uses {
   /** By the condition's text. */
   readonly needs: ReadonlyMap<string, Need>
   readonly calls: readonly { readonly name: string; readonly under: ReadonlySet<string> }[]
 }
 
-const functionsOfBlock = new WeakMap<FlatBlock, ReadonlyMap<string, Function>>()
+const functionsOfBlock = new WeakMap<FlatBlock, ReadonlyMap<string, Uses>>()
+const needsOfBlock = new WeakMap<FlatBlock, Map<string, Map<string, Need>>>()
 
 /** What has to hold where `name` is called: what it uses itself and what the functions need that it calls. */
-export function needsOf(block: FlatBlock, name: string, open: readonly string[] = []): ReadonlyMap<string, Need> {
+export function needsOf(block: FlatBlock, name: string): ReadonlyMap<string, Need> {
+  const made = needsOfBlock.get(block) ?? new Map<string, Map<string, Need>>()
+  needsOfBlock.set(block, made)
+  const known = made.get(name)
+  if (known) return known
   const own = functionsOf(block).get(name)
   const needs = new Map(own?.needs)
-  for (const { name: called, under } of open.includes(name) ? [] : (own?.calls ?? [])) {
-    for (const [text, need] of needsOf(block, called, [...open, name])) if (!under.has(text)) needs.set(text, need)
+  // In a circle of calls, which is told elsewhere, this is what is known so far.
+  made.set(name, needs)
+  for (const { name: called, under } of own?.calls ?? []) {
+    for (const [text, need] of needsOf(block, called)) if (!under.has(text)) needs.set(text, need)
   }
   return needs
 }
 
-/** Whether a function is there for others of its block: then its calls are looked at instead of its text. */
-export const isHelper = (block: FlatBlock, member: FlatFn | FlatEntry): boolean =>
-  member.kind === 'fn' &&
-  [...functionsOf(block)].some(([caller, { calls }]) => caller !== member.name && calls.some(({ name }) => name === member.name))
+const helpersOfBlock = new WeakMap<FlatBlock, ReadonlySet<string>>()
 
-function functionsOf(block: FlatBlock): ReadonlyMap<string, Function> {
+/** Whether a function is there for others of its block: then its calls are looked at instead of its text. */
+export function isHelper(block: FlatBlock, { kind, name }: FlatFn | FlatEntry): boolean {
+  const helpers =
+    helpersOfBlock.get(block) ??
+    new Set(
+      [...functionsOf(block)].flatMap(([caller, { calls }]) => calls.flatMap((called) => (called.name === caller ? [] : [called.name]))),
+    )
+  helpersOfBlock.set(block, helpers)
+  return kind === 'fn' && helpers.has(name)
+}
+
+function functionsOf(block: FlatBlock): ReadonlyMap<string, Uses> {
   const known = functionsOfBlock.get(block)
   if (known) return known
-  const functions = new Map<string, Function>()
+  const functions = new Map<string, Uses>()
   functionsOfBlock.set(block, functions)
   for (const [name, { tree }] of block.members) {
     if (tree.kind === 'fn') functions.set(name, read(block, tree.params, tree.body))
@@ -49,7 +64,7 @@ function functionsOf(block: FlatBlock): ReadonlyMap<string, Function> {
   return functions
 }
 
-function read(block: FlatBlock, params: readonly { readonly name: { readonly text: string } }[], body: Body): Function {
+function read(block: FlatBlock, params: readonly { readonly name: { readonly text: string } }[], body: Body): Uses {
   const needs = new Map<string, Need>()
   const calls: { name: string; under: ReadonlySet<string> }[] = []
   const hidden = new Set([...params.map(({ name }) => name.text), ...body.flatMap(variablesOf)])
