@@ -3,7 +3,7 @@
 import { writeFileSync } from 'node:fs'
 import type { Command } from 'commander'
 import { LlamacError } from '../runtime/error.ts'
-import { print } from './report.ts'
+import { plainText, print } from './report.ts'
 
 interface Flags {
   readonly output?: string
@@ -22,6 +22,6 @@ async function expandFile(file: string, { output }: Flags): Promise<void> {
   const { openModelFile } = await import('./project.ts')
   const { text, problem } = (await openModelFile(file)).expand()
   if (text === undefined) throw new LlamacError('E_EXPAND', `${file} cannot be written as one file: ${problem}`)
-  if (output === undefined) print(text)
+  if (output === undefined) print(process.stdout.isTTY ? plainText(text) : text)
   else writeFileSync(output, text)
 }

@@ -7,7 +7,10 @@ import { printGraph } from '../../compiler/graph/print.ts'
 import { compile, packageSources } from '../../compiler/index.ts'
 import { inlineComposites } from '../../compiler/passes/inline-composites.ts'
 import { type CheckedModel, loadModel, type SpecialisedModel } from '../../dsl/index.ts'
+import { blocks } from './features/blocks.ts'
+import { configs } from './features/configs.ts'
 import { model as oneModel } from './features/run-program.ts'
+import { tensors } from './features/tensors.ts'
 import { load, modelNames, numbered, program, readProject, summary } from './read-models.ts'
 
 const expandedText = (model: CheckedModel): string => {
@@ -98,12 +101,23 @@ test.each([
   for (const file of programs) expect(Buffer.compare(one!.get(file)!, other!.get(file)!), file).toBe(0)
 })
 
-/** The expanded text of a program whose imports are given. */
-const expandedWith = (text: string, files: Readonly<Record<string, string>> = {}) => {
+function checkedWith(text: string, files: Readonly<Record<string, string>> = {}): CheckedModel {
   const { model, diagnostics } = loadModel('test.dsl', (path) => (path === 'test.dsl' ? text : (files[path] ?? readProject(path))))
-  if (!model) throw new Error(summary(diagnostics).join('; '))
-  return model.expand()
+  if (!model || diagnostics.length > 0) throw new Error(summary(diagnostics).join('; '))
+  return model
 }
+const expandedWith = (...given: Parameters<typeof checkedWith>) => checkedWith(...given).expand()
+
+test.each(Object.entries({ ...tensors, ...configs, ...blocks }))(
+  'the program for “%s” means the same',
+  (_, { text, files, numbers = {} }) => {
+    const model = checkedWith(text, files)
+    const again = checkedWith(expandedText(model))
+    const [one, other] = [numbered(model, numbers), numbered(again, numbers)]
+    same(facts(other), facts(one))
+    same(graphs(other), graphs(one))
+  },
+)
 
 test('names that two files use apart, super of super, bound values, values of parts', () => {
   const { text } = expandedWith(
