@@ -15,10 +15,10 @@ export const readProject: ReadSource = (path) => {
   return existsSync(file) ? readFileSync(file, 'utf8') : undefined
 }
 
-/** The files of `models/`, without their ending. */
-export const modelNames: readonly string[] = readdirSync(`${root}models`).flatMap((file) =>
-  file.endsWith('.dsl') ? [file.slice(0, -4)] : [],
-)
+/** The files of `models/` in order, without their ending. */
+export const modelNames: readonly string[] = readdirSync(`${projectFolder}models`)
+  .flatMap((file) => (file.endsWith('.dsl') ? [file.slice(0, -4)] : []))
+  .sort()
 
 /** A model of `models/`; throws with its messages if it has any. */
 export function load(name: string): CheckedModel {
