@@ -70,7 +70,8 @@ describe.each(modelNames)('%s', (name) => {
     expect(expandedText(again)).toBe(text)
   })
 
-  test.each([...model.presets])('means the same with preset %s', (preset) => {
+  // Others differ in numbers alone.
+  test.each([...new Set([model.presets[0]!, model.presets.at(-1)!])])('means the same with preset %s', (preset) => {
     const [one, other] = [numbered(model, { preset }), numbered(again, { preset })]
     same(facts(other), facts(one))
     same(tables(again, other), tables(model, one))
