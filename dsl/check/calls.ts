@@ -54,7 +54,9 @@ export function call(expr: CallExpr, frame: Frame): Value {
     if (declared?.tree.kind !== 'op' && !primitive)
       return fail(frame, 'L207', `\`${name}\` is ${describe(value)} and cannot be called`, [{ span: callee.span }])
   }
-  if (declared?.tree.kind === 'op') return callOp(expr, frame, declared)
+  // Values of a config are numbers, and ops work on tensors: there a name means the compile-time function.
+  const isConfig = frame.home !== undefined && frame.block === undefined
+  if (declared?.tree.kind === 'op' && !(isConfig && primitive)) return callOp(expr, frame, declared)
   if (primitive) return primitive(readCall(name, expr, frame))
   return unknownName(frame, name, callee.span, true)
 }

@@ -175,8 +175,11 @@ export const tensors: Features = {
       ['f', { x: [1, 2, 0] }, [0, 2, 1]],
     ],
   },
-  'an own op hides the primitive of its name': {
-    text: model(entry('sqrt(x)'), { before: 'op sqrt(x: real[n]) -> real[n] { return x * 3.0 }' }),
-    calls: [['f', { x: [1, 2, 3] }, [3, 6, 9]]],
+  'an own op hides the primitive of its name, but not in configs': {
+    text: model(entry('sqrt(x) * by'), {
+      before: 'op sqrt(x: real[n]) -> real[n] { return x * 3.0 }',
+      config: 'n: dim = 3  by: float = sqrt(4.0)',
+    }),
+    calls: [['f', { x: [1, 2, 3] }, [6, 12, 18]]],
   },
 }
