@@ -42,12 +42,16 @@ test.each([
 })
 
 /** A LLaMA whose attention is the text given. */
-const variant = (attend: string, { kv = 2, extra = '', mask = 'causal(pos, iota(ctx = seen))', rotate = true } = {}): string => `module own
+const variant = (
+  attend: string,
+  { kv = 2, extra = '', mask = 'causal(pos, iota(ctx = seen))', rotate = true, weight = '' } = {},
+): string => `module own
 import llama         { Llama, LlamaConfig, Attention }
 import std.nn        { softmax }
 import std.attention { causal, sliding }
 ${attend}
 block OwnAttention extends Attention {
+  ${weight}
   override fn forward(x: real[seq, embed], start: index) -> real[seq, embed] {
     let pos  = start + iota(seq)
     let seen = start + seq
@@ -63,15 +67,16 @@ model Own extends Llama {
   preset "small" { vocab = 32  embed = 32  depth = 1  heads = 4  kv_heads = ${kv}  ffn = 48  ctx = 32 }
 }
 `
-/** `attend` of the library, with places for a parameter and for what happens to the scores. */
-const copy = (parameter: string, scores: string): string => `
+const softmaxed = 'softmax(where(expand(mask, axes(all)), all, -inf), over: t)'
+/** `attend` of the library, with places for a parameter, for what happens to the scores, and for what they become. */
+const copy = (parameter: string, scores: string, shares = softmaxed): string => `
 op own_attend(q: real[s, h, d], k: real[t, g, d], v: real[t, g, e], mask: bool[s, t]${parameter}) -> real[s, h, e]
   require h % g == 0
 {
   let qg  = split(f32(q) * rsqrt(d), h -> (g, n))
   let raw = dot(qg, f32(k), over: d)
   let all = ${scores}
-  let p   = softmax(where(expand(mask, axes(all)), all, -inf), over: t)
+  let p   = ${shares}
   return merge(dot(real(p), v, over: t), (g, n) -> h)
 }`
 const slope = 'exp((f32(iota(h)) + 1.0) * (-8.0 * log(2.0) / h))'
@@ -92,6 +97,21 @@ const variants: Readonly<Record<string, string>> = {
   'a cap and ALiBi': variant(
     copy(', qpos: i32[s], kpos: i32[t]', `0.5 * tanh(raw / 0.5) - split(expand(${slope}, [s, h, t]) * ${distance}, h -> (g, n))`),
     { extra: ', qpos: pos, kpos: iota(ctx = seen)' },
+  ),
+  'a learned bias by distance': variant(copy(', bias: f32[s, h, t]', 'raw + split(bias, h -> (g, n))'), {
+    weight: 'weight near: [far = 4, heads]',
+    extra: ', bias: order(f32(near[far: min(expand(pos, [seq, ctx = seen]) - iota(ctx = seen), 3)]), [seq, heads, ctx])',
+  }),
+  'a place to look at nothing, softmax written out': variant(
+    copy(
+      ', sink: real[h]',
+      'where(expand(mask, axes(raw)), raw, -inf)',
+      'exp(all - most(all, apart(sink, v))) / (sum(exp(all - most(all, apart(sink, v))), over: t) + exp(apart(sink, v) - most(all, apart(sink, v))))',
+    ) +
+      `
+op apart(x: real[h], by: real[t, g, e]) -> f32[g, n = h / g] require h % g == 0 { return split(f32(x), h -> (g, n)) }
+op most(x: f32[s, g, n, t], sink: f32[g, n]) -> f32[s, g, n] { return max(max(x, over: t), sink) }`,
+    { weight: 'weight sink: [heads]', extra: ', sink: sink' },
   ),
   'a window': variant(copy('', 'raw'), { mask: 'sliding(pos, iota(ctx = seen), window: 3)' }),
   'heads that share all keys': variant(copy('', 'raw'), { kv: 1 }),
