@@ -10,6 +10,7 @@ export const cliCodes = {
   E_TEXT: 'A text that is to be judged holds nothing that can be predicted.',
   E_PEER: 'A command that `bench` was to time beside the model cannot be run, or failed.',
   E_NO_KERNELS: 'Kernels can be called one by one only on WASM, in a program that exports them, from an artifact that keeps its source.',
+  E_EXPAND: 'A model cannot be written as one file because two things would have one name; the message says what to rename.',
   E_OUTPUT_FILE: 'A result cannot be written to that file.',
   E_REFERENCE_NEEDS_SOURCE: "The reference evaluates the model's source: give the .dsl and its weights instead of the artifact.",
   E_NO_WEBGPU: 'WebGPU in Node needs the package `webgpu`, and without a GPU a software driver; the message says what is missing.',

@@ -7,8 +7,11 @@ import { addBench } from './bench.ts'
 import { addCall } from './call.ts'
 import { addCheck } from './check.ts'
 import { addCompile } from './compile.ts'
+import { addDiff } from './diff.ts'
 import { addEval } from './eval.ts'
+import { addExpand } from './expand.ts'
 import { addExplain } from './explain.ts'
+import { addFmt } from './fmt.ts'
 import { addInspect } from './inspect.ts'
 import { addLogits } from './logits.ts'
 import { exitCodes, reportError, version } from './report.ts'
@@ -16,7 +19,22 @@ import { addRun } from './run.ts'
 import { addTrainTokenizer } from './train-tokenizer.ts'
 import { addVerify } from './verify.ts'
 
-const commands = [addCompile, addRun, addLogits, addCall, addVerify, addBench, addEval, addCheck, addExplain, addInspect, addTrainTokenizer]
+const commands = [
+  addCompile,
+  addRun,
+  addLogits,
+  addCall,
+  addVerify,
+  addBench,
+  addEval,
+  addCheck,
+  addFmt,
+  addExpand,
+  addDiff,
+  addExplain,
+  addInspect,
+  addTrainTokenizer,
+]
 
 async function main(argv: readonly string[]): Promise<number> {
   const program = new Command('llamac')

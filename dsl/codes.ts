@@ -70,7 +70,7 @@ export const codes = {
   ),
   L202: error(
     'a module cannot be found',
-    '`import std.nn` is the library that ships with the compiler, `import llama` a file beside this one or at the project root, `import "@acme/models/foo"` an installed package.',
+    '`import std.nn` is the library that ships with the compiler, `import llama` a file beside this one or at the project root, `import "@acme/models/foo"` the file foo.dsl of an installed package, in `node_modules` beside the importing file or in a folder above.',
   ),
   L203: error(
     'a declaration depends on itself',
@@ -94,7 +94,7 @@ export const codes = {
   ),
   L208: error(
     'a conditional member is used without its condition',
-    '`weight b: [n] when c` exists only when c holds. Its use must stand under `if c { … }` with the same text of condition.',
+    '`weight b: [n] when c` exists only when c holds. Its use must stand under `if c { … }` with the same text of condition; so must the calls of a function that uses it.',
   ),
   L209: error('a group of axes where a value is wanted', '`(g, n)` can only stand in `split` and `merge`.'),
   L210: error(
@@ -239,7 +239,10 @@ export const codes = {
     '`replace A with B` needs B to take the required parameters of A and to give the same result. Both signatures are shown.',
   ),
   L416: error('an argument is bound twice', 'A value bound by `replace` cannot be passed at the call as well.'),
-  L417: error('the choices of a part differ', 'Both blocks of `if c { A() } else { B() }` must have the same `forward`.'),
+  L417: error(
+    'the choices of a part differ',
+    'Both blocks of `if c { A() } else { B() }` must have the same `forward`, but for the names of sizes.',
+  ),
   L418: error('tied weights differ in their axes', 'An alias has exactly the axes of the weight it is tied to.'),
   L420: error(
     'a config does not extend the one a block uses',
@@ -266,7 +269,7 @@ export const codes = {
   ),
   L508: error(
     "a tensor's name does not follow the indices",
-    'The `{i}` in a name stand for the indices of the weight on the left (`layers[i]`) or of `stack`. Every hole needs an index, and every index a hole, else all parts would read one tensor.',
+    "The `{i}` in a name stand for the indices of the weight on the left (`layers[i]`) or of `stack`. Every hole needs an index, and every index a hole or a place in the rule's `when`, else all parts would read one tensor.",
   ),
   L509: error(
     'there is no such checkpoint format',

@@ -165,7 +165,7 @@ export function numberedHome(
 }
 
 /** Every name in an expression. */
-function* namesIn(part: unknown): Generator<string> {
+export function* namesIn(part: unknown): Generator<string> {
   if (typeof part !== 'object' || part === null) return
   const { kind, name } = part as { kind?: string; name?: unknown }
   if (kind === 'name' && typeof name === 'string') yield name
@@ -251,10 +251,11 @@ export function readKey(values: Readonly<Record<string, unknown>>, key: string):
 function parseSet(type: TypeExpr, text: string): unknown {
   if (text === 'none' || text === 'null') return null
   if (type.axes) {
+    const { axes: _, ...element } = type
     try {
-      return JSON.parse(text)
+      return JSON.parse(text.startsWith('[') ? text : '')
     } catch {
-      return text.split(',')
+      return text.split(',').map((item) => parseSet(element, item.trim()))
     }
   }
   if (type.name.text === 'text') return text

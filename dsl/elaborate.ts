@@ -269,10 +269,11 @@ function walkEntry(body: FlatEntry, fixed: ReadonlyMap<string, Fixed>, context: 
     frame.locals.set(name, { kind: 'tensor', elem, axes, node, span: param.name.span, origin: { name, span: param.span } })
     args.push({ kind: 'tensor', name, type, labels: labels(axes) })
   }
+  // The promise is read before the body, whose variables it does not mean.
+  const axes = callable.result && axesOf(frame, callable.result.axes ?? [])
+  const elem = callable.result && elementOf(frame, callable.result)
   const value = runBody(callable.body, frame)
   if (!callable.result) return { arguments: args, results: [] }
-  const axes = axesOf(frame, callable.result.axes ?? [])
-  const elem = elementOf(frame, callable.result)
   if (!axes || !elem) return undefined
   const result = matchResult(frame, callable, { elem, axes }, value)
   if (result.kind !== 'tensor') return undefined

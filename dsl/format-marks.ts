@@ -9,7 +9,7 @@ export interface Marks {
   readonly items: ReadonlyMap<number, string>
   /** `require` of an op: between signature and body. */
   readonly clauses: ReadonlySet<number>
-  /** `-` signs with one operand. */
+  /** `-` signs with one operand, and `..` before the name of a row of axes. */
   readonly prefixes: ReadonlySet<number>
   /** `in` and `when` where they are words and no names: a bracket after them is no call. */
   readonly words: ReadonlySet<number>
@@ -58,7 +58,7 @@ export function marksOf(tree: FileTree, tokens: readonly IToken[]): Marks {
       right?: { span: { start: number } }
       when?: { span: { start: number } }
     }
-    if (of.kind === 'unary' && of.op === '-' && of.span) prefixes.add(of.span.start)
+    if (((of.kind === 'unary' && of.op === '-') || of.kind === 'row') && of.span) prefixes.add(of.span.start)
     if (of.kind === 'binary' && of.op === 'in' && of.right) wordBefore('in', of.right.span.start)
     if (of.when) wordBefore('when', of.when.span.start)
     for (const [key, inner] of Object.entries(value)) if (key !== 'span' && typeof inner === 'object' && inner !== null) visit(inner)

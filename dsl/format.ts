@@ -78,7 +78,6 @@ function blanks(before: Piece, token: IToken, item: string | undefined, marks: M
   if (item !== undefined && a !== '{') return itemGaps[item] ?? 3
   if (tightAfter.has(a) || tightBefore.has(b) || marks.prefixes.has(before.token.startOffset)) return 0
   // `..` begins an axis list's row, but stands between the ends of a range.
-  if (a === '..' && before.gap === 0) return 0
   if (b === '..') return ['[', '(', ','].includes(a) ? Number(a === ',') : 1
   if (b === '(' || b === '[') {
     const isName = tokenMatcher(before.token, Id) && !reserved.has(a) && !marks.words.has(before.token.startOffset)

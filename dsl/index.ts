@@ -1,12 +1,15 @@
 // The language half in one call: read, parse, resolve, check with unknown numbers; then `specialise` with numbers and
 // `elaborate` into a listener. Pure but for `read`; mistakes of the author are diagnostics, never exceptions.
 
+import { genericHome } from './config.ts'
 import { checkModule, checkModuleTables } from './check/program.ts'
 import { didYouMean, Report } from './check/report.ts'
 import type { Diagnostic } from './diagnostics.ts'
+import { expand } from './expand.ts'
 import type { CheckedModel, ReadSource } from './model.ts'
 import { type FlatBlock, flattenBlock } from './resolve/blocks.ts'
 import { type Declared, loadModules, type Module } from './resolve/modules.ts'
+import { replacementsOf } from './resolve/replacements.ts'
 import { specialise } from './specialise.ts'
 
 export type { Affine, Binding, Bounds } from './affine.ts'
@@ -58,6 +61,7 @@ export function loadModel(entryPath: string, read: ReadSource, options: { readon
       own: rules.some((rule) => rule.own),
     })),
     specialise: (numbers) => specialise(block, flat, numbers),
+    expand: () => expand(block, genericHome(block.config, flat, replacementsOf(block, flat, new Report()), new Report())),
   }
   return { model, diagnostics: diagnostics() }
 }

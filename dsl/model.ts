@@ -104,6 +104,8 @@ export interface CheckedModel {
   /** Formats with a table: `hf`, `gguf("llama")`. `own`: written in this model, so meant to be complete for it. */
   readonly checkpoints: readonly { readonly format: string; readonly arch?: string; readonly own: boolean }[]
   specialise(numbers: Numbers): { readonly model?: SpecialisedModel; readonly diagnostics: readonly Diagnostic[] }
+  /** The model as one file that inherits nothing and replaces nothing. `problem` says why there is none. */
+  expand(): { readonly text?: string; readonly problem?: string }
 }
 
 /** `std.*` and imports are read through `read`, which gives undefined for a file that is not there. Pure otherwise. */

@@ -23,13 +23,17 @@ export interface SourceRecord {
 
 /**
  * The texts with the entry's own folder under a fixed name, since an artifact must not tell where it was compiled. Imports
- * look beside the importing file first, then at the root and in `models/`: both stay as they are.
+ * look beside the importing file first, then at the root and in `models/`: both stay as they are. Packages are looked for in every
+ * folder above, so all of them can stand at the root.
  */
 export function portableSources(entry: string, files: Readonly<Record<string, string>>): Pick<SourceRecord, 'entry' | 'files'> {
   const folder = entry.slice(0, entry.lastIndexOf('/') + 1)
-  const isShipped = (path: string): boolean => /^(std|models|node_modules)\//.test(path)
-  const moved = (path: string): string =>
-    path.startsWith(folder) && (folder !== '' || !isShipped(path)) ? `model/${path.slice(folder.length)}` : path
+  const isShipped = (path: string): boolean => /^(std|models)\//.test(path)
+  const moved = (path: string): string => {
+    const inPackage = path.search(/(?<=^|\/)node_modules\//)
+    if (inPackage >= 0) return path.slice(inPackage)
+    return path.startsWith(folder) && (folder !== '' || !isShipped(path)) ? `model/${path.slice(folder.length)}` : path
+  }
   const texts: Record<string, string> = Object.create(null)
   for (const [path, text] of Object.entries(files)) texts[moved(path)] = text
   return { entry: moved(entry), files: texts }

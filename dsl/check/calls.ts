@@ -9,10 +9,11 @@ import type { Declared } from '../resolve/modules.ts'
 import { sameSize } from '../sizes.ts'
 import type { Span } from '../source.ts'
 import { type Bound, bind, type Callable } from './call-arguments.ts'
+import { needsOf } from './conditional-members.ts'
 import { evaluate, unknownMember } from './expressions.ts'
 import { fail, type Frame, holder, isGeneric } from './frames.ts'
 import { type Instance, instanceFrame, replaced } from './instances.ts'
-import { duplicateLabel, join, lookup, unknownName } from './lookup.ts'
+import { absent, duplicateLabel, join, lookup, unknownName } from './lookup.ts'
 import { toTensor } from './primitives/align.ts'
 import { readCall } from './primitives/arguments.ts'
 import { primitives } from './primitives/table.ts'
@@ -53,7 +54,9 @@ export function call(expr: CallExpr, frame: Frame): Value {
     if (declared?.tree.kind !== 'op' && !primitive)
       return fail(frame, 'L207', `\`${name}\` is ${describe(value)} and cannot be called`, [{ span: callee.span }])
   }
-  if (declared?.tree.kind === 'op') return callOp(expr, frame, declared)
+  // Values of a config are numbers, and ops work on tensors: there a name means the compile-time function.
+  const isConfig = frame.home !== undefined && frame.block === undefined
+  if (declared?.tree.kind === 'op' && !(isConfig && primitive)) return callOp(expr, frame, declared)
   if (primitive) return primitive(readCall(name, expr, frame))
   return unknownName(frame, name, callee.span, true)
 }
@@ -147,9 +150,21 @@ function callFunction(expr: CallExpr, frame: Frame, instance: Instance, path: st
   }
   const bound = bind(callable, expr, frame, callee, [])
   if (!bound) return failedResult(callable)
-  if (isGeneric(frame)) return declaredResult(bound, callable, expr)
-  const value = guarded(frame, expr.span, () => runBody(callable.body, callee))
-  return finish(bound, callable, value, expr)
+  if (isGeneric(frame)) {
+    if (instance === frame.self?.instance && instance.block.members.get(member.name) === member)
+      for (const { member: used, condition } of needsOf(instance.block, member.name).values())
+        absent(frame, instance.block.name, used, condition, expr.span, member.name)
+    return declaredResult(bound, callable, expr)
+  }
+  // The promise is read before the body, whose variables it does not mean.
+  const promised = promiseOf(bound, callable)
+  const checked = checkResult(
+    bound,
+    callable,
+    promised,
+    guarded(frame, expr.span, () => runBody(callable.body, callee)),
+  )
+  return checked.kind === 'tensor' ? relabelled(bound, checked, expr) : checked
 }
 
 function callOp(expr: CallExpr, frame: Frame, found: Declared): Value {
@@ -171,6 +186,7 @@ function callOp(expr: CallExpr, frame: Frame, found: Declared): Value {
   const { sink } = frame.walk
   if (!sink) return declaredResult(bound, callable, expr)
   let value: Value = unknown
+  const promised = promiseOf(bound, callable)
   const operands = bound.operands.map(({ tensor }) => tensor.node)
   const results = sink.composite(
     `${module.name}.${callable.name}`,
@@ -179,7 +195,7 @@ function callOp(expr: CallExpr, frame: Frame, found: Declared): Value {
     (inside) => {
       for (const [i, { name, tensor }] of bound.operands.entries()) callee.locals.set(name, { ...tensor, node: inside[i] })
       value = guarded(frame, expr.span, () => runBody(tree.body, callee))
-      const checked = checkResult(bound, callable, value)
+      const checked = checkResult(bound, callable, promised, value)
       value = checked
       return checked.kind === 'tensor' ? [checked.node] : []
     },
@@ -212,22 +228,21 @@ function declaredResult(bound: Bound, callable: Callable, expr: CallExpr): Value
   return type ? relabelled(bound, { kind: 'tensor', ...type, node: undefined, span: expr.span }, expr) : unknown
 }
 
-function finish(bound: Bound, callable: Callable, value: Value, expr: CallExpr): Value {
-  const checked = checkResult(bound, callable, value)
-  return checked.kind === 'tensor' ? relabelled(bound, checked, expr) : checked
-}
-
 function relabelled(bound: Bound, value: Tensor, expr: CallExpr): Value {
   const axes = relabel(bound.binder, value.axes)
   const { origin: _, ...rest } = value
   return duplicateLabel(bound.binder.callee, axes, expr.span) ? unknown : { ...rest, axes, span: expr.span }
 }
 
-/** What a body gave, held against its declared result (inner labels). */
-function checkResult(bound: Bound, callable: Callable, value: Value): Value {
+type Promised = ReturnType<typeof resultType>
+
+/** The declared result (inner labels); undefined without one, or after a message. */
+const promiseOf = (bound: Bound, { result }: Callable): Promised => result && resultType(bound.binder, result)
+
+/** What a body gave, held against its declared result. */
+function checkResult(bound: Bound, callable: Callable, promised: Promised, value: Value): Value {
   if (!callable.result) return nothing
-  const type = resultType(bound.binder, callable.result)
-  return type ? matchResult(bound.binder.callee, callable, type, value) : unknown
+  return promised ? matchResult(bound.binder.callee, callable, promised, value) : unknown
 }
 
 export function matchResult(

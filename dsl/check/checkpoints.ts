@@ -8,9 +8,10 @@ import type { FlatBlock } from '../resolve/blocks.ts'
 import { atom } from '../sizes.ts'
 import type { Span } from '../source.ts'
 import { suggest } from '../suggest.ts'
+import { namesIn } from '../config.ts'
 import { evaluate, truth } from './expressions.ts'
 import { configFrame, type Home, replaced } from './instances.ts'
-import { didYouMean, type Report } from './report.ts'
+import { didYouMean, Report } from './report.ts'
 
 type BindRule = Extract<Rule, { kind: 'bind' }>
 
@@ -65,11 +66,13 @@ function checkRule(rule: BindRule, model: FlatBlock, home: Home, report: Report)
     if (evaluate(source.count, frame).kind === 'unknown') return
   }
   const known = source.kind === 'each' ? [...indices, source.index.text] : indices
-  if (!checkHoles(source.pattern, source.span, known, report)) return
+  // `when i == 0` tells the layers apart as well.
+  const chosen = [...namesIn(rule.when)]
+  if (!checkHoles(source.pattern, source.span, known, chosen, report)) return
   for (const step of rule.steps) {
     for (const arg of step.args) {
       if (step.name.text !== 'join' || arg.kind !== 'positional' || arg.value.kind !== 'string') continue
-      if (!checkHoles(arg.value.value, arg.span, indices, report)) return
+      if (!checkHoles(arg.value.value, arg.span, indices, chosen, report)) return
     }
     if (!stepOf(step, rule.targets.length, (name) => name, frame, report)) return
   }
@@ -78,12 +81,12 @@ function checkRule(rule: BindRule, model: FlatBlock, home: Home, report: Report)
 
 const indicesOf = (path: WeightPath | undefined): string[] => path?.steps.flatMap(({ index }) => (index ? [index.text] : [])) ?? []
 
-/** Every `{x}` is an index, and every index that could tell tensors apart is used. */
-function checkHoles(pattern: string, span: Span, indices: readonly string[], report: Report): boolean {
+/** Every `{x}` is an index, and every index that could tell tensors apart is used, if not by the name by the rule's condition. */
+function checkHoles(pattern: string, span: Span, indices: readonly string[], chosen: readonly string[], report: Report): boolean {
   const holes = [...pattern.matchAll(/\{(\w+)\}/g)].map(([, name]) => name as string)
   const strange = holes.find((name) => !indices.includes(name))
   if (strange !== undefined) return unfilled(report, strange, span, indices, 'an index of the weight')
-  const idle = indices.find((name) => !holes.includes(name))
+  const idle = indices.find((name) => !holes.includes(name) && !chosen.includes(name))
   if (idle === undefined || /^\d+$/.test(idle)) return true
   report.add('L508', `every \`${idle}\` would read the same tensor: the name has no \`{${idle}}\``, [{ span }])
   return false
@@ -94,6 +97,9 @@ function unfilled(report: Report, name: string, span: Span, indices: readonly st
   report.add('L508', `\`${name}\` is not ${what}`, [{ span }], near === undefined ? {} : { help: `did you mean \`${near}\`?` })
   return false
 }
+
+/** Whether a path names a weight of the model, whatever conditions say. */
+export const isDeclaredIn = (path: WeightPath, model: FlatBlock, home: Home): boolean => checkTarget(path, model, home, new Report())
 
 /** Follows `layers[i].attn.wq` through the blocks that may stand there; false after a message. */
 function checkTarget(path: WeightPath, model: FlatBlock, home: Home, report: Report): boolean {

@@ -153,26 +153,30 @@ function truthOf(value: Value, expr: Expr, frame: Frame, help: string): boolean 
   return undefined
 }
 
+/** What is known, as texts, where `condition` holds (or does not): itself and what follows from it. */
+export function impliedTexts(condition: Expr, holds: boolean): string[] {
+  const own = holds ? textOf(condition) : `not ${textOf(condition)}`
+  if (condition.kind === 'unary' && condition.op === 'not') return [own, ...impliedTexts(condition.value, !holds)]
+  if (condition.kind !== 'binary' || condition.op !== (holds ? 'and' : 'or')) return [own]
+  return [own, ...impliedTexts(condition.left, holds), ...impliedTexts(condition.right, holds)]
+}
+
 /** The scope in which `condition` is known to hold (or not to): tested optionals are present, `when` members may be used. */
 export function assuming(frame: Frame, condition: Expr, holds: boolean): Frame {
-  const scope = inner(frame, { assumed: [...frame.assumed, holds ? textOf(condition) : `not ${textOf(condition)}`] })
+  const scope = inner(frame, { assumed: [...frame.assumed, ...impliedTexts(condition, holds)] })
   refine(condition, holds, frame, scope)
   return scope
 }
 
 function refine(condition: Expr, holds: boolean, frame: Frame, scope: Frame): void {
   if (condition.kind === 'unary' && condition.op === 'not') {
-    scope.assumed.push(holds ? `not ${textOf(condition.value)}` : textOf(condition.value))
     refine(condition.value, !holds, frame, scope)
     return
   }
   if (condition.kind !== 'binary') return
   const { op, left, right } = condition
-  if ((op === 'and' && holds) || (op === 'or' && !holds)) {
-    for (const side of [left, right]) {
-      scope.assumed.push(holds ? textOf(side) : `not ${textOf(side)}`)
-      refine(side, holds, frame, scope)
-    }
+  if (op === (holds ? 'and' : 'or')) {
+    for (const side of [left, right]) refine(side, holds, frame, scope)
     return
   }
   const tested = right.kind === 'none' ? left : left.kind === 'none' ? right : undefined

@@ -3,7 +3,7 @@
 
 import { type Value, type Tensor, type Axis, elementTypes, type Elem, showLabel, unknown } from './values.ts'
 import type { FlatMember } from '../resolve/blocks.ts'
-import type { Axis as AxisTree, TypeExpr } from '../ast.ts'
+import type { Axis as AxisTree, Expr, TypeExpr } from '../ast.ts'
 import { beyond, limits } from '../limits.ts'
 import { type FlatConfig, flattenConfig } from '../resolve/configs.ts'
 import type { Span } from '../source.ts'
@@ -11,6 +11,7 @@ import { evaluate, truth } from './expressions.ts'
 import { affineOf, type Frame, holder, isGeneric, textOf, visibleLocals } from './frames.ts'
 import { instanceFrame, slotOf } from './instances.ts'
 import { didYouMean } from './report.ts'
+import { showSize } from '../sizes.ts'
 import { suggest } from '../suggest.ts'
 import { primitiveNames } from './primitives/names.ts'
 
@@ -35,39 +36,51 @@ export function lookup(frame: Frame, name: string, span: Span): Value | undefine
 export const join = (path: string, name: string): string => (path === '' ? name : `${path}.${name}`)
 
 function readMember(frame: Frame, block: string, member: FlatMember, path: string, span: Span): Value | undefined {
-  const { report, sink } = frame.walk
+  const { sink } = frame.walk
   const self = frame.self
   if (!self || member.kind === 'fn' || member.kind === 'entry') return undefined
   const full = join(path, member.name)
   if (member.kind === 'part') {
     const slot = slotOf(self.instance, member.name)
     if (!slot) {
-      if (member.tree.when) absent(frame, block, member.name, textOf(member.tree.when), member.tree.name.span, span)
+      if (member.tree.when) absent(frame, block, member, member.tree.when, span)
       return unknown
     }
     if (slot.kind === 'many') return { kind: 'parts', slot, path: full }
     return { kind: 'part', instance: slot.instance, path: full }
   }
-  const condition = member.kind === 'weight' && member.tree.tied ? undefined : member.tree.when
-  if (condition) {
-    const owner = instanceFrame(self.instance, path, member.module, frame.walk)
-    const holds = truth(condition, owner)
-    if (holds === false || (holds === undefined && !frame.assumed.includes(textOf(condition)))) {
-      absent(frame, block, member.name, textOf(condition), member.tree.name.span, span)
-      return unknown
-    }
-  }
+  if (!isThere(frame, member, span)) return unknown
   const { elem, axes } = storageType(frame, member)
   if (!axes) return unknown
   const node = sink && (member.kind === 'weight' ? sink.weight(full, span) : sink.readState(full, span))
   return { kind: 'tensor', elem, axes, node, span, origin: { name: member.name, span: member.tree.name.span } }
+}
 
-  function absent(f: Frame, where: string, name: string, when: string, declared: Span, at: Span): void {
-    if (isGeneric(f) && f.assumed.includes(when)) return
-    report.add('L208', `\`${name}\` exists in \`${where}\` only when ${when}`, [{ span: at }, { span: declared, text: 'declared here' }], {
+/** Whether a weight or state of the frame's block exists here; if it may be absent, only under an `if` with its condition. */
+export function isThere(frame: Frame, member: Storage, span: Span): boolean {
+  const { self } = frame
+  const condition = member.kind === 'weight' && member.tree.tied ? undefined : member.tree.when
+  if (!condition || !self) return true
+  const holds = truth(condition, instanceFrame(self.instance, self.path, member.module, frame.walk))
+  if (holds || (holds === undefined && frame.assumed.includes(textOf(condition)))) return true
+  absent(frame, self.instance.block.name, member, condition, span)
+  return false
+}
+
+/** `through`: the function that was called and uses the member. */
+export function absent(frame: Frame, block: string, member: FlatMember, condition: Expr, span: Span, through?: string): void {
+  const when = textOf(condition)
+  if (isGeneric(frame) && frame.assumed.includes(when)) return
+  const { text: name, span: declared } = member.tree.name
+  const message = `\`${name}\` exists in \`${block}\` only when ${when}`
+  frame.walk.report.add(
+    'L208',
+    through === undefined ? message : `\`${through}\` uses \`${name}\`, but ${message}`,
+    [{ span }, { span: declared, text: 'declared here' }],
+    {
       help: `use it under  if ${when} { … }`,
-    })
-  }
+    },
+  )
 }
 
 /** Element type and axes of a weight (always `real`) or state. */
@@ -195,8 +208,16 @@ export function unknownName(frame: Frame, name: string, span: Span, functions = 
     report.add('L201', `\`${block}\` uses ${config.name}, which has no \`${name}\``, [{ span }], { help: `write \`uses ${wider}\`` })
     return unknown
   }
+  const block = frame.self?.instance.block
+  const dropped = block?.dropped.get(name)
+  if (dropped && !block?.members.has(name)) {
+    const places = [{ span }, { span: dropped.span, text: 'dropped here' }]
+    const help = `override what uses it, or keep \`${name}\``
+    report.add('L201', `\`${block?.name}\` has no \`${name}\` any more, but this still uses it`, places, { help, cause: `name ${name}` })
+    return unknown
+  }
   const declared = frame.module.names.get(name)
-  const member = frame.self?.instance.block.members.get(name)?.kind
+  const member = block?.members.get(name)?.kind
   if (functions && (member === 'weight' || member === 'state' || config?.fields.has(name))) {
     report.add('L207', `\`${name}\` is a ${member ?? 'config field'} and cannot be called`, [{ span }])
     return unknown
@@ -208,8 +229,19 @@ export function unknownName(frame: Frame, name: string, span: Span, functions = 
     report.add('L207', `\`${name}\` is ${what}, not a value`, [{ span }], isFunction ? { help: `call it: ${name}(…)` } : {})
     return unknown
   }
-  report.unknown(`unknown name \`${name}\``, name, span, names)
+  report.unknown(`unknown name \`${name}\``, name, span, names, functions ? undefined : labelNotSize(frame, name))
   return unknown
+}
+
+// `split(x, h -> (g, n))` gives an axis `n`, but no number of that name.
+function labelNotSize(frame: Frame, name: string): string | undefined {
+  for (let f: Frame | undefined = frame; f; f = f.outer)
+    for (const [variable, value] of f.locals) {
+      const axis = value.kind === 'tensor' ? value.axes.find(({ label }) => label === name) : undefined
+      if (axis)
+        return `\`${name}\` is only the label of an axis of \`${variable}\`; for its size write  let ${name} = ${showSize(axis.size).replaceAll('÷', ' / ')}`
+    }
+  return undefined
 }
 
 // A config of the file that extends the block's and has the field: the block forgot to say so.

@@ -5,10 +5,11 @@ import { genericHome, showType, whatFits } from '../config.ts'
 import type { FlatBlock, FlatEntry, FlatFn, FlatMember } from '../resolve/blocks.ts'
 import { flattenConfig, isCompileType, noField } from '../resolve/configs.ts'
 import type { Declared, Module } from '../resolve/modules.ts'
-import { replacementsOf } from '../resolve/replacements.ts'
+import { replacementsOf, unlike } from '../resolve/replacements.ts'
 import { callableOf, matchResult } from './calls.ts'
 import { checkAnnotations } from './annotations.ts'
 import { checkTables } from './checkpoints.ts'
+import { isHelper, needsOf } from './conditional-members.ts'
 import { evaluate, truth } from './expressions.ts'
 import type { Frame } from './frames.ts'
 import {
@@ -144,18 +145,21 @@ function checkAlternatives(instance: Instance, member: Extract<FlatMember, { kin
       standIn({ name: { text: 'dim', span: member.tree.span }, optional: false, span: member.tree.span }, member.tree.range.index.text),
     )
   const choices = makeChoices(member.tree.make, frame)
-  const forwards = choices.map((choice) => {
+  const forwards = choices.flatMap((choice) => {
     const declared = member.module.names.get(choice.block.text)
     const block = declared && home.flat(declared)
     const forward = block?.members.get('forward')
-    return { choice, text: forward?.kind === 'fn' ? signatureText(forward) : undefined }
+    return forward?.kind === 'fn' ? [{ choice, forward, signature: { ...forward.tree, module: forward.module } }] : []
   })
   const [first, ...rest] = forwards
-  const odd = first && rest.find((other) => other.text !== first.text)
-  if (!first || !odd || first.text === undefined || odd.text === undefined) return
+  const isField = (name: string): boolean => home.config?.fields.has(name) ?? false
+  const odd = rest.find(
+    ({ signature }) => unlike(first!.signature, signature, [], isField) ?? unlike(signature, first!.signature, [], isField),
+  )
+  if (!first || !odd) return
   home.walk.report.add('L417', `the two blocks of \`${member.name}\` have different \`forward\`s`, [
-    { span: first.choice.span, text: first.text },
-    { span: odd.choice.span, text: odd.text },
+    { span: first.choice.span, text: signatureText(first.forward) },
+    { span: odd.choice.span, text: signatureText(odd.forward) },
   ])
 }
 
@@ -201,7 +205,8 @@ function checkFunction(instance: Instance, member: FlatFn | FlatEntry, home: Hom
     return
   }
   const base = instanceFrame(instance, '', member.module, home.walk)
-  const frame: Frame = member.inherited ? { ...base, inherited: member.inherited } : base
+  const assumed = isHelper(instance.block, member) ? [...needsOf(instance.block, member.name).keys()] : []
+  const frame: Frame = { ...base, assumed, ...(member.inherited ? { inherited: member.inherited } : {}) }
   for (const { tree, module } of instance.block.requires)
     collectFacts(tree.condition, instanceFrame(instance, '', module, home.walk), frame.facts)
   const { report } = home.walk

@@ -6,7 +6,7 @@ import { sameSize, showSize } from '../sizes.ts'
 import { evaluate, sameType, usable } from './expressions.ts'
 import { affineOf, declare, fail, type Frame, holder, inner, isGeneric, visibleLocals } from './frames.ts'
 import { type Instance, instanceKey } from './instances.ts'
-import { lookup, storageType, unknownName } from './lookup.ts'
+import { isThere, lookup, storageType, unknownName } from './lookup.ts'
 import { mixed, toTensor } from './primitives/align.ts'
 import { placeOf, rangeOf } from './primitives/index-into.ts'
 import { type Axis, describe, isInteger, nothing, operandPlaces, type Tensor, unknown, type Value } from './values.ts'
@@ -131,7 +131,7 @@ function store(stmt: Extract<Stmt, { kind: 'store' }>, frame: Frame): void {
     })
     return
   }
-  // The place is looked up like a read, so that conditional and unknown states are reported alike, but nothing is told to the sink.
+  if (!isThere(frame, member, place.span)) return
   const { elem, axes } = storageType(frame, member)
   if (!axes) return
   const target: Tensor = {

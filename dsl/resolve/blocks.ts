@@ -2,7 +2,7 @@
 // are looked up there), the inherited version of every overridden function (`super`), and the lists a model gathers from root
 // to leaf: replacements, requirements, checkpoint tables. Nothing is evaluated here.
 
-import type { BlockDecl, Entry, Fn, Member, Param, Part, Preset, Replace, Require, RuntimeRange, State, Weight } from '../ast.ts'
+import type { BlockDecl, Drop, Entry, Fn, Member, Param, Part, Preset, Replace, Require, RuntimeRange, State, Weight } from '../ast.ts'
 import { nearName, type Report } from '../check/report.ts'
 import { type FlatConfig, flattenConfig } from './configs.ts'
 import { flattenOnce } from './flatten-once.ts'
@@ -42,6 +42,8 @@ export interface FlatBlock {
   readonly config?: FlatConfig
   readonly params: readonly { readonly tree: Param; readonly module: Module }[]
   readonly members: ReadonlyMap<string, FlatMember>
+  /** Members that a `drop` took away, with the place of the `drop`. */
+  readonly dropped: ReadonlyMap<string, Drop>
   readonly requires: readonly { readonly tree: Require; readonly module: Module }[]
   readonly replaces: readonly { readonly tree: Replace; readonly module: Module }[]
   readonly ranges: ReadonlyMap<string, { readonly tree: RuntimeRange; readonly module: Module }>
@@ -63,6 +65,7 @@ export const flattenBlock = flattenOnce<FlatBlock>((declared, report, flatParent
   const members = new Map(parent?.members)
   for (const member of tree.members) addMember(members, member, declared, tree, report)
   const own = <K extends Member['kind']>(kind: K): Extract<Member, { kind: K }>[] => tree.members.filter((m) => m.kind === kind) as never
+  const dropped = new Map([...(parent?.dropped ?? []), ...own('drop').map((drop) => [drop.name.text, drop] as const)])
   const presets = new Map<string, Preset>()
   for (const preset of own('preset')) presets.set(preset.name, preset)
   const ranges = new Map(parent?.ranges)
@@ -75,6 +78,7 @@ export const flattenBlock = flattenOnce<FlatBlock>((declared, report, flatParent
     ...(config ? { config } : {}),
     params: mergeParams(parent?.params ?? [], tree.params, module),
     members,
+    dropped,
     requires: [...(parent?.requires ?? []), ...own('require').map((r) => ({ tree: r, module }))],
     replaces: [...(parent?.replaces ?? []), ...own('replace').map((r) => ({ tree: r, module }))],
     ranges,

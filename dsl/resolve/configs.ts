@@ -36,7 +36,8 @@ export const isCompileType = (type: TypeExpr): boolean => compileTypes.includes(
 /** Reports a setting of a field that the config does not have. */
 export function noField(report: Report, config: FlatConfig | undefined, name: Name): void {
   const fields = new Map([...(config?.fields ?? [])].map(([n, f]) => [n, f.span]))
-  report.unknown(`${config?.name ?? 'the model'} has no field \`${name.text}\``, name.text, name.span, fields)
+  const all = `it has ${[...fields.keys()].join(', ') || 'none'}`
+  report.unknown(`${config?.name ?? 'the model'} has no field \`${name.text}\``, name.text, name.span, fields, all)
 }
 
 /** Flattens a config declaration; undefined (with a message) if it is not one or its parents are in a circle. */

@@ -7,6 +7,7 @@ import type { ReadSource } from '../model.ts'
 import { parse } from '../parse.ts'
 import type { Source, Span } from '../source.ts'
 import type { Report } from '../check/report.ts'
+import { candidatePaths } from './import-paths.ts'
 
 export interface Declared {
   readonly tree: Declaration
@@ -104,16 +105,12 @@ function importedModule(loader: Loader, into: Module, item: Import): Module | un
     const text = loader.read(path)
     if (text !== undefined) return loadText(loader, path, text)
   }
-  const help = item.path.startsWith('std.') ? 'the library has std.nn, std.rope and std.attention' : `looked for ${candidates.join(', ')}`
-  loader.report.add('L202', `cannot find the module ${item.path}`, [{ span: item.span }], { help })
+  loader.report.add('L202', `cannot find the module ${item.path}`, [{ span: item.span }], { help: whereLooked(item, candidates) })
   return undefined
 }
 
-// `std.nn` ships with the compiler; `llama` stands beside the importing file or at the project root; a string is a package.
-function candidatePaths(importer: string, item: Import): string[] {
-  if (item.isPackage) return [`node_modules/${item.path}.dsl`, `${item.path}.dsl`]
-  const file = `${item.path.replaceAll('.', '/')}.dsl`
-  if (item.path.startsWith('std.')) return [file]
-  const folder = importer.slice(0, importer.lastIndexOf('/') + 1)
-  return [...new Set([folder + file, file, `models/${file}`])]
+function whereLooked(item: Import, candidates: readonly string[]): string {
+  if (item.path.startsWith('std.') && !item.isPackage) return 'the library has std.nn, std.rope and std.attention'
+  if (candidates.length === 0) return 'a string is a package and a file in it: "@acme/models/llama"'
+  return `looked for ${candidates.join(', ')}`
 }

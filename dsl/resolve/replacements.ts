@@ -123,8 +123,11 @@ const text = (span: Expr['span']): string => span.source.text.slice(span.start, 
 const show = (name: string, s: Signature): string =>
   `${name}(${s.params.map((p) => text(p.span)).join(', ')})${s.result ? ` -> ${text(s.result.span)}` : ''}`
 
-// Names of sizes do not matter, only which of them are the same: they are numbered in the order of their appearance.
-function unlike(a: Signature, b: Signature, bound: readonly string[], isField: (name: string) => boolean): string | undefined {
+/**
+ * Why calls of `a` cannot be calls of `b` with some values bound; undefined if they can. Names of sizes do not matter, only which of
+ * them are the same: they are numbered in the order of their appearance.
+ */
+export function unlike(a: Signature, b: Signature, bound: readonly string[], isField: (name: string) => boolean): string | undefined {
   const [x, y] = [new Numbering(isField), new Numbering(isField)]
   for (const [i, param] of a.params.entries()) {
     const other = b.params[i]

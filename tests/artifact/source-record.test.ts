@@ -91,6 +91,12 @@ test('paths move only with the folder of the model', () => {
     'model/llama3.dsl': '1',
     'model/llama.dsl': '2',
   })
+  const packages = { '/a/b/m.dsl': '1', '/a/b/node_modules/@x/y/z.dsl': '2', '/a/node_modules/w/index.dsl': '3' }
+  expect(portableSources('/a/b/m.dsl', packages).files).toEqual({
+    'model/m.dsl': '1',
+    'node_modules/@x/y/z.dsl': '2',
+    'node_modules/w/index.dsl': '3',
+  })
 })
 
 test('a record of another shape is refused', () => {

@@ -1,9 +1,9 @@
 // docs/models.md has every model and preset with the count that the checker gives, and its signs are what the numbers say: the
 // published figure exactly, rounded, or not at all. What is not met has a note.
 
-import { readdirSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { load, numbered, projectFolder } from './read-models.ts'
+import { load, modelNames, numbered, projectFolder } from './read-models.ts'
 
 const text = readFileSync(`${projectFolder}docs/models.md`, 'utf8')
 
@@ -52,8 +52,7 @@ test('rounding is that of the figure', () => {
 })
 
 test('the table has what the checker counts, with the right signs', () => {
-  const names = readdirSync(`${projectFolder}models`).flatMap((name) => (name.endsWith('.dsl') ? [name.slice(0, -'.dsl'.length)] : []))
-  const wanted = names.sort().flatMap((model) => {
+  const wanted = modelNames.flatMap((model) => {
     const checked = load(model)
     return checked.presets.map((preset) => ({ model, preset, count: numbered(checked, { preset }).parameters }))
   })

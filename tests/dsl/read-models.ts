@@ -1,6 +1,6 @@
 // Reads the project's own model files, and texts given in place, the way the command line does.
 
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { loadModel } from '../../dsl/index.ts'
 import type { CheckedModel, Numbers, ReadSource, SpecialisedModel } from '../../dsl/index.ts'
@@ -14,6 +14,11 @@ export const readProject: ReadSource = (path) => {
   const file = path.startsWith('std/') ? `${projectFolder}dsl/${path}` : projectFolder + path
   return existsSync(file) ? readFileSync(file, 'utf8') : undefined
 }
+
+/** The files of `models/` in order, without their ending. */
+export const modelNames: readonly string[] = readdirSync(`${projectFolder}models`)
+  .flatMap((file) => (file.endsWith('.dsl') ? [file.slice(0, -4)] : []))
+  .sort()
 
 /** A model of `models/`; throws with its messages if it has any. */
 export function load(name: string): CheckedModel {

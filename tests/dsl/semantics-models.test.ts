@@ -1,17 +1,15 @@
 // The project's models: each checks with unknown numbers, takes its numbers from published configs in both spellings, and tells a
 // suspicious listener only what fits. (Numbers of parameters: parameter-table.test.ts.)
 
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { CheckingSink } from './checking-sink.ts'
-import { dataFolder, load, numbered, projectFolder, readJson } from './read-models.ts'
-
-const models = readdirSync(`${projectFolder}models`).flatMap((name) => (name.endsWith('.dsl') ? [name.slice(0, -'.dsl'.length)] : []))
+import { dataFolder, load, modelNames, numbered, readJson } from './read-models.ts'
 
 /** Kinds of layers that take turns. */
 const kinds: Readonly<Record<string, number>> = { gpt_neo: 2, gpt3: 2 }
 
-describe.each(models)('%s', (name) => {
+describe.each(modelNames)('%s', (name) => {
   const model = load(name)
 
   test.each([...model.presets])('preset %s is consistent by position in every entry', (preset) => {

@@ -23,6 +23,10 @@ function check(text: string) {
 
 describe('format', () => {
   it.each(sources.map(({ path, text }) => [path, text]))('lays out %s once and for all', (_, text) => check(text))
+  it('leaves the library as it is: a row of axes keeps its dots wherever it stands', () => {
+    for (const { path, text } of sources) if (/std\/\w+\.dsl$/.test(path)) expect(formatText(text), path).toBe(text)
+    expect(sources.filter(({ text }) => text.includes('[t, ..h, d]')).length).toBeGreaterThan(0)
+  })
 
   it('holds for any spacing', () => {
     fc.assert(fc.property(respaced, check), { numRuns: 60 })

@@ -3,11 +3,12 @@
 
 import type { BinaryOp } from '../../ast.ts'
 import type { BinaryOpName } from '../../sink.ts'
-import { divide, known, minus, plus, type Size, sameSize, showSize, times, whole } from '../../sizes.ts'
+import { range } from '../../affine.ts'
+import { atom, divide, known, minus, plus, type Size, sameSize, showSize, times, toAffine, whole } from '../../sizes.ts'
 import type { Span } from '../../source.ts'
 import { fail, type Frame, isGeneric } from '../frames.ts'
 import { describe, type Elem, isFloat, type Tensor, unknown, type Value } from '../values.ts'
-import { lineUp, sizeTensor } from './align.ts'
+import { broadcastTo, lineUp, scalar, sizeTensor } from './align.ts'
 
 export type BinaryName = Exclude<BinaryOp, 'in'> | 'min' | 'max' | 'pow'
 
@@ -61,10 +62,38 @@ function tensors(frame: Frame, name: BinaryName, a: Value, b: Value, span: Span,
     return fail(frame, 'L227', `\`pow\` wants floats, not ${elem}`, [{ span }], { help: 'write  f32(x)' })
   if (name === '/' && !isFloat(elem))
     return fail(frame, 'L227', `\`/\` on ${elem} tensors is not defined`, [{ span }], { help: 'write  floor(f32(a) / f32(b))' })
-  const node = frame.walk.sink?.binary(row.told, x.node, y.node, span)
+  const node = name === '%' ? remainder(frame, x, y, span) : frame.walk.sink?.binary(row.told, x.node, y.node, span)
   const result: Elem = row.class === 'arithmetic' ? elem : 'bool'
   const range = row.class === 'arithmetic' ? rangeOf(name, x, y) : undefined
   return { kind: 'tensor', elem: result, axes: x.axes, node, span, ...(range ? { range } : {}) }
+}
+
+/**
+ * `%` has the sign of the divisor, as numbers of compile time do. Listeners' `mod` has that of the dividend, so the divisor is added
+ * where the signs differ: nowhere when both are known not to be negative, as positions and windows are.
+ */
+function remainder(frame: Frame, x: Tensor, y: Tensor, span: Span): unknown {
+  const { sink } = frame.walk
+  const mod = sink?.binary('mod', x.node, y.node, span)
+  const neverNegative = (t: Tensor): boolean => t.elem === 'u32' || t.elem === 'u8' || leastOf(frame, t) >= 0
+  if (!sink || (neverNegative(x) && neverNegative(y))) return mod
+  const zero = broadcastTo(frame, scalar(frame, 0, x.elem, span), x.axes, span)?.node
+  const isNegative = sink.binary('lt', mod, zero, span)
+  const differs = neverNegative(y)
+    ? isNegative
+    : sink.binary(
+        'and',
+        sink.binary('ne', mod, zero, span),
+        sink.binary('ne', isNegative, sink.binary('lt', y.node, zero, span), span),
+        span,
+      )
+  return sink.where(differs, sink.binary('add', mod, y.node, span), mod, span)
+}
+
+/** A lower bound of the elements, -Infinity when none is known. */
+function leastOf({ walk }: Frame, { range: elements }: Tensor): number {
+  const least = elements && toAffine(elements.min)
+  return least ? range(least, walk.bounds).min : -Infinity
 }
 
 function rangeOf(name: BinaryName, x: Tensor, y: Tensor): Tensor['range'] {
@@ -105,8 +134,9 @@ function sizes(frame: Frame, name: BinaryName, a: Size, b: Size, span: Span): Va
   if (rows[name].class === 'compare') return { kind: 'bool', value: compared(name, a, b) }
   if ((name === 'min' || name === 'max') && sameSize(a, b)) return { kind: 'size', size: a }
   if (name === '%' && divide(a, b)?.exact) return { kind: 'size', size: whole(0) }
-  // A stand-in: what a remainder or a power of unknown sizes is good for is decided when they are known.
-  if (isGeneric(frame)) return { kind: 'float', value: undefined }
+  // A stand-in: what it is good for is decided when the sizes are known. A power of whole numbers may be a fraction.
+  if (isGeneric(frame))
+    return name === 'pow' ? { kind: 'float', value: undefined } : { kind: 'size', size: atom(`${name}(${showSize(a)}, ${showSize(b)})`) }
   const left = sizeTensor(frame, a, 'i32', span)
   const right = sizeTensor(frame, b, 'i32', span)
   return left && right ? tensors(frame, name, left, right, span) : unknown
