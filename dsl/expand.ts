@@ -21,10 +21,13 @@ export interface Expanded {
   readonly problem?: string
 }
 
-/** The text of a checked model in one file. `home` is that of its generic check. */
-export function expand(model: FlatBlock, home: Home): Expanded {
+/**
+ * The text of a checked model in one file. `home` is that of its generic check. `isComplete` tells of a table that the model only
+ * inherited whether it names every weight: if it does not, no file of that kind is meant for the model, and it is left out.
+ */
+export function expand(model: FlatBlock, home: Home, isComplete: (table: FlatTable) => boolean): Expanded {
   try {
-    const text = new Expansion(model, home).text()
+    const text = new Expansion(model, home, (table) => table.rules.some(({ own }) => own) || isComplete(table)).text()
     const source = { path: 'expanded.dsl', text }
     const { tree, diagnostics } = parse(source)
     if (!tree) throw new Error(`internal: the expanded text cannot be read: ${diagnostics[0]?.message}`)
@@ -38,13 +41,15 @@ export function expand(model: FlatBlock, home: Home): Expanded {
 class Expansion {
   readonly #model: FlatBlock
   readonly #home: Home
+  readonly #isMeant: (table: FlatTable) => boolean
   readonly #names = new Names()
   readonly #ops: string[] = []
   readonly #blocks: string[] = []
 
-  constructor(model: FlatBlock, home: Home) {
+  constructor(model: FlatBlock, home: Home, isMeant: (table: FlatTable) => boolean) {
     this.#model = model
     this.#home = home
+    this.#isMeant = isMeant
     // The model keeps its name, whatever it contains.
     this.#names.of(model.declared)
     if (model.config) this.#names.of(model.config.declared)
@@ -93,7 +98,7 @@ class Expansion {
       block.requires.map((require) => sliceOf(require.tree.span)),
       ...members,
       [...block.ranges.values()].map((range) => sliceOf(range.tree.span)),
-      ...[...block.tables.values()].map((table) => [this.#table(table)]),
+      ...[...block.tables.values()].filter(this.#isMeant).map((table) => [this.#table(table)]),
       [...block.presets.values()].map((preset) => sliceOf(preset.span)),
     ]
     const body = groups.flatMap((group) => (group.length > 0 ? [group.join('\n')] : [])).join('\n\n')

@@ -6,7 +6,7 @@ import { checkModule, checkModuleTables } from './check/program.ts'
 import { didYouMean, Report } from './check/report.ts'
 import type { Diagnostic } from './diagnostics.ts'
 import { expand } from './expand.ts'
-import type { CheckedModel, ReadSource } from './model.ts'
+import type { CheckedModel, ReadSource, SpecialisedModel } from './model.ts'
 import { type FlatBlock, flattenBlock } from './resolve/blocks.ts'
 import { type Declared, loadModules, type Module } from './resolve/modules.ts'
 import { replacementsOf } from './resolve/replacements.ts'
@@ -61,7 +61,14 @@ export function loadModel(entryPath: string, read: ReadSource, options: { readon
       own: rules.some((rule) => rule.own),
     })),
     specialise: (numbers) => specialise(block, flat, numbers),
-    expand: () => expand(block, genericHome(block.config, flat, replacementsOf(block, flat, new Report()), new Report())),
+    expand: () => {
+      const home = genericHome(block.config, flat, replacementsOf(block, flat, new Report()), new Report())
+      let sizes: SpecialisedModel[] | undefined
+      return expand(block, home, ({ format, arch }) => {
+        sizes ??= [{}, ...[...block.presets.keys()].map((preset) => ({ preset }))].flatMap((n) => specialise(block, flat, n).model ?? [])
+        return sizes.every((size) => size.checkpoint(format, arch).diagnostics.length === 0)
+      })
+    },
   }
   return { model, diagnostics: diagnostics() }
 }
