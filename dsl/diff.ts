@@ -9,7 +9,7 @@ import type { Span } from './source.ts'
 import { lexer } from './tokens.ts'
 
 export interface Difference {
-  /** `config`, `layers[i].attn`, `checkpoint hf`, `ops`; '' for the model's own members. */
+  /** `config`, `layers[i].attn`, `tables` (whole ones), `checkpoint hf`, `presets`, `ops`; '' for the model's own members. */
   readonly where: string
   /** `fn forward`, `window`, `"7B"`. */
   readonly what: string
@@ -46,8 +46,10 @@ export function diffExpanded(before: string, after: string): Difference[] {
   }
   compare('config', a.config, b.config)
   blocks('', a.model, b.model)
-  for (const table of new Set([...a.tables.keys(), ...b.tables.keys()]))
-    compare(table, a.tables.get(table) ?? new Map(), b.tables.get(table) ?? new Map())
+  const whole = (tables: ReadonlyMap<string, Items>, other: ReadonlyMap<string, Items>): Items =>
+    new Map([...tables].flatMap(([name, rules]) => (other.has(name) ? [] : [[name, [...rules.values()].join('\n')] as const])))
+  compare('tables', whole(a.tables, b.tables), whole(b.tables, a.tables))
+  for (const [name, rules] of a.tables) if (b.tables.has(name)) compare(name, rules, b.tables.get(name)!)
   compare('presets', a.presets, b.presets)
   compare('ops', a.ops, b.ops)
   return differences

@@ -51,6 +51,9 @@ test('what a variant changes, by place', () => {
     '+ layers[i].attn: fn forward_of_Attention',
     '+ layers[i].attn: weight bo',
     '~ layers[i].mlp: fn forward',
+    // Inherited, but without a rule for the new weight.
+    '- tables: checkpoint gguf("llama")',
+    '- tables: checkpoint meta',
     '~ checkpoint hf: expect "attention_bias"',
     '+ checkpoint hf: layers[i].attn.bo',
     '- ops: silu',
