@@ -5,7 +5,7 @@ import { formats, formatNames } from '../formats/index.ts'
 
 export interface StoredTensor {
   readonly name: string
-  /** A name of compiler/formats, or another type's (`i64`, `q6_k`), which binding refuses. */
+  /** A name of compiler/formats, or another type's (`i64`, `q3_k`), which binding refuses. */
   readonly format: string
   /** Row-major, outermost axis first. */
   readonly dims: readonly number[]
@@ -26,14 +26,9 @@ const scalar = (bytes: number): StorageType => ({ values: 1, bytes })
 /** Block sizes by name, from ggml's type traits and safetensors' dtypes. */
 export const storageTypes: Readonly<Record<string, StorageType>> = {
   ...Object.fromEntries(formatNames.map((name) => [name, { values: formats[name].values, bytes: formats[name].bytes }])),
-  q5_0: { values: 32, bytes: 22 },
-  q5_1: { values: 32, bytes: 24 },
   q8_1: { values: 32, bytes: 36 },
   q2_k: { values: 256, bytes: 84 },
   q3_k: { values: 256, bytes: 110 },
-  q4_k: { values: 256, bytes: 144 },
-  q5_k: { values: 256, bytes: 176 },
-  q6_k: { values: 256, bytes: 210 },
   q8_k: { values: 256, bytes: 292 },
   f64: scalar(8),
   i8: scalar(1),
