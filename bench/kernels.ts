@@ -164,7 +164,14 @@ function fillBytes(words: Int32Array, count: number): Float64Array {
   return values
 }
 
-function matrixBench(formatName: FormatName, bytes: boolean, tokens: number, rotated = false, rows = 576, k = formats[formatName].values === 256 ? 768 : 576): Bench {
+function matrixBench(
+  formatName: FormatName,
+  bytes: boolean,
+  tokens: number,
+  rotated = false,
+  rows = 576,
+  k = formats[formatName].values === 256 ? 768 : 576,
+): Bench {
   const format = formats[formatName]
   const name = `${formatName} x ${bytes ? 'a8' : 'f32'}${rotated ? ', turned and stored' : ''}, ${tokens} token${tokens === 1 ? '' : 's'}`
   const bounds = new Map([

@@ -62,8 +62,7 @@ function bytesFromWords(words: Int32Array): Float64Array {
     }
     const sum = sums[0]! + sums[1]!
     const stored = Math.abs(floats[at + a8.sum]! / a8.sumFactor - d * sum) <= 1e-5 * d * (Math.abs(sum) + 1)
-    if (!stored || sums.some((half, i) => words[at + a8.minus + i] !== -half))
-      values.fill(Number.NaN, block * a8.k, (block + 1) * a8.k)
+    if (!stored || sums.some((half, i) => words[at + a8.minus + i] !== -half)) values.fill(Number.NaN, block * a8.k, (block + 1) * a8.k)
   }
   return values
 }

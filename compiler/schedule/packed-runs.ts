@@ -3,7 +3,7 @@
 // scaled once: in f32, or as integers exactly (quants have at most 6 bits: they are the dot's 7-bit operand).
 
 import { a8 } from './activation-blocks.ts'
-import { constant, type Emitter, load, ops } from './build-loops.ts'
+import { constant, type Emitter, i32, load, ops } from './build-loops.ts'
 import { filled } from './integers.ts'
 import type { LoopExpr } from './loops.ts'
 import { type Address, type BlockDot, half, type PackedFormat, splatFloat, splatWord, words } from './packed-words.ts'
@@ -11,8 +11,6 @@ import type { RunQuants } from './run-quants.ts'
 import { offsetOf, type Run, type RunScales } from './run-scales.ts'
 
 const runLength = 32
-const i32 = (value: number): LoopExpr => constant('i32', value)
-
 /** One run of the block: where its quants and its activations are. */
 interface Part {
   readonly run: Run

@@ -1,7 +1,7 @@
 // The heads of packed blocks: how runs of quants are scaled. value = q * scale + offset; an offset is stored, or follows from a
 // centre c: value = (q - c) * scale. Layouts are those of compiler/formats; a quad is rows 0-3 or rows 4-7.
 
-import { constant, type Emitter, isVector, load, ops } from './build-loops.ts'
+import { type Emitter, i32, isVector, load, ops } from './build-loops.ts'
 import { filled } from './integers.ts'
 import type { LoopExpr } from './loops.ts'
 import { type Address, calmHalf, half, halfOf, halves, shiftedHalves, toFloat, words } from './packed-words.ts'
@@ -57,7 +57,7 @@ const scaleAndMinimum: RunScales = {
     return () => {
       const pair = e.let('pair', words(weight, half(quad)))
       return bytes
-        ? { scale: shiftedHalves(pair, constant('i32', 0)), offset: shiftedHalves(pair, constant('i32', 1)) }
+        ? { scale: shiftedHalves(pair, i32(0)), offset: shiftedHalves(pair, i32(1)) }
         : { scale: ops.half_lo_f32x4(pair), offset: ops.half_hi_f32x4(pair) }
     }
   },
@@ -77,7 +77,7 @@ function sixBits(word: (i: LoopExpr) => LoopExpr, { pair, odd }: Run): { scale: 
   const [low, high] = [ops.sub(63, ops.mul(odd, 48)), ops.mul(odd, 48)]
   const masked = (value: LoopExpr, mask: LoopExpr): LoopExpr => ops.and(value, isVector(value.type) ? ops.splat_i32(mask) : mask)
   const number = (main: LoopExpr, shift: LoopExpr, top: number): LoopExpr => {
-    const rest = masked(ops.shr_u(word(constant('i32', top)), ops.add(byte, 2)), high)
+    const rest = masked(ops.shr_u(word(i32(top)), ops.add(byte, 2)), high)
     return ops.or(masked(ops.shr_u(word(main), shift), low), rest)
   }
   return {
@@ -137,5 +137,4 @@ const byteScales: RunScales = {
 export const runScales = { scaleOnly, scaleAndMinimum, sixBitScales, byteScales } as const
 
 /** -centre * scale, or what is stored. */
-export const offsetOf = ({ scale, offset }: Step, centre: number | undefined): LoopExpr =>
-  offset ?? ops.mul(scale, filled(scale, -centre!))
+export const offsetOf = ({ scale, offset }: Step, centre: number | undefined): LoopExpr => offset ?? ops.mul(scale, filled(scale, -centre!))
