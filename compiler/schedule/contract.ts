@@ -252,6 +252,7 @@ function emitDots(
               : { operand: dot.activation, at: x, offset: u * step + t * stride },
           ),
           accumulators: sums[u % chains]!,
+          rolled: threads > 1,
           ...(run ? { run } : {}),
         }
         if (bytes) format.dotBytes!(e, part)

@@ -18,6 +18,12 @@ interface Part {
   readonly activations: readonly Address[]
 }
 
+/** Byte `i` of each word, unsigned. */
+const byteOf = (four: LoopExpr, i: LoopExpr): LoopExpr => {
+  const moved = ops.shr_u(four, ops.mul(i, 8))
+  return i.kind === 'const' && i.value === 3 ? moved : ops.and(moved, filled(moved, 255))
+}
+
 export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
   const { runs, groups, centre, shifted } = scales
 
@@ -49,24 +55,45 @@ export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
     })
   }
 
-  /** Vectors of a run for each quad: read at every use, or kept once they were. */
-  function readers(e: Emitter, at: Address, quads: readonly LoopExpr[], keep: boolean): ((v: number) => LoopExpr)[] {
+  /** Vectors of a run for each quad: read at every use, or kept once they were (by constant number). */
+  function readers(e: Emitter, at: Address, quads: readonly LoopExpr[], keep: boolean): ((v: LoopExpr) => LoopExpr)[] {
     return quads.map((quad) => {
       const kept = new Map<number, LoopExpr>()
       return (v) => {
-        const known = kept.get(v)
-        if (known) return known
-        const vector = words(at, half(quad), v * 8)
-        if (!keep) return vector
-        const value = e.let('q', vector)
-        kept.set(v, value)
+        const vector = words(at, ops.add(half(quad), ops.mul(v, 8)))
+        if (!keep || v.kind !== 'const') return vector
+        const value = kept.get(v.value) ?? e.let('q', vector)
+        kept.set(v.value, value)
         return value
       }
     })
   }
 
-  /** The fours of group `group` of a run. */
-  const foursOf = (group: number): readonly number[] => (groups === 1 ? quants.order : quants.order.filter((j) => j >> 2 === group))
+  /** The groups of a run, and the fours of each: told one by one, or in loops. */
+  function eachGroup(
+    e: Emitter,
+    rolled: boolean,
+    body: (group: LoopExpr, fours: (four: (turn: LoopExpr, i: number) => void) => void) => void,
+  ): void {
+    const { order, period } = quants
+    if (!rolled) {
+      for (let group = 0; group < groups; group++) {
+        const fours = groups === 1 ? order : order.filter((j) => j >> 2 === group)
+        body(i32(group), (four) => {
+          for (const j of fours) four(i32(Math.floor(j / period)), j % period)
+        })
+      }
+      return
+    }
+    const turns = 8 / groups / period
+    e.loop('group', 0, groups, 1, (group) =>
+      body(group, (four) =>
+        e.loop('turn', ops.mul(group, turns), ops.mul(ops.add(group, 1), turns), 1, (turn) => {
+          for (let i = 0; i < period; i++) four(turn, i)
+        }),
+      ),
+    )
+  }
 
   return {
     k: runs * runLength,
@@ -91,23 +118,23 @@ export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
       const steps = quads.map((quad) => scales.open(e, weight, quad, false))
       walk(e, dot, runLength, ({ run, quants: at, activations }) => {
         const read = readers(e, at, quads, true)
-        for (let group = 0; group < groups; group++) {
+        eachGroup(e, dot.rolled === true, (group, fours) => {
           const sums = activations.map(() => quads.map(() => e.let('sum', zero)))
           const totals = activations.map(() => e.let('total', zero))
-          for (const j of foursOf(group)) {
-            const fours = read.map((vector) => e.let('four', quants.bytes(j, vector)))
-            for (let i = 0; i < 4; i++) {
-              const rows = fours.map((four) => {
-                const moved = ops.shr_u(four, 8 * i)
-                return e.let('w', ops.to_f32x4(i === 3 ? moved : ops.and(moved, filled(moved, 255))))
-              })
+          fours((turn, place) => {
+            const packed = read.map((vector) => e.let('four', quants.bytes(turn, place, vector)))
+            const first = ops.add(ops.mul(turn, 4 * quants.period), 4 * place)
+            const byte = (i: LoopExpr): void => {
+              const rows = packed.map((four) => e.let('w', ops.to_f32x4(byteOf(four, i))))
               for (const [t, activation] of activations.entries()) {
-                const x = e.let('x', splatFloat(activation, 4 * j + i))
+                const x = e.let('x', splatFloat({ ...activation, at: ops.add(activation.at, ops.add(first, i)) }, 0))
                 e.set(totals[t]!, ops.add(totals[t]!, x))
                 for (const [q, row] of rows.entries()) e.set(sums[t]![q]!, ops.madd(row, x, sums[t]![q]!))
               }
             }
-          }
+            if (dot.rolled) e.loop('i', 0, 4, 1, byte)
+            else for (let i = 0; i < 4; i++) byte(i32(i))
+          })
           for (const [q, step] of steps.entries()) {
             const { scale, offset } = step(run, group)
             const d = e.let('d', scale)
@@ -116,7 +143,7 @@ export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
               e.set(accumulators[t]![q]!, ops.madd(sums[t]![q]!, d, ops.madd(m, totals[t]!, accumulators[t]![q]!)))
             }
           }
-        }
+        })
       })
     },
 
@@ -128,19 +155,25 @@ export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
       const steps = quads.map((quad) => scales.open(e, weight, quad, true))
       walk(e, dot, a8.words, ({ run, quants: at, activations }) => {
         const read = readers(e, at, quads, activations.length === 1)
-        for (let group = 0; group < groups; group++) {
+        eachGroup(e, dot.rolled === true, (group, fours) => {
           const sums = activations.map((activation) => {
             const zero = constant('i32x4', 0)
-            const minus = starts ? e.let('minus', ops.mul(splatWord(activation, a8.minus + group), constant('i32x4', centre))) : zero
+            const minus = starts
+              ? e.let(
+                  'minus',
+                  ops.mul(splatWord({ ...activation, at: ops.add(activation.at, group) }, a8.minus), constant('i32x4', centre)),
+                )
+              : zero
             return quads.map(() => e.let('sum', minus))
           })
-          for (const j of foursOf(group)) {
-            const rows = read.map((vector) => e.let('w', quants.bytes(j, vector)))
+          fours((turn, place) => {
+            const rows = read.map((vector) => e.let('w', quants.bytes(turn, place, vector)))
+            const j = ops.add(ops.mul(turn, quants.period), place)
             for (const [t, activation] of activations.entries()) {
-              const x = e.let('x', splatWord(activation, j))
+              const x = e.let('x', splatWord({ ...activation, at: ops.add(activation.at, j) }, 0))
               for (const [q, row] of rows.entries()) e.set(sums[t]![q]!, ops.dot4(x, row, sums[t]![q]!))
             }
-          }
+          })
           const scaled = steps.map((stepOf) => {
             const step = stepOf(run, group)
             const d = e.let('d', step.scale)
@@ -159,7 +192,7 @@ export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
               e.set(acc, ops.madd(ops.to_f32x4(sums[t]![q]!), ops.mul(d, ad), rest))
             }
           }
-        }
+        })
       })
     },
   }

@@ -2,7 +2,8 @@
 // max(q, 0) and max(-q, 0), its 7-bit one.
 
 import { a8 } from './activation-blocks.ts'
-import { constant, load, ops } from './build-loops.ts'
+import { constant, i32, load, ops } from './build-loops.ts'
+import type { LoopExpr } from './loops.ts'
 import { half, halfOf, halves, type PackedFormat, shiftedHalves, splatFloat, splatWord, words } from './packed-words.ts'
 
 export const signedBytes: PackedFormat = {
@@ -14,18 +15,22 @@ export const signedBytes: PackedFormat = {
     const q = ops.shr_s(ops.shl(load('i32', operand, at, 4), ops.sub(24, ops.mul(ops.and(k, 3), 8))), 24)
     return ops.mul(ops.to_f32(q), halfOf(load('i32', operand, ops.add(block, ops.and(row, 3))), ops.shr_u(row, 2)))
   },
-  dotFloat(e, { weight, quads, activations, accumulators }) {
+  dotFloat(e, { weight, quads, activations, accumulators, rolled }) {
     const sums = activations.map(() => quads.map(() => e.let('sum', constant('f32x4', 0))))
-    for (let j = 0; j < 8; j++) {
-      const packed = quads.map((quad) => e.let('q', words(weight, half(quad), 4 + j * 8)))
-      for (let i = 0; i < 4; i++) {
-        const rows = packed.map((q) => e.let('w', ops.to_f32x4(ops.shr_s(ops.shl(q, 24 - 8 * i), 24))))
+    const each = (count: number, body: (at: LoopExpr) => void): void => {
+      if (rolled) e.loop('at', 0, count, 1, body)
+      else for (let at = 0; at < count; at++) body(i32(at))
+    }
+    each(8, (j) => {
+      const packed = quads.map((quad) => e.let('q', words(weight, ops.add(half(quad), ops.mul(j, 8)), 4)))
+      each(4, (i) => {
+        const rows = packed.map((q) => e.let('w', ops.to_f32x4(ops.shr_s(ops.shl(q, ops.sub(24, ops.mul(i, 8))), 24))))
         for (const [t, activation] of activations.entries()) {
-          const x = e.let('x', splatFloat(activation, 4 * j + i))
+          const x = e.let('x', splatFloat({ ...activation, at: ops.add(activation.at, ops.add(ops.mul(j, 4), i)) }, 0))
           for (const [q, row] of rows.entries()) e.set(sums[t]![q]!, ops.madd(row, x, sums[t]![q]!))
         }
-      }
-    }
+      })
+    })
     const pair = e.let('pair', words(weight, 0))
     for (const [q, quad] of quads.entries()) {
       const d = e.let('d', halves(pair, quad))

@@ -20,6 +20,8 @@ export interface BlockDot {
   readonly accumulators: readonly (readonly LoopExpr[])[]
   /** Only this run of the block (`PackedFormat.runs`). */
   readonly run?: LoopExpr
+  /** Short loops stay loops: for targets whose own compiler unrolls them, and takes long over what already is. */
+  readonly rolled?: boolean
 }
 
 export interface PackedFormat {

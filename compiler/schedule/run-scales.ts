@@ -29,8 +29,8 @@ export interface RunScales {
   /** Against 8-bit activations steps come times 2^-112, which the activations' factor pays for (a8.factor). */
   readonly shifted: boolean
   /** Reads what all runs of the block at `weight` share; the result gives the steps of four rows. `bytes`: activations are. */
-  open(emitter: Emitter, weight: Address, quad: LoopExpr, bytes: boolean): (run: Run, group: number) => Step
-  /** The step of one row; `group` of the run at run time. */
+  open(emitter: Emitter, weight: Address, quad: LoopExpr, bytes: boolean): (run: Run, group: LoopExpr) => Step
+  /** The step of one row. */
   element(emitter: Emitter, operand: number, block: LoopExpr, row: LoopExpr, run: Run, group: LoopExpr): Step
 }
 

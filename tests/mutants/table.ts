@@ -201,11 +201,11 @@ export const mutants: readonly Mutant[] = [
   }),
   ...inFile('compiler/schedule/run-quants.ts', {
     'high and low nibbles are swapped': [
-      'ops.and(j < 4 ? vector(j) : ops.shr_u(vector(j - 4), 4), filled(0x0f))',
-      'ops.and(j < 4 ? ops.shr_u(vector(j), 4) : vector(j - 4), filled(0x0f))',
+      'ops.mul(ops.shr_u(j, 2), 4)), filled(0x0f))',
+      'ops.sub(4, ops.mul(ops.shr_u(j, 2), 4))), filled(0x0f))',
     ],
     'single elements of q4 read the wrong nibble': ['ops.mul(ops.shr_u(k, 4), 4))', 'ops.mul(ops.and(k, 1), 4))'],
-    'the fifth bit of a quant is that of its neighbour': ['ops.shl(bits, 4 - j)', 'ops.shl(bits, 3 - j)'],
+    'the fifth bit of a quant is that of its neighbour': ['ops.shl(bits, 4 - j.value)', 'ops.shl(bits, 3 - j.value)'],
   }),
   ...inFile('compiler/schedule/packed-runs.ts', {
     'runs of q6_k do not start from what they are centred on': [
