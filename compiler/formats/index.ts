@@ -13,7 +13,7 @@ import { q6_k } from './q6-k.ts'
 import { q8_0 } from './q8-0.ts'
 import { groupRows, type Format, type FormatName, type LayoutName } from './types.ts'
 
-export { groupRows, type Format, type FormatName, type LayoutName } from './types.ts'
+export { groupRows, type Format, type FormatName, type LayoutName, type QuantisedName } from './types.ts'
 
 export const formats: Readonly<Record<FormatName, Format>> = { f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, q5_k, q6_k }
 
