@@ -36,7 +36,7 @@ export function chooseSizes(choices: Choices): Sizes {
   const pick = <T>(list: readonly T[]): T => list[choices.integer(0, list.length - 1)]!
   const blocky = choices.integer(0, 2) > 0
   // Rows of 256 are what some formats need; they cost eight times as much, so they are few.
-  const width = blocky ? pick([...Array.from({ length: 9 }, () => [32, 32, 64, 32]).flat(), 256]) : pick([4, 6, 8, 5, 1, 12, 33, 7])
+  const width = blocky ? pick([...Array.from({ length: 16 }, () => [32, 32, 64, 32]).flat(), 256]) : pick([4, 6, 8, 5, 1, 12, 33, 7])
   const [heads, groups] = pick([
     [2, 1],
     [2, 2],
