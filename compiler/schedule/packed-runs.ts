@@ -69,6 +69,20 @@ export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
     })
   }
 
+  /** Σ of a group's activations in all lanes, before its products: kept beside them it would cost registers, and adds one by one. */
+  function totalOf(e: Emitter, { operand, at, offset }: Address, group: LoopExpr, rolled: boolean): LoopExpr {
+    const length = runLength / groups
+    const four = (i: LoopExpr): LoopExpr => load('f32x4', operand, ops.add(at, ops.add(ops.mul(group, length), i)), offset)
+    if (rolled) {
+      const sum = e.let('fours', constant('f32x4', 0))
+      e.loop('i', 0, length, 4, (i) => e.set(sum, ops.add(sum, four(i))))
+      return e.let('total', ops.splat_f32(ops.hsum(sum)))
+    }
+    let parts = Array.from({ length: length / 4 }, (_, i) => four(i32(4 * i)))
+    while (parts.length > 1) parts = parts.flatMap((part, i) => (i % 2 === 0 ? [ops.add(part, parts[i + 1]!)] : []))
+    return e.let('total', ops.splat_f32(ops.hsum(parts[0]!)))
+  }
+
   /** The groups of a run, and the fours of each: told one by one, or in loops. */
   function eachGroup(
     e: Emitter,
@@ -120,7 +134,7 @@ export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
         const read = readers(e, at, quads, true)
         eachGroup(e, dot.rolled === true, (group, fours) => {
           const sums = activations.map(() => quads.map(() => e.let('sum', zero)))
-          const totals = activations.map(() => e.let('total', zero))
+          const totals = activations.map((activation) => totalOf(e, activation, group, dot.rolled === true))
           fours((turn, place) => {
             const packed = read.map((vector) => e.let('four', quants.bytes(turn, place, vector)))
             const first = ops.add(ops.mul(turn, 4 * quants.period), 4 * place)
@@ -128,7 +142,6 @@ export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
               const rows = packed.map((four) => e.let('w', ops.to_f32x4(byteOf(four, i))))
               for (const [t, activation] of activations.entries()) {
                 const x = e.let('x', splatFloat({ ...activation, at: ops.add(activation.at, ops.add(first, i)) }, 0))
-                e.set(totals[t]!, ops.add(totals[t]!, x))
                 for (const [q, row] of rows.entries()) e.set(sums[t]![q]!, ops.madd(row, x, sums[t]![q]!))
               }
             }

@@ -207,12 +207,6 @@ export const mutants: readonly Mutant[] = [
     'single elements of q4 read the wrong nibble': ['ops.mul(ops.shr_u(k, 4), 4))', 'ops.mul(ops.and(k, 1), 4))'],
     'the fifth bit of a quant is that of its neighbour': ['ops.shl(bits, 4 - j.value)', 'ops.shl(bits, 3 - j.value)'],
   }),
-  ...inFile('compiler/schedule/packed-runs.ts', {
-    'runs of q6_k do not start from what they are centred on': [
-      'const starts = centre !== undefined && groups === 2',
-      'const starts = false',
-    ],
-  }),
   ...inFile('compiler/schedule/outputs.ts', {
     'activations are scaled to 128': [
       "ops.div(ops.hmax(largest), constant('f32', 127))",
