@@ -8,7 +8,7 @@ import type { FormatName } from '../compiler/formats/types.ts'
 import type { Expr, Index, Kernel } from '../compiler/kernel/types.ts'
 import { schedule } from '../compiler/schedule/index.ts'
 import { wasmMachine } from '../compiler/schedule/machine.ts'
-import { a8 } from '../compiler/schedule/packed.ts'
+import { a8 } from '../compiler/schedule/activation-blocks.ts'
 import { verifyLoops } from '../compiler/schedule/verify-loops.ts'
 import { measureCeilings } from '../cli/measure/ceilings.ts'
 import { type Bench, measure, type Timing } from '../cli/measure/time-loops.ts'
@@ -145,10 +145,10 @@ function fillBytes(words: Int32Array, count: number): Float64Array {
   const values = new Float64Array(count)
   for (let b = 0; b < count / a8.k; b++) {
     const d = Math.fround(0.01 + Math.abs(random()) / 50)
-    let sum = 0
+    const sums = [0, 0]
     for (let i = 0; i < a8.k; i++) {
       const q = Math.round(random() * 254)
-      sum += q
+      sums[i >> 4]! += q
       values[b * a8.k + i] = q * d
       for (const [place, byte] of [
         [0, q & 255],
@@ -158,12 +158,20 @@ function fillBytes(words: Int32Array, count: number): Float64Array {
         bytes[(b * a8.words + place) * 4 + i] = byte
     }
     floats[b * a8.words + a8.scale] = d * a8.factor
-    floats[b * a8.words + a8.sum] = d * sum * a8.sumFactor
+    floats[b * a8.words + a8.sum] = d * (sums[0]! + sums[1]!) * a8.sumFactor
+    for (const [i, sum] of sums.entries()) words[b * a8.words + a8.minus + i] = -sum
   }
   return values
 }
 
-function matrixBench(formatName: FormatName, bytes: boolean, tokens: number, rotated = false, rows = 576, k = 576): Bench {
+function matrixBench(
+  formatName: FormatName,
+  bytes: boolean,
+  tokens: number,
+  rotated = false,
+  rows = 576,
+  k = formats[formatName].values === 256 ? 768 : 576,
+): Bench {
   const format = formats[formatName]
   const name = `${formatName} x ${bytes ? 'a8' : 'f32'}${rotated ? ', turned and stored' : ''}, ${tokens} token${tokens === 1 ? '' : 's'}`
   const bounds = new Map([
@@ -244,7 +252,7 @@ function matrixBench(formatName: FormatName, bytes: boolean, tokens: number, rot
   }
 }
 
-const cases = (['q4_1', 'q4_0', 'q8_0', 'f16', 'f32'] as const).flatMap((format) => {
+const cases = (['q4_1', 'q4_0', 'q4_k', 'q5_0', 'q5_1', 'q5_k', 'q6_k', 'q8_0', 'f16', 'f32'] as const).flatMap((format) => {
   const modes = format.startsWith('q') ? [true, false] : [false]
   return modes.flatMap((bytes) => [1, 4, 128].map((tokens) => () => matrixBench(format, bytes, tokens)))
 })

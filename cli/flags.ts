@@ -1,6 +1,7 @@
 // Flags that several commands share, and how their texts become values. A wrong value is wrong usage (exit code 2).
 
 import { type Command, InvalidArgumentError, Option } from 'commander'
+import { quantisedNames } from '../compiler/formats/types.ts'
 import type { QuantPolicy } from '../compiler/plan/weights.ts'
 import type { TargetName } from '../compiler/targets/index.ts'
 import { UsageError } from './report.ts'
@@ -111,7 +112,7 @@ export function addCompileFlags(command: Command): Command {
     .option('--weights <path>', 'safetensors, GGUF or llama2.c file, or a folder')
     .addOption(new Option('--seed-weights <n>', 'pseudo-random weights from a seed').argParser(whole(0)).conflicts('weights'))
     .option('--tokenizer <path>', 'tokenizer file or folder; by default the one that comes with the weights')
-    .addOption(new Option('--quant <format>', 'how weights are stored (default: keep)').choices(['keep', 'none', 'q8_0', 'q4_0', 'q4_1']))
+    .addOption(new Option('--quant <format>', 'how weights are stored (default: keep)').choices(['keep', 'none', ...quantisedNames]))
     .addOption(new Option('--math <mode>', 'strict: no relaxed SIMD, f32 activations (default: fast)').choices(['fast', 'strict']))
     .addOption(new Option('--ctx <n>', 'context length: sets the field ctx').argParser(whole(1)))
     .addOption(new Option('--max-seq <n>', 'most tokens in one call (default: 128, less with a large vocabulary)').argParser(whole(1)))

@@ -22,3 +22,6 @@ export function unpackHalves(packed: Uint8Array, K: number, out: Uint8Array): vo
     }
   })
 }
+
+/** Byte of a row's half among the four words that hold one half of each of 8 rows. */
+export const halfPlace = (row: number): number => (row & 3) * 4 + (row >> 2) * 2

@@ -5,12 +5,17 @@ import { f16 } from './f16.ts'
 import { f32 } from './f32.ts'
 import { q4_0 } from './q4-0.ts'
 import { q4_1 } from './q4-1.ts'
+import { q4_k } from './q4-k.ts'
+import { q5_0 } from './q5-0.ts'
+import { q5_1 } from './q5-1.ts'
+import { q5_k } from './q5-k.ts'
+import { q6_k } from './q6-k.ts'
 import { q8_0 } from './q8-0.ts'
 import { groupRows, type Format, type FormatName, type LayoutName } from './types.ts'
 
-export { groupRows, type Format, type FormatName, type LayoutName } from './types.ts'
+export { groupRows, type Format, type FormatName, type LayoutName, type QuantisedName } from './types.ts'
 
-export const formats: Readonly<Record<FormatName, Format>> = { f32, f16, bf16, q8_0, q4_0, q4_1 }
+export const formats: Readonly<Record<FormatName, Format>> = { f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, q5_k, q6_k }
 
 export const formatNames = Object.keys(formats) as readonly FormatName[]
 

@@ -2,6 +2,7 @@
 // quantize_row_q4_0_ref in float32: d = (the value of largest magnitude, with its sign) / -8, nibble = trunc(x/d + 8.5), at most 15.
 // r8 (144 bytes): word i = d(row i) | d(row 4+i) << 16, i = 0..3; then the nibbles (nibble-rows.ts).
 
+import { halfPlace } from './half-rows.ts'
 import { f16FromNumber, f16ToNumber } from './halves.ts'
 import { packNibbles, unpackNibbles } from './nibble-rows.ts'
 import type { Format } from './types.ts'
@@ -40,7 +41,7 @@ function decode(bytes: Uint8Array, out: Float32Array): void {
 function packGroup(plainRows: Uint8Array, K: number, out: Uint8Array): void {
   const blocks = K / block
   for (let row = 0; row < 8; row++) {
-    const scaleLane = (row & 3) * 4 + (row >> 2) * 2
+    const scaleLane = halfPlace(row)
     for (let b = 0; b < blocks; b++) {
       const from = (row * blocks + b) * plainBytes
       const to = b * packedBytes
@@ -54,7 +55,7 @@ function packGroup(plainRows: Uint8Array, K: number, out: Uint8Array): void {
 function unpackGroup(packed: Uint8Array, K: number, out: Uint8Array): void {
   const blocks = K / block
   for (let row = 0; row < 8; row++) {
-    const scaleLane = (row & 3) * 4 + (row >> 2) * 2
+    const scaleLane = halfPlace(row)
     for (let b = 0; b < blocks; b++) {
       const to = (row * blocks + b) * plainBytes
       const from = b * packedBytes

@@ -3,6 +3,7 @@
 // r8 (272 bytes): word i = d(row i) | d(row 4+i) << 16, i = 0..3; then for j = 0..7, g = 0..1 a vector whose byte 4r+i is
 // q[row 4g+r][4j+i], so that a 4-lane dot with four activations splat over the lanes gives four rows at once.
 
+import { halfPlace } from './half-rows.ts'
 import { f16FromNumber, f16ToNumber } from './halves.ts'
 import type { Format } from './types.ts'
 
@@ -37,7 +38,7 @@ function decode(bytes: Uint8Array, out: Float32Array): void {
 function packGroup(plainRows: Uint8Array, K: number, out: Uint8Array): void {
   const blocks = K / block
   for (let row = 0; row < 8; row++) {
-    const scaleLane = (row & 3) * 4 + (row >> 2) * 2
+    const scaleLane = halfPlace(row)
     const first = 16 + (row >> 2) * 16 + (row & 3) * 4
     for (let b = 0; b < blocks; b++) {
       const from = (row * blocks + b) * plainBytes
@@ -52,7 +53,7 @@ function packGroup(plainRows: Uint8Array, K: number, out: Uint8Array): void {
 function unpackGroup(packed: Uint8Array, K: number, out: Uint8Array): void {
   const blocks = K / block
   for (let row = 0; row < 8; row++) {
-    const scaleLane = (row & 3) * 4 + (row >> 2) * 2
+    const scaleLane = halfPlace(row)
     const first = 16 + (row >> 2) * 16 + (row & 3) * 4
     for (let b = 0; b < blocks; b++) {
       const to = (row * blocks + b) * plainBytes

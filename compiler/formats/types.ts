@@ -4,7 +4,10 @@
 // r8: groups of 8 rows, the last one filled up with zero bytes; inside a group blocks run over k; groups follow each other.
 // A kernel that walks one group reads one sequential stream and keeps 8 (2 x 4) results in registers.
 
-export type FormatName = 'f32' | 'f16' | 'bf16' | 'q8_0' | 'q4_0' | 'q4_1'
+/** Formats whose blocks are quants and scales. */
+export const quantisedNames = ['q8_0', 'q4_0', 'q4_1', 'q5_0', 'q5_1', 'q4_k', 'q5_k', 'q6_k'] as const
+export type QuantisedName = (typeof quantisedNames)[number]
+export type FormatName = 'f32' | 'f16' | 'bf16' | QuantisedName
 export type LayoutName = 'plain' | 'r8'
 
 export const groupRows = 8

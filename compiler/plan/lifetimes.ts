@@ -8,7 +8,7 @@ import { range } from '../../dsl/affine.ts'
 import type { Kernel, OperandSource } from '../kernel/types.ts'
 import { isPerInstance } from '../kernel/program.ts'
 import type { KernelProgram, KernelStep, ValueInfo } from '../kernel/steps.ts'
-import { a8 } from '../schedule/packed.ts'
+import { a8 } from '../schedule/activation-blocks.ts'
 import type { Buffer } from './arena.ts'
 
 /** Bytes of a value at the symbols' upper bounds. */

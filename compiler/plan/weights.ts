@@ -2,11 +2,11 @@
 // checkpoint. Weights of a part array (`layers[*].attn.wq`) are decided together, so that all instances share their kernels.
 
 import type { WeightInfo } from '../../dsl/sink.ts'
-import { fits, type FormatName, isFormatName, layoutBytes, type LayoutName } from '../formats/index.ts'
+import { fits, type FormatName, isFormatName, layoutBytes, type LayoutName, type QuantisedName } from '../formats/index.ts'
 import type { KernelProgram } from '../kernel/program.ts'
 import { mapKernels, type WeightLayout } from '../kernel/weights.ts'
 
-export type QuantPolicy = 'none' | 'keep' | 'q8_0' | 'q4_0' | 'q4_1'
+export type QuantPolicy = 'none' | 'keep' | QuantisedName
 
 export interface WeightPlan {
   readonly format: FormatName

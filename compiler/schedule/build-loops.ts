@@ -113,6 +113,8 @@ function simplify(op: LoopOp, type: LoopType, a: LoopExpr, b: LoopExpr): LoopExp
     if (isConst(b, 0)) return a
     if (isConst(b) && isOp(a, 'add') && isConst(a.args[1]!)) return make('add', [a.args[0]!, constant(type, b.value + a.args[1].value)])
   }
+  if ((op === 'and' && isConst(b, 0)) || (op === 'or' && isConst(a, 0))) return b
+  if (op === 'or' && isConst(b, 0)) return a
   if (op === 'sub' && isConst(b)) return make('add', [a, constant(type, -b.value)])
   if (op === 'mul') {
     if (isConst(a)) return make('mul', [b, a])

@@ -9,7 +9,9 @@ import type { AxisId, Expr, Index, Kernel, KernelAxis, Operand } from '../kernel
 import { builtin, constant, Emitter, load, ops } from './build-loops.ts'
 import type { LoopExpr, LoopFunction } from './loops.ts'
 import type { Machine } from './machine.ts'
-import { a8, packedFormat, type Address, type PackedFormat } from './packed.ts'
+import { a8 } from './activation-blocks.ts'
+import { packedFormat } from './packed.ts'
+import type { Address, PackedFormat } from './packed-words.ts'
 import { kernelFunction, storeOutput } from './outputs.ts'
 import { emitAffine, emitStrides, indexScopeOf, nest, type Place, Scope, unflatten } from './scope.ts'
 
@@ -204,7 +206,7 @@ function activationAddress(scope: Scope, dot: Dot): LoopExpr {
 const unrollOf = (dot: Dot): number => (dot.format.k === 1 ? [4, 2, 1].find((u) => dot.k % u === 0)! : 1)
 
 /**
- * Sums of dots for a tile: [dot][token][quad]. Blocks `first`, `first + stride`, …; one token and one-k formats use
+ * Sums of dots for a tile: [dot][token][quad]. Blocks `first`, `first + threads`, … (or their runs); one token and one-k formats use
  * several accumulators each, as many as fit the registers, because a single chain of additions waits for itself. Several dots
  * walk k together: they must be alike. `last`: tokens after this one of the tile are past the end, and it is read in their place.
  */
@@ -220,11 +222,13 @@ function emitDots(
 ): LoopExpr[][][] {
   const e = scope.emitter
   const { format, k, bytes } = dots[0]!
-  const blocks = k / format.k
+  // Invocations share the runs of a block; alone, a block's runs share what is read once for all of them.
+  const parts = threads === 1 ? 1 : format.runs
+  const blocks = (k / format.k) * parts
   const unroll = threads === 1 ? unrollOf(dots[0]!) : 1
   const chains = tokens === 1 && unroll > 1 ? Math.min(unroll, dots.length === 1 ? 4 : 2) : 1
   const zero = constant('f32x4', 0)
-  const step = bytes ? a8.words : format.k
+  const step = bytes ? (format.k / a8.k) * a8.words : format.k
   const walks = dots.map((dot, d) => {
     const { address, quads } = weightAddress(scope, dot, tile)
     const base = e.value('a', activationAddress(scope, dot))
@@ -232,7 +236,9 @@ function emitDots(
     const shifts = last && Array.from({ length: tokens }, (_, t) => e.value('shift', ops.mul(ops.min(last, t), strides[d]!)))
     return { dot, address, quads, base, sums, stride: strides[d]!, shifts }
   })
-  e.loop('b', first, constant('i32', blocks), unroll * threads, (block) => {
+  e.loop('b', first, constant('i32', blocks), unroll * threads, (flat) => {
+    const block = parts === 1 ? flat : e.value('block', ops.shr_u(flat, Math.log2(parts)))
+    const run = parts === 1 ? undefined : e.value('run', ops.and(flat, parts - 1))
     for (const { dot, address, quads, base, sums, stride, shifts } of walks) {
       const w = e.let('w', ops.add(address.at, ops.mul(block, format.words)))
       const x = e.let('x', ops.add(base, ops.mul(block, step)))
@@ -246,6 +252,8 @@ function emitDots(
               : { operand: dot.activation, at: x, offset: u * step + t * stride },
           ),
           accumulators: sums[u % chains]!,
+          rolled: threads > 1,
+          ...(run ? { run } : {}),
         }
         if (bytes) format.dotBytes!(e, part)
         else format.dotFloat(e, part)
@@ -410,7 +418,7 @@ function scheduleThreads(kernel: Kernel, plan: ContractPlan, machine: Machine, b
       e.barrier()
       e.if(ops.lt(invocation, points), () => {
         const total = e.let('total', constant('f32', 0))
-        const sharers = Math.min(machine.threads, dot.k / dot.format.k)
+        const sharers = Math.min(machine.threads, (dot.k / dot.format.k) * dot.format.runs)
         e.loop('i', 0, sharers, 1, (i) => e.set(total, ops.add(total, load('f32', scratch, ops.add(ops.mul(i, points), invocation)))))
         e.store(sums, ops.add(invocation, d * points), total)
       })

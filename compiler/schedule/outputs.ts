@@ -5,7 +5,7 @@ import type { AxisId, Kernel, Output } from '../kernel/types.ts'
 import { strideOf } from '../kernel/index-map.ts'
 import { buffer, constant, type Emitter, ops, scratch } from './build-loops.ts'
 import type { LoopExpr, LoopFunction } from './loops.ts'
-import { a8 } from './packed.ts'
+import { a8 } from './activation-blocks.ts'
 import { elementOf, type Scope, toWords } from './scope.ts'
 
 /** True if neighbours along `axis` are neighbours in the output's memory. */
@@ -59,8 +59,9 @@ export function storeByteBlock(scope: Scope, output: Output, lane: AxisId): void
   const at = e.let('at', ops.mul(ops.shr_u(scope.flat(operand, output.index), 5), a8.words))
   const zero = constant('i32x4', 0)
   const limit = constant('f32x4', 127)
-  const sum = e.let('sum', zero)
+  const sums = [e.let('sum', zero), e.let('sum', zero)]
   for (const [i, x] of values.entries()) {
+    const sum = sums[i >> 2]!
     const near = ops.nearest(ops.div(x, safe))
     const q = e.let('q', ops.to_i32x4(ops.max(ops.min(near, limit), constant('f32x4', -127))))
     const negative = e.let('negative', ops.neg(q))
@@ -71,7 +72,10 @@ export function storeByteBlock(scope: Scope, output: Output, lane: AxisId): void
   }
   const scaled = e.let('scaled', ops.mul(d, constant('f32', a8.factor)))
   e.store(output.operand, at, scaled, a8.scale)
-  e.store(output.operand, at, ops.mul(ops.mul(d, constant('f32', a8.sumFactor)), ops.hsum(ops.to_f32x4(sum))), a8.sum)
+  // At most 16 * 127 each: exact as floats.
+  const halves = sums.map((sum) => e.let('half', ops.hsum(ops.to_f32x4(sum))))
+  e.store(output.operand, at, ops.mul(ops.mul(d, constant('f32', a8.sumFactor)), ops.add(halves[0]!, halves[1]!)), a8.sum)
+  for (const [i, half] of halves.entries()) e.store(output.operand, at, ops.to_i32(ops.neg(half)), a8.minus + i)
 }
 
 interface Shape {

@@ -9,7 +9,8 @@ import type { AxisId, Expr, Index, Kernel, KernelAxis, Operand } from '../kernel
 import type { Affine, Dtype } from '../graph/types.ts'
 import type { Emitter } from './build-loops.ts'
 import { constant, isVector as isVectorType, load, ops, symbol, widen } from './build-loops.ts'
-import { a8Element, loadElement } from './packed.ts'
+import { a8Element } from './activation-blocks.ts'
+import { loadElement } from './packed.ts'
 import type { LoopExpr, LoopOp, LoopType } from './loops.ts'
 import { fromFloat, ordered, toFloat, unsigned, wrap } from './integers.ts'
 

@@ -7,7 +7,7 @@ import type { Diagnostic, Severity } from '../../dsl/diagnostics.ts'
 import type { CheckpointTable, WeightBinding } from '../../dsl/model.ts'
 import type { WeightInfo } from '../../dsl/sink.ts'
 import type { Span } from '../../dsl/source.ts'
-import { isFormatName, type FormatName } from '../formats/index.ts'
+import { formatNames, isFormatName, type FormatName } from '../formats/index.ts'
 import { globTest, nearestNames } from './names.ts'
 import { joinTensors, product, Unfit, type PlainTensor } from './plain-tensor.ts'
 import { explanations, factorisation, linesUp } from './reshape.ts'
@@ -131,7 +131,7 @@ function usable(name: string, tensors: Tensors): PlainTensor | Unfit {
   const tensor = tensors.get(name)
   if (!tensor) return new Unfit(`the file has no tensor ${name}`)
   const { format, dims } = tensor
-  if (!isFormatName(format)) return new Unfit(`${name} is stored as ${format}, which is not supported`)
+  if (!isFormatName(format)) return new Unfit(`${name} is stored as ${format}, which cannot be computed with`)
   return { format, dims, read: () => tensor.bytes() }
 }
 
@@ -173,9 +173,14 @@ function noRule(weight: WeightInfo, table: CheckpointTable, unused: readonly str
   return diagnostic('L501', `${weight.path} has no rule in \`checkpoint ${format}\``, weight, listNames(near, tensors), help)
 }
 
+const readable = `${formatNames.slice(0, -1).join(', ')} or ${formatNames.at(-1)}`
+
 function unfit(weight: WeightInfo, { span }: WeightBinding, name: string, stored: StoredTensor, problem: Unfit): Diagnostic {
   const notes = [`the file has ${name} [${stored.dims.join(', ')}] ${stored.format} (${stored.file})`]
-  return diagnostic('L511', `${weight.path} cannot be made from ${name}: ${problem.why}`, weight, notes, undefined, span)
+  const help = isFormatName(stored.format)
+    ? undefined
+    : `take a file whose weights are ${readable}; llama.cpp's llama-quantize makes them from f16`
+  return diagnostic('L511', `${weight.path} cannot be made from ${name}: ${problem.why}`, weight, notes, help, span)
 }
 
 function sizesDiffer(

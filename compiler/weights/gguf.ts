@@ -22,12 +22,24 @@ const tensorTypes: Readonly<Record<number, string>> = {
   13: 'q5_k',
   14: 'q6_k',
   15: 'q8_k',
+  16: 'iq2_xxs',
+  17: 'iq2_xs',
+  18: 'iq3_xxs',
+  19: 'iq1_s',
+  20: 'iq4_nl',
+  21: 'iq3_s',
+  22: 'iq2_s',
+  23: 'iq4_xs',
   24: 'i8',
   25: 'i16',
   26: 'i32',
   27: 'i64',
   28: 'f64',
+  29: 'iq1_m',
   30: 'bf16',
+  34: 'tq1_0',
+  35: 'tq2_0',
+  39: 'mxfp4',
 }
 const mostAxes = 4
 const leastInfoBytes = 24
@@ -88,8 +100,9 @@ function readInfo(cursor: GgufCursor, i: number, alignment: number): Info {
   const axes = cursor.u32(`${name}'s number of axes`)
   if (axes > mostAxes) throw cursor.refuse('DIMS', `${name} has ${axes} axes, at most ${mostAxes} are allowed`, at)
   const inner = Array.from({ length: axes }, (_, axis) => cursor.count(`${name}'s size of axis ${axis}`))
-  const type = tensorTypes[cursor.u32(`${name}'s type`)]
-  if (type === undefined) throw cursor.refuse('TYPE', `${name} has a storage type that is not known here`, cursor.at - 4)
+  const number = cursor.u32(`${name}'s type`)
+  const type = tensorTypes[number]
+  if (type === undefined) throw cursor.refuse('TYPE', `${name} has the storage type ${number}, which is not known here`, cursor.at - 4)
   const offset = cursor.count(`${name}'s offset`)
   const block = storageTypes[type]!
   const count = elementCount(inner)

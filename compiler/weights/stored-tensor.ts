@@ -5,7 +5,7 @@ import { formats, formatNames } from '../formats/index.ts'
 
 export interface StoredTensor {
   readonly name: string
-  /** A name of compiler/formats, or another type's (`i64`, `q6_k`), which binding refuses. */
+  /** A name of compiler/formats, or another type's (`i64`, `q3_k`), which binding refuses. */
   readonly format: string
   /** Row-major, outermost axis first. */
   readonly dims: readonly number[]
@@ -26,15 +26,22 @@ const scalar = (bytes: number): StorageType => ({ values: 1, bytes })
 /** Block sizes by name, from ggml's type traits and safetensors' dtypes. */
 export const storageTypes: Readonly<Record<string, StorageType>> = {
   ...Object.fromEntries(formatNames.map((name) => [name, { values: formats[name].values, bytes: formats[name].bytes }])),
-  q5_0: { values: 32, bytes: 22 },
-  q5_1: { values: 32, bytes: 24 },
   q8_1: { values: 32, bytes: 36 },
   q2_k: { values: 256, bytes: 84 },
   q3_k: { values: 256, bytes: 110 },
-  q4_k: { values: 256, bytes: 144 },
-  q5_k: { values: 256, bytes: 176 },
-  q6_k: { values: 256, bytes: 210 },
   q8_k: { values: 256, bytes: 292 },
+  iq1_s: { values: 256, bytes: 50 },
+  iq1_m: { values: 256, bytes: 56 },
+  iq2_xxs: { values: 256, bytes: 66 },
+  iq2_xs: { values: 256, bytes: 74 },
+  iq2_s: { values: 256, bytes: 82 },
+  iq3_xxs: { values: 256, bytes: 98 },
+  iq3_s: { values: 256, bytes: 110 },
+  iq4_nl: { values: 32, bytes: 18 },
+  iq4_xs: { values: 256, bytes: 136 },
+  tq1_0: { values: 256, bytes: 54 },
+  tq2_0: { values: 256, bytes: 66 },
+  mxfp4: { values: 32, bytes: 17 },
   f64: scalar(8),
   i8: scalar(1),
   u8: scalar(1),

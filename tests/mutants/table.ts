@@ -169,32 +169,43 @@ export const mutants: readonly Mutant[] = [
     'compiler/schedule/contract.ts',
     {
       'threads add up one share too few': [
-        'const sharers = Math.min(machine.threads, dot.k / dot.format.k)',
-        'const sharers = Math.min(machine.threads, dot.k / dot.format.k - 1)',
+        'const sharers = Math.min(machine.threads, (dot.k / dot.format.k) * dot.format.runs)',
+        'const sharers = Math.min(machine.threads, (dot.k / dot.format.k) * dot.format.runs - 1)',
       ],
       'tokens past the end are written': ['inside.push(ops.lt(s, extent!))', 'inside.push(ops.le(s, extent!))'],
     },
     'webgpu',
   ),
   ...inFile('compiler/schedule/packed.ts', {
-    'scale and minimum of q4_1 are swapped': [
-      'return { scale: ops.half_lo_f32x4(pair), offset: ops.half_hi_f32x4(pair) }',
-      'return { scale: ops.half_hi_f32x4(pair), offset: ops.half_lo_f32x4(pair) }',
-    ],
+    'q4_0 is centred on seven': ['runScales.scaleOnly(8)', 'runScales.scaleOnly(7)'],
+  }),
+  ...inFile('compiler/schedule/packed-signed.ts', {
     'the minus plane of q8_0 is added': ['ops.to_f32x4(ops.sub(p, m))', 'ops.to_f32x4(ops.add(p, m))'],
-    'q4_0 is centred on seven': [
-      "return { scale, offset: ops.mul(scale, constant('f32x4', -8)) }",
-      "return { scale, offset: ops.mul(scale, constant('f32x4', -7)) }",
-    ],
+  }),
+  ...inFile('compiler/schedule/packed-words.ts', {
     'rows 4 to 7 use the scales of rows 0 to 3': [
       'if (isQuad(quad, 1)) return ops.half_hi_f32x4(pair)',
       'if (isQuad(quad, 1)) return ops.half_lo_f32x4(pair)',
     ],
+  }),
+  ...inFile('compiler/schedule/run-scales.ts', {
+    'scale and minimum of q4_1 are swapped': [
+      '{ scale: ops.half_lo_f32x4(pair), offset: ops.half_hi_f32x4(pair) }',
+      '{ scale: ops.half_hi_f32x4(pair), offset: ops.half_lo_f32x4(pair) }',
+    ],
+    'odd runs of q4_k lose the high bits of their scales': ['ops.add(byte, 2)), high)', 'ops.add(byte, 2)), i32(0))'],
+    'all runs of q6_k take the scales of the first pair': [
+      'const word = words(weight, ops.add(half(quad), ops.mul(pair, 8)), 4)',
+      'const word = words(weight, half(quad), 4)',
+    ],
+  }),
+  ...inFile('compiler/schedule/run-quants.ts', {
     'high and low nibbles are swapped': [
-      "const x = e.let('x', splatWord(activation, 4 * high + j))",
-      "const x = e.let('x', splatWord(activation, 4 * (1 - high) + j))",
+      'ops.mul(ops.shr_u(j, 2), 4)), filled(0x0f))',
+      'ops.sub(4, ops.mul(ops.shr_u(j, 2), 4))), filled(0x0f))',
     ],
     'single elements of q4 read the wrong nibble': ['ops.mul(ops.shr_u(k, 4), 4))', 'ops.mul(ops.and(k, 1), 4))'],
+    'the fifth bit of a quant is that of its neighbour': ['ops.shl(bits, 4 - j.value)', 'ops.shl(bits, 3 - j.value)'],
   }),
   ...inFile('compiler/schedule/outputs.ts', {
     'activations are scaled to 128': [

@@ -4,6 +4,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { planGraphs } from '../../compiler/compile.ts'
+import { formatNames, formats } from '../../compiler/formats/index.ts'
 import { GraphBuilder } from '../../compiler/graph/builder.ts'
 import type { Node } from '../../compiler/graph/types.ts'
 import { lowerWasm } from '../../compiler/targets/wasm/lower.ts'
@@ -55,16 +56,16 @@ const laws: Readonly<Record<string, (block: Block) => readonly [Node, Node]>> = 
 
 test.each(Object.entries(laws))('%s', (_name, law) => {
   const sizes = fc.record({
-    width: fc.constantFrom(2, 5, 8, 32, 33, 64),
+    width: fc.constantFrom(2, 5, 8, 32, 33, 64, 256),
     rows: fc.constantFrom(2, 3, 8, 9, 16, 35),
     at: fc.integer({ min: 1, max: 40 }),
-    format: fc.constantFrom('f32', 'f16', 'bf16', 'q8_0', 'q4_0', 'q4_1'),
+    format: fc.constantFrom(...formatNames),
     seq: fc.integer({ min: 1, max: 5 }),
   })
   fc.assert(
     fc.property(sizes, ({ width, rows, at, format, seq: length }) => {
       const seq = symbol('seq')
-      const stored = format.startsWith('q') && width % 32 !== 0 ? 'f32' : (format as 'f32')
+      const stored = width % formats[format].values === 0 ? format : 'f32'
       const weight = { path: 'w', dims: [rows, width], pattern: 'waves' as const, format: stored }
       const builder = new GraphBuilder({ weights: [{ ...weight, labels: ['a', 'b'], quant: true, span }], states: [] })
       const symbols = [{ name: 'seq', kind: 'size' as const, min: 1, max: 5 }]
@@ -98,7 +99,7 @@ test.each(Object.entries(laws))('%s', (_name, law) => {
       const inputs = inputsOf(random, 0)
       const [left, right] = session.call(random.calls[0]!, inputs)
       const values = valuesOf(weight)
-      const size = stored.startsWith('q4') ? 2 ** -19 : 0
+      const size = /^q[456]/.test(stored) ? 2 ** -19 : 0
       const bounds = new BoundedRun(
         random.graph,
         { weight: () => ({ data: values, error: new Float64Array(values.length).fill(size) }), unit: 2 ** -24, rounds: true },

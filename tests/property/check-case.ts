@@ -98,7 +98,7 @@ class Check {
       random.weights.map(({ path, dims, format }) => {
         const data = values.get(path)!
         // A kernel may take d·Σq·x and the offset's sum apart: both are as large as the block, however small the weight.
-        const size = format === 'q4_0' || format === 'q4_1' ? 16 * f32 * data.reduce((most, x) => Math.max(most, Math.abs(x)), 0) : 0
+        const size = /^q[456]/.test(format) ? 16 * f32 * data.reduce((most, x) => Math.max(most, Math.abs(x)), 0) : 0
         return [path, { dims, data, error: new Float64Array(data.length).fill(size) }]
       }),
     )

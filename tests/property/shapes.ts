@@ -35,7 +35,8 @@ const pattern = (choices: Choices): Pattern => patterns[[0, 1, 1, 1, 0, 2, 3, 4,
 export function chooseSizes(choices: Choices): Sizes {
   const pick = <T>(list: readonly T[]): T => list[choices.integer(0, list.length - 1)]!
   const blocky = choices.integer(0, 2) > 0
-  const width = blocky ? pick([32, 32, 64, 32]) : pick([4, 6, 8, 5, 1, 12, 33, 7])
+  // Rows of 256 are what some formats need; they cost eight times as much, so they are few.
+  const width = blocky ? pick([...Array.from({ length: 16 }, () => [32, 32, 64, 32]).flat(), 256]) : pick([4, 6, 8, 5, 1, 12, 33, 7])
   const [heads, groups] = pick([
     [2, 1],
     [2, 2],
@@ -56,7 +57,10 @@ export function chooseSizes(choices: Choices): Sizes {
   const tied = choices.integer(0, 2) === 2
 
   const own = (dims: readonly number[], row: number): Pick<WeightSpec, 'dims' | 'pattern' | 'format'> => {
-    const format: FormatName = pick(['f32', 'q8_0', 'q4_0', 'q4_1', 'f16', 'bf16', 'f32'])
+    const format: FormatName =
+      row % 256 === 0 && row > 0
+        ? pick(['q6_k', 'q4_k', 'q5_k', 'f32'])
+        : pick(['f32', 'q8_0', 'q4_0', 'q4_1', 'q5_0', 'q5_1', 'f16', 'bf16', 'f32'])
     const whole = row % formats[format].values === 0
     return { dims, pattern: pattern(choices), format: whole ? format : 'f32' }
   }

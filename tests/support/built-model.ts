@@ -5,6 +5,7 @@ import type { EntryInfo, SpecialisedModel } from '../../dsl/model.ts'
 import type { Sink, StateInfo, TensorType, WeightInfo } from '../../dsl/sink.ts'
 import { packArtifact } from '../../compiler/artifact/write.ts'
 import { compileModel } from '../../compiler/compile.ts'
+import type { FormatName } from '../../compiler/formats/index.ts'
 import { buildGraph, GraphBuilder } from '../../compiler/graph/builder.ts'
 import { reachable } from '../../compiler/graph/nodes.ts'
 import { type Graph, is, type Node } from '../../compiler/graph/types.ts'
@@ -20,6 +21,8 @@ export const span = { source: { path: 'built', text: '' }, start: 0, end: 0 }
 export interface BuiltWeight {
   readonly info: WeightInfo
   readonly data: Float64Array
+  /** How a file would hold them: kept so. Absent: as f32. */
+  readonly stored?: { readonly format: FormatName; readonly bytes: Uint8Array }
 }
 
 export interface BuiltEntry {
@@ -58,9 +61,10 @@ const stored = (path: string, dims: readonly number[]) => ({ path, dims, labels:
 
 export const stateInfo = (path: string, dims: readonly number[]): StateInfo => ({ ...stored(path, dims), dtype: 'f32' })
 
-export const builtWeight = (path: string, dims: readonly number[], data: Float64Array): BuiltWeight => ({
+export const builtWeight = (path: string, dims: readonly number[], data: Float64Array, kept?: BuiltWeight['stored']): BuiltWeight => ({
   info: { ...stored(path, dims), quant: true },
   data,
+  ...(kept ? { stored: kept } : {}),
 })
 
 /** One model of all the entries. */
@@ -108,12 +112,14 @@ export async function withCompiled<T>(entries: readonly BuiltEntry[], on: Compil
   const weights = new Map(
     entries
       .flatMap((entry) => entry.weights)
-      .map(({ info: { path, dims }, data }): [string, BoundWeight] => [
+      .map(({ info: { path, dims }, data, stored: kept }): [string, BoundWeight] => [
         path,
-        { path, dims, format: 'f32', read: () => new Uint8Array(Float32Array.from(data).buffer) },
+        kept
+          ? { path, dims, format: kept.format, read: () => kept.bytes }
+          : { path, dims, format: 'f32', read: () => new Uint8Array(Float32Array.from(data).buffer) },
       ]),
   )
-  const { compilation, diagnostics } = compileModel(builtModel(entries), { targets: [target], math, quant: 'none', weights, verify: true })
+  const { compilation, diagnostics } = compileModel(builtModel(entries), { targets: [target], math, quant: 'keep', weights, verify: true })
   if (!compilation) throw new Error(diagnostics.map(({ message }) => message).join('; '))
   const model = await load(memoryFiles(await packArtifact(compilation.contents)), { device: target, ...(gpu ? { gpu } : {}) })
   try {

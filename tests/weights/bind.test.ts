@@ -7,7 +7,7 @@ import { bindWeights, hasTensorFor, type BoundWeight } from '../../compiler/weig
 import { openCheckpoint } from '../../compiler/weights/checkpoint.ts'
 import { globTest } from '../../compiler/weights/names.ts'
 import { nodeFiles } from '../../compiler/weights/node-source.ts'
-import { ropeRows, Unfit, type PlainTensor } from '../../compiler/weights/plain-tensor.ts'
+import { chunk, ropeRows, Unfit, type PlainTensor } from '../../compiler/weights/plain-tensor.ts'
 import { prepareTensor } from '../../compiler/weights/prepare.ts'
 import { linesUp } from '../../compiler/weights/reshape.ts'
 import { seededWeights } from '../../compiler/weights/seeded.ts'
@@ -108,14 +108,27 @@ describe('steps', () => {
     })
     fc.assert(
       fc.property(cases, ({ name, heads, half, seed }) => {
-        const dims = [heads * half * 2, 32]
-        const bytes = new Uint8Array(layoutBytes(name, 'plain', dims[0]!, 32)).map((_, i) => (i * 31 + seed) & 63)
+        const width = Math.max(32, formats[name].values)
+        const dims = [heads * half * 2, width]
+        const bytes = new Uint8Array(layoutBytes(name, 'plain', dims[0]!, width)).map((_, i) => (i * 31 + seed) & 63)
         const there = ropeRows({ format: name, dims, read: () => bytes }, heads, 'adjacent', 'half')
         if (there instanceof Unfit) return false
         const back = ropeRows(there, heads, 'half', 'adjacent')
         return there.format === name && !(back instanceof Unfit) && Buffer.compare(back.read(), bytes) === 0
       }),
     )
+  })
+
+  test.each(formatNames)('chunk cuts %s between rows and leaves their bytes', (name) => {
+    const width = Math.max(32, formats[name].values)
+    const row = layoutBytes(name, 'plain', 1, width)
+    const bytes = new Uint8Array(12 * row).map((_, i) => i % 251)
+    // Three targets of 6, 2 and 4 rows, in two runs of 3 + 1 + 2.
+    const part = chunk({ format: name, dims: [12, width], read: () => bytes }, 8, 4, 2)
+    if (part instanceof Unfit) throw new Error(part.why)
+    expect([part.format, part.dims]).toEqual([name, [4, width]])
+    const wanted = [4, 5, 10, 11].map((at) => bytes.subarray(at * row, (at + 1) * row))
+    expect(Buffer.compare(part.read(), Buffer.concat(wanted))).toBe(0)
   })
 })
 
@@ -167,10 +180,11 @@ describe('what does not fit', () => {
 
   test('storage types that cannot be decoded and steps that do not fit are L511', () => {
     const file = counting({ w: [2, 3] })
-    file.tensors.set('k', { ...file.tensors.get('w')!, format: 'q6_k' })
+    file.tensors.set('k', { ...file.tensors.get('w')!, format: 'q3_k' })
     const bindings = [rule(['a'], ['k']), rule(['b'], ['w'], [{ op: 'rope_rows', heads: 2, from: 'adjacent', to: 'half' }])]
     const { diagnostics } = bindWeights([weight('a', [2, 3]), weight('b', [2, 3])], table(bindings), file)
     expect(diagnostics.map(({ code }) => code)).toEqual(['L511', 'L511'])
+    expect(diagnostics.map(({ help }) => help?.includes('q6_k'))).toEqual([true, undefined])
   })
 
   test('shapes line up when one refines the other', () => {
@@ -204,7 +218,7 @@ describe('preparation', () => {
   test('r8 of any row count unpacks to the plain rows and zeros', () => {
     fc.assert(
       fc.property(shapes, ({ rows, blocks, name }) => {
-        const k = blocks * 32
+        const k = blocks * Math.max(32, formats[name].values)
         const plain = new Uint8Array(layoutBytes(name, 'plain', rows, k)).map((_, i) => (i * 7 + 1) & 255)
         const packed = prepareTensor(
           { path: 'w', dims: [rows, k], format: name, read: () => plain },
@@ -225,7 +239,7 @@ describe('preparation', () => {
   test('another format is what decoding and encoding the whole gives', () => {
     fc.assert(
       fc.property(shapes, fc.constantFrom(...formatNames), ({ rows, blocks, name }, to) => {
-        const k = blocks * 32
+        const k = blocks * Math.max(32, formats[name].values, formats[to].values)
         const values = Float32Array.from({ length: rows * k }, (_, i) => Math.fround(Math.sin(i * 1.7) * 3))
         const stored = new Uint8Array(layoutBytes(name, 'plain', rows, k))
         formats[name].encode(values, stored)

@@ -1,0 +1,69 @@
+// Formats whose block is a head (scales) and runs of 32 unsigned quants: packing and unpacking an r8 group from what differs
+// between them. An r8 block is the heads of 8 rows, then run after run in the layout of run-rows.ts.
+
+import type { RunRows } from './run-rows.ts'
+import type { Format, FormatName } from './types.ts'
+
+export interface RunBlocks {
+  readonly name: FormatName
+  /** Values and bytes of one plain block. */
+  readonly values: number
+  readonly bytes: number
+  /** Bytes that the heads of 8 rows take in an r8 block. */
+  readonly headBytes: number
+  readonly rows: RunRows
+  /** Moves the head of the plain block at `at` to row `row` of the r8 block at `start`. */
+  packHead(plain: Uint8Array, at: number, row: number, out: Uint8Array, start: number): void
+  unpackHead(packed: Uint8Array, start: number, row: number, out: Uint8Array, at: number): void
+  /** Quants of run `run` of the plain block at `at`. */
+  readRun(plain: Uint8Array, at: number, run: number, quants: Uint8Array): void
+  /** The inverse; `out` may hold anything before the first run of a block is written, and runs are written in order. */
+  writeRun(quants: Uint8Array, run: number, out: Uint8Array, at: number): void
+  encode: Format['encode']
+  decode: Format['decode']
+}
+
+export const runLength = 32
+
+export function runFormat(blocks: RunBlocks): Format {
+  const { name, values, bytes, headBytes, rows, encode, decode } = blocks
+  const runs = values / runLength
+  const packedBytes = headBytes + runs * rows.bytes
+  const quants = new Uint8Array(runLength)
+  return {
+    name,
+    values,
+    bytes,
+    r8Block: { k: values, bytes: packedBytes },
+    encode,
+    decode,
+    packGroup(plainRows, K, out) {
+      const count = K / values
+      for (let row = 0; row < 8; row++) {
+        for (let block = 0; block < count; block++) {
+          const at = (row * count + block) * bytes
+          const start = block * packedBytes
+          blocks.packHead(plainRows, at, row, out, start)
+          for (let run = 0; run < runs; run++) {
+            blocks.readRun(plainRows, at, run, quants)
+            rows.write(quants, row, out, start + headBytes + run * rows.bytes)
+          }
+        }
+      }
+    },
+    unpackGroup(packed, K, out) {
+      const count = K / values
+      for (let row = 0; row < 8; row++) {
+        for (let block = 0; block < count; block++) {
+          const at = (row * count + block) * bytes
+          const start = block * packedBytes
+          blocks.unpackHead(packed, start, row, out, at)
+          for (let run = 0; run < runs; run++) {
+            rows.read(packed, start + headBytes + run * rows.bytes, row, quants)
+            blocks.writeRun(quants, run, out, at)
+          }
+        }
+      }
+    },
+  }
+}

@@ -1,0 +1,212 @@
+// Packed formats whose block is a head (run-scales.ts) and runs of 32 unsigned quants (run-quants.ts), for every pairing of the
+// two. A block's runs are walked in pairs, or one run is taken where invocations share a block. Sums of a run's products are
+// scaled once: in f32, or as integers exactly (quants have at most 6 bits: they are the dot's 7-bit operand).
+
+import { a8 } from './activation-blocks.ts'
+import { constant, type Emitter, i32, load, ops } from './build-loops.ts'
+import { filled } from './integers.ts'
+import type { LoopExpr } from './loops.ts'
+import { type Address, type BlockDot, half, type PackedFormat, splatFloat, splatWord, words } from './packed-words.ts'
+import type { RunQuants } from './run-quants.ts'
+import { offsetOf, type Run, type RunScales } from './run-scales.ts'
+
+const runLength = 32
+/** One run of the block: where its quants and its activations are. */
+interface Part {
+  readonly run: Run
+  readonly quants: Address
+  readonly activations: readonly Address[]
+}
+
+/** Byte `i` of each word, unsigned. */
+const byteOf = (four: LoopExpr, i: LoopExpr): LoopExpr => {
+  const moved = ops.shr_u(four, ops.mul(i, 8))
+  return i.kind === 'const' && i.value === 3 ? moved : ops.and(moved, filled(moved, 255))
+}
+
+export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
+  const { runs, groups, centre, shifted } = scales
+
+  /** The runs of a block, with `step` words of activations each. */
+  function walk(e: Emitter, { weight, activations, run }: BlockDot, step: number, body: (part: Part) => void): void {
+    const quantsAt = { ...weight, offset: weight.offset + scales.words }
+    if (runs === 1) return body({ run: { pair: i32(0), odd: i32(0) }, quants: quantsAt, activations })
+    /** Addresses `by` times `each` words further on; those that share a base still do. */
+    const move = (addresses: readonly Address[], by: LoopExpr, each: number): Address[] => {
+      const bases = new Map<LoopExpr, LoopExpr>()
+      return addresses.map((address) => {
+        const base = bases.get(address.at) ?? e.value('r', ops.add(address.at, ops.mul(by, each)))
+        bases.set(address.at, base)
+        return { ...address, at: base }
+      })
+    }
+    if (run) {
+      const known = { pair: e.value('pair', ops.shr_u(run, 1)), odd: e.value('odd', ops.and(run, 1)) }
+      return body({ run: known, quants: move([quantsAt], run, quants.words)[0]!, activations: move(activations, run, step) })
+    }
+    e.loop('pair', 0, runs / 2, 1, (pair) => {
+      const [near] = move([quantsAt], pair, 2 * quants.words)
+      const given = move(activations, pair, 2 * step)
+      const skip = (address: Address, by: number): Address => ({ ...address, offset: address.offset + by })
+      for (const odd of [0, 1]) {
+        const known = { pair, odd: i32(odd) }
+        body({ run: known, quants: skip(near!, odd * quants.words), activations: given.map((address) => skip(address, odd * step)) })
+      }
+    })
+  }
+
+  /** Vectors of a run for each quad: read at every use, or kept once they were (by constant number). */
+  function readers(e: Emitter, at: Address, quads: readonly LoopExpr[], keep: boolean): ((v: LoopExpr) => LoopExpr)[] {
+    return quads.map((quad) => {
+      const kept = new Map<number, LoopExpr>()
+      return (v) => {
+        const vector = words(at, ops.add(half(quad), ops.mul(v, 8)))
+        if (!keep || v.kind !== 'const') return vector
+        const value = kept.get(v.value) ?? e.let('q', vector)
+        kept.set(v.value, value)
+        return value
+      }
+    })
+  }
+
+  /** Σ of a group's activations in all lanes, before its products: kept beside them it would cost registers, and adds one by one. */
+  function totalOf(e: Emitter, { operand, at, offset }: Address, group: LoopExpr, rolled: boolean): LoopExpr {
+    const length = runLength / groups
+    const four = (i: LoopExpr): LoopExpr => load('f32x4', operand, ops.add(at, ops.add(ops.mul(group, length), i)), offset)
+    if (rolled) {
+      const sum = e.let('fours', constant('f32x4', 0))
+      e.loop('i', 0, length, 4, (i) => e.set(sum, ops.add(sum, four(i))))
+      return e.let('total', ops.splat_f32(ops.hsum(sum)))
+    }
+    let parts = Array.from({ length: length / 4 }, (_, i) => four(i32(4 * i)))
+    while (parts.length > 1) parts = parts.flatMap((part, i) => (i % 2 === 0 ? [ops.add(part, parts[i + 1]!)] : []))
+    return e.let('total', ops.splat_f32(ops.hsum(parts[0]!)))
+  }
+
+  /** The groups of a run, and the fours of each: told one by one, or in loops. */
+  function eachGroup(
+    e: Emitter,
+    rolled: boolean,
+    body: (group: LoopExpr, fours: (four: (turn: LoopExpr, i: number) => void) => void) => void,
+  ): void {
+    const { order, period } = quants
+    if (!rolled) {
+      for (let group = 0; group < groups; group++) {
+        const fours = groups === 1 ? order : order.filter((j) => j >> 2 === group)
+        body(i32(group), (four) => {
+          for (const j of fours) four(i32(Math.floor(j / period)), j % period)
+        })
+      }
+      return
+    }
+    const turns = 8 / groups / period
+    e.loop('group', 0, groups, 1, (group) =>
+      body(group, (four) =>
+        e.loop('turn', ops.mul(group, turns), ops.mul(ops.add(group, 1), turns), 1, (turn) => {
+          for (let i = 0; i < period; i++) four(turn, i)
+        }),
+      ),
+    )
+  }
+
+  return {
+    k: runs * runLength,
+    words: scales.words + runs * quants.words,
+    runs,
+    element(operand, block, row, k, e) {
+      const [run, place] = runs === 1 ? [i32(0), k] : [e.value('run', ops.shr_u(k, 5)), e.value('place', ops.and(k, 31))]
+      const at = ops.add(block, ops.mul(run, quants.words))
+      const q = e.let(
+        'q',
+        quants.element(place, row, (i) => load('i32', operand, ops.add(at, i), scales.words)),
+      )
+      const group = groups === 1 ? i32(0) : ops.shr_u(place, 4)
+      const step = scales.element(e, operand, block, row, { pair: ops.shr_u(run, 1), odd: ops.and(run, 1) }, group)
+      const scale = e.let('scale', step.scale)
+      return ops.madd(ops.to_f32(q), scale, offsetOf({ ...step, scale }, centre))
+    },
+
+    dotFloat(e, dot) {
+      const { weight, quads, accumulators } = dot
+      const zero = constant('f32x4', 0)
+      const steps = quads.map((quad) => scales.open(e, weight, quad, false))
+      walk(e, dot, runLength, ({ run, quants: at, activations }) => {
+        const read = readers(e, at, quads, true)
+        eachGroup(e, dot.rolled === true, (group, fours) => {
+          const sums = activations.map(() => quads.map(() => e.let('sum', zero)))
+          const totals = activations.map((activation) => totalOf(e, activation, group, dot.rolled === true))
+          fours((turn, place) => {
+            const packed = read.map((vector) => e.let('four', quants.bytes(turn, place, vector)))
+            const first = ops.add(ops.mul(turn, 4 * quants.period), 4 * place)
+            const byte = (i: LoopExpr): void => {
+              const rows = packed.map((four) => e.let('w', ops.to_f32x4(byteOf(four, i))))
+              for (const [t, activation] of activations.entries()) {
+                const x = e.let('x', splatFloat({ ...activation, at: ops.add(activation.at, ops.add(first, i)) }, 0))
+                for (const [q, row] of rows.entries()) e.set(sums[t]![q]!, ops.madd(row, x, sums[t]![q]!))
+              }
+            }
+            if (dot.rolled) e.loop('i', 0, 4, 1, byte)
+            else for (let i = 0; i < 4; i++) byte(i32(i))
+          })
+          for (const [q, step] of steps.entries()) {
+            const { scale, offset } = step(run, group)
+            const d = e.let('d', scale)
+            const m = e.let('m', offsetOf({ scale: d, ...(offset ? { offset } : {}) }, centre))
+            for (const t of activations.keys()) {
+              e.set(accumulators[t]![q]!, ops.madd(sums[t]![q]!, d, ops.madd(m, totals[t]!, accumulators[t]![q]!)))
+            }
+          }
+        })
+      })
+    },
+
+    dotBytes(e, dot) {
+      const { weight, quads, accumulators } = dot
+      // A run with a step per 16 values starts from -centre * Σq of those; else the offset takes the sum of the block.
+      const starts = centre !== undefined && groups === 2
+      const offsetFactor = constant('f32x4', a8.factor / a8.sumFactor)
+      const steps = quads.map((quad) => scales.open(e, weight, quad, true))
+      walk(e, dot, a8.words, ({ run, quants: at, activations }) => {
+        const read = readers(e, at, quads, activations.length === 1)
+        eachGroup(e, dot.rolled === true, (group, fours) => {
+          const sums = activations.map((activation) => {
+            const zero = constant('i32x4', 0)
+            const minus = starts
+              ? e.let(
+                  'minus',
+                  ops.mul(splatWord({ ...activation, at: ops.add(activation.at, group) }, a8.minus), constant('i32x4', centre)),
+                )
+              : zero
+            return quads.map(() => e.let('sum', minus))
+          })
+          fours((turn, place) => {
+            const rows = read.map((vector) => e.let('w', quants.bytes(turn, place, vector)))
+            const j = ops.add(ops.mul(turn, quants.period), place)
+            for (const [t, activation] of activations.entries()) {
+              const x = e.let('x', splatWord({ ...activation, at: ops.add(activation.at, j) }, 0))
+              for (const [q, row] of rows.entries()) e.set(sums[t]![q]!, ops.dot4(x, row, sums[t]![q]!))
+            }
+          })
+          const scaled = steps.map((stepOf) => {
+            const step = stepOf(run, group)
+            const d = e.let('d', step.scale)
+            if (starts) return { d }
+            const m = offsetOf({ ...step, scale: d }, centre)
+            return { d, m: e.let('m', shifted ? ops.mul(m, offsetFactor) : m) }
+          })
+          for (const [t, activation] of activations.entries()) {
+            const whole = (offset: number, factor: number): LoopExpr =>
+              shifted ? splatFloat(activation, offset) : ops.mul(splatFloat(activation, offset), constant('f32x4', 1 / factor))
+            const ad = e.let('ad', whole(a8.scale, a8.factor))
+            const as = starts ? undefined : e.let('as', whole(a8.sum, a8.sumFactor))
+            for (const [q, { d, m }] of scaled.entries()) {
+              const acc = accumulators[t]![q]!
+              const rest = m && as ? ops.madd(m, as, acc) : acc
+              e.set(acc, ops.madd(ops.to_f32x4(sums[t]![q]!), ops.mul(d, ad), rest))
+            }
+          }
+        })
+      })
+    },
+  }
+}

@@ -1,0 +1,85 @@
+// What loops over packed rows are made of: addresses, vectors of a quad (half a group: rows 0-3 or rows 4-7), and IEEE halves.
+
+import { constant, type Emitter, isVector, load, type LoopArg, ops } from './build-loops.ts'
+import { filled } from './integers.ts'
+import type { LoopExpr } from './loops.ts'
+
+/** A word address: the operand, a base and a constant part. */
+export interface Address {
+  readonly operand: number
+  readonly at: LoopExpr
+  readonly offset: number
+}
+
+/** acc[token][quad] += block · activations[token]. */
+export interface BlockDot {
+  readonly weight: Address
+  /** Which half of the group each accumulator holds; a constant, or a value where rows start in the middle of a group. */
+  readonly quads: readonly LoopExpr[]
+  readonly activations: readonly Address[]
+  readonly accumulators: readonly (readonly LoopExpr[])[]
+  /** Only this run of the block (`PackedFormat.runs`). */
+  readonly run?: LoopExpr
+  /** Short loops stay loops: for targets whose own compiler unrolls them, and takes long over what already is. */
+  readonly rolled?: boolean
+}
+
+export interface PackedFormat {
+  /** Values of one row in a block, and words of a block of 8 rows. */
+  readonly k: number
+  readonly words: number
+  /** Parts of a block that several invocations can take one each (a power of two). */
+  readonly runs: number
+  /** The element in row `row` (0-7) and place `k` of the block at `block`. */
+  element(operand: number, block: LoopExpr, row: LoopExpr, k: LoopExpr, emitter: Emitter): LoopExpr
+  dotFloat(emitter: Emitter, dot: BlockDot): void
+  dotBytes?(emitter: Emitter, dot: BlockDot): void
+}
+
+export const vector = (address: Address, offset: LoopArg, constantPart = 0): LoopExpr =>
+  load('f32x4', address.operand, ops.add(address.at, offset), address.offset + constantPart, true)
+export const words = (address: Address, offset: LoopArg, constantPart = 0): LoopExpr =>
+  load('i32x4', address.operand, ops.add(address.at, offset), address.offset + constantPart, true)
+export const splatFloat = (address: Address, offset: number): LoopExpr =>
+  ops.splat_f32(load('f32', address.operand, address.at, address.offset + offset))
+export const splatWord = (address: Address, offset: number): LoopExpr =>
+  ops.splat_i32(load('i32', address.operand, address.at, address.offset + offset))
+
+/** Words of the quad's vector inside a pair of vectors. */
+export const half = (quad: LoopExpr): LoopExpr => ops.mul(quad, 4)
+const isQuad = (quad: LoopExpr, value: 0 | 1): boolean => quad.kind === 'const' && quad.value === value
+
+/** Word i of `pair` holds row i (low) and row 4+i (high): the halves of one quad as f32. */
+export function halves(pair: LoopExpr, quad: LoopExpr): LoopExpr {
+  if (isQuad(quad, 0)) return ops.half_lo_f32x4(pair)
+  if (isQuad(quad, 1)) return ops.half_hi_f32x4(pair)
+  return ops.half_lo_f32x4(ops.shr_u(pair, ops.mul(quad, 16)))
+}
+
+/** As `halves`, times 2^-112, in two operations (see a8.factor). Exact for every finite half. */
+export function shiftedHalves(pair: LoopExpr, quad: LoopExpr): LoopExpr {
+  const mask = constant('i32x4', 0x8fffe000 | 0)
+  if (isQuad(quad, 1)) return ops.bits_f32x4(ops.and(ops.shr_s(pair, 3), mask))
+  const low = isQuad(quad, 0) ? pair : ops.shr_u(pair, ops.mul(quad, 16))
+  return ops.bits_f32x4(ops.and(ops.shr_s(ops.shl(low, 16), 3), mask))
+}
+
+/** Half number `high` (0 or 1) of a word, at run time. */
+export const halfOf = (word: LoopExpr, high: LoopExpr): LoopExpr => ops.half_lo_f32(ops.shr_u(word, ops.mul(high, 16)))
+
+export const toFloat = (value: LoopExpr): LoopExpr => (isVector(value.type) ? ops.to_f32x4(value) : ops.to_f32(value))
+
+/**
+ * The half in the low 16 bits of each word, without meeting a denormal f32 on the way: scales of scales are often denormal
+ * halves, and x86 takes a hundred cycles to multiply by what `half_lo` shifts them to. Exact for every finite half.
+ */
+export function calmHalf(word: LoopExpr, emitter: Emitter): LoopExpr {
+  const wide = isVector(word.type)
+  const bits = (value: LoopExpr): LoopExpr => (wide ? ops.bits_f32x4(value) : ops.bits_f32(value))
+  const magnitude = emitter.let('magnitude', ops.and(word, filled(word, 0x7fff)))
+  const normal = bits(ops.add(ops.shl(magnitude, 13), filled(word, 112 << 23)))
+  const denormal = ops.mul(toFloat(magnitude), 2 ** -24)
+  const size = emitter.let('size', ops.select(ops.lt(magnitude, filled(word, 0x400)), denormal, normal))
+  const sign = ops.shl(ops.and(word, filled(word, 0x8000)), 16)
+  return bits(ops.or(wide ? ops.bits_i32x4(size) : ops.bits_i32(size), sign))
+}

@@ -1,0 +1,77 @@
+// The quants of a run (32 values of each of 8 rows, layout in compiler/formats/run-rows.ts) as loops take them: four at a time as
+// unsigned bytes of a word, for four rows at once; or one alone.
+
+import { constant, i32, ops } from './build-loops.ts'
+import type { LoopExpr } from './loops.ts'
+
+export interface RunQuants {
+  /** Of 8 rows. */
+  readonly words: number
+  /** The fours of a run, such that those which share vectors follow each other. */
+  readonly order: readonly number[]
+  /** How many fours follow each other that are read each in a way of its own: a loop takes so many a turn. */
+  readonly period: 1 | 4
+  /** Values 4j … 4j+3 of four rows, in the bytes of each word, j = turn * period + i; `vector(v)` reads vector v of the run. */
+  bytes(turn: LoopExpr, i: number, vector: (v: LoopExpr) => LoopExpr): LoopExpr
+  /** Value k of a row; `word(i)` reads word i of the run. */
+  element(k: LoopExpr, row: LoopExpr, word: (i: LoopExpr) => LoopExpr): LoopExpr
+}
+
+const filled = (byte: number): LoopExpr => constant('i32x4', Math.imul(byte, 0x01010101))
+
+export const nibbles: RunQuants = {
+  words: 32,
+  order: [0, 4, 1, 5, 2, 6, 3, 7],
+  period: 1,
+  bytes: (j, _, vector) => ops.and(ops.shr_u(vector(ops.and(j, 3)), ops.mul(ops.shr_u(j, 2), 4)), filled(0x0f)),
+  element(k, row, word) {
+    const at = ops.add(ops.mul(ops.shr_u(ops.and(k, 15), 2), 8), row)
+    const shift = ops.add(ops.mul(ops.and(k, 3), 8), ops.mul(ops.shr_u(k, 4), 4))
+    return ops.and(ops.shr_u(word(at), shift), 15)
+  },
+}
+
+export const fives: RunQuants = {
+  words: 40,
+  order: nibbles.order,
+  period: 1,
+  bytes(j, i, vector) {
+    const bits = vector(i32(4))
+    // One shift puts the bit in its place where the direction is known.
+    const fifth =
+      j.kind === 'const'
+        ? ops.and(j.value < 4 ? ops.shl(bits, 4 - j.value) : ops.shr_u(bits, j.value - 4), filled(0x10))
+        : ops.shl(ops.and(ops.shr_u(bits, j), filled(0x01)), 4)
+    return ops.or(nibbles.bytes(j, i, vector), fifth)
+  },
+  element(k, row, word) {
+    const shift = ops.add(ops.mul(ops.and(k, 3), 8), ops.shr_u(k, 2))
+    const fifth = ops.and(ops.shr_u(word(ops.add(row, 32)), shift), 1)
+    return ops.or(nibbles.element(k, row, word), ops.shl(fifth, 4))
+  },
+}
+
+export const sixes: RunQuants = {
+  words: 48,
+  order: [0, 1, 2, 3, 4, 5, 6, 7],
+  period: 4,
+  bytes(turn, i, vector) {
+    const read = (v: number): LoopExpr => vector(ops.add(ops.mul(turn, 3), v))
+    if (i < 3) return ops.and(read(i), filled(0x3f))
+    // The fourth has its bits at the top of the other three.
+    const parts = [0, 1, 2].map((v) => ops.shr_u(ops.and(read(v), filled(0xc0)), 6 - 2 * v))
+    return parts.reduce((a, b) => ops.or(a, b))
+  },
+  element(k, row, word) {
+    const four = ops.and(ops.shr_u(k, 2), 3)
+    const byte = ops.mul(ops.and(k, 3), 8)
+    const first = ops.add(ops.mul(ops.shr_u(k, 4), 24), row)
+    const whole = ops.and(ops.shr_u(word(ops.add(first, ops.mul(ops.min(four, 2), 8))), byte), 63)
+    const spread = [0, 1, 2].map((i) => ops.shl(ops.and(ops.shr_u(word(ops.add(first, 8 * i)), ops.add(byte, 6)), 3), 2 * i))
+    return ops.select(
+      ops.lt(four, 3),
+      whole,
+      spread.reduce((a, b) => ops.or(a, b)),
+    )
+  },
+}

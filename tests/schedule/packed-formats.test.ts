@@ -1,0 +1,147 @@
+// Every quantised storage format on every target, against sums in f64 of the values that its blocks decode to: one token and
+// several, rows that are no multiple of 8, rows that begin in the middle of a packed group, single rows taken from a packed matrix.
+// Blocks are random bytes (all quants, all scales), with halves of both signs, denormal ones among them.
+
+import { expect, test } from 'vitest'
+import { type FormatName, formatNames, formats } from '../../compiler/formats/index.ts'
+import { f16FromNumber } from '../../compiler/formats/halves.ts'
+import { roundEven } from '../../compiler/ops/tensor.ts'
+import { constant } from '../../dsl/affine.ts'
+import { type BuiltEntry, builtEntry, builtWeight, span, withCompiled } from '../support/built-model.ts'
+import { createSoftwareGpu } from '../support/dawn.ts'
+
+/** Where a block's halves lie. */
+const halves: Partial<Record<FormatName, readonly number[]>> = {
+  q8_0: [0],
+  q4_0: [0],
+  q4_1: [0, 2],
+  q5_0: [0],
+  q5_1: [0, 2],
+  q4_k: [0, 2],
+  q5_k: [0, 2],
+  q6_k: [208],
+}
+const quantised = formatNames.filter((name) => name.startsWith('q'))
+test('no format is left out', () => expect(Object.keys(halves).sort()).toEqual([...quantised].sort()))
+
+let state = 1
+const random = (): number => {
+  state = (Math.imul(state, 1664525) + 1013904223) | 0
+  return (state >>> 8) / 2 ** 24
+}
+
+/** Blocks of [rows, k], and their values. */
+function randomBlocks(name: FormatName, rows: number, k: number): { bytes: Uint8Array; values: Float64Array } {
+  const { values: each, bytes: size, decode } = formats[name]
+  const bytes = new Uint8Array(((rows * k) / each) * size).map(() => Math.floor(random() * 256))
+  for (let at = 0; at < bytes.length; at += size) {
+    for (const place of halves[name]!) {
+      const half = f16FromNumber((random() < 0.3 ? 4e-5 : 0.02) * (2 * random() - 1))
+      bytes[at + place] = half
+      bytes[at + place + 1] = half >> 8
+    }
+  }
+  const values = new Float32Array(rows * k)
+  decode(bytes, values)
+  return { bytes, values: Float64Array.from(values) }
+}
+
+const rows = 13
+const [heads, head] = [3, 4]
+const tokens = 5
+const ids = [12, 0, 7]
+
+interface Case {
+  readonly name: FormatName
+  readonly k: number
+  readonly one: Float64Array
+  readonly many: Float64Array
+  readonly matrix: Float64Array
+  readonly cut: Float64Array
+  readonly entry: BuiltEntry
+}
+
+const cases = quantised.map((name): Case => {
+  const k = formats[name].values === 256 ? 512 : 96
+  const activations = (count: number): Float64Array => Float64Array.from({ length: count }, () => Math.fround(2 * random() - 1))
+  const whole = randomBlocks(name, rows, k)
+  const cut = randomBlocks(name, heads * head, k)
+  const weights = [
+    builtWeight(`${name}.whole`, [rows, k], whole.values, { format: name, bytes: whole.bytes }),
+    builtWeight(`${name}.cut`, [heads, head, k], cut.values, { format: name, bytes: cut.bytes }),
+  ]
+  const entry = builtEntry(
+    name,
+    (builder) => {
+      const given = (argument: string, dims: readonly number[]) =>
+        builder.argument(argument, { dtype: 'f32', dims: dims.map(constant) }, span)
+      const [w, v] = weights.map(({ info }) => builder.weight(info.path, span))
+      const [one, many] = [given('one', [k]), given('many', [tokens, k])]
+      const chosen = builder.argument('ids', { dtype: 'i32', dims: [constant(ids.length)] }, span)
+      return [
+        builder.dot(one, w!, [[0, 1]], [], span),
+        builder.dot(many, w!, [[1, 1]], [], span),
+        builder.dot(many, v!, [[1, 2]], [], span),
+        builder.gather(w!, 0, chosen, [], span),
+      ]
+    },
+    { weights },
+  )
+  return { name, k, one: activations(k), many: activations(tokens * k), matrix: whole.values, cut: cut.values, entry }
+})
+
+/** As `quantise` rounds: blocks of 32, to 127 steps. */
+function rounded(x: Float64Array): Float64Array {
+  const out = new Float64Array(x.length)
+  for (let from = 0; from < x.length; from += 32) {
+    const part = x.subarray(from, from + 32)
+    const d = Math.fround(Math.max(...part.map(Math.abs)) / 127)
+    for (const [i, value] of part.entries()) out[from + i] = roundEven(value / d) * d
+  }
+  return out
+}
+
+function expectDots(what: string, found: ArrayLike<number>, x: Float64Array, w: Float64Array, k: number): void {
+  const count = w.length / k
+  expect(found.length, what).toBe((x.length / k) * count)
+  for (const [i, value] of Array.from(found).entries()) {
+    const [t, row] = [Math.floor(i / count), i % count]
+    let [sum, size, most] = [0, 0, 0]
+    for (let j = 0; j < k; j++) {
+      sum += x[t * k + j]! * w[row * k + j]!
+      size += Math.abs(x[t * k + j]!)
+      most = Math.max(most, Math.abs(w[row * k + j]!))
+    }
+    // Products and offsets are summed apart, each as large as the largest weight.
+    if (!(Math.abs(value - sum) <= 1e-6 * size * most)) expect({ what, token: t, row, value }).toEqual({ what, token: t, row, value: sum })
+  }
+}
+
+// A software driver takes half a second to compile each of these kernels: on WebGPU only those with scales within scales.
+const some: readonly FormatName[] = ['q4_k', 'q6_k']
+const targets = [
+  ['wasm', 'strict', quantised],
+  ['wasm', 'fast', quantised],
+  ['webgpu', 'strict', some],
+] as const
+
+test.each(targets)('%s, %s math', async (target, math, names) => {
+  const gpu = target === 'webgpu' ? await createSoftwareGpu() : undefined
+  const chosen = cases.filter(({ name }) => names.includes(name))
+  await withCompiled(
+    chosen.map(({ entry }) => entry),
+    { target, math, gpu },
+    async (call) => {
+      for (const { name, k, one, many, matrix, cut } of chosen) {
+        const [a, b, c, taken] = await call(name, { one, many, ids })
+        const seen = math === 'fast' ? rounded : (x: Float64Array): Float64Array => x
+        expectDots(`${name}, one token`, a!.values, seen(one), matrix, k)
+        expectDots(`${name}, ${tokens} tokens`, b!.values, seen(many), matrix, k)
+        expectDots(`${name}, rows from the middle of a group`, c!.values, seen(many), cut, k)
+        const wanted = ids.flatMap((id) => Array.from(matrix.subarray(id * k, (id + 1) * k)))
+        const most = Math.max(...wanted.map(Math.abs))
+        expect(Math.max(...wanted.map((value, i) => Math.abs(value - taken!.values[i]!))), `${name}, rows`).toBeLessThan(1e-6 * most)
+      }
+    },
+  )
+})
