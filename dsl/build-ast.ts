@@ -4,6 +4,7 @@
 
 import type { CstNode } from 'chevrotain'
 import type {
+  Name,
   Annotation,
   Arg,
   Binding,
@@ -105,7 +106,7 @@ function buildField(b: Building, cst: CstNode): Field {
   const type = maybeNode(cst, 'type')
   const value = maybeNode(cst, 'expr')
   const annotations = buildAnnotations(b, cst)
-  if (!type && !value && annotations.length === 0) {
+  if (!type && !value && annotations.length === 0 && !followsAnother(b, name)) {
     const help = `write  ${name.text}: dim  for a new field,  ${name.text} = value  for an inherited one`
     b.diagnostics.push(
       diagnose('L109', { message: `\`${name.text}\` has neither a type nor a value`, labels: [{ span: name.span }], help }),
@@ -118,6 +119,13 @@ function buildField(b: Building, cst: CstNode): Field {
     ...(value && { default: buildExpr(b, value) }),
     annotations,
   }
+}
+
+/** Several names in a line with nothing between them (`= 4 q heads`) are one slip. */
+function followsAnother({ diagnostics, source }: Building, { span }: Name): boolean {
+  const before = diagnostics.at(-1)
+  const end = before?.code === 'L109' ? before.labels[0]?.span.end : undefined
+  return end !== undefined && !source.text.slice(end, span.start).includes('\n')
 }
 
 const buildAnnotations = (b: Building, cst: CstNode): Annotation[] =>

@@ -55,10 +55,14 @@ const beginsSection = (token: IToken, before: IToken | undefined): boolean =>
   (before === undefined || !/^(?:[-+*/%,:=<>(.[@]|==|!=|<=|>=|->|\.\..?|\|>|let|return|for|store|in|not|and|or)$/.test(before.image))
 
 export function lexicalErrors(source: Source, errors: readonly ILexingError[]): Diagnostic[] {
-  return errors.map(({ offset, length }) => {
+  let numberEnd = 0
+  return errors.flatMap(({ offset, length }) => {
     const text = source.text.slice(offset, offset + length)
+    // The rest of `1e-5q`, which was told as a whole.
+    if (offset < numberEnd) return []
     if (/^[0-9]/.test(text)) {
-      const all = /^[0-9A-Za-z_.]+/.exec(source.text.slice(offset))?.[0] ?? text
+      const all = /^[0-9A-Za-z_.]+(?:(?<=^[0-9.]+[eE])[-+][0-9A-Za-z_.]+)?/.exec(source.text.slice(offset, offset + 100))?.[0] ?? text
+      numberEnd = offset + all.length
       const labels = [{ span: { source, start: offset, end: offset + all.length } }]
       return diagnose('L106', { message: `\`${all}\` is no number`, labels, help: 'numbers are  4096  1.5  1e-5' })
     }

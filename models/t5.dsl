@@ -29,7 +29,7 @@ op bucket(distance: i32[n], count: dim, far: dim) -> i32[n]
 {
   let near = count / 2
   // Powers (16, 32, 64) lie on the edge of a bucket: the sum keeps rounding of the logarithm from losing them.
-  let step = floor(log(max(f32(distance), near) / near) * (near / log(far / near)) + 1e-5)
+  let step = floor(log(max(f32(distance), near) / near) * (near / log(far / near)) + 0.00001)
   return where(distance < near, distance, near + min(i32(step), near - 1))
 }
 
