@@ -5,8 +5,8 @@ import std.nn        { layer_norm, gelu }
 import std.attention { attend }
 
 config MPTConfig extends LlamaConfig {
-  vocab = 50432                  embed = 4096  @hf("d_model")   depth = 32  @hf("n_layers")   heads = 32  @hf("n_heads")
-  ctx = 2048  @hf("max_seq_len") norm_eps = 1e-5  @hf("layer_norm_epsilon")   tie = true
+  vocab = 50432   embed = 4096 @hf("d_model")   depth = 32 @hf("n_layers")   heads = 32 @hf("n_heads")
+  ctx = 2048 @hf("max_seq_len")   norm_eps = 1e-5 @hf("layer_norm_epsilon")   tie = true
   ffn = 4 * embed
 }
 

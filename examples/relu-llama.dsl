@@ -3,7 +3,7 @@ module examples.relu_llama
 import llama  { Llama, LlamaConfig, MLP, RMSNorm }
 import std.nn { layer_norm, relu, silu }
 
-block CentredNorm uses LlamaConfig { // takes the mean off too; still no bias
+block CentredNorm uses LlamaConfig {  // takes the mean off too; still no bias
   weight gain: [embed] @precision(f32)
   fn forward(x: real[..b, embed]) -> real[..b, embed] { return layer_norm(x, gain, eps: norm_eps) }
 }

@@ -21,7 +21,7 @@ block RelativeAttention extends Attention {
   weight wr: [heads, head_dim, embed]
   weight qu: [heads, head_dim]
   weight qv: [heads, head_dim]
-  state far: real[ctx, heads, head_dim]         // r by distance, which is never more than the last position read
+  state far: real[ctx, heads, head_dim]  // r by distance, which is never more than the last position read
   override fn look(q: real[seq, heads, head_dim], k: real[t, heads, head_dim], v: real[t, heads, head_dim],
                    qpos: i32[seq], kpos: i32[t]) -> real[seq, heads, head_dim] {
     let by_distance = f32(dot(q + qv, rename(far[ctx: 0 ..+ t], ctx -> away), over: head_dim))
@@ -49,10 +49,10 @@ model Chinchilla extends GPT2 uses ChinchillaConfig {
     expect "model_type" = "chinchilla"
   }
   preset "70B"         { }
-  preset "gopher-44M"  { embed = 512    depth = 8   heads = 16 }
-  preset "gopher-117M" { embed = 768    depth = 12  heads = 12 }
-  preset "gopher-417M" { embed = 1536   depth = 12  heads = 12 }
-  preset "gopher-1.4B" { embed = 2048   depth = 24  heads = 16 }
-  preset "gopher-7.1B" { embed = 4096   depth = 32  heads = 32 }
+  preset "gopher-44M"  { embed = 512  depth = 8  heads = 16 }
+  preset "gopher-117M" { embed = 768  depth = 12  heads = 12 }
+  preset "gopher-417M" { embed = 1536  depth = 12  heads = 12 }
+  preset "gopher-1.4B" { embed = 2048  depth = 24  heads = 16 }
+  preset "gopher-7.1B" { embed = 4096  depth = 32  heads = 32 }
   preset "gopher-280B" { embed = 16384  heads = 128 }
 }

@@ -35,11 +35,11 @@ model GPT3 extends GPT2 uses GPT3Config {
   }
   // Table 2.1. Its XL says 24 heads of 128 in a width of 2048, its 13B a width of 5140: heads times their size are the width here.
   preset "125M" { }
-  preset "350M" { embed = 1024   depth = 24  heads = 16 }
-  preset "760M" { embed = 1536   depth = 24  heads = 16 }
-  preset "1.3B" { embed = 2048   depth = 24  heads = 16 }
-  preset "2.7B" { embed = 2560   depth = 32  heads = 32 }
-  preset "6.7B" { embed = 4096   depth = 32  heads = 32 }
-  preset "13B"  { embed = 5120   depth = 40  heads = 40 }
+  preset "350M" { embed = 1024  depth = 24  heads = 16 }
+  preset "760M" { embed = 1536  depth = 24  heads = 16 }
+  preset "1.3B" { embed = 2048  depth = 24  heads = 16 }
+  preset "2.7B" { embed = 2560  depth = 32  heads = 32 }
+  preset "6.7B" { embed = 4096  depth = 32  heads = 32 }
+  preset "13B"  { embed = 5120  depth = 40  heads = 40 }
   preset "175B" { embed = 12288  depth = 96  heads = 96 }
 }

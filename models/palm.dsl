@@ -31,6 +31,6 @@ model PaLM extends Llama uses PaLMConfig {
     expect "model_type" = "palm"
   }
   preset "8B"   { }
-  preset "62B"  { embed = 8192   depth = 64   heads = 32 }
+  preset "62B"  { embed = 8192  depth = 64  heads = 32 }
   preset "540B" { embed = 18432  depth = 118  heads = 48 }
 }

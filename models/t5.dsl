@@ -4,22 +4,22 @@ import std.nn        { rms_norm, relu }
 import std.attention { attend, causal }
 
 config T5Config {
-  vocab:         dim   = 32128 @hf("vocab_size")                      @gguf("{arch}.vocab_size", "tokenizer.ggml.tokens.length")
-  embed:         dim   = 512   @hf("d_model")                         @gguf("{arch}.embedding_length")
-  depth:         dim   = 6     @hf("num_layers")                      @gguf("{arch}.block_count")
-  decoder_depth: dim   = depth @hf("num_decoder_layers")              @gguf("{arch}.decoder_block_count")
-  heads:         dim   = 8     @hf("num_heads")                       @gguf("{arch}.attention.head_count")
-  head_dim:      dim   = 64    @hf("d_kv")                            @gguf("{arch}.attention.key_length")
-  ffn:           dim   = 2048  @hf("d_ff")                            @gguf("{arch}.feed_forward_length")
-  buckets:       dim   = 32    @hf("relative_attention_num_buckets")  @gguf("{arch}.attention.relative_buckets_count")
+  vocab:         dim   = 32128 @hf("vocab_size")                     @gguf("{arch}.vocab_size", "tokenizer.ggml.tokens.length")
+  embed:         dim   = 512   @hf("d_model")                        @gguf("{arch}.embedding_length")
+  depth:         dim   = 6     @hf("num_layers")                     @gguf("{arch}.block_count")
+  decoder_depth: dim   = depth @hf("num_decoder_layers")             @gguf("{arch}.decoder_block_count")
+  heads:         dim   = 8     @hf("num_heads")                      @gguf("{arch}.attention.head_count")
+  head_dim:      dim   = 64    @hf("d_kv")                           @gguf("{arch}.attention.key_length")
+  ffn:           dim   = 2048  @hf("d_ff")                           @gguf("{arch}.feed_forward_length")
+  buckets:       dim   = 32    @hf("relative_attention_num_buckets") @gguf("{arch}.attention.relative_buckets_count")
   far:           dim   = 128   @hf("relative_attention_max_distance")
-  norm_eps:      float = 1e-6  @hf("layer_norm_epsilon")              @gguf("{arch}.attention.layer_norm_rms_epsilon")
+  norm_eps:      float = 1e-6  @hf("layer_norm_epsilon")             @gguf("{arch}.attention.layer_norm_rms_epsilon")
   tie:           bool  = true
   // transformers 4 scales where it ties, and says so by `tie_word_embeddings`.
-  scaled:        bool  = tie   @hf("scale_decoder_outputs", "tie_word_embeddings")
+  scaled: bool = tie @hf("scale_decoder_outputs", "tie_word_embeddings")
   // Nothing in the model bounds a text; these are the lengths that it was trained on.
-  src_max:       dim   = 512   @hf("n_positions")                     @gguf("{arch}.context_length")
-  ctx:           dim   = 512   @hf("n_positions")                     @gguf("{arch}.context_length")
+  src_max: dim = 512 @hf("n_positions") @gguf("{arch}.context_length")
+  ctx:     dim = 512 @hf("n_positions") @gguf("{arch}.context_length")
   require buckets % 4 == 0, "buckets ({buckets}) are halved twice"
 }
 
@@ -152,42 +152,42 @@ model T5 uses T5Config {
   entry score(target: i32[seq], start: index, src_len: index) -> f32[seq, vocab] { return logits(hidden(target, start, src_len)) }
 
   checkpoint hf {
-    table                  <- "shared.weight"
-    lm_head                <- "lm_head.weight"
-    encoder_bias           <- "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
-    decoder_bias           <- "decoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
-    encoder_norm.gain      <- "encoder.final_layer_norm.weight"
-    decoder_norm.gain      <- "decoder.final_layer_norm.weight"
-    encoder[i].ln1.gain    <- "encoder.block.{i}.layer.0.layer_norm.weight"
-    encoder[i].attn.wq     <- "encoder.block.{i}.layer.0.SelfAttention.q.weight"
-    encoder[i].attn.wk     <- "encoder.block.{i}.layer.0.SelfAttention.k.weight"
-    encoder[i].attn.wv     <- "encoder.block.{i}.layer.0.SelfAttention.v.weight"
-    encoder[i].attn.wo     <- "encoder.block.{i}.layer.0.SelfAttention.o.weight"
-    encoder[i].ln2.gain    <- "encoder.block.{i}.layer.1.layer_norm.weight"
-    encoder[i].ffn_.w1     <- "encoder.block.{i}.layer.1.DenseReluDense.wi.weight"
-    encoder[i].ffn_.w2     <- "encoder.block.{i}.layer.1.DenseReluDense.wo.weight"
-    decoder[i].ln1.gain    <- "decoder.block.{i}.layer.0.layer_norm.weight"
-    decoder[i].attn.wq     <- "decoder.block.{i}.layer.0.SelfAttention.q.weight"
-    decoder[i].attn.wk     <- "decoder.block.{i}.layer.0.SelfAttention.k.weight"
-    decoder[i].attn.wv     <- "decoder.block.{i}.layer.0.SelfAttention.v.weight"
-    decoder[i].attn.wo     <- "decoder.block.{i}.layer.0.SelfAttention.o.weight"
-    decoder[i].ln2.gain    <- "decoder.block.{i}.layer.1.layer_norm.weight"
-    decoder[i].cross.wq    <- "decoder.block.{i}.layer.1.EncDecAttention.q.weight"
-    decoder[i].cross.wk    <- "decoder.block.{i}.layer.1.EncDecAttention.k.weight"
-    decoder[i].cross.wv    <- "decoder.block.{i}.layer.1.EncDecAttention.v.weight"
-    decoder[i].cross.wo    <- "decoder.block.{i}.layer.1.EncDecAttention.o.weight"
-    decoder[i].ln3.gain    <- "decoder.block.{i}.layer.2.layer_norm.weight"
-    decoder[i].ffn_.w1     <- "decoder.block.{i}.layer.2.DenseReluDense.wi.weight"
-    decoder[i].ffn_.w2     <- "decoder.block.{i}.layer.2.DenseReluDense.wo.weight"
+    table               <- "shared.weight"
+    lm_head             <- "lm_head.weight"
+    encoder_bias        <- "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
+    decoder_bias        <- "decoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
+    encoder_norm.gain   <- "encoder.final_layer_norm.weight"
+    decoder_norm.gain   <- "decoder.final_layer_norm.weight"
+    encoder[i].ln1.gain <- "encoder.block.{i}.layer.0.layer_norm.weight"
+    encoder[i].attn.wq  <- "encoder.block.{i}.layer.0.SelfAttention.q.weight"
+    encoder[i].attn.wk  <- "encoder.block.{i}.layer.0.SelfAttention.k.weight"
+    encoder[i].attn.wv  <- "encoder.block.{i}.layer.0.SelfAttention.v.weight"
+    encoder[i].attn.wo  <- "encoder.block.{i}.layer.0.SelfAttention.o.weight"
+    encoder[i].ln2.gain <- "encoder.block.{i}.layer.1.layer_norm.weight"
+    encoder[i].ffn_.w1  <- "encoder.block.{i}.layer.1.DenseReluDense.wi.weight"
+    encoder[i].ffn_.w2  <- "encoder.block.{i}.layer.1.DenseReluDense.wo.weight"
+    decoder[i].ln1.gain <- "decoder.block.{i}.layer.0.layer_norm.weight"
+    decoder[i].attn.wq  <- "decoder.block.{i}.layer.0.SelfAttention.q.weight"
+    decoder[i].attn.wk  <- "decoder.block.{i}.layer.0.SelfAttention.k.weight"
+    decoder[i].attn.wv  <- "decoder.block.{i}.layer.0.SelfAttention.v.weight"
+    decoder[i].attn.wo  <- "decoder.block.{i}.layer.0.SelfAttention.o.weight"
+    decoder[i].ln2.gain <- "decoder.block.{i}.layer.1.layer_norm.weight"
+    decoder[i].cross.wq <- "decoder.block.{i}.layer.1.EncDecAttention.q.weight"
+    decoder[i].cross.wk <- "decoder.block.{i}.layer.1.EncDecAttention.k.weight"
+    decoder[i].cross.wv <- "decoder.block.{i}.layer.1.EncDecAttention.v.weight"
+    decoder[i].cross.wo <- "decoder.block.{i}.layer.1.EncDecAttention.o.weight"
+    decoder[i].ln3.gain <- "decoder.block.{i}.layer.2.layer_norm.weight"
+    decoder[i].ffn_.w1  <- "decoder.block.{i}.layer.2.DenseReluDense.wi.weight"
+    decoder[i].ffn_.w2  <- "decoder.block.{i}.layer.2.DenseReluDense.wo.weight"
     ignore "encoder.embed_tokens.weight"
     ignore "decoder.embed_tokens.weight"
     // The first published files hold a table that nothing reads.
     ignore "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"
     expect "model_type"         = "t5"
     expect "is_encoder_decoder" = true
-    expect "feed_forward_proj" = "relu"
-    expect "dense_act_fn"      = "relu"
-    expect "is_gated_act"      = false
+    expect "feed_forward_proj"  = "relu"
+    expect "dense_act_fn"       = "relu"
+    expect "is_gated_act"       = false
   }
   checkpoint gguf("t5") {
     table               <- "token_embd.weight"
@@ -220,8 +220,8 @@ model T5 uses T5Config {
     ignore "dec.blk.0.cross_attn_rel_b.weight"
   }
   preset "small" { }
-  preset "base"  { embed = 768   depth = 12  heads = 12  ffn = 3072 }
+  preset "base"  { embed = 768  depth = 12  heads = 12  ffn = 3072 }
   preset "large" { embed = 1024  depth = 24  heads = 16  ffn = 4096 }
-  preset "3B"    { embed = 1024  depth = 24  heads = 32   head_dim = 128  ffn = 16384 }
+  preset "3B"    { embed = 1024  depth = 24  heads = 32  head_dim = 128  ffn = 16384 }
   preset "11B"   { embed = 1024  depth = 24  heads = 128  head_dim = 128  ffn = 65536 }
 }

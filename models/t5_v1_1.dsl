@@ -34,7 +34,7 @@ model T5v11 extends T5 uses T5v11Config {
     decoder[i].ffn_.gate <- "dec.blk.{i}.ffn_gate.weight"
   }
   preset "small" { }
-  preset "base"  { embed = 768   depth = 12  heads = 12  ffn = 2048 }
+  preset "base"  { embed = 768  depth = 12  heads = 12  ffn = 2048 }
   preset "large" { embed = 1024  depth = 24  heads = 16  ffn = 2816 }
   preset "xl"    { embed = 2048  depth = 24  heads = 32  ffn = 5120 }
   preset "xxl"   { embed = 4096  depth = 24  heads = 64  ffn = 10240 }
