@@ -11,6 +11,7 @@ import type { RunQuants } from './run-quants.ts'
 import { offsetOf, type Run, type RunScales } from './run-scales.ts'
 
 const runLength = 32
+
 /** One run of the block: where its quants and its activations are. */
 interface Part {
   readonly run: Run
