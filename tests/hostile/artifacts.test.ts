@@ -20,7 +20,7 @@ const encode = (value: unknown): Uint8Array<ArrayBuffer> => new TextEncoder().en
 const decode = <T>(bytes: Uint8Array | undefined): T => JSON.parse(new TextDecoder().decode(bytes)) as T
 
 const tokenizer = {
-  version: 1,
+  version: 2,
   kind: 'spm',
   pieces: ['<unk>', '<s>', 'a', 'b'],
   scores: [0, 0, -1, -2],

@@ -314,7 +314,7 @@ test('a GGUF tokenizer whose lists disagree with the vocabulary keeps nobody fro
   expect(with_('tokenizer.ggml.scores', floats([1]))).toBe('E_TOKENIZER_GGUF')
   expect(with_('tokenizer.ggml.scores', floats(pieces.map(() => Number.NaN)))).toBe('E_TOKENIZER_GGUF')
   expect(with_('tokenizer.ggml.bos_token_id', { type: 4, value: 99 })).toBe('E_TOKENIZER_GGUF')
-  expect(with_('tokenizer.ggml.model', { type: 8, value: 'bert' })).toBe('E_TOKENIZER_KIND')
+  expect(with_('tokenizer.ggml.model', { type: 8, value: 'rwkv' })).toBe('E_TOKENIZER_KIND')
   expect(with_('tokenizer.ggml.tokens', { type: 9, of: 4, items: [] })).toBe('E_TOKENIZER_GGUF')
 })
 

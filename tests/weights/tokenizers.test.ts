@@ -53,7 +53,7 @@ describe('tokenizer.json', () => {
   test('byte-level: the Llama 3 excerpt', () => {
     const config = { bos_token: '<|begin_of_text|>', eos_token: { content: '<|end_of_text|>' } }
     const tokenizer = readHfTokenizer(dataText('tokenizer-llama3/ollama.mini_llama.tokenizer.json'), 'tokenizer.json', config)
-    expect(tokenizer).toMatchObject({ kind: 'bpe', split: 'llama3', bos: 128000, eos: 128001 })
+    expect(tokenizer).toMatchObject({ kind: 'bpe', split: { name: 'llama3' }, bos: 128000, eos: 128001 })
     expect(createTokenizer(tokenizer).encode('Hello world', { bos: false }).length).toBeGreaterThan(0)
   })
 
@@ -121,12 +121,11 @@ test("GPT-2's vocab.json and merges.txt give what the GGUF gives", () => {
   expect(gguf.pieces).toEqual(pair.pieces)
 })
 
-test('SmolLM2 and models of other kinds', () => {
+test('SmolLM2, and BERT', () => {
   const { tokenizer } = openCheckpoint(dataPath('smollm2/SmolLM2-135M-Instruct.Q4_1.gguf'), nodeFiles)
-  expect(tokenizer).toMatchObject({ kind: 'bpe', split: 'smollm', addBos: false, eos: 2 })
+  expect(tokenizer).toMatchObject({ kind: 'bpe', split: { name: 'smollm' }, addBos: false, eos: 2 })
   const bert = openCheckpoint(dataPath('gguf-vocab/ggml-vocab-bert-bge.gguf'), nodeFiles)
-  expect(bert.tokenizer).toBeUndefined()
-  expect(bert.tokenizerProblem!.code).toBe('E_TOKENIZER_KIND')
+  expect(bert.tokenizer).toMatchObject({ kind: 'wordpiece', bos: 101, eos: 102, unknown: 100, addBos: true, addEos: true })
 })
 
 test.each(['checkpoints/tok512.bin', 'checkpoints/llama2.tokenizer.model', 'tokenizer-llama3/ollama.mini_llama.tokenizer.json'])(

@@ -3,7 +3,7 @@
 //   2 trainer: {3 model_type: 1 unigram 2 bpe, 40/41/42 unk/bos/eos id}    3 normalizer: {3 add_dummy_prefix}
 // Only BPE models: a unigram model needs another algorithm (a best path, not merges).
 
-import type { CompactTokenizer } from '../../../runtime/tokenizer/compact.ts'
+import { tokenizerVersion, type CompactTokenizer } from '../../../runtime/tokenizer/compact.ts'
 import type { ByteSource } from '../byte-source.ts'
 import { refusal } from '../refusal.ts'
 import { byteTokens } from './byte-tokens.ts'
@@ -58,7 +58,7 @@ export function readSentencepieceModel(source: ByteSource): CompactTokenizer {
     return value < pieces.length ? value : undefined
   }
   return {
-    version: 1,
+    version: tokenizerVersion,
     kind: 'spm',
     pieces,
     scores,
