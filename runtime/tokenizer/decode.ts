@@ -1,6 +1,7 @@
 // From ids to text, id by id. Tokens are bytes, and a character may lie across several: bytes go through one streaming UTF-8
 // decoder, so a piece of text never ends inside a character. Special tokens are not shown. SentencePiece puts a space before
-// a text; the one after BOS, or at the very beginning, is taken away again (llama2.c's rule). WordPiece puts one before every word.
+// a text; the one after BOS, or at the very beginning, is taken away again (llama2.c's rule; where special tokens are shown, a text that
+// begins with one keeps it, as Hugging Face shows it). WordPiece puts one before every word.
 import type { CompactTokenizer } from './compact.ts'
 import { fail } from '../error-codes.ts'
 import { characterBytes } from './byte-alphabet.ts'
@@ -70,12 +71,12 @@ export function createDecoder(
     push(id) {
       let bytes = bytesOf(id)
       const isSpecial = special.has(id)
-      if (isSpecial && !words && stripsSpace && id === tokenizer.bos) atStart = true
-      if (isSpecial && !options.special) return ''
-      if (!isSpecial || words) {
-        if (atStart && bytes[0] === 0x20) bytes = bytes.subarray(1)
-        atStart = false
+      if (isSpecial && !options.special) {
+        if (stripsSpace && !words && id === tokenizer.bos) atStart = true
+        return ''
       }
+      if (atStart && bytes[0] === 0x20) bytes = bytes.subarray(1)
+      atStart = false
       return decoder.decode(bytes, { stream: true })
     },
     end: () => decoder.decode(),

@@ -30,25 +30,6 @@ test("LLaMA's vocabulary: llama2.c, SentencePiece and two GGUFs agree", () => {
   expect(vocab).toMatchObject({ kind: 'spm', bos: 1, eos: 2, addBos: true, addPrefixSpace: true, bytes: bin.bytes })
 })
 
-describe("llama.cpp's goldens", () => {
-  const goldens = ['llama-spm', 'gpt-2']
-  const separator = '\n__ggml_vocab_test__\n'
-
-  test.each(goldens)('%s', (name) => {
-    const tokenizer = createTokenizer(open(`gguf-vocab/ggml-vocab-${name}.gguf`))
-    const texts = dataText(`gguf-vocab/ggml-vocab-${name}.gguf.inp`).split(separator)
-    const lines = dataText(`gguf-vocab/ggml-vocab-${name}.gguf.out`).split('\n')
-    expect(texts.length).toBeGreaterThanOrEqual(46)
-    texts.slice(0, 46).forEach((text, i) => {
-      expect(tokenizer.encode(text, { bos: false })).toEqual(
-        lines[i]!.split(' ')
-          .filter((id) => id !== '')
-          .map(Number),
-      )
-    })
-  })
-})
-
 describe('tokenizer.json', () => {
   test('byte-level: the Llama 3 excerpt', () => {
     const config = { bos_token: '<|begin_of_text|>', eos_token: { content: '<|end_of_text|>' } }
