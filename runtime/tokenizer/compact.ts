@@ -66,6 +66,8 @@ export type NormaliseStep =
   | 'space-ideographs'
   /** White space at both ends goes. */
   | 'strip'
+  /** SentencePiece's: no spaces at the ends, one between words. */
+  | 'single-spaces'
   | { readonly replace: string; readonly by: string }
 
 /** A token that is recognised in any text, before everything else. */

@@ -67,9 +67,9 @@ export function createTokenizer(compact: CompactTokenizer): Tokenizer {
       let space = compact.kind === 'spm' && (options.prefixSpace ?? compact.addPrefixSpace)
       for (const part of cut(source.toWellFormed(), options.special === true)) {
         if (typeof part === 'number') out.push(part)
-        else if (part !== '') {
-          const text = normalise(part)
-          encodeText(space && !(prefix?.unlessSpace && /^[ ▁]/.test(text)) ? ` ${text}` : text, out)
+        else {
+          const text = part && normalise(part)
+          if (text) encodeText(space && !(prefix?.unlessSpace && /^[ ▁]/.test(text)) ? ` ${text}` : text, out)
         }
         if (prefix?.once) space = false
       }

@@ -20,7 +20,8 @@ const changes: Readonly<Record<string, Change>> = {
   'strip-accents': (text) => text.replace(/\P{ASCII}/gu, (character) => character.normalize('NFD')).replace(/\p{Mn}/gu, ''),
   clean: (text) => text.replace(/(?![\t\n\r])[\p{Cc}\p{Cf}\p{Co}\ufffd]/gu, '').replace(/\p{White_Space}/gu, ' '),
   'space-ideographs': (text) => text.replace(ideographs, ' $& '),
-  strip: (text) => text.replace(/^\p{White_Space}+/u, '').trimEnd(),
+  'single-spaces': (text) => text.replace(/ +/g, ' ').replace(/^ | $/g, ''),
+  strip: (text) => /^\p{White_Space}*(.*)/su.exec(text)![1]!.replace(/(?<!\p{White_Space})\p{White_Space}+$/u, ''),
 }
 
 /** E_TOKENIZER for a step that this runtime does not know. */

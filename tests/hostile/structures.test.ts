@@ -298,6 +298,26 @@ test('tokenizers: cycles, duplicates, holes, scores that are none', () => {
   )
 })
 
+test('tokenizers: steps that are not known are refused, and named', () => {
+  const regex = (Regex: string) => ({
+    type: 'Sequence',
+    pretokenizers: [
+      { type: 'Split', pattern: { Regex } },
+      { type: 'ByteLevel', use_regex: false },
+    ],
+  })
+  expect(tokenizer((root) => (root['pre_tokenizer'] = regex('(a+)+$')))).toBe('E_TOKENIZER_SPLIT')
+  expect(tokenizer((root) => (root['pre_tokenizer'] = { type: 'WhitespaceSplit' }))).toBe('E_TOKENIZER_JSON')
+  expect(tokenizer((root) => (root['normalizer'] = { type: 'Replace', pattern: { Regex: '(a+)+$' }, content: '' }))).toBe(
+    'E_TOKENIZER_JSON',
+  )
+  expect(tokenizer((root) => (root['normalizer'] = { type: 'Replace', pattern: { String: '' }, content: 'a' }))).toBe('E_TOKENIZER_JSON')
+  expect(tokenizer((root) => (root['normalizer'] = { type: 'Nmt' }))).toBe('E_TOKENIZER_JSON')
+  expect(tokenizer((root) => (root['post_processor'] = { type: 'X' }))).toBe('E_TOKENIZER_JSON')
+  expect(tokenizer((root) => root.added_tokens.push({ id: 4, content: 'b', single_word: true }))).toBe('E_TOKENIZER_JSON')
+  expect(tokenizer((root) => (root.model['type'] = 'WordLevel'))).toBe('E_TOKENIZER_KIND')
+})
+
 test('a GGUF tokenizer whose lists disagree with the vocabulary keeps nobody from the weights', () => {
   const with_ = (key: string, value: GgufField): string | undefined => {
     const plan = smallGguf()

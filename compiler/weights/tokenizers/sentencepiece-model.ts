@@ -1,6 +1,7 @@
 // SentencePiece's tokenizer.model: a protobuf ModelProto, read by hand (wire types 0, 1, 2, 5; unknown fields skipped).
 //   1 pieces*: {1 text, 2 score (float), 3 type: 1 normal 2 unknown 3 control 4 user-defined 5 unused 6 byte}
-//   2 trainer: {3 model_type: 1 unigram 2 bpe, 40/41/42 unk/bos/eos id}    3 normalizer: {3 add_dummy_prefix}
+//   2 trainer: {3 model_type: 1 unigram 2 bpe, 24 treat_whitespace_as_suffix, 40/41/42 unk/bos/eos id}
+//   3 normalizer: {2 precompiled_charsmap, 3 add_dummy_prefix, 4 remove_extra_whitespaces}
 // Only BPE models: a unigram model needs another algorithm (a best path, not merges).
 
 import { tokenizerVersion, type CompactTokenizer } from '../../../runtime/tokenizer/compact.ts'
@@ -10,7 +11,7 @@ import { byteTokens } from './byte-tokens.ts'
 
 const largestModel = 2 ** 27
 const bpeModel = 2
-const [unknownType, controlType] = [2, 3]
+const [unknownType, controlType, userDefinedType] = [2, 3, 4]
 
 interface Field {
   readonly number: number
@@ -45,13 +46,19 @@ export function readSentencepieceModel(source: ByteSource): CompactTokenizer {
       types.push(type)
     } else if (field.number === 2 || field.number === 3) {
       const target = field.number === 2 ? trainer : normalizer
-      for (const part of fields(field.bytes, field.at, refuse)) target.set(part.number, part.value)
+      for (const part of fields(field.bytes, field.at, refuse)) {
+        target.set(part.number, part.value)
+        if (field.number === 3 && part.number === 2 && part.bytes.length > 0)
+          throw refuse('its normalizer rewrites characters (precompiled_charsmap), which is not supported', part.at)
+      }
     }
   }
   if (pieces.length === 0) throw refuse('there are no pieces')
   if ((trainer.get(3) ?? 1) !== bpeModel) {
     throw refusal('E_TOKENIZER_KIND', source.name, 'this is not a BPE model (unigram models are not supported)')
   }
+  if ((trainer.get(24) ?? 0) !== 0) throw refuse('spaces end words in this model (treat_whitespace_as_suffix), which is not supported')
+  const added = types.flatMap((type, token) => (type === userDefinedType ? [{ id: token }] : []))
   const id = (field: number, otherwise: number): number | undefined => {
     // "No such token" is -1, a ten-byte varint that arrives as 2^64 - 1.
     const value = trainer.get(field) ?? otherwise
@@ -60,8 +67,11 @@ export function readSentencepieceModel(source: ByteSource): CompactTokenizer {
   return {
     version: tokenizerVersion,
     kind: 'spm',
-    pieces,
+    // User-defined pieces are looked for in the text as it is, where spaces are spaces.
+    pieces: pieces.map((piece, token) => (types[token] === userDefinedType ? piece.replaceAll('▁', ' ') : piece)),
     scores,
+    ...((normalizer.get(4) ?? 1) === 0 ? {} : { normalise: ['single-spaces'] }),
+    ...(added.length > 0 ? { added } : {}),
     special: types.flatMap((type, token) => (type === unknownType || type === controlType ? [token] : [])),
     bytes: byteTokens(pieces),
     unknown: id(40, 0),
