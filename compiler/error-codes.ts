@@ -56,7 +56,7 @@ export const compilerCodes = {
   E_LLAMA2C_SIZE: 'The file is longer or shorter than its header says: the download is incomplete.',
 
   E_TOKENIZER_NOT_FOUND: 'There is no tokenizer in the file or folder.',
-  E_TOKENIZER_KIND: 'This kind of tokenizer (unigram, RWKV) is not supported, only BPE and WordPiece.',
+  E_TOKENIZER_KIND: 'This kind of tokenizer (RWKV, word level) is not supported, only BPE, WordPiece and unigram models.',
   E_TOKENIZER_SIZE: 'The file is too large for a tokenizer.',
   E_TOKENIZER_SPLIT:
     'The rule by which the tokenizer cuts text into words is not known here. A similar rule would give plausible but wrong ids, so none is taken in its place.',

@@ -29,6 +29,7 @@ const shapeOfWords = tagged('take', {
 })
 const normaliseStep = (value: unknown, path: string): void => {
   if (typeof value === 'string') return
+  if (typeof value === 'object' && value !== null && 'charsmap' in value) return text(value.charsmap, `${path}.charsmap`)
   object({ replace: text, by: text })(value, path)
   const { replace, by } = value as { replace: string; by: string }
   if (replace === '' || by.length > 3 * replace.length) fail('E_ARTIFACT_MANIFEST', `${path}: a replacement must not multiply the text`)
@@ -40,7 +41,7 @@ const normaliseSteps = (value: unknown, path: string): void => {
 }
 const tokenizer = object({
   version: integer(tokenizerVersion, tokenizerVersion),
-  kind: oneOf('spm', 'bpe', 'wordpiece'),
+  kind: oneOf('spm', 'bpe', 'wordpiece', 'unigram'),
   pieces: listOf(text),
   scores: optional(listOf(finite)),
   merges: optional(listOf(text)),

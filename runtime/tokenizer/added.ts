@@ -1,11 +1,6 @@
-// Tokens that are found in a text before anything else: special ones (when asked for) and added ones, the longest at each place. A trie
-// of characters: a place costs no more steps than the longest name has characters, however many names there are.
+// Tokens that are found in a text before anything else: special ones (when asked for) and added ones, the longest at each place.
 import type { AddedToken, CompactTokenizer } from './compact.ts'
-
-interface Node {
-  readonly next: Map<number, Node>
-  token?: AddedToken
-}
+import { Trie } from './trie.ts'
 
 /** A stretch of ordinary text, or a token. */
 export type Part = string | number
@@ -14,21 +9,10 @@ export type Cut = (text: string, special: boolean) => Part[]
 /** White space that a token takes with it goes; parts of ordinary text may be empty. */
 export function createCut({ pieces, special, added = [] }: CompactTokenizer): Cut {
   const asked = new Set(special)
-  const root: Node = { next: new Map() }
-  const flags = new Map(added.map((token) => [token.id, token]))
-  for (const id of new Set([...special, ...flags.keys()])) {
-    const name = pieces[id]
-    if (!name) continue
-    let node = root
-    for (let i = 0; i < name.length; i++) {
-      const code = name.charCodeAt(i)
-      let child = node.next.get(code)
-      if (!child) node.next.set(code, (child = { next: new Map() }))
-      node = child
-    }
-    node.token ??= flags.get(id) ?? { id }
-  }
-  if (root.next.size === 0) return (text) => [text]
+  const tokens = new Map<number, AddedToken>(special.map((id) => [id, { id }]))
+  for (const token of added) tokens.set(token.id, token)
+  if (tokens.size === 0) return (text) => [text]
+  const trie = new Trie(Array.from(tokens.keys(), (id) => [pieces[id]!, id]))
 
   return (text, special) => {
     const parts: Part[] = []
@@ -36,10 +20,11 @@ export function createCut({ pieces, special, added = [] }: CompactTokenizer): Cu
     for (let at = 0; at < text.length; ) {
       let found: AddedToken | undefined
       let end = at
-      let node = root.next.get(text.charCodeAt(at))
-      for (let i = at + 1; node; node = node.next.get(text.charCodeAt(i++))) {
-        if (!node.token || (asked.has(node.token.id) && !special)) continue
-        found = node.token
+      let node = trie.next(0, text.charCodeAt(at))
+      for (let i = at + 1; node >= 0; node = i < text.length ? trie.next(node, text.charCodeAt(i++)) : -1) {
+        const id = trie.value(node)
+        if (id < 0 || (asked.has(id) && !special)) continue
+        found = tokens.get(id)
         end = i
       }
       if (!found) {

@@ -66,9 +66,13 @@ export type NormaliseStep =
   | 'space-ideographs'
   /** White space at both ends goes. */
   | 'strip'
+  /** Every white space is a space. */
+  | 'white-space'
   /** SentencePiece's: no spaces at the ends, one between words. */
   | 'single-spaces'
   | { readonly replace: string; readonly by: string }
+  /** SentencePiece's precompiled_charsmap, in base64. */
+  | { readonly charsmap: string }
 
 /** A token that is recognised in any text, before everything else. */
 export interface AddedToken {
@@ -81,11 +85,14 @@ export interface AddedToken {
 
 export interface CompactTokenizer {
   readonly version: typeof tokenizerVersion
-  /** 'spm': SentencePiece BPE by scores with byte fallback. 'bpe': byte-level BPE by merge ranks. 'wordpiece': longest pieces of words. */
-  readonly kind: 'spm' | 'bpe' | 'wordpiece'
-  /** Token text by id. 'bpe': in GPT-2's byte alphabet. 'spm' and 'wordpiece': '▁' is the space, or begins a word. */
+  /**
+   * 'spm': SentencePiece BPE by scores with byte fallback. 'bpe': byte-level BPE by merge ranks. 'wordpiece': longest pieces of words.
+   * 'unigram': the pieces whose scores sum to the most.
+   */
+  readonly kind: 'spm' | 'bpe' | 'wordpiece' | 'unigram'
+  /** Token text by id. 'bpe': in GPT-2's byte alphabet. Other kinds: '▁' is the space, or begins a word. */
   readonly pieces: readonly string[]
-  /** 'spm': score of each id (a merge with the highest score goes first). */
+  /** 'spm': score of each id (a merge with the highest score goes first). 'unigram': its log probability. */
   readonly scores?: readonly number[]
   /** 'bpe': merges in order of rank. */
   readonly merges?: readonly string[]
@@ -101,7 +108,7 @@ export interface CompactTokenizer {
   readonly special: readonly number[]
   /** Tokens of text that come before all cutting and merging, and what special tokens do with space around them. */
   readonly added?: readonly AddedToken[]
-  /** 'spm': ids of the 256 byte tokens, in order; empty when there are none. */
+  /** 'spm' and 'unigram': ids of the 256 byte tokens, in order; empty when there are none. */
   readonly bytes: readonly number[]
   /** Where there is no BOS: BERT's [CLS]. */
   readonly bos?: number
@@ -110,9 +117,9 @@ export interface CompactTokenizer {
   readonly unknown?: number
   readonly addBos: boolean
   readonly addEos?: boolean
-  /** 'spm': a space is put before the text ('▁' is the space inside pieces). */
+  /** 'spm' and 'unigram': a space is put before the text ('▁' is the space inside pieces). */
   readonly addPrefixSpace: boolean
-  /** 'spm': that space is for the beginning only (not behind special tokens), or not for text that begins with one. */
+  /** That space is for the beginning only (not behind special tokens), or not for text that begins with one. */
   readonly prefix?: { readonly once?: boolean; readonly unlessSpace?: boolean }
   /** 'wordpiece': `.`, `?`, `!` and `,` are shown without a space before them. */
   readonly tidy?: boolean

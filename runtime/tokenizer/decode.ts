@@ -63,7 +63,7 @@ export function createDecoder(
 ): StreamingDecoder {
   const special = new Set(tokenizer.special)
   const words = tokenizer.kind === 'wordpiece'
-  const stripsSpace = words || (tokenizer.kind === 'spm' && tokenizer.addPrefixSpace)
+  const stripsSpace = words || (tokenizer.kind !== 'bpe' && tokenizer.addPrefixSpace)
   let atStart = stripsSpace && (options.after === undefined || options.after === tokenizer.bos)
   // Without ignoreBOM a text that begins with U+FEFF would lose it.
   const decoder = new TextDecoder('utf-8', { ignoreBOM: true })

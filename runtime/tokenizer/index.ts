@@ -9,6 +9,7 @@ import type { DecodeOptions, StreamingDecoder } from './decode.ts'
 import { createNormaliser } from './normalise.ts'
 import { createSpmEncoder } from './spm.ts'
 import type { Encode } from './spm.ts'
+import { createUnigramEncoder } from './unigram.ts'
 import { createWordpieceEncoder } from './wordpiece.ts'
 
 export type { CompactTokenizer } from './compact.ts'
@@ -21,7 +22,7 @@ export interface EncodeOptions {
   readonly eos?: boolean
   /** Recognise the names of special tokens in the text, as a chat template writes them. */
   readonly special?: boolean
-  /** 'spm': put the space before the text; by default as the model was trained. False for text that continues other text. */
+  /** SentencePiece's kinds: put the space before the text; by default as the model was trained. False for text that continues other text. */
   readonly prefixSpace?: boolean
 }
 
@@ -42,6 +43,7 @@ const encoders: Readonly<Record<CompactTokenizer['kind'], (tokenizer: CompactTok
   spm: createSpmEncoder,
   bpe: createBpeEncoder,
   wordpiece: createWordpieceEncoder,
+  unigram: createUnigramEncoder,
 }
 
 /** E_TOKENIZER for rules that this runtime does not know, and for parts that do not fit each other. */
@@ -64,7 +66,7 @@ export function createTokenizer(compact: CompactTokenizer): Tokenizer {
     encode(source, options = {}) {
       const out: number[] = []
       if ((options.bos ?? compact.addBos) && bos !== undefined) out.push(bos)
-      let space = compact.kind === 'spm' && (options.prefixSpace ?? compact.addPrefixSpace)
+      let space = (compact.kind === 'spm' || compact.kind === 'unigram') && (options.prefixSpace ?? compact.addPrefixSpace)
       for (const part of cut(source.toWellFormed(), options.special === true)) {
         if (typeof part === 'number') out.push(part)
         else {

@@ -2,6 +2,7 @@
 // say what is a mark, a control character or a small letter.
 import type { NormaliseStep } from './compact.ts'
 import { fail } from '../error-codes.ts'
+import { createCharsmap } from './charsmap.ts'
 import { normalForm } from './normal-form.ts'
 
 type Change = (text: string) => string
@@ -20,6 +21,7 @@ const changes: Readonly<Record<string, Change>> = {
   'strip-accents': (text) => text.replace(/\P{ASCII}/gu, (character) => character.normalize('NFD')).replace(/\p{Mn}/gu, ''),
   clean: (text) => text.replace(/(?![\t\n\r])[\p{Cc}\p{Cf}\p{Co}\ufffd]/gu, '').replace(/\p{White_Space}/gu, ' '),
   'space-ideographs': (text) => text.replace(ideographs, ' $& '),
+  'white-space': (text) => text.replace(/\p{White_Space}/gu, ' '),
   'single-spaces': (text) => text.replace(/ +/g, ' ').replace(/^ | $/g, ''),
   strip: (text) => /^\p{White_Space}*(.*)/su.exec(text)![1]!.replace(/(?<!\p{White_Space})\p{White_Space}+$/u, ''),
 }
@@ -27,6 +29,7 @@ const changes: Readonly<Record<string, Change>> = {
 /** E_TOKENIZER for a step that this runtime does not know. */
 export function createNormaliser(steps: readonly NormaliseStep[]): Change {
   const chain = steps.map((step): Change => {
+    if (typeof step !== 'string' && 'charsmap' in step) return createCharsmap(step.charsmap)
     if (typeof step !== 'string') return (text) => text.replaceAll(step.replace, () => step.by)
     if (!Object.hasOwn(changes, step)) fail('E_TOKENIZER', `the normalisation ${JSON.stringify(step)} needs a newer runtime`)
     return changes[step]!

@@ -13,6 +13,7 @@ import { createTokenizer, load, type CompactTokenizer, type Model } from '../../
 import { checkTokenizer } from '../../runtime/artifact/check-tokenizer.ts'
 import { splitRule } from '../../compiler/weights/tokenizers/split-rules.ts'
 import { createNullGpu } from '../../cli/webgpu-node.ts'
+import { writeCharsmap } from '../runtime/charsmap-writer.ts'
 import { contents } from '../runtime/tiny-artifact.ts'
 
 type Files = ReadonlyMap<string, Uint8Array>
@@ -358,24 +359,37 @@ const byteLevel: CompactTokenizer = {
   addPrefixSpace: false,
 }
 
-test.each([wordpiece, byteLevel])('a tokenizer of another kind ($kind): any value replaced is refused with a code, or runs', (compact) => {
-  const use = (value: unknown): void => {
-    const tokenizer = createTokenizer(checkTokenizer(value))
-    tokenizer.decode(tokenizer.encode('abc ab[SEP] c. éab\u0301 \ud83d\ude00', { special: true }), { special: true })
-  }
-  use(compact)
-  fc.assert(
-    fc.property(fc.constantFrom(...paths(compact)), values, (path, value) => {
-      try {
-        use(JSON.parse(JSON.stringify(replaced(compact, path, value))))
-      } catch (error) {
-        if (!(error instanceof LlamacError)) throw error
-        expect(Object.keys(errorCodes)).toContain(error.code)
-      }
-    }),
-    { numRuns: 1500 },
-  )
-})
+const unigram: CompactTokenizer = {
+  ...wordpiece,
+  kind: 'unigram',
+  pieces: ['<unk>', '<s>', '</s>', '▁a', 'b', '▁c'],
+  scores: [0, 0, 0, -1, -2, -3],
+  normalise: [{ charsmap: writeCharsmap(new Map([['é', 'b']])) }, 'single-spaces'],
+  addPrefixSpace: true,
+  prefix: { unlessSpace: true },
+}
+
+test.each([wordpiece, byteLevel, unigram])(
+  'a tokenizer of another kind ($kind): any value replaced is refused with a code, or runs',
+  (compact) => {
+    const use = (value: unknown): void => {
+      const tokenizer = createTokenizer(checkTokenizer(value))
+      tokenizer.decode(tokenizer.encode('abc ab[SEP] c. éab\u0301 \ud83d\ude00', { special: true }), { special: true })
+    }
+    use(compact)
+    fc.assert(
+      fc.property(fc.constantFrom(...paths(compact)), values, (path, value) => {
+        try {
+          use(JSON.parse(JSON.stringify(replaced(compact, path, value))))
+        } catch (error) {
+          if (!(error instanceof LlamacError)) throw error
+          expect(Object.keys(errorCodes)).toContain(error.code)
+        }
+      }),
+      { numRuns: 1500 },
+    )
+  },
+)
 
 test('tokenizer.json: any value replaced', async () => {
   const compact = decode<object>(original.get('tokenizer.json'))

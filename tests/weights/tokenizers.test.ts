@@ -15,7 +15,10 @@ import { readWordpieceVocabulary } from '../../compiler/weights/tokenizers/wordp
 import { readVocabulary } from '../../compiler/weights/tokenizers/vocabulary.ts'
 import { LlamacError } from '../../runtime/error.ts'
 import { createTokenizer, type CompactTokenizer } from '../../runtime/tokenizer/index.ts'
+import type { GgufValue } from '../../compiler/weights/gguf-metadata.ts'
+import { readGgufTokenizer } from '../../compiler/weights/tokenizers/gguf-tokenizer.ts'
 import { memoryFiles } from '../hostile/memory-files.ts'
+import { writeCharsmap } from '../runtime/charsmap-writer.ts'
 import { dataBytes, dataPath, dataText } from './data.ts'
 
 const open = (name: string) => openTokenizer(dataPath(name), nodeFiles)
@@ -233,4 +236,70 @@ test('tokenizer.json: Metaspace puts a space before the beginning only, and not 
   expect(once.encode('<s>a', { special: true })).toEqual([1, pieces.indexOf('a')])
   expect(once.encode(' a')).toEqual([pieces.indexOf('▁a')])
   expect(always.encode(' a')).toEqual([mark, pieces.indexOf('▁a')])
+})
+
+describe('unigram models', () => {
+  const pieces = ['<pad>', '</s>', '<unk>', '▁', 'a', '▁a', 'b', 'ab', '▁ab']
+  const scores = [0, 0, 0, -4, -3, -3.5, -3, -4.5, -7]
+  const vocab = pieces.map((piece, id) => [piece, scores[id]!])
+  const charsmap = writeCharsmap(
+    new Map([
+      ['\t', ' '],
+      ['Ａ', 'a'],
+    ]),
+  )
+  const json = (more: object = {}): string =>
+    JSON.stringify({
+      added_tokens: ['<pad>', '</s>', '<unk>'].map((content, id) => ({ id, content, special: true })),
+      normalizer: { type: 'Precompiled', precompiled_charsmap: charsmap },
+      pre_tokenizer: {
+        type: 'Sequence',
+        pretokenizers: [{ type: 'WhitespaceSplit' }, { type: 'Metaspace', replacement: '▁', add_prefix_space: true }],
+      },
+      post_processor: { type: 'TemplateProcessing', single: [{ Sequence: { id: 'A' } }, { SpecialToken: { id: '</s>' } }] },
+      model: { type: 'Unigram', unk_id: 2, vocab },
+      ...more,
+    })
+
+  test('T5: spaces once, a mark before words, EOS behind', () => {
+    const compact = readHfTokenizer(json(), 'tokenizer.json', { eos_token: '</s>' })
+    expect(compact).toMatchObject({ kind: 'unigram', unknown: 2, eos: 1, addBos: false, addEos: true, addPrefixSpace: true })
+    const tokenizer = createTokenizer(compact)
+    expect(tokenizer.encode(' ab\t\tＡ?b ')).toEqual([5, 6, 5, 2, 6, 1])
+    expect(tokenizer.decode([5, 6, 5, 6, 1])).toBe('ab ab')
+    expect(tokenizer.encode('')).toEqual([1])
+  })
+
+  test('what is not known is refused', () => {
+    const code = (more: object): string => {
+      try {
+        readHfTokenizer(json(more), 'tokenizer.json')
+        return 'valid'
+      } catch (error) {
+        if (error instanceof LlamacError) return error.code
+        throw error
+      }
+    }
+    expect(code({ model: { type: 'Unigram', vocab } })).toBe('E_TOKENIZER_JSON')
+    expect(code({ model: { type: 'Unigram', unk_id: 2, vocab: [['a']] } })).toBe('E_TOKENIZER_JSON')
+    expect(code({ normalizer: { type: 'Precompiled', precompiled_charsmap: 'AAA' } })).toBe('E_TOKENIZER_JSON')
+    expect(code({ pre_tokenizer: { type: 'Whitespace' } })).toBe('E_TOKENIZER_JSON')
+    expect(code({ model: { type: 'Unigram', unk_id: 2, vocab: [...vocab, ['a▁b', -1]] } })).toBe('E_TOKENIZER_JSON')
+  })
+
+  test('the same model from a GGUF', () => {
+    const bytes = new Uint8Array(Buffer.from(charsmap, 'base64'))
+    const compact = readGgufTokenizer(
+      new Map<string, GgufValue>([
+        ['tokenizer.ggml.model', 't5'],
+        ['tokenizer.ggml.tokens', pieces],
+        ['tokenizer.ggml.scores', Float32Array.from(scores)],
+        ['tokenizer.ggml.token_type', Int32Array.from([3, 3, 2, 1, 1, 1, 1, 1, 1])],
+        ['tokenizer.ggml.precompiled_charsmap', bytes],
+        ['tokenizer.ggml.remove_extra_whitespaces', true],
+      ]),
+      'm.gguf',
+    )!
+    expect(createTokenizer(compact).encode(' ab\t\tＡ?b ')).toEqual([5, 6, 5, 2, 6, 1])
+  })
 })

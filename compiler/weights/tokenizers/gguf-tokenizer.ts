@@ -1,21 +1,22 @@
 // The tokenizer in a GGUF's metadata (`tokenizer.ggml.*`): model 'llama' is SentencePiece BPE with scores, 'gpt2' is byte-level BPE
-// with merges and the name of a splitting rule, 'bert' is WordPiece. Other models (unigram, RWKV) are refused with their name.
+// with merges and the name of a splitting rule, 'bert' is WordPiece, 't5' is unigram. Other models (RWKV) are refused with their name.
 // Defaults where keys are missing are llama.cpp's: 'llama' puts BOS and a space first, 'gpt2' neither, but Llama 3 puts BOS; 'bert'
-// puts [CLS] and [SEP] around a text and ignores capitals and accents. As in llama.cpp, a text is not brought to NFC (GGUF has no word
+// puts [CLS] and [SEP] around a text and ignores capitals and accents; 't5' puts EOS behind it. As in llama.cpp, a text is not brought to NFC (GGUF has no word
 // for it), although Qwen's own tokenizer does that.
 
-import { tokenizerVersion, type CompactTokenizer } from '../../../runtime/tokenizer/compact.ts'
+import { tokenizerVersion, type CompactTokenizer, type NormaliseStep } from '../../../runtime/tokenizer/compact.ts'
 import type { GgufValue } from '../gguf-metadata.ts'
 import { refusal } from '../refusal.ts'
 import { byteTokens } from './byte-tokens.ts'
 import { preTokenizer } from './gguf-pre.ts'
+import { charsmapSteps } from './charsmap.ts'
 import { bertSteps } from './normalizers.ts'
 
 /** llama.cpp's token types that are no ordinary text: 2 unknown, 3 control. */
 const hiddenTypes: ReadonlySet<number> = new Set([2, 3])
 /** Recognised in any text, before merging. */
 const userDefined = 4
-const models: ReadonlySet<unknown> = new Set(['llama', 'gpt2', 'bert'])
+const models: ReadonlySet<unknown> = new Set(['llama', 'gpt2', 'bert', 't5'])
 
 /** Undefined when the file has no tokenizer. Errors: E_TOKENIZER_GGUF, E_TOKENIZER_SPLIT, E_TOKENIZER_KIND. */
 export function readGgufTokenizer(metadata: ReadonlyMap<string, GgufValue>, file: string): CompactTokenizer | undefined {
@@ -28,7 +29,7 @@ export function readGgufTokenizer(metadata: ReadonlyMap<string, GgufValue>, file
     throw refusal(
       'E_TOKENIZER_KIND',
       file,
-      `the tokenizer model ${JSON.stringify(String(model))} is not supported, only "llama", "gpt2" and "bert"`,
+      `the tokenizer model ${JSON.stringify(String(model))} is not supported, only "llama", "gpt2", "bert" and "t5"`,
     )
   }
 
@@ -58,6 +59,17 @@ export function readGgufTokenizer(metadata: ReadonlyMap<string, GgufValue>, file
     const given = value(name)
     if (given !== undefined && typeof given !== 'boolean') throw refuse(name, 'is not a bool')
     return given ?? otherwise
+  }
+
+  const sentencepieceSteps = (): NormaliseStep[] => {
+    const map = value('precompiled_charsmap')
+    if (map !== undefined && !(map instanceof Uint8Array || map instanceof Int8Array))
+      throw refuse('precompiled_charsmap', 'is no list of bytes')
+    const bytes = map ? new Uint8Array(map.buffer, map.byteOffset, map.length) : new Uint8Array(0)
+    return [
+      ...charsmapSteps(bytes, (what) => refuse('precompiled_charsmap', what)),
+      ...(flag('remove_extra_whitespaces', false) ? (['single-spaces'] as const) : []),
+    ]
   }
 
   const types = numbers('token_type')
@@ -97,17 +109,19 @@ export function readGgufTokenizer(metadata: ReadonlyMap<string, GgufValue>, file
       tidy: true,
     }
   }
-  if (model === 'llama') {
+  if (model === 'llama' || model === 't5') {
+    const unigram = model === 't5'
     const scores = numbers('scores')
     if (!scores) throw refuse('scores', 'is missing')
     if (scores.some(Number.isNaN)) throw refuse('scores', 'holds a NaN')
     return {
       ...common,
-      kind: 'spm',
+      kind: unigram ? 'unigram' : 'spm',
       scores,
       bytes: byteTokens(pieces),
-      unknown: common.unknown ?? 0,
-      addBos: flag('add_bos_token', true),
+      unknown: common.unknown ?? (unigram ? 2 : 0),
+      ...(unigram ? { eos: common.eos ?? 1, addEos: flag('add_eos_token', true), normalise: sentencepieceSteps() } : {}),
+      addBos: flag('add_bos_token', !unigram),
       addPrefixSpace: flag('add_space_prefix', true),
     }
   }

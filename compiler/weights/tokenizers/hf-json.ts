@@ -2,6 +2,7 @@
 //   BPE, byte-level (GPT-2, Llama 3, Qwen2, SmolLM …)            → bpe; the splitting rule is told by pre-tokenizers.ts
 //   BPE, SentencePiece-like (LLaMA 1/2, Mistral, Gemma: `byte_fallback`, spaces become '▁')  → spm
 //   WordPiece (BERT)                                             → wordpiece
+//   Unigram (T5, ALBERT), behind Metaspace                       → unigram
 // SentencePiece's merges were listed by falling score of their result, so a piece's score is minus its first merge's rank.
 // Whatever changes ids and is not known here is refused: a normalizer, a pre-tokenizer, a template with more tokens.
 
@@ -43,9 +44,9 @@ export function readHfTokenizer(json: string, file: string, config?: JsonValue):
   const model = field(root, 'model')
   if (!isObject(root) || !isObject(model)) throw refuse('there is no model')
   const kind = text(model['type']) ?? 'BPE'
-  const vocabulary = model['vocab']
-  if ((kind !== 'BPE' && kind !== 'WordPiece') || !isObject(vocabulary))
-    throw refusal('E_TOKENIZER_KIND', file, `the model ${kind} is not supported, only BPE and WordPiece`)
+  const vocabulary = kind === 'Unigram' ? scoredPieces(model, refuse) : model['vocab']
+  if (!['BPE', 'WordPiece', 'Unigram'].includes(kind) || !isObject(vocabulary))
+    throw refusal('E_TOKENIZER_KIND', file, `the model ${kind} is not supported, only BPE, WordPiece and Unigram`)
   const added = list(root['added_tokens']).map((item) => readAdded(item, refuse))
   const pieces = readPieces(vocabulary, added, refuse)
   const ids = new Map(pieces.map((piece, id) => [piece, id]))
@@ -80,6 +81,7 @@ export function readHfTokenizer(json: string, file: string, config?: JsonValue):
   }
   const opened: Opened = { root, model, refuse, common, added, normalizer, idOf }
   if (kind === 'WordPiece') return readWordpiece(opened)
+  if (kind === 'Unigram') return readUnigram(opened)
   const family = byteLevelFamily(root['pre_tokenizer'], (what) => refusal('E_TOKENIZER_SPLIT', file, what))
   return family === undefined ? readSentencepieceLike(opened) : readByteLevel(opened, family)
 }
@@ -136,6 +138,47 @@ function readWordpiece({ root, model, refuse, common, added, idOf }: Opened): Co
     addPrefixSpace: false,
     tidy: field(decoder, 'cleanup') !== false,
   }
+}
+
+function readUnigram({ root, model, refuse, common, normalizer }: Opened): CompactTokenizer {
+  const { pieces } = common
+  const unknown = model['unk_id']
+  if (typeof unknown !== 'number' || pieces[unknown] === undefined) throw refuse('a unigram model needs unk_id, an id of its vocabulary')
+  const outer = root['pre_tokenizer']
+  const steps = text(field(outer, 'type')) === 'Sequence' ? list(field(outer, 'pretokenizers')) : [outer]
+  const [first, last] = [steps[0], steps.at(-1)]
+  const perWord = text(field(first, 'type')) === 'WhitespaceSplit'
+  if (steps.length !== (perWord ? 2 : 1)) throw refuse('a unigram model behind these pre-tokenizers is not supported')
+  // Metaspace splits at every space unless it says that it does not.
+  const splits = { ...(isObject(last) ? last : {}), split: perWord || field(last, 'split') !== false }
+  const space = readMetaspace(splits, pieces, refuse)
+  return {
+    ...common,
+    kind: 'unigram',
+    scores: pieces.map((_, id) => scoreOf(list(model['vocab'])[id])),
+    ...(perWord ? { normalise: [...(common.normalise ?? []), 'white-space', 'single-spaces'] } : {}),
+    special: common.special.includes(unknown) ? common.special : [...common.special, unknown].sort((a, b) => a - b),
+    bytes: model['byte_fallback'] === true ? byteTokens(pieces) : [],
+    unknown,
+    addPrefixSpace: normalizer.prependsMark || space.prepends,
+    ...(space.prepends ? { prefix: { unlessSpace: true, ...(space.once ? { once: true } : {}) } } : {}),
+  }
+}
+
+const scoreOf = (pair: JsonValue | undefined): number => {
+  const score = list(pair)[1]
+  return typeof score === 'number' ? score : 0
+}
+
+/** Unigram's vocabulary is a list of pairs: as an object from piece to id. A piece that is given twice keeps its first id. */
+function scoredPieces(model: JsonObject, refuse: Refuse): JsonObject {
+  const vocabulary: Record<string, number> = Object.create(null)
+  for (const [id, pair] of list(model['vocab']).entries()) {
+    const [piece, score] = list(pair)
+    if (typeof piece !== 'string' || typeof score !== 'number') throw refuse('a piece of a unigram model needs a text and a score')
+    vocabulary[piece] ??= id
+  }
+  return vocabulary
 }
 
 function readAdded(item: JsonValue, refuse: Refuse): Added {

@@ -3,6 +3,7 @@
 
 import type { NormaliseStep } from '../../../runtime/tokenizer/compact.ts'
 import type { JsonValue } from '../strict-json.ts'
+import { charsmapSteps } from './charsmap.ts'
 import { field, list, text } from './json-fields.ts'
 
 export interface Normalizer {
@@ -32,6 +33,10 @@ export function readNormalizer(normalizer: JsonValue | undefined, refuse: (what:
     const by = text(field(step, 'content'))
     if (form !== undefined) steps.push(form)
     else if (kind === 'BertNormalizer') steps.push(...bertSteps(step))
+    else if (kind === 'Precompiled') steps.push(...charsmapSteps(bytesOf(text(field(step, 'precompiled_charsmap')), refuse), refuse))
+    // What SentencePiece does by itself (`remove_extra_whitespaces`), said after it.
+    else if (kind === 'Replace' && text(field(field(step, 'pattern'), 'Regex')) === ' {2,}' && (by === ' ' || by === '▁'))
+      steps.push('single-spaces')
     else if (kind === 'Strip' && field(step, 'strip_left') !== false && field(step, 'strip_right') !== false) steps.push('strip')
     else if (kind === 'Prepend' && text(field(step, 'prepend')) === '▁') prependsMark = true
     else if (kind === 'Replace' && from === ' ' && by === '▁') marksSpaces = true
@@ -41,6 +46,14 @@ export function readNormalizer(normalizer: JsonValue | undefined, refuse: (what:
   }
   if (steps.length > 8) throw refuse('the normalizer has more than 8 steps')
   return { steps, marksSpaces, prependsMark }
+}
+
+function bytesOf(base64: string | undefined, refuse: (what: string) => Error): Uint8Array {
+  try {
+    return Uint8Array.from(atob(base64 ?? ''), (byte) => byte.charCodeAt(0))
+  } catch {
+    throw refuse('precompiled_charsmap is no base64')
+  }
 }
 
 function flatten(normalizer: JsonValue | undefined): readonly JsonValue[] {
