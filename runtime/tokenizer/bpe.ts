@@ -5,6 +5,7 @@ import { fail } from '../error-codes.ts'
 import { byteCharacters } from './byte-alphabet.ts'
 import { mergePairs } from './merge.ts'
 import { createMergeTable } from './merge-table.ts'
+import { pieceIds } from './piece-ids.ts'
 import { createSplitter } from './split-words.ts'
 import type { Encode } from './spm.ts'
 
@@ -17,14 +18,7 @@ export function createBpeEncoder(tokenizer: CompactTokenizer): Encode {
   const { pieces, split } = tokenizer
   if (!split) fail('E_TOKENIZER', 'byte-level BPE needs a splitting rule')
   const splitWords = createSplitter(split)
-  const special = new Set(tokenizer.special)
-  const ids = new Map<string, number>()
-  let longest = 0
-  for (const [id, piece] of pieces.entries()) {
-    if (special.has(id) || ids.has(piece)) continue
-    ids.set(piece, id)
-    longest = Math.max(longest, piece.length)
-  }
+  const { ids, longest } = pieceIds(pieces, tokenizer.special)
   const merges = createMergeTable(tokenizer, ids)
   const byteIds = byteCharacters.map((character) => ids.get(character) ?? tokenizer.unknown ?? -1)
   const utf8 = new TextEncoder()

@@ -3,6 +3,7 @@
 import type { CompactTokenizer } from './compact.ts'
 import { fail } from '../error-codes.ts'
 import { mergePairs } from './merge.ts'
+import { pieceIds } from './piece-ids.ts'
 
 export const spaceMark = '▁'
 
@@ -11,14 +12,7 @@ export type Encode = (text: string, out: number[]) => void
 
 /** Throws E_TOKENIZER later, when a character has neither piece nor bytes nor an unknown token. */
 export function createSpmEncoder(tokenizer: CompactTokenizer): Encode {
-  const hidden = new Set([...tokenizer.special, ...tokenizer.bytes])
-  const ids = new Map<string, number>()
-  let longest = 0
-  for (const [id, piece] of tokenizer.pieces.entries()) {
-    if (hidden.has(id) || ids.has(piece)) continue
-    ids.set(piece, id)
-    longest = Math.max(longest, piece.length)
-  }
+  const { ids, longest } = pieceIds(tokenizer.pieces, [...tokenizer.special, ...tokenizer.bytes])
   const ranks = ranksOf(tokenizer.scores ?? [])
   const utf8 = new TextEncoder()
 

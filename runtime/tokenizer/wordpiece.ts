@@ -3,6 +3,7 @@
 // a word are written with '▁' before them, as llama.cpp's files do; Hugging Face's '##' is taken away by the importer.
 import type { CompactTokenizer } from './compact.ts'
 import { fail } from '../error-codes.ts'
+import { pieceIds } from './piece-ids.ts'
 import { spaceMark } from './spm.ts'
 import type { Encode } from './spm.ts'
 
@@ -15,14 +16,7 @@ const words = /[\p{P}$+<=>^`|~]|[^\p{White_Space}\p{P}$+<=>^`|~]+/gu
 export function createWordpieceEncoder(tokenizer: CompactTokenizer): Encode {
   const { pieces, unknown, longestWord = usualLongestWord } = tokenizer
   if (unknown === undefined) fail('E_TOKENIZER', 'WordPiece needs an unknown token')
-  const special = new Set(tokenizer.special)
-  const ids = new Map<string, number>()
-  let longest = 0
-  for (const [id, piece] of pieces.entries()) {
-    if (special.has(id) || ids.has(piece)) continue
-    ids.set(piece, id)
-    longest = Math.max(longest, piece.length)
-  }
+  const { ids, longest } = pieceIds(pieces, tokenizer.special)
 
   return (text, out) => {
     for (const [word] of text.matchAll(words)) {
