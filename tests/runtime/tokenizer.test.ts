@@ -123,7 +123,7 @@ describe('laws', () => {
       const started = process.cpuUsage()
       const ids = tokenizer.encode(character.repeat(100_000))
       // Measured: below 0.2 s; bench/tokenizers.ts has the figures for a million. Quadratic work takes minutes.
-      expect(process.cpuUsage(started).user / 1e6, JSON.stringify(character)).toBeLessThan(8)
+      expect(process.cpuUsage(started).user / 1e6, JSON.stringify(character)).toBeLessThan(3)
       expect(ids.length).toBeGreaterThan(0)
     }
   })
