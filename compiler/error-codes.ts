@@ -56,10 +56,12 @@ export const compilerCodes = {
   E_LLAMA2C_SIZE: 'The file is longer or shorter than its header says: the download is incomplete.',
 
   E_TOKENIZER_NOT_FOUND: 'There is no tokenizer in the file or folder.',
-  E_TOKENIZER_KIND: 'This kind of tokenizer (WordPiece, unigram) is not supported, only BPE.',
+  E_TOKENIZER_KIND: 'This kind of tokenizer (RWKV, word level) is not supported, only BPE, WordPiece and unigram models.',
   E_TOKENIZER_SIZE: 'The file is too large for a tokenizer.',
+  E_TOKENIZER_SPLIT:
+    'The rule by which the tokenizer cuts text into words is not known here. A similar rule would give plausible but wrong ids, so none is taken in its place.',
   E_TOKENIZER_JSON:
-    'tokenizer.json, tokenizer_config.json or vocab.json does not have the right shape, or its splitting rule is not known.',
+    'tokenizer.json, tokenizer_config.json, vocab.json or vocab.txt does not have the right shape, or asks for a step that is not known here.',
   E_TOKENIZER_MERGES: 'merges.txt holds a line that is not a pair.',
   E_TOKENIZER_SENTENCEPIECE: 'tokenizer.model is no SentencePiece model, or damaged.',
   E_TOKENIZER_BIN: 'tokenizer.bin (or the vocabulary in a llama2.ts file) is damaged, or no tokenizer.',

@@ -109,7 +109,7 @@ function promptIds(target: GenerationTarget, prompt: string | Iterable<number>, 
   else if (prompt === '') ids = []
   else {
     if (!tokenizer) fail('E_NO_TOKENIZER', 'the artifact has no tokenizer: pass token ids instead of text')
-    ids = tokenizer.encode(prompt, { special: options.special ?? false, ...(first ? {} : { bos: false, prefixSpace: false }) })
+    ids = tokenizer.encode(prompt, { special: options.special ?? false, ...(first ? {} : { bos: false, eos: false, prefixSpace: false }) })
   }
   // Without a prompt the model begins a document.
   if (ids.length === 0 && first && !target.scores && tokenizer?.bos !== undefined) ids.push(tokenizer.bos)

@@ -2,6 +2,7 @@
 // are named, placed and hashed here, the manifest comes last. Weights are produced one tensor at a time, so memory holds one
 // tensor and one chunk. The same contents always give the same bytes.
 import { checkManifest } from '../../runtime/artifact/check-manifest.ts'
+import { packMerges } from './pack-merges.ts'
 import { manifestFormat } from '../../runtime/artifact/manifest.ts'
 import type { Manifest, ShardManifest, TensorManifest, Variant, WasmVariant, WebgpuProgram } from '../../runtime/artifact/manifest.ts'
 import { sha256 } from '../../runtime/artifact/read.ts'
@@ -78,7 +79,7 @@ export async function emitArtifact(contents: ArtifactContents, sink: FileSink, o
   }
   let tokenizer: Manifest['tokenizer']
   if (contents.tokenizer) {
-    const bytes = compactJson(contents.tokenizer)
+    const bytes = compactJson(packMerges(contents.tokenizer))
     tokenizer = { file: 'tokenizer.json', sha256: await sha256(bytes) }
     await put(tokenizer.file, bytes)
   }

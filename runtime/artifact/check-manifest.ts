@@ -1,6 +1,5 @@
-// What a manifest, a WebGPU program and a tokenizer file must look like before anything is allocated from their numbers:
+// What a manifest and a WebGPU program must look like before anything is allocated from their numbers:
 // first the shapes, then the relations (offsets inside files, addresses inside memory, indexes inside lists).
-import type { CompactTokenizer } from '../tokenizer/compact.ts'
 import { fail } from '../error-codes.ts'
 import { manifestFormat } from './manifest.ts'
 import type { AffineJson, EntryManifest, Manifest, WasmVariant, WebgpuProgram } from './manifest.ts'
@@ -251,33 +250,4 @@ export function checkWebgpuProgram(value: unknown, { tensors, states, entries }:
     }
   }
   return value as WebgpuProgram
-}
-
-const tokenId = integer(0)
-const finite = (value: unknown, path: string): void => {
-  if (typeof value !== 'number') fail('E_ARTIFACT_MANIFEST', `${path}: expected a number`)
-}
-const tokenizer = object({
-  kind: oneOf('spm', 'bpe'),
-  pieces: listOf(text),
-  scores: optional(listOf(finite)),
-  merges: optional(listOf(text)),
-  split: optional(text),
-  special: listOf(tokenId),
-  bytes: listOf(tokenId),
-  bos: optional(tokenId),
-  eos: optional(tokenId),
-  unknown: optional(tokenId),
-})
-
-/** E_ARTIFACT_MANIFEST. */
-export function checkTokenizer(value: unknown): CompactTokenizer {
-  tokenizer(value, 'tokenizer')
-  const checked = value as CompactTokenizer
-  const { pieces, scores, special, bytes, bos, eos, unknown } = checked
-  const wrong = [...special, ...bytes, bos, eos, unknown].find((id) => id !== undefined && id >= pieces.length)
-  if (wrong !== undefined) fail('E_ARTIFACT_MANIFEST', `tokenizer: the id ${wrong} is not one of ${pieces.length}`)
-  if (scores && scores.length !== pieces.length)
-    fail('E_ARTIFACT_MANIFEST', `tokenizer: ${scores.length} scores for ${pieces.length} pieces`)
-  return checked
 }

@@ -3,7 +3,8 @@
 // a few chunks are in memory at a time.
 import type { CompactTokenizer } from '../tokenizer/compact.ts'
 import { checkAborted, fail } from '../error-codes.ts'
-import { checkManifest, checkTokenizer, chunkBytes, lacksWeights } from './check-manifest.ts'
+import { checkManifest, chunkBytes, lacksWeights } from './check-manifest.ts'
+import { checkTokenizer } from './check-tokenizer.ts'
 import type { Manifest } from './manifest.ts'
 import { parseJson } from './shape.ts'
 import { openSource } from './sources.ts'

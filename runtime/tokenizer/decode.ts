@@ -1,6 +1,7 @@
 // From ids to text, id by id. Tokens are bytes, and a character may lie across several: bytes go through one streaming UTF-8
 // decoder, so a piece of text never ends inside a character. Special tokens are not shown. SentencePiece puts a space before
-// a text; the one after BOS, or at the very beginning, is taken away again (llama2.c's rule).
+// a text; the one after BOS, or at the very beginning, is taken away again (llama2.c's rule; where special tokens are shown, a text that
+// begins with one keeps it, as Hugging Face shows it). WordPiece puts one before every word.
 import type { CompactTokenizer } from './compact.ts'
 import { fail } from '../error-codes.ts'
 import { characterBytes } from './byte-alphabet.ts'
@@ -27,15 +28,19 @@ export function createTokenBytes(tokenizer: CompactTokenizer): (id: number) => U
   const cache = new Map<number, Uint8Array>()
   const byteOf = new Map(tokenizer.bytes.map((id, byte) => [id, byte]))
   const special = new Set(tokenizer.special)
+  const added = new Set(tokenizer.added?.map(({ id }) => id))
+  const { kind, tidy } = tokenizer
   function make(id: number): Uint8Array {
     const piece = tokenizer.pieces[id]
     if (piece === undefined) fail('E_TOKEN_RANGE', `token ${id} is not in the vocabulary (${tokenizer.pieces.length} tokens)`)
     const byte = byteOf.get(id)
     if (byte !== undefined) return Uint8Array.of(byte)
-    if (special.has(id)) return utf8.encode(piece)
-    if (tokenizer.kind === 'spm') return utf8.encode(piece.replaceAll(spaceMark, ' '))
+    if (special.has(id)) return utf8.encode(kind === 'wordpiece' ? ` ${piece}` : piece)
+    if (added.has(id)) return utf8.encode(piece)
+    if (kind === 'wordpiece' && tidy && /^▁[.?!,]$/.test(piece)) return utf8.encode(piece.slice(1))
+    if (kind !== 'bpe') return utf8.encode(piece.replaceAll(spaceMark, ' '))
     const bytes: number[] = []
-    // Added tokens may hold characters outside the byte alphabet, such as a plain space: they stand for themselves.
+    // Tokens may hold characters outside the byte alphabet, such as a plain space: they stand for themselves.
     for (const character of piece) {
       const value = characterBytes.get(character)
       if (value === undefined) bytes.push(...utf8.encode(character))
@@ -57,16 +62,18 @@ export function createDecoder(
   options: DecodeOptions = {},
 ): StreamingDecoder {
   const special = new Set(tokenizer.special)
-  const stripsSpace = tokenizer.kind === 'spm' && tokenizer.addPrefixSpace
+  const words = tokenizer.kind === 'wordpiece'
+  const stripsSpace = words || (tokenizer.kind !== 'bpe' && tokenizer.addPrefixSpace)
   let atStart = stripsSpace && (options.after === undefined || options.after === tokenizer.bos)
   // Without ignoreBOM a text that begins with U+FEFF would lose it.
   const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
   return {
     push(id) {
       let bytes = bytesOf(id)
-      if (special.has(id)) {
-        if (stripsSpace && id === tokenizer.bos) atStart = true
-        return options.special ? decoder.decode(bytes, { stream: true }) : ''
+      const isSpecial = special.has(id)
+      if (isSpecial && !options.special) {
+        if (stripsSpace && !words && id === tokenizer.bos) atStart = true
+        return ''
       }
       if (atStart && bytes[0] === 0x20) bytes = bytes.subarray(1)
       atStart = false

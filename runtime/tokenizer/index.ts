@@ -1,11 +1,16 @@
-// The tokenizer that users hold: text to ids and back, for either kind, from the compact form. Special tokens inside text
-// are recognised only when asked for (chat templates), so a user's text cannot smuggle in a control token.
+// The tokenizer that users hold: text to ids and back, for every kind, from the compact form. Special tokens inside text
+// are recognised only when asked for (chat templates), so a user's text cannot smuggle in a control token. Added tokens that are
+// not special are recognised always.
 import type { CompactTokenizer } from './compact.ts'
+import { createCut } from './added.ts'
 import { createBpeEncoder } from './bpe.ts'
 import { createDecoder, createTokenBytes } from './decode.ts'
 import type { DecodeOptions, StreamingDecoder } from './decode.ts'
+import { createNormaliser } from './normalise.ts'
 import { createSpmEncoder } from './spm.ts'
-import { fail } from '../error-codes.ts'
+import type { Encode } from './spm.ts'
+import { createUnigramEncoder } from './unigram.ts'
+import { createWordpieceEncoder } from './wordpiece.ts'
 
 export type { CompactTokenizer } from './compact.ts'
 export type { DecodeOptions, StreamingDecoder } from './decode.ts'
@@ -13,9 +18,11 @@ export type { DecodeOptions, StreamingDecoder } from './decode.ts'
 export interface EncodeOptions {
   /** Put BOS first; by default as the model was trained (`addBos`). */
   readonly bos?: boolean
+  /** Put EOS last; by default as the model was trained (`addEos`: BERT's [SEP]). False for text that will go on. */
+  readonly eos?: boolean
   /** Recognise the names of special tokens in the text, as a chat template writes them. */
   readonly special?: boolean
-  /** 'spm': put the space before the text; by default as the model was trained. False for text that continues other text. */
+  /** SentencePiece's kinds: put the space before the text; by default as the model was trained. False for text that continues other text. */
   readonly prefixSpace?: boolean
 }
 
@@ -23,7 +30,7 @@ export interface Tokenizer {
   readonly size: number
   readonly bos: number | undefined
   readonly eos: number | undefined
-  /** Near-linear. Unpaired surrogates become U+FFFD. E_TOKENIZER when a character has no token at all. */
+  /** Near-linear in the text, whatever it is. Unpaired surrogates become U+FFFD. E_TOKENIZER when a character has no token at all. */
   encode(text: string, options?: EncodeOptions): number[]
   decode(ids: Iterable<number>, options?: DecodeOptions): string
   /** A streaming decoder that never splits a character. */
@@ -32,50 +39,43 @@ export interface Tokenizer {
   special(name: string): number | undefined
 }
 
-/** Engines refuse expressions of megabytes. */
-function patternOf(escaped: readonly string[]): RegExp {
-  try {
-    return new RegExp(escaped.join('|'), 'g')
-  } catch (cause) {
-    return fail('E_TOKENIZER', `the names of ${escaped.length} special tokens are too long`, cause)
-  }
+const encoders: Readonly<Record<CompactTokenizer['kind'], (tokenizer: CompactTokenizer) => Encode>> = {
+  spm: createSpmEncoder,
+  bpe: createBpeEncoder,
+  wordpiece: createWordpieceEncoder,
+  unigram: createUnigramEncoder,
 }
 
-/** E_TOKENIZER when the splitting rule is unknown. */
+/** E_TOKENIZER for rules that this runtime does not know, and for parts that do not fit each other. */
 export function createTokenizer(compact: CompactTokenizer): Tokenizer {
-  const encodeText = compact.kind === 'spm' ? createSpmEncoder(compact) : createBpeEncoder(compact)
+  const { bos, eos, prefix } = compact
+  const encodeText = encoders[compact.kind](compact)
+  const normalise = createNormaliser(compact.normalise ?? [])
   const bytesOf = createTokenBytes(compact)
+  const cut = createCut(compact)
   const names = new Map<string, number>()
   for (const id of compact.special) {
     const name = compact.pieces[id]
     if (name && !names.has(name)) names.set(name, id)
   }
-  // Longest first, so that a name that begins another one does not hide it.
-  const escaped = [...names.keys()].sort((a, b) => b.length - a.length).map((name) => name.replace(/[\\^$.*+?()[\]{}|/-]/g, '\\$&'))
-  const specialPattern = escaped.length > 0 ? patternOf(escaped) : undefined
-
-  function encodeOrdinary(text: string, prefixSpace: boolean, out: number[]): void {
-    if (text !== '') encodeText(prefixSpace ? ` ${text}` : text, out)
-  }
 
   return {
     size: compact.pieces.length,
-    bos: compact.bos,
-    eos: compact.eos,
+    bos,
+    eos,
     encode(source, options = {}) {
-      const text = source.toWellFormed()
       const out: number[] = []
-      if ((options.bos ?? compact.addBos) && compact.bos !== undefined) out.push(compact.bos)
-      const prefixSpace = compact.kind === 'spm' && (options.prefixSpace ?? compact.addPrefixSpace)
-      let at = 0
-      if (options.special && specialPattern) {
-        for (const match of text.matchAll(specialPattern)) {
-          encodeOrdinary(text.slice(at, match.index), prefixSpace, out)
-          out.push(names.get(match[0])!)
-          at = match.index + match[0].length
+      if ((options.bos ?? compact.addBos) && bos !== undefined) out.push(bos)
+      let space = (compact.kind === 'spm' || compact.kind === 'unigram') && (options.prefixSpace ?? compact.addPrefixSpace)
+      for (const part of cut(source.toWellFormed(), options.special === true)) {
+        if (typeof part === 'number') out.push(part)
+        else {
+          const text = part && normalise(part)
+          if (text) encodeText(space && !(prefix?.unlessSpace && /^[ ▁]/.test(text)) ? ` ${text}` : text, out)
         }
+        if (prefix?.once) space = false
       }
-      encodeOrdinary(text.slice(at), prefixSpace, out)
+      if ((options.eos ?? compact.addEos) && eos !== undefined) out.push(eos)
       return out
     },
     decode(ids, options) {

@@ -65,10 +65,15 @@ test('the compiler imports the language, and of the runtime what an artifact is'
     'runtime/artifact/manifest.ts', // manifestFormat: the version that an artifact states
     'runtime/artifact/check-manifest.ts', // checkManifest, chunkBytes: what is written must pass what is read
     'runtime/artifact/read.ts', // sha256
+    'runtime/tokenizer/piece-ids.ts', // packed merges name tokens as the runtime will
     'runtime/artifact/webgpu-program.ts', // packWebgpuProgram: the form on disk, beside its reader
   ])
-  // The same for tokenizers: training must cut text into words, and words into bytes, as the runtime will.
-  const tokenizerValues = new Set(['runtime/tokenizer/byte-alphabet.ts', 'runtime/tokenizer/split-rules.ts'])
+  // The same for tokenizers: the version of their form, and training must cut text into words, and words into bytes, as the runtime will.
+  const tokenizerValues = new Set([
+    'runtime/tokenizer/byte-alphabet.ts',
+    'runtime/tokenizer/compact.ts',
+    'runtime/tokenizer/split-words.ts',
+  ])
   const allowed = ({ file, target, typeOnly }: Import): boolean =>
     !target.startsWith('runtime/') ||
     target === 'runtime/error.ts' ||

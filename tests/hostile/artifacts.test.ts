@@ -9,8 +9,11 @@ import type { Manifest, WasmVariant, WebgpuVariant } from '../../runtime/artifac
 import { readArtifact, sha256 } from '../../runtime/artifact/read.ts'
 import { LlamacError } from '../../runtime/error.ts'
 import { errorCodes } from '../../runtime/error-codes.ts'
-import { load, type Model } from '../../runtime/index.ts'
+import { createTokenizer, load, type CompactTokenizer, type Model } from '../../runtime/index.ts'
+import { checkTokenizer } from '../../runtime/artifact/check-tokenizer.ts'
+import { splitRule } from '../../compiler/weights/tokenizers/split-rules.ts'
 import { createNullGpu } from '../../cli/webgpu-node.ts'
+import { writeCharsmap } from '../runtime/charsmap-writer.ts'
 import { contents } from '../runtime/tiny-artifact.ts'
 
 type Files = ReadonlyMap<string, Uint8Array>
@@ -20,7 +23,7 @@ const encode = (value: unknown): Uint8Array<ArrayBuffer> => new TextEncoder().en
 const decode = <T>(bytes: Uint8Array | undefined): T => JSON.parse(new TextDecoder().decode(bytes)) as T
 
 const tokenizer = {
-  version: 1,
+  version: 2,
   kind: 'spm',
   pieces: ['<unk>', '<s>', 'a', 'b'],
   scores: [0, 0, -1, -2],
@@ -324,6 +327,69 @@ describe('WebGPU programs, on a driver that checks and runs nothing', () => {
     ).toBe('E_DEVICE')
   })
 })
+
+const wordpiece: CompactTokenizer = {
+  version: 2,
+  kind: 'wordpiece',
+  pieces: ['[UNK]', '[CLS]', '[SEP]', '▁a', 'b', '▁c'],
+  normalise: ['clean', 'strip-accents', { replace: 'x', by: 'ab' }],
+  longestWord: 9,
+  special: [0, 1, 2],
+  added: [{ id: 5, left: true, right: true }],
+  bytes: [],
+  bos: 1,
+  eos: 2,
+  unknown: 0,
+  addBos: true,
+  addEos: true,
+  addPrefixSpace: false,
+  tidy: true,
+}
+const byteLevel: CompactTokenizer = {
+  version: 2,
+  kind: 'bpe',
+  pieces: ['<s>', ...'abcdĠéðŁ', 'ab', 'abc'],
+  packedMerges: { before: 8, cuts: '#%' },
+  split: splitRule('gpt-4o'),
+  normalise: ['nfc'],
+  special: [0],
+  bytes: [],
+  unknown: 1,
+  addBos: false,
+  addPrefixSpace: false,
+}
+
+const unigram: CompactTokenizer = {
+  ...wordpiece,
+  kind: 'unigram',
+  pieces: ['<unk>', '<s>', '</s>', '▁a', 'b', '▁c'],
+  scores: [0, 0, 0, -1, -2, -3],
+  normalise: [{ charsmap: writeCharsmap(new Map([['é', 'b']])) }, 'single-spaces'],
+  addPrefixSpace: true,
+  prefix: { unlessSpace: true },
+}
+
+test.each([wordpiece, byteLevel, unigram])(
+  'a tokenizer of another kind ($kind): any value replaced is refused with a code, or runs',
+  (compact) => {
+    const use = (value: unknown): void => {
+      const tokenizer = createTokenizer(checkTokenizer(value))
+      tokenizer.decode(tokenizer.encode('abc ab[SEP] c. éab\u0301 \ud83d\ude00', { special: true }), { special: true })
+    }
+    use(compact)
+    fc.assert(
+      fc.property(fc.constantFrom(...paths(compact)), values, (path, value) => {
+        try {
+          use(JSON.parse(JSON.stringify(replaced(compact, path, value))))
+        } catch (error) {
+          if (!(error instanceof LlamacError)) throw error
+          expect(Object.keys(errorCodes)).toContain(error.code)
+        }
+      }),
+      { numRuns: 1500 },
+    )
+  },
+)
 
 test('tokenizer.json: any value replaced', async () => {
   const compact = decode<object>(original.get('tokenizer.json'))

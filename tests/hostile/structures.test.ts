@@ -298,6 +298,26 @@ test('tokenizers: cycles, duplicates, holes, scores that are none', () => {
   )
 })
 
+test('tokenizers: steps that are not known are refused, and named', () => {
+  const regex = (Regex: string) => ({
+    type: 'Sequence',
+    pretokenizers: [
+      { type: 'Split', pattern: { Regex } },
+      { type: 'ByteLevel', use_regex: false },
+    ],
+  })
+  expect(tokenizer((root) => (root['pre_tokenizer'] = regex('(a+)+$')))).toBe('E_TOKENIZER_SPLIT')
+  expect(tokenizer((root) => (root['pre_tokenizer'] = { type: 'WhitespaceSplit' }))).toBe('E_TOKENIZER_JSON')
+  expect(tokenizer((root) => (root['normalizer'] = { type: 'Replace', pattern: { Regex: '(a+)+$' }, content: '' }))).toBe(
+    'E_TOKENIZER_JSON',
+  )
+  expect(tokenizer((root) => (root['normalizer'] = { type: 'Replace', pattern: { String: '' }, content: 'a' }))).toBe('E_TOKENIZER_JSON')
+  expect(tokenizer((root) => (root['normalizer'] = { type: 'Nmt' }))).toBe('E_TOKENIZER_JSON')
+  expect(tokenizer((root) => (root['post_processor'] = { type: 'X' }))).toBe('E_TOKENIZER_JSON')
+  expect(tokenizer((root) => root.added_tokens.push({ id: 4, content: 'b', single_word: true }))).toBe('E_TOKENIZER_JSON')
+  expect(tokenizer((root) => (root.model['type'] = 'WordLevel'))).toBe('E_TOKENIZER_KIND')
+})
+
 test('a GGUF tokenizer whose lists disagree with the vocabulary keeps nobody from the weights', () => {
   const with_ = (key: string, value: GgufField): string | undefined => {
     const plan = smallGguf()
@@ -314,7 +334,7 @@ test('a GGUF tokenizer whose lists disagree with the vocabulary keeps nobody fro
   expect(with_('tokenizer.ggml.scores', floats([1]))).toBe('E_TOKENIZER_GGUF')
   expect(with_('tokenizer.ggml.scores', floats(pieces.map(() => Number.NaN)))).toBe('E_TOKENIZER_GGUF')
   expect(with_('tokenizer.ggml.bos_token_id', { type: 4, value: 99 })).toBe('E_TOKENIZER_GGUF')
-  expect(with_('tokenizer.ggml.model', { type: 8, value: 'bert' })).toBe('E_TOKENIZER_KIND')
+  expect(with_('tokenizer.ggml.model', { type: 8, value: 'rwkv' })).toBe('E_TOKENIZER_KIND')
   expect(with_('tokenizer.ggml.tokens', { type: 9, of: 4, items: [] })).toBe('E_TOKENIZER_GGUF')
 })
 

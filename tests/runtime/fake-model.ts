@@ -61,7 +61,7 @@ export const entries: readonly EntryManifest[] = [
 
 /** Letters a…m, a space, and the three specials: one character per token. */
 export const tokenizer: CompactTokenizer = {
-  version: 1,
+  version: 2,
   kind: 'spm',
   pieces: ['<unk>', '<s>', '</s>', '▁', ...'abcdefghijklm'],
   scores: Array.from({ length: vocab }, () => 0),

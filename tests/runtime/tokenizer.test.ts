@@ -1,95 +1,19 @@
-// Tokenizers against llama.cpp's and transformers.js' goldens, and laws: decode inverts encode, streaming equals whole,
-// any text costs near-linear time.
+// Laws of tokenizers of every kind: decode inverts encode, pieces of a stream are whole characters and together the text, marked-up text
+// cannot smuggle in control tokens, any text costs near-linear time.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { openTokenizer, readVocabulary } from '../../compiler/weights/index.ts'
+import { splitRule } from '../../compiler/weights/tokenizers/split-rules.ts'
 import { byteCharacters } from '../../runtime/tokenizer/byte-alphabet.ts'
-import type { CompactTokenizer } from '../../runtime/tokenizer/compact.ts'
 import { createTokenizer } from '../../runtime/tokenizer/index.ts'
-import { splitRule, splitWords } from '../../runtime/tokenizer/split-rules.ts'
 import { dataBytes as bytes, dataText as text } from '../weights/data.ts'
+import { monotonous, trickyText } from './tricky-texts.ts'
 
 const llama = openTokenizer(bytes('gguf-vocab/ggml-vocab-llama-spm.gguf'))
 const gpt2 = readVocabulary(text('tokenizer-gpt2/vocab.json'), text('tokenizer-gpt2/merges.txt'), 'gpt2')
-const llama3 = readVocabulary(text('tokenizer-llama3/encoder.json'), text('tokenizer-llama3/vocab.bpe'), 'llama3', 'llama3')
+const deepseek = openTokenizer(bytes('gguf-vocab/ggml-vocab-deepseek-llm.gguf'))
+const bert = openTokenizer(bytes('gguf-vocab/ggml-vocab-bert-bge.gguf'))
 const stories = openTokenizer(bytes('checkpoints/tok512.bin'))
-
-describe('llama.cpp goldens', () => {
-  test.each<[string, CompactTokenizer]>([
-    ['llama-spm', llama],
-    ['gpt-2', openTokenizer(bytes('gguf-vocab/ggml-vocab-gpt-2.gguf'))],
-    ['llama-bpe', llama3],
-  ])('%s: 46 texts', (name, compact) => {
-    const tokenizer = createTokenizer(compact)
-    const texts = text(`gguf-vocab/ggml-vocab-${name}.gguf.inp`).split('\n__ggml_vocab_test__\n').slice(0, -1)
-    const expected = text(`gguf-vocab/ggml-vocab-${name}.gguf.out`).split('\n')
-    expect(texts).toHaveLength(46)
-    for (const [index, input] of texts.entries()) {
-      const ids = tokenizer.encode(input, { bos: false })
-      expect(ids.join(' '), JSON.stringify(input)).toBe(expected[index]!.trim())
-      expect(tokenizer.decode(ids)).toBe(input)
-    }
-  })
-})
-
-interface Golden {
-  readonly text: string
-  readonly tokens: readonly string[]
-  readonly ids: readonly number[]
-}
-const goldens = (family: string, name: string): Golden[] =>
-  Object.values(JSON.parse(text(`tokenizer-golden/transformersjs-${family}.json`))[name])
-
-describe('transformers.js goldens', () => {
-  test('gpt2: ids and text', () => {
-    const tokenizer = createTokenizer(gpt2)
-    for (const golden of goldens('gpt2', 'Xenova/gpt2')) {
-      expect(tokenizer.encode(golden.text, { bos: false, special: true }), JSON.stringify(golden.text)).toEqual(golden.ids)
-      expect(tokenizer.decode(golden.ids, { special: true })).toBe(golden.text) // `decoded` drops spaces before punctuation
-    }
-  })
-
-  test('llama: ids', () => {
-    const tokenizer = createTokenizer(llama)
-    let compared = 0
-    for (const golden of goldens('llama', 'Xenova/llama-tokenizer')) {
-      if (golden.text.includes('<')) continue // HF's splitting around special tokens differs by version
-      expect(tokenizer.encode(golden.text), JSON.stringify(golden.text)).toEqual(golden.ids)
-      compared++
-    }
-    expect(compared).toBeGreaterThan(20)
-  })
-
-  test('qwen2: words end where tokens end', () => {
-    const rule = splitRule('qwen2')
-    const utf8 = new TextEncoder()
-    for (const golden of goldens('qwen2', 'Xenova/Qwen1.5-0.5B-Chat')) {
-      if (golden.text.includes('<|')) continue
-      const ends = new Set<number>()
-      let at = 0
-      for (const token of golden.tokens) ends.add((at += [...token].length))
-      at = 0
-      for (const word of splitWords(golden.text.normalize('NFC'), rule)) {
-        at += utf8.encode(word).length
-        expect(ends.has(at), JSON.stringify([golden.text, word])).toBe(true)
-      }
-    }
-  })
-})
-
-test('SmolLM2: prompts with special tokens, digits apart', () => {
-  const tokenizer = createTokenizer(openTokenizer(bytes('smollm2/SmolLM2-135M-Instruct.Q4_1.gguf')))
-  const golden = JSON.parse(text('smollm2/golden.json')) as {
-    cases: { prompt: string; ids: number[]; greedy: number[]; text: string }[]
-    nll: { file: string; chars: number; ids: number[] }
-  }
-  for (const { prompt, ids, greedy, text: shown } of golden.cases) {
-    expect(tokenizer.encode(prompt, { special: true })).toEqual(ids)
-    expect(tokenizer.decode(greedy, { special: true, after: ids.at(-1)! })).toBe(shown)
-  }
-  const { file, chars, ids } = golden.nll
-  expect(tokenizer.encode(text(`text/${file}`).slice(0, chars)).slice(0, ids.length)).toEqual(ids)
-})
 
 test('stories260K: the space after BOS is dropped, only there', () => {
   const tokenizer = createTokenizer(stories)
@@ -102,8 +26,9 @@ test('stories260K: the space after BOS is dropped, only there', () => {
 })
 
 describe('laws', () => {
-  const anyText = fc.string({ unit: 'grapheme', maxLength: 60 })
-  const tokenizers = { stories, llama, gpt2, llama3 }
+  const anyText = fc.oneof(fc.string({ unit: 'grapheme', maxLength: 60 }), trickyText)
+  const tokenizers = { stories, llama, gpt2, deepseek }
+  const withBert = { ...tokenizers, bert }
 
   test.each(Object.entries(tokenizers))('%s: decode inverts encode, in pieces of whole characters', (_, compact) => {
     const tokenizer = createTokenizer(compact)
@@ -114,21 +39,12 @@ describe('laws', () => {
         let shown = ''
         for (const id of ids) {
           const piece = decoder.push(id)
-          expect(piece).not.toContain('\ufffd')
+          if (!value.includes('\ufffd')) expect(piece).not.toContain('\ufffd')
           shown += piece
         }
         expect(shown + decoder.end()).toBe(value)
       }),
       { numRuns: 300 },
-    )
-  })
-
-  test('words of a splitting rule are the text', () => {
-    fc.assert(
-      fc.property(anyText, fc.constantFrom('gpt2', 'llama3', 'qwen2', 'smollm'), (value, rule) => {
-        expect(splitWords(value, splitRule(rule)).join('')).toBe(value)
-      }),
-      { numRuns: 500 },
     )
   })
 
@@ -144,7 +60,7 @@ describe('laws', () => {
           const all = ['a', 'b', 'c', ...pieces.map(([piece]) => piece)]
           const scores = [-9, -9, -9, ...pieces.map(([, score]) => score)]
           const tokenizer = createTokenizer({
-            version: 1,
+            version: 2,
             kind: 'spm',
             pieces: all,
             scores,
@@ -170,11 +86,45 @@ describe('laws', () => {
     )
   })
 
-  test('a text without words costs near-linear time', () => {
-    for (const compact of [llama, gpt2]) {
-      const tokenizer = createTokenizer(compact)
-      // Quadratic work would not end within the runner's limit.
-      expect(tokenizer.encode('a'.repeat(200_000)).length).toBeGreaterThan(1000)
+  test.each(Object.entries(withBert))('%s: any ids, streamed: whole characters, and together what decode gives', (_, compact) => {
+    const tokenizer = createTokenizer(compact)
+    // Single bytes in every order make unfinished and impossible characters.
+    const byteIds = compact.bytes.length > 0 ? compact.bytes : byteCharacters.flatMap((each) => Math.max(0, compact.pieces.indexOf(each)))
+    const id = fc.oneof(
+      fc.constantFrom(...byteIds),
+      fc.nat(compact.pieces.length - 1),
+      compact.special.length > 0 ? fc.constantFrom(...compact.special) : fc.nat(1),
+    )
+    const options = fc.record({ special: fc.boolean(), after: fc.option(fc.nat(3), { nil: undefined }) })
+    fc.assert(
+      fc.property(fc.array(id, { maxLength: 30 }), options, (ids, { special, after }) => {
+        const chosen = { special, ...(after === undefined ? {} : { after }) }
+        const decoder = tokenizer.decoder(chosen)
+        const pieces = [...ids.map((each) => decoder.push(each)), decoder.end()]
+        expect(pieces.every((piece) => piece.isWellFormed())).toBe(true)
+        expect(pieces.join('')).toBe(tokenizer.decode(ids, chosen))
+        // The bytes of all tokens in one go, by the engine's decoder. The space that begins a text is the decoder's to drop.
+        if (compact.kind !== 'bpe') return
+        const shown = ids.filter((each) => special || !compact.special.includes(each))
+        const all = shown.flatMap((each) =>
+          compact.special.includes(each) || compact.added?.some(({ id }) => id === each)
+            ? [...new TextEncoder().encode(compact.pieces[each])]
+            : Array.from(compact.pieces[each]!, (letter) => byteCharacters.indexOf(letter)),
+        )
+        expect(pieces.join('')).toBe(new TextDecoder('utf-8', { ignoreBOM: true }).decode(Uint8Array.from(all)))
+      }),
+      { numRuns: 200 },
+    )
+  })
+
+  test.each(Object.entries(withBert))('%s: 100,000 equal characters cost near-linear time', (_, compact) => {
+    const tokenizer = createTokenizer(compact)
+    for (const character of [...monotonous, '\u0327\u0301', 'a\u0301b ']) {
+      const started = process.cpuUsage()
+      const ids = tokenizer.encode(character.repeat(100_000))
+      // Measured: below 0.2 s; bench/tokenizers.ts has the figures for a million. Quadratic work takes minutes.
+      expect(process.cpuUsage(started).user / 1e6, JSON.stringify(character)).toBeLessThan(3)
+      expect(ids.length).toBeGreaterThan(0)
     }
   })
 
@@ -191,7 +141,12 @@ describe('laws', () => {
     expect(byteCharacters[0x0a]).toBe('Ċ')
   })
 
-  test('unknown splitting rules are refused', () => {
-    expect(() => createTokenizer({ ...gpt2, split: 'constructor' })).toThrow(/unknown splitting rule/)
+  test('splitting rules that are none are refused', () => {
+    expect(() => splitRule('constructor')).toThrow(/unknown splitting rule/)
+    const { split: _, ...without } = gpt2
+    expect(() => createTokenizer(without)).toThrow(/needs a splitting rule/)
+    expect(() => createTokenizer({ ...gpt2, split: { name: 'x', stages: [[{ take: 'run', of: 'z-a' }]], wholeWords: false } })).toThrow(
+      /class of characters/,
+    )
   })
 })

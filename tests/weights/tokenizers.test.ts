@@ -6,10 +6,19 @@ import { describe, expect, test } from 'vitest'
 import { openCheckpoint } from '../../compiler/weights/checkpoint.ts'
 import { nodeFiles } from '../../compiler/weights/node-source.ts'
 import { readHfTokenizer } from '../../compiler/weights/tokenizers/hf-json.ts'
+import { packMerges } from '../../compiler/artifact/pack-merges.ts'
+import { preNames, preTokenizer } from '../../compiler/weights/tokenizers/gguf-pre.ts'
 import { openTokenizer } from '../../compiler/weights/tokenizers/open-tokenizer.ts'
+import { byteLevelFamily, preTokenizerOf } from '../../compiler/weights/tokenizers/pre-tokenizers.ts'
+import { families, splitRule } from '../../compiler/weights/tokenizers/split-rules.ts'
+import { readWordpieceVocabulary } from '../../compiler/weights/tokenizers/wordpiece-vocabulary.ts'
 import { readVocabulary } from '../../compiler/weights/tokenizers/vocabulary.ts'
 import { LlamacError } from '../../runtime/error.ts'
-import { createTokenizer } from '../../runtime/tokenizer/index.ts'
+import { createTokenizer, type CompactTokenizer } from '../../runtime/tokenizer/index.ts'
+import type { GgufValue } from '../../compiler/weights/gguf-metadata.ts'
+import { readGgufTokenizer } from '../../compiler/weights/tokenizers/gguf-tokenizer.ts'
+import { memoryFiles } from '../hostile/memory-files.ts'
+import { writeCharsmap } from '../runtime/charsmap-writer.ts'
 import { dataBytes, dataPath, dataText } from './data.ts'
 
 const open = (name: string) => openTokenizer(dataPath(name), nodeFiles)
@@ -30,30 +39,11 @@ test("LLaMA's vocabulary: llama2.c, SentencePiece and two GGUFs agree", () => {
   expect(vocab).toMatchObject({ kind: 'spm', bos: 1, eos: 2, addBos: true, addPrefixSpace: true, bytes: bin.bytes })
 })
 
-describe("llama.cpp's goldens", () => {
-  const goldens = ['llama-spm', 'gpt-2']
-  const separator = '\n__ggml_vocab_test__\n'
-
-  test.each(goldens)('%s', (name) => {
-    const tokenizer = createTokenizer(open(`gguf-vocab/ggml-vocab-${name}.gguf`))
-    const texts = dataText(`gguf-vocab/ggml-vocab-${name}.gguf.inp`).split(separator)
-    const lines = dataText(`gguf-vocab/ggml-vocab-${name}.gguf.out`).split('\n')
-    expect(texts.length).toBeGreaterThanOrEqual(46)
-    texts.slice(0, 46).forEach((text, i) => {
-      expect(tokenizer.encode(text, { bos: false })).toEqual(
-        lines[i]!.split(' ')
-          .filter((id) => id !== '')
-          .map(Number),
-      )
-    })
-  })
-})
-
 describe('tokenizer.json', () => {
   test('byte-level: the Llama 3 excerpt', () => {
     const config = { bos_token: '<|begin_of_text|>', eos_token: { content: '<|end_of_text|>' } }
     const tokenizer = readHfTokenizer(dataText('tokenizer-llama3/ollama.mini_llama.tokenizer.json'), 'tokenizer.json', config)
-    expect(tokenizer).toMatchObject({ kind: 'bpe', split: 'llama3', bos: 128000, eos: 128001 })
+    expect(tokenizer).toMatchObject({ kind: 'bpe', split: { name: 'llama3' }, bos: 128000, eos: 128001 })
     expect(createTokenizer(tokenizer).encode('Hello world', { bos: false }).length).toBeGreaterThan(0)
   })
 
@@ -121,12 +111,11 @@ test("GPT-2's vocab.json and merges.txt give what the GGUF gives", () => {
   expect(gguf.pieces).toEqual(pair.pieces)
 })
 
-test('SmolLM2 and models of other kinds', () => {
+test('SmolLM2, and BERT', () => {
   const { tokenizer } = openCheckpoint(dataPath('smollm2/SmolLM2-135M-Instruct.Q4_1.gguf'), nodeFiles)
-  expect(tokenizer).toMatchObject({ kind: 'bpe', split: 'smollm', addBos: false, eos: 2 })
+  expect(tokenizer).toMatchObject({ kind: 'bpe', split: { name: 'smollm' }, addBos: false, eos: 2 })
   const bert = openCheckpoint(dataPath('gguf-vocab/ggml-vocab-bert-bge.gguf'), nodeFiles)
-  expect(bert.tokenizer).toBeUndefined()
-  expect(bert.tokenizerProblem!.code).toBe('E_TOKENIZER_KIND')
+  expect(bert.tokenizer).toMatchObject({ kind: 'wordpiece', bos: 101, eos: 102, unknown: 100, addBos: true, addEos: true })
 })
 
 test.each(['checkpoints/tok512.bin', 'checkpoints/llama2.tokenizer.model', 'tokenizer-llama3/ollama.mini_llama.tokenizer.json'])(
@@ -148,3 +137,169 @@ test.each(['checkpoints/tok512.bin', 'checkpoints/llama2.tokenizer.model', 'toke
     )
   },
 )
+
+describe('BERT', () => {
+  const gguf = open('gguf-vocab/ggml-vocab-bert-bge.gguf')
+  const spelled = gguf.pieces.map((piece) => (piece.startsWith('▁') ? piece.slice(1) : /^\[.+\]$/.test(piece) ? piece : `##${piece}`))
+
+  test('vocab.txt gives what the GGUF gives', () => {
+    const config = { do_lower_case: true, tokenize_chinese_chars: true, strip_accents: null }
+    const files = memoryFiles({
+      'bert/vocab.txt': new TextEncoder().encode(`${spelled.join('\n')}\n`),
+      'bert/tokenizer_config.json': new TextEncoder().encode(JSON.stringify(config)),
+    })
+    expect(openTokenizer('bert/vocab.txt', files)).toEqual({ ...gguf, special: [0, 100, 101, 102, 103] })
+    expect(gguf.special).toEqual([0, 100, 101, 102, 103])
+  })
+
+  test('a cased vocabulary keeps capitals and accents', () => {
+    const list = readWordpieceVocabulary('[UNK]\n[CLS]\n[SEP]\nÉa\n##b\n', 'vocab.txt')
+    expect(createTokenizer(list).encode('Éab éab')).toEqual([1, 3, 4, 0, 2])
+    expect(() => readWordpieceVocabulary('a\nb\n', 'vocab.txt')).toThrow(LlamacError)
+  })
+})
+
+describe("llama.cpp's names of splitting rules", () => {
+  test('each means a family; another is refused, and named', () => {
+    for (const name of preNames) expect(preTokenizer(name, 'm.gguf').split.stages.length).toBeGreaterThan(0)
+    expect(() => preTokenizer('superbpe', 'm.gguf')).toThrow(/m\.gguf: tokenizer\.ggml\.pre is "superbpe"/)
+    expect(preTokenizer('llama-bpe', '')).toMatchObject({ split: { name: 'llama3', wholeWords: true }, addBos: true })
+    expect(preTokenizer('dbrx', '')).toMatchObject({ split: { name: 'llama3', wholeWords: false }, addBos: false })
+  })
+
+  test('every family that tokenizer.json can say is read back', () => {
+    for (const [name, { patterns }] of Object.entries(families)) {
+      const read = (): string | undefined => byteLevelFamily(JSON.parse(JSON.stringify(preTokenizerOf(name))), (what) => new Error(what))
+      if (patterns) expect(read()).toBe(name)
+    }
+  })
+})
+
+describe('tokens of a text before merging', () => {
+  const compact: CompactTokenizer = {
+    version: 2,
+    kind: 'bpe',
+    pieces: [...'abc<>Ġ', '<a>', '<<a>>', '<c>', 'é'],
+    merges: [],
+    split: splitRule('gpt2'),
+    special: [8],
+    added: [{ id: 6, left: true }, { id: 7, right: true }, { id: 8, left: true, right: true }, { id: 9 }],
+    bytes: [],
+    addBos: false,
+    addPrefixSpace: false,
+  }
+  const tokenizer = createTokenizer(compact)
+
+  test('the longest at each place; white space goes with those that take it; special ones only when asked for', () => {
+    expect(tokenizer.encode('a  <a> b')).toEqual([0, 6, 5, 1])
+    expect(tokenizer.encode('a <<a>>  b')).toEqual([0, 5, 7, 1])
+    expect(tokenizer.encode('<<a>')).toEqual([3, 6])
+    expect(tokenizer.encode('a <c> b')).toEqual([0, 5, 3, 2, 4, 5, 1])
+    expect(tokenizer.encode('a <c> b', { special: true })).toEqual([0, 8, 1])
+    expect(tokenizer.encode('é')).toEqual([9])
+  })
+
+  test('they are shown as they are written, not as bytes', () => {
+    expect(tokenizer.decode([0, 9, 6])).toBe('aé<a>')
+  })
+})
+
+test('merges in the form of artifacts are the same merges', () => {
+  const gpt2 = open('gguf-vocab/ggml-vocab-gpt-2.gguf')
+  const packed = packMerges(gpt2)
+  expect(packed.merges).toBeUndefined()
+  expect(JSON.stringify(packed.packedMerges).length).toBeLessThan(JSON.stringify(gpt2.merges).length / 6)
+  const [one, other] = [createTokenizer(gpt2), createTokenizer(packed)]
+  const sample = dataText('text/tinystories_sample.txt').slice(0, 50_000)
+  expect(other.encode(sample)).toEqual(one.encode(sample))
+  // A vocabulary in another order keeps its list.
+  const reordered = { ...gpt2, merges: [...gpt2.merges!].reverse() }
+  expect(packMerges(reordered)).toBe(reordered)
+})
+
+test('tokenizer.json: Metaspace puts a space before the beginning only, and not before a space', () => {
+  const { pieces, scores, bytes } = open('checkpoints/tok512.bin')
+  const compact = {
+    version: 2,
+    kind: 'spm',
+    pieces,
+    scores: scores!,
+    special: [0, 1, 2],
+    bytes,
+    bos: 1,
+    addBos: false,
+    addPrefixSpace: true,
+  } as const
+  const [always, once] = [createTokenizer(compact), createTokenizer({ ...compact, prefix: { once: true, unlessSpace: true } })]
+  const mark = pieces.indexOf('▁')
+  expect(always.encode('<s>a', { special: true })).toEqual([1, pieces.indexOf('▁a')])
+  expect(once.encode('<s>a', { special: true })).toEqual([1, pieces.indexOf('a')])
+  expect(once.encode(' a')).toEqual([pieces.indexOf('▁a')])
+  expect(always.encode(' a')).toEqual([mark, pieces.indexOf('▁a')])
+})
+
+describe('unigram models', () => {
+  const pieces = ['<pad>', '</s>', '<unk>', '▁', 'a', '▁a', 'b', 'ab', '▁ab']
+  const scores = [0, 0, 0, -4, -3, -3.5, -3, -4.5, -7]
+  const vocab = pieces.map((piece, id) => [piece, scores[id]!])
+  const charsmap = writeCharsmap(
+    new Map([
+      ['\t', ' '],
+      ['Ａ', 'a'],
+    ]),
+  )
+  const json = (more: object = {}): string =>
+    JSON.stringify({
+      added_tokens: ['<pad>', '</s>', '<unk>'].map((content, id) => ({ id, content, special: true })),
+      normalizer: { type: 'Precompiled', precompiled_charsmap: charsmap },
+      pre_tokenizer: {
+        type: 'Sequence',
+        pretokenizers: [{ type: 'WhitespaceSplit' }, { type: 'Metaspace', replacement: '▁', add_prefix_space: true }],
+      },
+      post_processor: { type: 'TemplateProcessing', single: [{ Sequence: { id: 'A' } }, { SpecialToken: { id: '</s>' } }] },
+      model: { type: 'Unigram', unk_id: 2, vocab },
+      ...more,
+    })
+
+  test('T5: spaces once, a mark before words, EOS behind', () => {
+    const compact = readHfTokenizer(json(), 'tokenizer.json', { eos_token: '</s>' })
+    expect(compact).toMatchObject({ kind: 'unigram', unknown: 2, eos: 1, addBos: false, addEos: true, addPrefixSpace: true })
+    const tokenizer = createTokenizer(compact)
+    expect(tokenizer.encode(' ab\t\tＡ?b ')).toEqual([5, 6, 5, 2, 6, 1])
+    expect(tokenizer.decode([5, 6, 5, 6, 1])).toBe('ab ab')
+    expect(tokenizer.encode('')).toEqual([1])
+  })
+
+  test('what is not known is refused', () => {
+    const code = (more: object): string => {
+      try {
+        readHfTokenizer(json(more), 'tokenizer.json')
+        return 'valid'
+      } catch (error) {
+        if (error instanceof LlamacError) return error.code
+        throw error
+      }
+    }
+    expect(code({ model: { type: 'Unigram', vocab } })).toBe('E_TOKENIZER_JSON')
+    expect(code({ model: { type: 'Unigram', unk_id: 2, vocab: [['a']] } })).toBe('E_TOKENIZER_JSON')
+    expect(code({ normalizer: { type: 'Precompiled', precompiled_charsmap: 'AAA' } })).toBe('E_TOKENIZER_JSON')
+    expect(code({ pre_tokenizer: { type: 'Whitespace' } })).toBe('E_TOKENIZER_JSON')
+    expect(code({ model: { type: 'Unigram', unk_id: 2, vocab: [...vocab, ['a▁b', -1]] } })).toBe('E_TOKENIZER_JSON')
+  })
+
+  test('the same model from a GGUF', () => {
+    const bytes = new Uint8Array(Buffer.from(charsmap, 'base64'))
+    const compact = readGgufTokenizer(
+      new Map<string, GgufValue>([
+        ['tokenizer.ggml.model', 't5'],
+        ['tokenizer.ggml.tokens', pieces],
+        ['tokenizer.ggml.scores', Float32Array.from(scores)],
+        ['tokenizer.ggml.token_type', Int32Array.from([3, 3, 2, 1, 1, 1, 1, 1, 1])],
+        ['tokenizer.ggml.precompiled_charsmap', bytes],
+        ['tokenizer.ggml.remove_extra_whitespaces', true],
+      ]),
+      'm.gguf',
+    )!
+    expect(createTokenizer(compact).encode(' ab\t\tＡ?b ')).toEqual([5, 6, 5, 2, 6, 1])
+  })
+})

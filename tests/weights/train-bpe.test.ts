@@ -9,7 +9,8 @@ import { type BpeTraining, trainBpe } from '../../compiler/weights/tokenizers/tr
 import { writeHfTokenizer } from '../../compiler/weights/tokenizers/write-hf-json.ts'
 import { byteCharacters } from '../../runtime/tokenizer/byte-alphabet.ts'
 import { createTokenizer } from '../../runtime/tokenizer/index.ts'
-import { splitRule, splitWords } from '../../runtime/tokenizer/split-rules.ts'
+import { splitRule } from '../../compiler/weights/tokenizers/split-rules.ts'
+import { createSplitter } from '../../runtime/tokenizer/split-words.ts'
 import { dataText } from './data.ts'
 
 const endOfText = '<|endoftext|>'
@@ -27,7 +28,7 @@ test('merges and vocabulary of the reference, in order', () => {
 
 /** From the definition: counts everything anew for each merge. */
 function slowMerges(text: string, split: string, most: number): string[] {
-  const words = splitWords(text.toWellFormed(), splitRule(split)).map((word) =>
+  const words = createSplitter(splitRule(split))(text.toWellFormed()).map((word) =>
     Array.from(new TextEncoder().encode(word), (byte) => [byte]),
   )
   const merges: string[] = []

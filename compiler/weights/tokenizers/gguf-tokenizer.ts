@@ -1,28 +1,35 @@
 // The tokenizer in a GGUF's metadata (`tokenizer.ggml.*`): model 'llama' is SentencePiece BPE with scores, 'gpt2' is byte-level BPE
-// with merges and the name of a splitting rule. Other models (WordPiece, unigram) are refused with their name.
-// Defaults where keys are missing are llama.cpp's: 'llama' puts BOS and a space first, 'gpt2' neither, but Llama 3 puts BOS.
+// with merges and the name of a splitting rule, 'bert' is WordPiece, 't5' is unigram. Other models (RWKV) are refused with their name.
+// Defaults where keys are missing are llama.cpp's: 'llama' puts BOS and a space first, 'gpt2' neither, but Llama 3 puts BOS; 'bert'
+// puts [CLS] and [SEP] around a text and ignores capitals and accents; 't5' puts EOS behind it. As in llama.cpp, a text is not brought to NFC (GGUF has no word
+// for it), although Qwen's own tokenizer does that.
 
-import type { CompactTokenizer } from '../../../runtime/tokenizer/compact.ts'
+import { tokenizerVersion, type CompactTokenizer, type NormaliseStep } from '../../../runtime/tokenizer/compact.ts'
 import type { GgufValue } from '../gguf-metadata.ts'
 import { refusal } from '../refusal.ts'
 import { byteTokens } from './byte-tokens.ts'
+import { preTokenizer } from './gguf-pre.ts'
+import { charsmapSteps } from './charsmap.ts'
+import { bertSteps } from './normalizers.ts'
 
 /** llama.cpp's token types that are no ordinary text: 2 unknown, 3 control. */
 const hiddenTypes: ReadonlySet<number> = new Set([2, 3])
-const addsBos: ReadonlySet<string> = new Set(['llama-bpe', 'llama3', 'llama-v3', 'falcon3', 'tekken', 'chameleon'])
+/** Recognised in any text, before merging. */
+const userDefined = 4
+const models: ReadonlySet<unknown> = new Set(['llama', 'gpt2', 'bert', 't5'])
 
-/** Undefined when the file has no tokenizer. Errors: E_TOKENIZER_GGUF, E_TOKENIZER_KIND. */
+/** Undefined when the file has no tokenizer. Errors: E_TOKENIZER_GGUF, E_TOKENIZER_SPLIT, E_TOKENIZER_KIND. */
 export function readGgufTokenizer(metadata: ReadonlyMap<string, GgufValue>, file: string): CompactTokenizer | undefined {
   const key = (name: string) => `tokenizer.ggml.${name}`
   const refuse = (name: string, what: string) => refusal('E_TOKENIZER_GGUF', file, `${key(name)} ${what}`)
   const value = (name: string) => metadata.get(key(name))
   const model = value('model')
   if (model === undefined) return undefined
-  if (model !== 'llama' && model !== 'gpt2') {
+  if (!models.has(model)) {
     throw refusal(
       'E_TOKENIZER_KIND',
       file,
-      `the tokenizer model ${JSON.stringify(String(model))} is not supported, only "llama" and "gpt2"`,
+      `the tokenizer model ${JSON.stringify(String(model))} is not supported, only "llama", "gpt2", "bert" and "t5"`,
     )
   }
 
@@ -54,43 +61,75 @@ export function readGgufTokenizer(metadata: ReadonlyMap<string, GgufValue>, file
     return given ?? otherwise
   }
 
+  const sentencepieceSteps = (): NormaliseStep[] => {
+    const map = value('precompiled_charsmap')
+    if (map !== undefined && !(map instanceof Uint8Array || map instanceof Int8Array))
+      throw refuse('precompiled_charsmap', 'is no list of bytes')
+    const bytes = map ? new Uint8Array(map.buffer, map.byteOffset, map.length) : new Uint8Array(0)
+    return [
+      ...charsmapSteps(bytes, (what) => refuse('precompiled_charsmap', what)),
+      ...(flag('remove_extra_whitespaces', false) ? (['single-spaces'] as const) : []),
+    ]
+  }
+
   const types = numbers('token_type')
-  const bos = id('bos_token_id')
-  const eos = id('eos_token_id')
+  const bos = id('bos_token_id') ?? (model === 'bert' ? (id('cls_token_id') ?? 101) : undefined)
+  const eos = model === 'bert' ? (id('seperator_token_id') ?? 102) : id('eos_token_id')
   const hidden = types
     ? types.flatMap((type, token) => (hiddenTypes.has(type) ? [token] : []))
     : [bos, eos].filter((token) => token !== undefined)
+  const added = types?.flatMap((type, token) => (type === userDefined ? [{ id: token }] : [])) ?? []
   const common = {
-    version: 1 as const,
+    version: tokenizerVersion,
     pieces,
     special: [...new Set(hidden)].sort((a, b) => a - b),
+    ...(added.length > 0 ? { added } : {}),
+    bytes: [],
     bos,
     eos,
     unknown: id('unknown_token_id'),
+    ...(flag('add_eos_token', false) ? { addEos: true } : {}),
   }
-  if (model === 'llama') {
+  if (model === 'bert') {
+    if (Math.max(bos!, eos!) >= pieces.length) throw refuse('cls_token_id', 'is missing')
+    return {
+      ...common,
+      kind: 'wordpiece',
+      special: [...new Set([...hidden, bos, eos, id('mask_token_id'), id('padding_token_id')])]
+        .filter((token) => token !== undefined)
+        .sort((a, b) => a - b),
+      normalise: bertSteps({
+        lowercase: flag('normalizer.lowercase', true),
+        strip_accents: flag('normalizer.strip_accents', flag('normalizer.lowercase', true)),
+      }),
+      unknown: common.unknown ?? 100,
+      addBos: flag('add_bos_token', true),
+      addEos: flag('add_sep_token', true),
+      addPrefixSpace: false,
+      tidy: true,
+    }
+  }
+  if (model === 'llama' || model === 't5') {
+    const unigram = model === 't5'
     const scores = numbers('scores')
     if (!scores) throw refuse('scores', 'is missing')
     if (scores.some(Number.isNaN)) throw refuse('scores', 'holds a NaN')
     return {
       ...common,
-      kind: 'spm',
+      kind: unigram ? 'unigram' : 'spm',
       scores,
       bytes: byteTokens(pieces),
-      unknown: common.unknown ?? 0,
-      addBos: flag('add_bos_token', true),
+      unknown: common.unknown ?? (unigram ? 2 : 0),
+      ...(unigram ? { eos: common.eos ?? 1, addEos: flag('add_eos_token', true), normalise: sentencepieceSteps() } : {}),
+      addBos: flag('add_bos_token', !unigram),
       addPrefixSpace: flag('add_space_prefix', true),
     }
   }
-  const split = value('pre') ?? 'default'
-  if (typeof split !== 'string') throw refuse('pre', 'is not a string')
-  return {
-    ...common,
-    kind: 'bpe',
-    merges: texts('merges'),
-    split,
-    bytes: [],
-    addBos: flag('add_bos_token', addsBos.has(split)),
-    addPrefixSpace: flag('add_space_prefix', false),
-  }
+  const pre = value('pre') ?? 'default'
+  if (typeof pre !== 'string') throw refuse('pre', 'is not a string')
+  const { split, addBos } = preTokenizer(pre, file)
+  const merges = texts('merges')
+  const wrong = merges.find((merge) => merge.indexOf(' ', 1) < 1)
+  if (wrong !== undefined) throw refuse('merges', `holds ${JSON.stringify(wrong)}, which is no pair`)
+  return { ...common, kind: 'bpe', merges, split, addBos: flag('add_bos_token', addBos), addPrefixSpace: flag('add_space_prefix', false) }
 }

@@ -1,82 +1,113 @@
-// Hugging Face's tokenizer.json with a BPE model: byte-level (GPT-2, Llama 3, Qwen2, SmolLM …), or SentencePiece-like (LLaMA 1/2,
-// Mistral, Gemma: `byte_fallback`, no pre-tokenizer, spaces replaced by '▁'). The splitting rule is told by its regular expression,
-// literally: a rule that is not in the table is refused, because a similar one gives plausible but wrong ids.
+// Hugging Face's tokenizer.json. Its models become the runtime's kinds:
+//   BPE, byte-level (GPT-2, Llama 3, Qwen2, SmolLM …)            → bpe; the splitting rule is told by pre-tokenizers.ts
+//   BPE, SentencePiece-like (LLaMA 1/2, Mistral, Gemma: `byte_fallback`, spaces become '▁')  → spm
+//   WordPiece (BERT)                                             → wordpiece
+//   Unigram (T5, ALBERT), behind Metaspace                       → unigram
 // SentencePiece's merges were listed by falling score of their result, so a piece's score is minus its first merge's rank.
+// Whatever changes ids and is not known here is refused: a normalizer, a pre-tokenizer, a template with more tokens.
 
-import type { CompactTokenizer } from '../../../runtime/tokenizer/compact.ts'
+import { tokenizerVersion, type AddedToken, type CompactTokenizer } from '../../../runtime/tokenizer/compact.ts'
 import { refusal } from '../refusal.ts'
 import { isObject, parseStrictJson, type JsonObject, type JsonValue } from '../strict-json.ts'
 import { byteTokens } from './byte-tokens.ts'
+import { field, list, text } from './json-fields.ts'
+import { readNormalizer, type Normalizer } from './normalizers.ts'
+import { readPostProcessor } from './post-processor.ts'
+import { byteLevelFamily } from './pre-tokenizers.ts'
+import { splitRule } from './split-rules.ts'
+import { phantomSpace } from './wordpiece-vocabulary.ts'
 
-const modern = (digits: string): string =>
-  `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|${digits}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+`
-
-/** Splitting rules of the runtime by the regular expression in the file. */
-const splits: ReadonlyMap<string, string> = new Map([
-  [modern('\\p{N}{1,3}'), 'llama3'],
-  [modern('\\p{N}'), 'qwen2'],
-])
-
-/** The pre-tokenizer of a tokenizer.json that means a splitting rule of the runtime; what `byteLevelSplit` reads. */
-export function preTokenizerOf(split: string): object {
-  const byteLevel = (regex: boolean) => ({ type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: regex })
-  const after = (first: object, regex: boolean) => ({ type: 'Sequence', pretokenizers: [first, byteLevel(regex)] })
-  if (split === 'gpt2') return byteLevel(true)
-  if (split === 'smollm') return after({ type: 'Digits', individual_digits: true }, true)
-  const pattern = [...splits].find(([, name]) => name === split)?.[0]
-  if (pattern === undefined) throw new Error(`internal: tokenizer.json has no pre-tokenizer for ${split}`)
-  return after({ type: 'Split', pattern: { Regex: pattern }, behavior: 'Isolated', invert: false }, false)
-}
-
-interface Added {
-  readonly id: number
+interface Added extends AddedToken {
   readonly content: string
   readonly special: boolean
 }
 
-const text = (value: JsonValue | undefined): string | undefined => (typeof value === 'string' ? value : undefined)
-const list = (value: JsonValue | undefined): readonly JsonValue[] => (Array.isArray(value) ? value : [])
-const field = (value: JsonValue | undefined, name: string): JsonValue | undefined => (isObject(value) ? value[name] : undefined)
+type Refuse = (what: string) => Error
+/** What all kinds have in common, and what is left to read. */
+interface Opened {
+  readonly root: JsonObject
+  readonly model: JsonObject
+  readonly refuse: Refuse
+  readonly common: Pick<CompactTokenizer, 'version' | 'pieces' | 'special' | 'added' | 'bos' | 'eos' | 'addBos' | 'addEos' | 'normalise'>
+  readonly added: readonly Added[]
+  readonly normalizer: Normalizer
+  readonly idOf: (name: string | undefined) => number | undefined
+}
 
 /**
  * Reads the text of a tokenizer.json; `config` is the parsed tokenizer_config.json beside it, which names BOS and EOS.
- * Errors: E_TOKENIZER_JSON, E_TOKENIZER_KIND.
+ * Errors: E_TOKENIZER_JSON, E_TOKENIZER_SPLIT, E_TOKENIZER_KIND.
  */
 export function readHfTokenizer(json: string, file: string, config?: JsonValue): CompactTokenizer {
   const refuse = (what: string) => refusal('E_TOKENIZER_JSON', file, what)
   const root = parseStrictJson(json, 'E_TOKENIZER_JSON', file)
   const model = field(root, 'model')
   if (!isObject(root) || !isObject(model)) throw refuse('there is no model')
-  const vocabulary = model['vocab']
   const kind = text(model['type']) ?? 'BPE'
-  if (kind !== 'BPE' || !isObject(vocabulary)) throw refusal('E_TOKENIZER_KIND', file, `the model ${kind} is not supported, only BPE`)
+  const vocabulary = kind === 'Unigram' ? scoredPieces(model, refuse) : model['vocab']
+  if (!['BPE', 'WordPiece', 'Unigram'].includes(kind) || !isObject(vocabulary))
+    throw refusal('E_TOKENIZER_KIND', file, `the model ${kind} is not supported, only BPE, WordPiece and Unigram`)
   const added = list(root['added_tokens']).map((item) => readAdded(item, refuse))
   const pieces = readPieces(vocabulary, added, refuse)
-  const merges = list(model['merges']).map((item) => readMerge(item, refuse))
   const ids = new Map(pieces.map((piece, id) => [piece, id]))
+  const idOf = (name: string | undefined): number | undefined => (name === undefined ? undefined : ids.get(name))
   const byName = (name: string): number | undefined => {
     const given = field(config, name)
-    const content = text(given) ?? text(field(given, 'content'))
-    return content === undefined ? undefined : ids.get(content)
+    return idOf(text(given) ?? text(field(given, 'content')))
   }
-  const start = templateStart(root['post_processor'])
-  const first = start === undefined ? undefined : ids.get(start)
+  const { first, last } = readPostProcessor(root['post_processor'], refuse)
+  const [before, after] = [first, last].map((name) => {
+    const id = idOf(name)
+    if (name !== undefined && id === undefined) throw refuse(`the post-processor's token ${JSON.stringify(name)} is not in the vocabulary`)
+    return id
+  })
+  const [bos, eos] = [byName('bos_token') ?? before, byName('eos_token') ?? after]
+  if (before !== undefined && before !== bos) throw refuse(`${JSON.stringify(first)} goes before every text, but is not BOS`)
+  if (after !== undefined && after !== eos) throw refuse(`${JSON.stringify(last)} goes behind every text, but is not EOS`)
+  const normalizer = readNormalizer(root['normalizer'], refuse)
+  const flagged = added.filter(({ special, left, right }) => !special || left || right)
   const common = {
-    version: 1 as const,
+    version: tokenizerVersion,
     pieces,
     special: added.flatMap(({ id, special }) => (special ? [id] : [])).sort((a, b) => a - b),
-    bos: byName('bos_token') ?? first,
-    eos: byName('eos_token'),
-    addBos: first !== undefined && (byName('bos_token') ?? first) === first,
+    ...(flagged.length > 0
+      ? { added: flagged.map(({ id, left, right }) => ({ id, ...(left ? { left } : {}), ...(right ? { right } : {}) })) }
+      : {}),
+    bos,
+    eos,
+    addBos: before !== undefined,
+    ...(after === undefined ? {} : { addEos: true }),
+    ...(normalizer.steps.length > 0 ? { normalise: normalizer.steps } : {}),
   }
-  const split = byteLevelSplit(root, refuse)
-  const unknown = text(model['unk_token'])
-  if (split !== undefined)
-    return { ...common, kind: 'bpe', merges, split, bytes: [], unknown: ids.get(unknown ?? ''), addPrefixSpace: false }
+  const opened: Opened = { root, model, refuse, common, added, normalizer, idOf }
+  if (kind === 'WordPiece') return readWordpiece(opened)
+  if (kind === 'Unigram') return readUnigram(opened)
+  const family = byteLevelFamily(root['pre_tokenizer'], (what) => refusal('E_TOKENIZER_SPLIT', file, what))
+  return family === undefined ? readSentencepieceLike(opened) : readByteLevel(opened, family)
+}
+
+function readByteLevel({ model, refuse, common, normalizer, idOf }: Opened, family: string): CompactTokenizer {
+  if (normalizer.marksSpaces || normalizer.prependsMark) throw refuse("a byte-level model whose normalizer writes '▁' is not supported")
+  return {
+    ...common,
+    kind: 'bpe',
+    merges: readMerges(model, refuse),
+    split: splitRule(family, model['ignore_merges'] === true),
+    bytes: [],
+    unknown: idOf(text(model['unk_token'])),
+    addPrefixSpace: false,
+  }
+}
+
+function readSentencepieceLike({ root, model, refuse, common, normalizer, idOf }: Opened): CompactTokenizer {
   if (model['byte_fallback'] !== true) throw refuse('this BPE model is neither byte-level nor SentencePiece-like')
+  const { pieces } = common
+  const space = readMetaspace(root['pre_tokenizer'], pieces, refuse)
+  if (!normalizer.marksSpaces && !space.metaspace) throw refuse("spaces do not become '▁': this is no SentencePiece-like model")
+  const merges = readMerges(model, refuse)
   const scores: number[] = new Array(pieces.length).fill(-merges.length)
   for (const [rank, merge] of merges.entries()) {
-    const id = ids.get(merge.replace(' ', ''))
+    const id = idOf(merge.replace(' ', ''))
     if (id !== undefined) scores[id] = Math.max(scores[id]!, -rank)
   }
   return {
@@ -84,19 +115,88 @@ export function readHfTokenizer(json: string, file: string, config?: JsonValue):
     kind: 'spm',
     scores,
     bytes: byteTokens(pieces),
-    unknown: ids.get(unknown ?? '<unk>'),
-    addPrefixSpace: putsSpaceFirst(root),
+    unknown: idOf(text(model['unk_token']) ?? '<unk>'),
+    addPrefixSpace: normalizer.prependsMark || space.prepends,
+    ...(space.prepends ? { prefix: { unlessSpace: true, ...(space.once ? { once: true } : {}) } } : {}),
   }
 }
 
-function readAdded(item: JsonValue, refuse: (what: string) => Error): Added {
+function readWordpiece({ root, model, refuse, common, added, idOf }: Opened): CompactTokenizer {
+  const kind = text(field(root['pre_tokenizer'], 'type'))
+  if (kind !== 'BertPreTokenizer') throw refuse(`WordPiece behind the pre-tokenizer ${String(kind)} is not supported`)
+  const prefix = text(model['continuing_subword_prefix']) ?? '##'
+  const apart = new Set(added.map(({ id }) => id))
+  const most = model['max_input_chars_per_word']
+  const decoder = root['decoder']
+  return {
+    ...common,
+    kind: 'wordpiece',
+    pieces: common.pieces.map((piece, id) => (apart.has(id) ? piece : phantomSpace(piece, prefix))),
+    ...(typeof most === 'number' && Number.isSafeInteger(most) && most > 0 && most < 2 ** 20 ? { longestWord: most } : {}),
+    bytes: [],
+    unknown: idOf(text(model['unk_token']) ?? '[UNK]'),
+    addPrefixSpace: false,
+    tidy: field(decoder, 'cleanup') !== false,
+  }
+}
+
+function readUnigram({ root, model, refuse, common, normalizer }: Opened): CompactTokenizer {
+  const { pieces } = common
+  const unknown = model['unk_id']
+  if (typeof unknown !== 'number' || pieces[unknown] === undefined) throw refuse('a unigram model needs unk_id, an id of its vocabulary')
+  const outer = root['pre_tokenizer']
+  const steps = text(field(outer, 'type')) === 'Sequence' ? list(field(outer, 'pretokenizers')) : [outer]
+  const [first, last] = [steps[0], steps.at(-1)]
+  const perWord = text(field(first, 'type')) === 'WhitespaceSplit'
+  if (steps.length !== (perWord ? 2 : 1)) throw refuse('a unigram model behind these pre-tokenizers is not supported')
+  // Metaspace splits at every space unless it says that it does not.
+  const splits = { ...(isObject(last) ? last : {}), split: perWord || field(last, 'split') !== false }
+  const space = readMetaspace(splits, pieces, refuse)
+  return {
+    ...common,
+    kind: 'unigram',
+    scores: pieces.map((_, id) => scoreOf(list(model['vocab'])[id])),
+    ...(perWord ? { normalise: [...(common.normalise ?? []), 'white-space', 'single-spaces'] } : {}),
+    special: common.special.includes(unknown) ? common.special : [...common.special, unknown].sort((a, b) => a - b),
+    bytes: model['byte_fallback'] === true ? byteTokens(pieces) : [],
+    unknown,
+    addPrefixSpace: normalizer.prependsMark || space.prepends,
+    ...(space.prepends ? { prefix: { unlessSpace: true, ...(space.once ? { once: true } : {}) } } : {}),
+  }
+}
+
+const scoreOf = (pair: JsonValue | undefined): number => {
+  const score = list(pair)[1]
+  return typeof score === 'number' ? score : 0
+}
+
+/** Unigram's vocabulary is a list of pairs: as an object from piece to id. A piece that is given twice keeps its first id. */
+function scoredPieces(model: JsonObject, refuse: Refuse): JsonObject {
+  const vocabulary: Record<string, number> = Object.create(null)
+  for (const [id, pair] of list(model['vocab']).entries()) {
+    const [piece, score] = list(pair)
+    if (typeof piece !== 'string' || typeof score !== 'number') throw refuse('a piece of a unigram model needs a text and a score')
+    vocabulary[piece] ??= id
+  }
+  return vocabulary
+}
+
+function readAdded(item: JsonValue, refuse: Refuse): Added {
   const [id, content] = [field(item, 'id'), text(field(item, 'content'))]
   if (typeof id !== 'number' || content === undefined) throw refuse('an added token needs an id and its content')
-  return { id, content, special: field(item, 'special') === true }
+  if (field(item, 'single_word') === true)
+    throw refuse(`the added token ${JSON.stringify(content)} is for whole words only, which is not supported`)
+  return {
+    id,
+    content,
+    special: field(item, 'special') === true,
+    left: field(item, 'lstrip') === true,
+    right: field(item, 'rstrip') === true,
+  }
 }
 
 /** Texts by id. Ids may have gaps, but not so many that the list is mostly empty. */
-function readPieces(vocabulary: JsonObject, added: readonly Added[], refuse: (what: string) => Error): string[] {
+function readPieces(vocabulary: JsonObject, added: readonly Added[], refuse: Refuse): string[] {
   const pairs = Object.keys(vocabulary).map((piece) => [piece, vocabulary[piece]] as const)
   const pieces: string[] = []
   const most = 4 * (pairs.length + added.length) + 2 ** 17
@@ -108,45 +208,30 @@ function readPieces(vocabulary: JsonObject, added: readonly Added[], refuse: (wh
   return Array.from(pieces, (piece) => piece ?? '')
 }
 
-function readMerge(item: JsonValue, refuse: (what: string) => Error): string {
-  const merge = Array.isArray(item) && item.length === 2 ? `${String(item[0])} ${String(item[1])}` : item
-  if (typeof merge !== 'string' || merge.split(' ').length !== 2) throw refuse(`a merge is not a pair: ${JSON.stringify(String(item))}`)
-  return merge
+function readMerges(model: JsonObject, refuse: Refuse): string[] {
+  return list(model['merges']).map((item) => {
+    const merge = Array.isArray(item) && item.length === 2 ? `${String(item[0])} ${String(item[1])}` : item
+    if (typeof merge !== 'string' || merge.split(' ').length !== 2) throw refuse(`a merge is not a pair: ${JSON.stringify(String(item))}`)
+    return merge
+  })
 }
 
-/** The splitting rule when the pre-tokenizer is byte-level; undefined when it is not. */
-function byteLevelSplit(root: JsonObject, refuse: (what: string) => Error): string | undefined {
-  const outer = root['pre_tokenizer']
-  const parts = text(field(outer, 'type')) === 'Sequence' ? list(field(outer, 'pretokenizers')) : [outer]
-  const byteLevel = parts.find((part) => text(field(part, 'type')) === 'ByteLevel')
-  if (!byteLevel) return undefined
-  const before = parts.filter((part) => part !== byteLevel)
-  const first = before[0]
-  const usesRegex = field(byteLevel, 'use_regex') !== false
-  if (before.length === 0 && usesRegex) return 'gpt2'
-  if (before.length === 1 && usesRegex && text(field(first, 'type')) === 'Digits' && field(first, 'individual_digits') === true)
-    return 'smollm'
-  const pattern = text(field(field(first, 'pattern'), 'Regex'))
-  const known = before.length === 1 && !usesRegex && pattern !== undefined ? splits.get(pattern) : undefined
-  if (known === undefined)
-    throw refuse(`the pre-tokenizer's rule is not known here: ${pattern ?? JSON.stringify(before.map((part) => field(part, 'type')))}`)
-  return known
-}
-
-/** The special token that the post-processor puts before a single text. */
-function templateStart(processor: JsonValue | undefined): string | undefined {
-  const parts = text(field(processor, 'type')) === 'Sequence' ? list(field(processor, 'processors')) : [processor]
-  const template = parts.find((part) => text(field(part, 'type')) === 'TemplateProcessing')
-  return text(field(field(list(field(template, 'single'))[0], 'SpecialToken'), 'id'))
-}
-
-/** LLaMA's normalizer prepends '▁', newer files have a Metaspace pre-tokenizer for it; Gemma's has neither. */
-function putsSpaceFirst(root: JsonObject): boolean {
-  const normalizer = root['normalizer']
-  const steps = text(field(normalizer, 'type')) === 'Sequence' ? list(field(normalizer, 'normalizers')) : [normalizer]
-  if (steps.some((step) => text(field(step, 'type')) === 'Prepend')) return true
-  const splitter = root['pre_tokenizer']
-  if (text(field(splitter, 'type')) !== 'Metaspace') return false
-  const scheme = text(field(splitter, 'prepend_scheme'))
-  return scheme === undefined ? field(splitter, 'add_prefix_space') !== false : scheme !== 'never'
+/** The pre-tokenizer of newer SentencePiece-like files; Gemma's splits at spaces, which are '▁' by then: that does nothing. */
+function readMetaspace(
+  preTokenizer: JsonValue | undefined,
+  pieces: readonly string[],
+  refuse: Refuse,
+): { readonly metaspace: boolean; readonly prepends: boolean; readonly once: boolean } {
+  const none = { metaspace: false, prepends: false, once: false }
+  const kind = text(field(preTokenizer, 'type'))
+  if (kind === undefined) return none
+  const spaceOnly = kind === 'Split' && text(field(field(preTokenizer, 'pattern'), 'String')) === ' '
+  if (spaceOnly) return none
+  if (kind !== 'Metaspace' || (text(field(preTokenizer, 'replacement')) ?? '▁') !== '▁')
+    throw refuse(`a SentencePiece-like model behind the pre-tokenizer ${kind} is not supported`)
+  if (field(preTokenizer, 'split') === true && pieces.some((piece) => piece.lastIndexOf('▁') > 0))
+    throw refuse("Metaspace splits words, but the vocabulary has pieces with '▁' inside: this is not supported")
+  const scheme = text(field(preTokenizer, 'prepend_scheme'))
+  const prepends = scheme === undefined ? field(preTokenizer, 'add_prefix_space') !== false : scheme !== 'never'
+  return { metaspace: true, prepends, once: scheme === 'first' }
 }

@@ -2,7 +2,7 @@
 // file ends after the last piece (llama2.ts's container has the vocabulary inside, without the first integer, and knows the
 // count). The exporter wrote SentencePiece's '▁' as a space and '<s>' between line feeds; both are turned back here.
 
-import type { CompactTokenizer } from '../../../runtime/tokenizer/compact.ts'
+import { tokenizerVersion, type CompactTokenizer } from '../../../runtime/tokenizer/compact.ts'
 import type { ByteSource } from '../byte-source.ts'
 import { refusal } from '../refusal.ts'
 import { byteTokens } from './byte-tokens.ts'
@@ -82,7 +82,7 @@ function decodePiece(text: TextDecoder, bytes: Uint8Array, refuse: () => Error):
 function assemble(stored: readonly string[], scores: readonly number[]): CompactTokenizer {
   const pieces = stored.map((piece, id) => (id <= eos ? piece.trim() : piece.replaceAll(' ', '▁')))
   return {
-    version: 1,
+    version: tokenizerVersion,
     kind: 'spm',
     pieces,
     scores,

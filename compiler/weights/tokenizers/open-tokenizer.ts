@@ -1,5 +1,5 @@
 // Any tokenizer file, told apart by content: tokenizer.json, tokenizer.model, llama2.c's tokenizer.bin, the one inside a GGUF
-// or llama2.ts container, or GPT-2's pair vocab.json + merges.txt (openVocabulary).
+// or llama2.ts container, BERT's vocab.txt, or GPT-2's pair vocab.json + merges.txt.
 
 import type { CompactTokenizer } from '../../../runtime/tokenizer/compact.ts'
 import { beside, fromBytes, inside, type ByteSource, type Files } from '../byte-source.ts'
@@ -12,6 +12,7 @@ import { readHfTokenizer } from './hf-json.ts'
 import { readLlama2cTokenizer } from './llama2c-bin.ts'
 import { looksLikeSentencepiece, readSentencepieceModel } from './sentencepiece-model.ts'
 import { readVocabulary } from './vocabulary.ts'
+import { readWordpieceVocabulary } from './wordpiece-vocabulary.ts'
 
 const largestText = 2 ** 28
 
@@ -32,7 +33,8 @@ export function openTokenizer(from: string | Uint8Array, files?: Files): Compact
   if (!files) throw new Error('internal: openTokenizer needs the files')
   if (files.isFolder(from)) {
     const found = tokenizerInFolder(from, files)
-    if (!found) throw refusal('E_TOKENIZER_NOT_FOUND', from, 'there is no tokenizer.json, tokenizer.model, or vocab.json with merges.txt')
+    if (!found)
+      throw refusal('E_TOKENIZER_NOT_FOUND', from, 'there is no tokenizer.json, tokenizer.model, vocab.txt, or vocab.json with merges.txt')
     return found
   }
   const source = files.open(from)
@@ -48,7 +50,9 @@ export function tokenizerInFolder(folder: string, files: Files): CompactTokenize
     if (files.open(path)) return openTokenizer(path, files)
   }
   const [vocab, merges] = [files.open(inside(folder, 'vocab.json')), files.open(inside(folder, 'merges.txt'))]
-  return vocab && merges && readVocabulary(readText(vocab), readText(merges), vocab.name)
+  if (vocab && merges) return readVocabulary(readText(vocab), readText(merges), vocab.name)
+  const list = inside(folder, 'vocab.txt')
+  return files.open(list) ? openTokenizer(list, files) : undefined
 }
 
 function readTokenizer(source: ByteSource, config?: JsonValue): CompactTokenizer {
@@ -62,5 +66,6 @@ function readTokenizer(source: ByteSource, config?: JsonValue): CompactTokenizer
   if (llama2cKind(source) === 'llama2ts') return readLlama2c(source, 'llama2ts').tokenizer!
   if (looksLikeSentencepiece(start)) return readSentencepieceModel(source)
   if (/^\s*\{/.test(new TextDecoder().decode(start))) return readHfTokenizer(readText(source), source.name, config)
+  if (/(^|[/\\])vocab\.txt$/.test(source.name)) return readWordpieceVocabulary(readText(source), source.name, config)
   return readLlama2cTokenizer(source)
 }

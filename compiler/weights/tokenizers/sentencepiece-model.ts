@@ -1,16 +1,19 @@
 // SentencePiece's tokenizer.model: a protobuf ModelProto, read by hand (wire types 0, 1, 2, 5; unknown fields skipped).
 //   1 pieces*: {1 text, 2 score (float), 3 type: 1 normal 2 unknown 3 control 4 user-defined 5 unused 6 byte}
-//   2 trainer: {3 model_type: 1 unigram 2 bpe, 40/41/42 unk/bos/eos id}    3 normalizer: {3 add_dummy_prefix}
-// Only BPE models: a unigram model needs another algorithm (a best path, not merges).
+//   2 trainer: {3 model_type: 1 unigram 2 bpe, 24 treat_whitespace_as_suffix, 40/41/42 unk/bos/eos id}
+//   3 normalizer: {2 precompiled_charsmap, 3 add_dummy_prefix, 4 remove_extra_whitespaces}
+// BPE and unigram models. The file does not say which tokens go around a text: BOS before it where there is one, as LLaMA does; a
+// unigram model without BOS (T5) ends with EOS.
 
-import type { CompactTokenizer } from '../../../runtime/tokenizer/compact.ts'
+import { tokenizerVersion, type CompactTokenizer, type NormaliseStep } from '../../../runtime/tokenizer/compact.ts'
 import type { ByteSource } from '../byte-source.ts'
 import { refusal } from '../refusal.ts'
 import { byteTokens } from './byte-tokens.ts'
+import { charsmapSteps } from './charsmap.ts'
 
 const largestModel = 2 ** 27
-const bpeModel = 2
-const [unknownType, controlType] = [2, 3]
+const [unigramModel, bpeModel] = [1, 2]
+const [unknownType, controlType, userDefinedType] = [2, 3, 4]
 
 interface Field {
   readonly number: number
@@ -31,6 +34,7 @@ export function readSentencepieceModel(source: ByteSource): CompactTokenizer {
   const types: number[] = []
   const trainer = new Map<number, number>()
   const normalizer = new Map<number, number>()
+  let charsmap: readonly NormaliseStep[] = []
   for (const field of fields(source.read(0, source.size), 0, refuse)) {
     if (field.number === 1) {
       let [piece, score, type] = ['', 0, 1]
@@ -45,29 +49,39 @@ export function readSentencepieceModel(source: ByteSource): CompactTokenizer {
       types.push(type)
     } else if (field.number === 2 || field.number === 3) {
       const target = field.number === 2 ? trainer : normalizer
-      for (const part of fields(field.bytes, field.at, refuse)) target.set(part.number, part.value)
+      for (const part of fields(field.bytes, field.at, refuse)) {
+        target.set(part.number, part.value)
+        if (field.number === 3 && part.number === 2) charsmap = charsmapSteps(part.bytes, (what) => refuse(what, part.at))
+      }
     }
   }
   if (pieces.length === 0) throw refuse('there are no pieces')
-  if ((trainer.get(3) ?? 1) !== bpeModel) {
-    throw refusal('E_TOKENIZER_KIND', source.name, 'this is not a BPE model (unigram models are not supported)')
-  }
+  const model = trainer.get(3) ?? unigramModel
+  if (model !== bpeModel && model !== unigramModel) throw refusal('E_TOKENIZER_KIND', source.name, 'this model is neither BPE nor unigram')
+  if ((trainer.get(24) ?? 0) !== 0) throw refuse('spaces end words in this model (treat_whitespace_as_suffix), which is not supported')
+  const added = types.flatMap((type, token) => (type === userDefinedType ? [{ id: token }] : []))
+  const normalise: NormaliseStep[] = [...charsmap, ...((normalizer.get(4) ?? 1) === 0 ? [] : (['single-spaces'] as const))]
   const id = (field: number, otherwise: number): number | undefined => {
     // "No such token" is -1, a ten-byte varint that arrives as 2^64 - 1.
     const value = trainer.get(field) ?? otherwise
     return value < pieces.length ? value : undefined
   }
+  const bos = id(41, 1)
   return {
-    version: 1,
-    kind: 'spm',
-    pieces,
+    version: tokenizerVersion,
+    kind: model === bpeModel ? 'spm' : 'unigram',
+    // User-defined pieces are looked for in the text as it is, where spaces are spaces.
+    pieces: pieces.map((piece, token) => (types[token] === userDefinedType ? piece.replaceAll('▁', ' ') : piece)),
     scores,
+    ...(normalise.length > 0 ? { normalise } : {}),
+    ...(added.length > 0 ? { added } : {}),
     special: types.flatMap((type, token) => (type === unknownType || type === controlType ? [token] : [])),
     bytes: byteTokens(pieces),
     unknown: id(40, 0),
-    bos: id(41, 1),
+    bos,
     eos: id(42, 2),
-    addBos: true,
+    addBos: bos !== undefined,
+    ...(model === unigramModel && bos === undefined ? { addEos: true } : {}),
     addPrefixSpace: (normalizer.get(3) ?? 1) !== 0,
   }
 }

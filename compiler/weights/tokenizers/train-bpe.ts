@@ -4,17 +4,18 @@
 // the best pair comes from a heap whose outdated entries are dropped when they surface. Among pairs of equal count the one with
 // the greater bytes is taken (left piece first, then right), so the result depends on nothing but the text.
 
-import type { CompactTokenizer } from '../../../runtime/tokenizer/compact.ts'
+import { tokenizerVersion, type CompactTokenizer } from '../../../runtime/tokenizer/compact.ts'
 import { LlamacError } from '../../../runtime/error.ts'
 import { byteCharacters } from '../../../runtime/tokenizer/byte-alphabet.ts'
-import { splitRule, splitWords } from '../../../runtime/tokenizer/split-rules.ts'
+import { createSplitter } from '../../../runtime/tokenizer/split-words.ts'
+import { splitRule } from './split-rules.ts'
 
 export interface BpeTraining {
   /** Number of pieces to end with: special tokens, 256 bytes, merged pieces. Fewer when no pair is left that occurs twice. */
   readonly vocabulary: number
   /** Names that are tokens of their own and never part of a word, in order of their ids. The first is BOS and EOS. */
   readonly special?: readonly string[]
-  /** Splitting rule by its name in the runtime. Default: gpt2. */
+  /** Family of splitting rules by its name. Default: gpt2. */
   readonly split?: string
   /** Whether the tokenizer puts BOS before every text. Needs a special token. */
   readonly addBos?: boolean
@@ -32,7 +33,7 @@ interface Word {
 /**
  * A tokenizer trained on `texts`: ids are the special tokens, the 256 bytes in the order of GPT-2's alphabet (printable ones
  * first), then pieces in order of merging. Nothing is merged across two texts. Errors: E_ARGUMENT for a vocabulary that is too
- * small, special tokens that are empty, given twice or spelled like a piece, and BOS without one; E_TOKENIZER for an unknown rule.
+ * small, special tokens that are empty, given twice or spelled like a piece, and BOS without one; E_TOKENIZER_SPLIT for an unknown rule.
  */
 export function trainBpe(
   texts: Iterable<string>,
@@ -65,11 +66,11 @@ export function trainBpe(
     pairs.join(left, right, pieces.push(joined) - 1)
   }
   return {
-    version: 1,
+    version: tokenizerVersion,
     kind: 'bpe',
     pieces: pieces.map((piece, id) => (id < special.length ? piece : spell(piece))),
     merges,
-    split,
+    split: splitRule(split),
     special: special.map((_, id) => id),
     bytes: [],
     ...(special.length > 0 ? { bos: 0, eos: 0 } : {}),
@@ -96,11 +97,11 @@ function checkSpecial(special: readonly string[]): void {
 
 /** The different words of the texts in order of appearance, with how often each occurs. */
 function countWords(texts: Iterable<string>, special: readonly string[], split: string, idOf: (byte: number) => number): Word[] {
-  const rule = splitRule(split)
+  const splitWords = createSplitter(splitRule(split))
   const counts = new Map<string, number>()
   for (const text of texts) {
     for (const part of cutAt(text.toWellFormed(), special))
-      for (const word of splitWords(part, rule)) counts.set(word, (counts.get(word) ?? 0) + 1)
+      for (const word of splitWords(part)) counts.set(word, (counts.get(word) ?? 0) + 1)
   }
   const utf8 = new TextEncoder()
   return Array.from(counts, ([word, count]) => ({ pieces: Array.from(utf8.encode(word), idOf), count }))

@@ -1,8 +1,9 @@
 // GPT-2's published pair: vocab.json {piece: id} and merges.txt, one `left right` a line after an optional `#version` line.
 
-import type { CompactTokenizer } from '../../../runtime/tokenizer/compact.ts'
+import { tokenizerVersion, type CompactTokenizer } from '../../../runtime/tokenizer/compact.ts'
 import { refusal } from '../refusal.ts'
 import { isObject, parseStrictJson } from '../strict-json.ts'
+import { splitRule } from './split-rules.ts'
 
 const endOfText = '<|endoftext|>'
 
@@ -30,11 +31,11 @@ export function readVocabulary(vocabJson: string, mergesText: string, file: stri
   const end = pieces.indexOf(endOfText)
   const special = end < 0 ? [] : [end]
   return {
-    version: 1,
+    version: tokenizerVersion,
     kind: 'bpe',
     pieces,
     merges,
-    split,
+    split: splitRule(split),
     special,
     bytes: [],
     bos: special[0],

@@ -2,13 +2,12 @@
 // other libraries. Special tokens are added tokens; BOS before every text is a template of the post-processor.
 
 import type { CompactTokenizer } from '../../../runtime/tokenizer/compact.ts'
-import { splitRule } from '../../../runtime/tokenizer/split-rules.ts'
-import { preTokenizerOf } from './hf-json.ts'
+import { preTokenizerOf } from './pre-tokenizers.ts'
 
 /** The file's text. For 'bpe' only: SentencePiece's scores have no place in this form. */
 export function writeHfTokenizer(tokenizer: CompactTokenizer): string {
-  const { kind, pieces, merges = [], split = 'gpt2', special, bos, addBos } = tokenizer
-  if (kind !== 'bpe') throw new Error('internal: only byte-level BPE is written as tokenizer.json')
+  const { kind, pieces, merges = [], split, special, bos, addBos } = tokenizer
+  if (kind !== 'bpe' || !split) throw new Error('internal: only byte-level BPE is written as tokenizer.json')
   const level = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true }
   const start = bos === undefined || !addBos ? undefined : { name: pieces[bos]!, id: bos }
   return `${JSON.stringify(
@@ -26,7 +25,7 @@ export function writeHfTokenizer(tokenizer: CompactTokenizer): string {
         special: true,
       })),
       normalizer: null,
-      pre_tokenizer: preTokenizerOf(split),
+      pre_tokenizer: preTokenizerOf(split.name),
       post_processor: start ? template(start) : level,
       decoder: level,
       model: {
@@ -37,7 +36,7 @@ export function writeHfTokenizer(tokenizer: CompactTokenizer): string {
         end_of_word_suffix: null,
         fuse_unk: false,
         byte_fallback: false,
-        ignore_merges: splitRule(split).wholeWords,
+        ignore_merges: split.wholeWords,
         vocab: Object.fromEntries(pieces.map((piece, id) => [piece, id])),
         merges: merges.map((merge) => merge.split(' ')),
       },
