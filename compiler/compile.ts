@@ -16,11 +16,12 @@ import { analyseWeights, withWeights } from './kernel/weights.ts'
 import { isFormatName } from './formats/index.ts'
 import { mergeSiblings } from './passes/merge-siblings.ts'
 import { type PassOptions, runGraphPasses, runsPass } from './passes/pipeline.ts'
+import { splitGroups } from './passes/split-groups.ts'
 import { splitWeights } from './passes/split-weights.ts'
 import { checkMemory, Refused } from './plan/check-memory.ts'
 import { type Layout, planLayout } from './plan/layout.ts'
 import { makePlan, type Plan } from './plan/plan.ts'
-import { canonicalPaths, patternOf, planWeights, type QuantPolicy, resolveTies, type WeightPlan } from './plan/weights.ts'
+import { canonicalPaths, planWeights, type QuantPolicy, resolveTies, type WeightPlan } from './plan/weights.ts'
 import type { Machine } from './schedule/machine.ts'
 import { targets, type TargetName } from './targets/index.ts'
 import type { BoundWeight } from './weights/bind.ts'
@@ -128,12 +129,13 @@ export function planGraphs(model: GraphModel, graphs: readonly Graph[], options:
   }
   const layouts = analyseWeights(simple.map((graph) => kernelsFor(graph, true)))
   const choice = planWeights(model.weights, layouts, options.quant ?? 'keep', stored)
-  const formatOf = (path: string): string => choice.plans.get(patternOf(canonical(path)))?.format ?? 'f32'
+  const formatOf = (path: string): string => choice.plans.get(canonical(path))?.format ?? 'f32'
   const isQuantised = (path: string): boolean => formatOf(path).startsWith('q')
   const anyQuantised = [...choice.plans.values()].some(({ format }) => format.startsWith('q'))
+  const alike = simple.map((graph) => splitGroups(graph, formatOf))
 
   const lowered = options.targets.map((name) => {
-    const own = simple.map((graph) =>
+    const own = alike.map((graph) =>
       targets[name].quantisedActivations && math === 'fast' && anyQuantised
         ? runGraphPasses(graph, { ...options, quantised: isQuantised })
         : graph,
@@ -226,7 +228,7 @@ function tensorOf(
       return new Uint8Array((format === 'f32' ? Float32Array.from(data) : Int32Array.from(data)).buffer)
     }
     const bound = weights?.get(path)
-    const plan = plans.get(patternOf(path))!
+    const plan = plans.get(path)!
     if (!bound || !isFormatName(format)) throw new Error(`internal: no bytes for ${path}`)
     return prepareTensor(bound, plan)
   }

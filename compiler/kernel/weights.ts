@@ -3,6 +3,7 @@
 // weights first (fusion does not depend on layouts); `withWeights` then writes layouts and formats into their operands.
 
 import type { Bounds } from '../../dsl/affine.ts'
+import { fillPath, type Frame } from '../graph/paths.ts'
 import type { Affine } from '../graph/types.ts'
 import { walkExpr } from './expression.ts'
 import { axesOfIndex, indexRange, linearParts, type IndexScope } from './index-map.ts'
@@ -23,15 +24,19 @@ export function kernelsOf(steps: readonly KernelStep[]): Kernel[] {
   )
 }
 
-/** The same steps with every kernel replaced. */
-export function mapKernels(steps: readonly KernelStep[], change: (kernel: Kernel) => Kernel): KernelStep[] {
-  return steps.map((step) =>
-    step.kind === 'kernel'
-      ? { ...step, kernel: change(step.kernel) }
-      : step.kind === 'launch'
-        ? { ...step, kernels: step.kernels.map(change) }
-        : { ...step, groups: step.groups.map((group) => mapKernels(group, change)) },
-  )
+/** The same steps with every kernel replaced. `frames`: the loops around it, each with the first instance that runs the kernel. */
+export function mapKernels(
+  steps: readonly KernelStep[],
+  change: (kernel: Kernel, frames: readonly Frame[]) => Kernel,
+  frames: readonly Frame[] = [],
+): KernelStep[] {
+  return steps.map((step) => {
+    if (step.kind === 'kernel') return { ...step, kernel: change(step.kernel, frames) }
+    if (step.kind === 'launch') return { ...step, kernels: step.kernels.map((kernel) => change(kernel, frames)) }
+    const array = fillPath(step.array, frames)
+    const groups = step.groups.map((group, i) => mapKernels(group, change, [...frames, { array, index: step.order.indexOf(i) }]))
+    return { ...step, groups }
+  })
 }
 
 /** Uses of one weight: where contracted dims begin, and the first dim from which on other uses take whole rows. */
@@ -107,16 +112,20 @@ function collect(kernel: Kernel, symbols: Bounds, uses: Map<string, Uses>): void
   if (kernel.select) visit(kernel.select.value, [])
 }
 
-/** Writes layouts and storage formats into the weight operands of a program. */
+/** Writes layouts and storage formats into the weight operands of a program. `formatOf` takes concrete paths. */
 export function withWeights(
   program: KernelProgram,
   layouts: ReadonlyMap<string, WeightLayout>,
   formatOf: (path: string) => string,
 ): KernelProgram {
-  const change = (operand: Operand): Operand => {
+  const change = (operand: Operand, frames: readonly Frame[]): Operand => {
     if (operand.source.kind !== 'weight') return operand
     const { layout, rows, k } = layouts.get(operand.source.path)!
-    return { ...operand, format: formatOf(operand.source.path), layout, ...(layout === 'r8' && { matrix: { rows, k } }) }
+    return { ...operand, format: formatOf(fillPath(operand.source.path, frames)), layout, ...(layout === 'r8' && { matrix: { rows, k } }) }
   }
-  return { ...program, steps: mapKernels(program.steps, (kernel) => ({ ...kernel, operands: kernel.operands.map(change) })) }
+  const steps = mapKernels(program.steps, (kernel, frames) => ({
+    ...kernel,
+    operands: kernel.operands.map((operand) => change(operand, frames)),
+  }))
+  return { ...program, steps }
 }

@@ -1,6 +1,7 @@
 // The lists that all targets share: every stored tensor (weights by concrete path, compile-time tables by hash) and every state,
 // in artifact order, with the way from a source in a kernel to its row.
 
+import { type FormatName, layoutBytes } from '../formats/index.ts'
 import type { StateInfo, WeightInfo } from '../../dsl/sink.ts'
 import type { StateManifest } from '../../runtime/artifact/manifest.ts'
 import type { Constant } from '../graph/types.ts'
@@ -38,7 +39,11 @@ export function planLayout(
   states: readonly StateInfo[],
 ): Layout {
   const canonical = canonicalPaths(weights)
-  const lengths = new Map(weights.map((weight) => [patternOf(weight.path), weight.dims[0] ?? 1]))
+  const shapes = new Map(
+    weights.flatMap(({ path, dims, tied }) =>
+      tied === undefined ? [[patternOf(path), { ...plans.get(path)!, length: dims[0] ?? 1 }] as const] : [],
+    ),
+  )
   const tensors: TensorEntry[] = []
   const numbers = new Map<string, number>()
   const add = (entry: TensorEntry): void => {
@@ -47,7 +52,7 @@ export function planLayout(
   }
   for (const weight of weights) {
     if (weight.tied !== undefined) continue
-    const { format, layout, bytes, rows } = plans.get(patternOf(weight.path))!
+    const { format, layout, bytes, rows } = plans.get(weight.path)!
     add({ path: weight.path, dims: weight.dims, format, layout, bytes, rows })
   }
   for (const { id, dtype, dims } of constants) {
@@ -73,11 +78,10 @@ export function planLayout(
   return {
     tensors,
     tensor: (path) => find(numbers, canonical(path)),
-    sizeOf({ source }) {
+    sizeOf({ source, format }) {
       if (source.kind !== 'weight') throw new Error('internal: only weights have a stored size')
-      const pattern = patternOf(canonical(source.path))
-      const { bytes, layout, rows } = plans.get(pattern)!
-      const length = lengths.get(pattern)!
+      const { layout, rows, k, length } = shapes.get(patternOf(canonical(source.path)))!
+      const bytes = layoutBytes(format as FormatName, layout, rows, k)
       if (layout === 'plain') return { bytes, perRow: bytes / length, unit: 1 }
       // Packed groups hold 8 matrix rows; the first dim counts `per` of them.
       const per = rows / length
