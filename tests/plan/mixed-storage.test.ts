@@ -1,0 +1,130 @@
+// Weights of one array that are stored in different formats: what is decided for each, what is said about it, and what the
+// program costs: layers that are stored alike share a body, and bodies share what they have in common.
+
+import { expect, test } from 'vitest'
+import { buildGraph } from '../../compiler/graph/builder.ts'
+import { reachable, rootsOf } from '../../compiler/graph/nodes.ts'
+import { is } from '../../compiler/graph/types.ts'
+import { verifyGraph } from '../../compiler/graph/verify.ts'
+import type { FormatName } from '../../compiler/formats/index.ts'
+import { type Compilation, compileModel } from '../../compiler/compile.ts'
+import { runGraphPasses } from '../../compiler/passes/pipeline.ts'
+import { splitGroups } from '../../compiler/passes/split-groups.ts'
+import { planWeights } from '../../compiler/plan/weights.ts'
+import type { BoundWeight } from '../../compiler/weights/bind.ts'
+import type { WeightInfo } from '../../dsl/sink.ts'
+import { load, numbered } from '../dsl/read-models.ts'
+import { span } from '../support/built-model.ts'
+
+const matrix = (path: string, dims: readonly number[], more: Partial<WeightInfo> = {}): WeightInfo => ({
+  path,
+  dims,
+  labels: dims.map((_, i) => `a${i}`),
+  quant: true,
+  span,
+  ...more,
+})
+
+test('a tensor that cannot be kept is named, with the reason; an array only where it holds for all of it', () => {
+  const weights = [0, 1, 2].flatMap((i) => [
+    matrix(`layers[${i}].odd`, [8, 48]),
+    matrix(`layers[${i}].even`, [8, 64]),
+    matrix(`layers[${i}].gain`, [64], { precision: 'f32' }),
+    matrix(`layers[${i}].bias`, [64]),
+  ])
+  const layouts = new Map([
+    ['layers[*].odd', { layout: 'r8', rows: 8, k: 48 }],
+    ['layers[*].even', { layout: 'r8', rows: 8, k: 64 }],
+    ['layers[*].gain', { layout: 'plain', rows: 1, k: 64 }],
+    ['layers[*].bias', { layout: 'plain', rows: 1, k: 64 }],
+  ] as const)
+  const stored: Readonly<Record<string, string>> = {
+    'layers[0].odd': 'q4_0',
+    'layers[1].odd': 'f16',
+    'layers[2].odd': 'q4_0',
+    'layers[0].even': 'q8_0',
+    'layers[1].even': 'bf16',
+    'layers[2].even': 'q9_9',
+    'layers[1].gain': 'f16',
+    'layers[0].bias': 'q8_0',
+    'layers[1].bias': 'q8_0',
+    'layers[2].bias': 'q8_0',
+  }
+  const { plans, notes } = planWeights(weights, layouts, 'keep', (path) => stored[path])
+  expect([...plans].map(([path, { format, bytes }]) => `${path} ${format} ${bytes}`).sort()).toEqual([
+    'layers[0].bias f32 256',
+    'layers[0].even q8_0 544',
+    'layers[0].gain f32 256',
+    'layers[0].odd f32 1536',
+    'layers[1].bias f32 256',
+    'layers[1].even bf16 1024',
+    'layers[1].gain f32 256',
+    'layers[1].odd f16 768',
+    'layers[2].bias f32 256',
+    'layers[2].even f32 2048',
+    'layers[2].gain f32 256',
+    'layers[2].odd f32 1536',
+  ])
+  expect(notes).toEqual([
+    'layers[0].odd, layers[2].odd: a row has 48 values, which q4_0 cannot cut into blocks; stored as f32',
+    'layers[2].even: q9_9 is no format that weights are stored in; stored as f32',
+    'layers[*].bias: f32, since only rows of products are quantised',
+  ])
+})
+
+const depth = 32
+const model = numbered(load('llama'), { preset: 'tiny', set: { depth: String(depth), ffn: '192' }, maximum: { seq: 8 } })
+
+/** `formatOf` says how the file stores a matrix of a layer; all others are q4_0. */
+function compiled(target: 'wasm' | 'webgpu', formatOf: (path: string, layer: number) => FormatName): Compilation {
+  const weights = new Map(
+    model.weights.map(({ path, dims, precision }): [string, BoundWeight] => {
+      const layer = /\[(\d+)\]/.exec(path)?.[1]
+      const format = precision === 'f32' ? 'f32' : layer === undefined ? 'q4_0' : formatOf(path, Number(layer))
+      const read = (): never => {
+        throw new Error('nobody asks for bytes')
+      }
+      return [path, { path, dims, format, read }]
+    }),
+  )
+  const { compilation } = compileModel(model, { targets: [target], math: 'fast', quant: 'keep', weights })
+  expect(compilation!.notes).toEqual([])
+  return compilation!
+}
+
+const programBytes = ({ contents }: Compilation): number[] =>
+  contents.variants.map((variant) =>
+    variant.target === 'wasm' ? variant.program.length : variant.target === 'webgpu' ? JSON.stringify(variant.program.modules).length : 0,
+  )
+
+test(`${depth} layers that alternate between formats: the program has a body per signature, the arena is the same`, () => {
+  for (const target of ['wasm', 'webgpu'] as const) {
+    const uniform = compiled(target, () => 'q4_0')
+    const two = compiled(target, (path, layer) => (/wv|down/.test(path) && layer % 3 === 2 ? 'q8_0' : 'q4_0'))
+    // wo of every second layer in halves: not all of its activations are rounded.
+    const four = compiled(target, (path, layer) =>
+      /wv|down/.test(path) && layer % 3 === 2 ? 'q8_0' : path.endsWith('wo') && layer % 2 === 1 ? 'f16' : 'q4_0',
+    )
+    const groups = (made: Compilation) =>
+      made.results[0]!.plan!.entries.map(({ program }) => program.steps.flatMap((step) => (step.kind === 'loop' ? step.groups.length : [])))
+    expect([uniform, two, four].map(groups)).toEqual([1, 2, 4].map((count) => model.entries.map(() => [count])))
+    for (const [made, signatures] of [
+      [two, 2],
+      [four, 4],
+    ] as const) {
+      const [bytes, own] = [programBytes(made), programBytes(uniform)]
+      bytes.forEach((size, i) => expect(size / own[i]!, `${target} ${i}`).toBeLessThan(1 + 0.25 * (signatures - 1)))
+      expect(made.results[0]!.plan!.arenaBytes).toBeLessThan(1.1 * uniform.results[0]!.plan!.arenaBytes)
+    }
+  }
+})
+
+test('instances stored alike stay one group: the graph is not touched', () => {
+  const graph = runGraphPasses(buildGraph(model, 'decode').graph!)
+  expect(splitGroups(graph, () => 'q8_0')).toBe(graph)
+  expect(splitGroups(graph, (path) => (path.includes('wq') ? 'q8_0' : 'f32'))).toBe(graph)
+  const split = splitGroups(graph, (path) => (path.endsWith('wv') ? String(Number(/\d+/.exec(path)![0]) % 3) : ''))
+  expect(verifyGraph(split)).toEqual([])
+  const loops = reachable(rootsOf(split)).filter((node) => is(node, 'loop'))
+  expect(loops.map(({ attributes: { groups, order } }) => [groups.length, order.slice(0, 7)])).toEqual([[3, [0, 1, 2, 0, 1, 2, 0]]])
+})
