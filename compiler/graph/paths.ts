@@ -6,6 +6,9 @@ export interface Frame {
   readonly index: number
 }
 
+/** `layers[3].attn.wq` → `layers[*].attn.wq` (the outermost array only): what all instances of an array have in common. */
+export const patternOf = (path: string): string => path.replace(/\[\d+\]/, '[*]')
+
 /** A path with the instances' numbers in it: `layers[*].attn.wq` → `layers[3].attn.wq`. `frames`: outermost first. */
 export const fillPath = (path: string, frames: readonly Frame[]): string =>
   frames.reduce(

@@ -1,13 +1,10 @@
 // The lists that all targets share: every stored tensor (weights by concrete path, compile-time tables by hash) and every state,
 // in artifact order, with the way from a source in a kernel to its row.
 
-import { type FormatName, layoutBytes } from '../formats/index.ts'
 import type { StateInfo, WeightInfo } from '../../dsl/sink.ts'
 import type { StateManifest } from '../../runtime/artifact/manifest.ts'
 import type { Constant } from '../graph/types.ts'
-import type { Operand } from '../kernel/types.ts'
-import type { WeightSize } from '../passes/split-weights.ts'
-import { canonicalPaths, patternOf, type WeightPlan } from './weights.ts'
+import { canonicalPaths, type WeightPlan } from './weights.ts'
 
 export interface TensorEntry {
   readonly path: string
@@ -23,8 +20,6 @@ export interface Layout {
   readonly tensors: readonly TensorEntry[]
   /** Index in `tensors` of a weight's path (ties resolved) or `table:<id>`. */
   tensor(path: string): number
-  /** Size of a weight operand as it is stored, whole. */
-  sizeOf(operand: Operand): WeightSize
   readonly states: readonly StateManifest[]
   state(path: string): number
   readonly stateBytes: number
@@ -39,11 +34,6 @@ export function planLayout(
   states: readonly StateInfo[],
 ): Layout {
   const canonical = canonicalPaths(weights)
-  const shapes = new Map(
-    weights.flatMap(({ path, dims, tied }) =>
-      tied === undefined ? [[patternOf(path), { ...plans.get(path)!, length: dims[0] ?? 1 }] as const] : [],
-    ),
-  )
   const tensors: TensorEntry[] = []
   const numbers = new Map<string, number>()
   const add = (entry: TensorEntry): void => {
@@ -78,15 +68,6 @@ export function planLayout(
   return {
     tensors,
     tensor: (path) => find(numbers, canonical(path)),
-    sizeOf({ source, format }) {
-      if (source.kind !== 'weight') throw new Error('internal: only weights have a stored size')
-      const { layout, rows, k, length } = shapes.get(patternOf(canonical(source.path)))!
-      const bytes = layoutBytes(format as FormatName, layout, rows, k)
-      if (layout === 'plain') return { bytes, perRow: bytes / length, unit: 1 }
-      // Packed groups hold 8 matrix rows; the first dim counts `per` of them.
-      const per = rows / length
-      return { bytes, perRow: (bytes / Math.ceil(rows / 8) / 8) * per, unit: per % 8 === 0 ? 1 : 8 }
-    },
     states: stateList,
     state: (path) => find(stateNumbers, path),
     stateBytes: offset,

@@ -4,8 +4,9 @@
 
 import type { WeightInfo } from '../../dsl/sink.ts'
 import { fits, formats, type FormatName, isFormatName, layoutBytes, type LayoutName, type QuantisedName } from '../formats/index.ts'
+import { patternOf } from '../graph/paths.ts'
 import type { KernelProgram } from '../kernel/program.ts'
-import { mapKernels, type WeightLayout } from '../kernel/weights.ts'
+import { asMatrix, mapKernels, type WeightLayout } from '../kernel/weights.ts'
 
 export type QuantPolicy = 'none' | 'keep' | QuantisedName
 
@@ -16,9 +17,6 @@ export interface WeightPlan {
   readonly k: number
   readonly bytes: number
 }
-
-/** `layers[3].attn.wq` → `layers[*].attn.wq` (the outermost array only). */
-export const patternOf = (path: string): string => path.replace(/\[\d+\]/, '[*]')
 
 /** Path of the weight that stores what `path` reads. Patterns with `[*]` pass through. */
 export function canonicalPaths(weights: readonly WeightInfo[]): (path: string) => string {
@@ -67,8 +65,8 @@ export function planWeights(
     const pinned: { readonly path: string; readonly by: keyof typeof unasked }[] = []
     for (const { path, dims, precision, quant } of members) {
       // A weight that no entry reads is kept as it is declared.
-      const elements = dims.reduce((product, dim) => product * dim, 1)
-      const { layout, rows, k } = layouts.get(pattern) ?? { layout: 'plain', rows: 1, k: elements }
+      const { layout, rowDims } = layouts.get(pattern) ?? { layout: 'plain', rowDims: 0 }
+      const { rows, k } = asMatrix(dims, rowDims)
       const wanted = policy === 'keep' ? (stored(path) ?? 'f32') : policy === 'none' ? 'f32' : policy
       const by = precision === 'f32' || !quant ? 'declared' : layout === 'plain' ? 'plain' : undefined
       const choose = (): FormatName => {

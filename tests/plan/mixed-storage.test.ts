@@ -33,10 +33,10 @@ test('a tensor that cannot be kept is named, with the reason; an array only wher
     matrix(`layers[${i}].bias`, [64]),
   ])
   const layouts = new Map([
-    ['layers[*].odd', { layout: 'r8', rows: 8, k: 48 }],
-    ['layers[*].even', { layout: 'r8', rows: 8, k: 64 }],
-    ['layers[*].gain', { layout: 'plain', rows: 1, k: 64 }],
-    ['layers[*].bias', { layout: 'plain', rows: 1, k: 64 }],
+    ['layers[*].odd', { layout: 'r8', rowDims: 1 }],
+    ['layers[*].even', { layout: 'r8', rowDims: 1 }],
+    ['layers[*].gain', { layout: 'plain', rowDims: 0 }],
+    ['layers[*].bias', { layout: 'plain', rowDims: 0 }],
   ] as const)
   const stored: Readonly<Record<string, string>> = {
     'layers[0].odd': 'q4_0',
