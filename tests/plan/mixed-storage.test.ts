@@ -13,7 +13,14 @@ import { splitGroups } from '../../compiler/passes/split-groups.ts'
 import { planWeights } from '../../compiler/plan/weights.ts'
 import type { BoundWeight } from '../../compiler/weights/bind.ts'
 import type { WeightInfo } from '../../dsl/sink.ts'
-import { load, numbered } from '../dsl/read-models.ts'
+import { decodeAll } from '../../compiler/weights/plain-tensor.ts'
+import { seededWeights } from '../../compiler/weights/seeded.ts'
+import { packArtifact } from '../../compiler/artifact/write.ts'
+import { createReferenceDevice } from '../../compiler/targets/reference/device.ts'
+import type { Device } from '../../runtime/devices/device.ts'
+import { load, memoryFiles } from '../../runtime/index.ts'
+import { load as loadFile, numbered, program } from '../dsl/read-models.ts'
+import { worstDifference } from '../support/goldens.ts'
 import { span } from '../support/built-model.ts'
 
 const matrix = (path: string, dims: readonly number[], more: Partial<WeightInfo> = {}): WeightInfo => ({
@@ -73,7 +80,7 @@ test('a tensor that cannot be kept is named, with the reason; an array only wher
 })
 
 const depth = 32
-const model = numbered(load('llama'), { preset: 'tiny', set: { depth: String(depth), ffn: '192' }, maximum: { seq: 8 } })
+const model = numbered(loadFile('llama'), { preset: 'tiny', set: { depth: String(depth), ffn: '192' }, maximum: { seq: 8 } })
 
 /** `formatOf` says how the file stores a matrix of a layer; all others are q4_0. */
 function compiled(target: 'wasm' | 'webgpu', formatOf: (path: string, layer: number) => FormatName): Compilation {
@@ -117,6 +124,43 @@ test(`${depth} layers that alternate between formats: the program has a body per
       expect(made.results[0]!.plan!.arenaBytes).toBeLessThan(1.1 * uniform.results[0]!.plan!.arenaBytes)
     }
   }
+})
+
+test("layers of different sizes are one array still: rows and columns are each layer's own", async () => {
+  const widths = numbered(
+    program(`module widths
+config Sizes { vocab: dim = 32  embed: dim = 32  depth: int = 4  ctx: dim = 8 }
+block Widen(inner: dim) uses Sizes {
+  weight up:   [inner, embed]
+  weight down: [embed, inner]
+  fn forward(x: real[seq, embed]) -> real[seq, embed] {
+    return x + dot(max(dot(x, up, over: embed), 0.0), down, over: inner)
+  }
+}
+model Widths uses Sizes {
+  weight table: [vocab, embed]
+  part layers[i < depth]: Widen(inner: if i % 2 == 0 { 64 } else { 96 })
+  entry score(tokens: i32[seq]) -> f32[seq, vocab] {
+    let x = table[tokens]
+    for layer in layers { x = layer.forward(x) }
+    return f32(dot(x, table, over: embed))
+  }
+  runtime seq: 1 ..= ctx
+}`),
+    {},
+  )
+  const weights = seededWeights(widths.weights, 1)
+  const { compilation } = compileModel(widths, { targets: ['wasm'], math: 'strict', quant: 'none', weights })
+  const files = memoryFiles(await packArtifact(compilation!.contents))
+  const weight = (path: string) => ({ dims: weights.get(path)!.dims, data: Float64Array.from(decodeAll(weights.get(path)!)) })
+  const scores = async (device: 'wasm' | Device) => {
+    const model = await load(files, { device })
+    const { values } = await model.createSession().score([1, 2, 3])
+    await model.dispose()
+    return values
+  }
+  const wanted = await scores(createReferenceDevice(compilation!.graphs, { weight }))
+  expect(worstDifference(await scores('wasm'), wanted)).toBeLessThanOrEqual(1e-5)
 })
 
 test('instances stored alike stay one group: the graph is not touched', () => {
