@@ -21,7 +21,8 @@ import { splitWeights } from './passes/split-weights.ts'
 import { checkMemory, Refused } from './plan/check-memory.ts'
 import { type Layout, planLayout } from './plan/layout.ts'
 import { makePlan, type Plan } from './plan/plan.ts'
-import { canonicalPaths, planWeights, type QuantPolicy, resolveTies, type WeightPlan } from './plan/weights.ts'
+import { policyOf, type QuantPolicy, type QuantRule } from './plan/quant-policy.ts'
+import { canonicalPaths, planWeights, resolveTies, type WeightPlan } from './plan/weights.ts'
 import type { Machine } from './schedule/machine.ts'
 import { targets, type TargetName } from './targets/index.ts'
 import type { BoundWeight } from './weights/bind.ts'
@@ -31,7 +32,7 @@ export interface CompileOptions extends PassOptions {
   readonly targets: readonly TargetName[]
   /** 'strict': no relaxed SIMD, f32 activations. 'fast' (default): relaxed SIMD, 8-bit activations against quantised weights. */
   readonly math?: 'fast' | 'strict'
-  readonly quant?: QuantPolicy
+  readonly quant?: QuantPolicy | readonly QuantRule[]
   /** Patterns of paths whose values become further results of the entries that compute them: `layers.*` (graph/taps.ts). */
   readonly taps?: readonly string[]
   /** Weights by path. Absent: compile without weights. */
@@ -128,7 +129,8 @@ export function planGraphs(model: GraphModel, graphs: readonly Graph[], options:
     return known
   }
   const layouts = analyseWeights(simple.map((graph) => kernelsFor(graph, true)))
-  const choice = planWeights(model.weights, layouts, options.quant ?? 'keep', stored)
+  const owned = model.weights.flatMap(({ path, tied }) => (tied === undefined ? [path] : []))
+  const choice = planWeights(model.weights, layouts, policyOf(options.quant ?? 'keep', owned), stored)
   const formatOf = (path: string): string => choice.plans.get(canonical(path))?.format ?? 'f32'
   const isQuantised = (path: string): boolean => formatOf(path).startsWith('q')
   const anyQuantised = [...choice.plans.values()].some(({ format }) => format.startsWith('q'))

@@ -3,12 +3,11 @@
 // other kernels (passes/split-groups.ts).
 
 import type { WeightInfo } from '../../dsl/sink.ts'
-import { fits, formats, type FormatName, isFormatName, layoutBytes, type LayoutName, type QuantisedName } from '../formats/index.ts'
+import { fits, formats, type FormatName, isFormatName, layoutBytes, type LayoutName } from '../formats/index.ts'
 import { patternOf } from '../graph/paths.ts'
 import type { KernelProgram } from '../kernel/program.ts'
 import { asMatrix, mapKernels, type WeightLayout } from '../kernel/weights.ts'
-
-export type QuantPolicy = 'none' | 'keep' | QuantisedName
+import type { QuantPolicy } from './quant-policy.ts'
 
 export interface WeightPlan {
   readonly format: FormatName
@@ -53,7 +52,7 @@ export interface WeightChoice {
 export function planWeights(
   weights: readonly WeightInfo[],
   layouts: ReadonlyMap<string, WeightLayout>,
-  policy: QuantPolicy,
+  policyFor: (path: string) => QuantPolicy,
   stored: (path: string) => string | undefined,
 ): WeightChoice {
   const plans = new Map<string, WeightPlan>()
@@ -64,6 +63,7 @@ export function planWeights(
     const refused: { readonly path: string; readonly reason: string }[] = []
     const pinned: { readonly path: string; readonly by: keyof typeof unasked }[] = []
     for (const { path, dims, precision, quant } of members) {
+      const policy = policyFor(path)
       // A weight that no entry reads is kept as it is declared.
       const { layout, rowDims } = layouts.get(pattern) ?? { layout: 'plain', rowDims: 0 }
       const { rows, k } = asMatrix(dims, rowDims)

@@ -10,6 +10,7 @@ import type { FormatName } from '../../compiler/formats/index.ts'
 import { type Compilation, compileModel } from '../../compiler/compile.ts'
 import { runGraphPasses } from '../../compiler/passes/pipeline.ts'
 import { splitGroups } from '../../compiler/passes/split-groups.ts'
+import { policyOf, type QuantRule } from '../../compiler/plan/quant-policy.ts'
 import { planWeights } from '../../compiler/plan/weights.ts'
 import type { BoundWeight } from '../../compiler/weights/bind.ts'
 import type { WeightInfo } from '../../dsl/sink.ts'
@@ -57,7 +58,12 @@ test('a tensor that cannot be kept is named, with the reason; an array only wher
     'layers[1].bias': 'q8_0',
     'layers[2].bias': 'q8_0',
   }
-  const { plans, notes } = planWeights(weights, layouts, 'keep', (path) => stored[path])
+  const { plans, notes } = planWeights(
+    weights,
+    layouts,
+    () => 'keep',
+    (path) => stored[path],
+  )
   expect([...plans].map(([path, { format, bytes }]) => `${path} ${format} ${bytes}`).sort()).toEqual([
     'layers[0].bias f32 256',
     'layers[0].even q8_0 544',
@@ -77,6 +83,20 @@ test('a tensor that cannot be kept is named, with the reason; an array only wher
     'layers[2].even: q9_9 is no format that weights are stored in; stored as f32',
     'layers[*].bias: f32, since only rows of products are quantised',
   ])
+})
+
+test('rules by path: the last that fits counts, and one that fits nothing is told', () => {
+  const paths = ['embedding', 'layers[0].attn.wq', 'layers[1].attn.wq', 'layers[1].mlp.up', 'layers[10].mlp.up']
+  const rules: readonly QuantRule[] = [
+    { paths: 'layers.*', policy: 'q8_0' },
+    { paths: 'layers[*].attn.*', policy: 'q4_0' },
+    { paths: 'layers.1.mlp.up', policy: 'none' },
+  ]
+  expect(paths.map(policyOf(rules, paths))).toEqual(['keep', 'q4_0', 'q4_0', 'none', 'q8_0'])
+  expect(paths.map(policyOf('q4_1', paths))).toEqual(paths.map(() => 'q4_1'))
+  expect(() => policyOf([...rules, { paths: 'layers.*.attn.wk', policy: 'q8_0' }], paths)).toThrow(
+    'no weight fits --quant layers.*.attn.wk=q8_0; there is, for example, layers[0].attn.wq',
+  )
 })
 
 const depth = 32
