@@ -63,17 +63,16 @@ function splitKernel(kernel: Kernel, limit: number, scope: IndexScope): Kernel[]
   if (large.size === 0) return [kernel]
   const [first] = large
   const operand = kernel.operands[first!]!
-  const { perRow, unit } = weightSize(operand)
   const length = operand.dims[0]!.const
-  const run = Math.floor(limit / perRow / unit) * unit
+  // All are cut at the same rows, however many bytes a row of each takes.
+  const sizes = [...large].map((i) => weightSize(kernel.operands[i]!))
+  const unit = Math.max(...sizes.map((size) => size.unit))
+  const run = Math.min(...sizes.map(({ perRow }) => Math.floor(limit / perRow / unit) * unit))
   const path = operand.source.kind === 'weight' ? operand.source.path : ''
-  if (
-    run === 0 ||
-    [...large].some((i) => kernel.operands[i]!.dims[0]!.const !== length || weightSize(kernel.operands[i]!).perRow !== perRow)
-  ) {
+  if (run === 0 || [...large].some((i) => kernel.operands[i]!.dims[0]!.const !== length)) {
     throw new LlamacError(
       'E_TENSOR_TOO_LARGE',
-      `${path} has ${Math.ceil((perRow * length) / 2 ** 20)} MiB, which cannot be cut into bindings of ${limit / 2 ** 20} MiB`,
+      `${path} has ${Math.ceil(sizes[0]!.bytes / 2 ** 20)} MiB, which cannot be cut into bindings of ${limit / 2 ** 20} MiB`,
     )
   }
   const places = firstPlaces(kernel, large)

@@ -7,8 +7,10 @@ import { reachable, rootsOf } from '../../compiler/graph/nodes.ts'
 import { is } from '../../compiler/graph/types.ts'
 import { verifyGraph } from '../../compiler/graph/verify.ts'
 import type { FormatName } from '../../compiler/formats/index.ts'
-import { type Compilation, compileModel } from '../../compiler/compile.ts'
+import { type Compilation, type CompileOptions, compileModel } from '../../compiler/compile.ts'
 import { runGraphPasses } from '../../compiler/passes/pipeline.ts'
+import { kernelsOf } from '../../compiler/kernel/weights.ts'
+import { webgpuMachine } from '../../compiler/schedule/machine.ts'
 import { splitGroups } from '../../compiler/passes/split-groups.ts'
 import { policyOf, type QuantRule } from '../../compiler/plan/quant-policy.ts'
 import { planWeights } from '../../compiler/plan/weights.ts'
@@ -103,7 +105,11 @@ const depth = 32
 const model = numbered(loadFile('llama'), { preset: 'tiny', set: { depth: String(depth), ffn: '192' }, maximum: { seq: 8 } })
 
 /** `formatOf` says how the file stores a matrix of a layer; all others are q4_0. */
-function compiled(target: 'wasm' | 'webgpu', formatOf: (path: string, layer: number) => FormatName): Compilation {
+function compiled(
+  target: 'wasm' | 'webgpu',
+  formatOf: (path: string, layer: number) => FormatName,
+  machines: CompileOptions['machines'] = {},
+): Compilation {
   const weights = new Map(
     model.weights.map(({ path, dims, precision }): [string, BoundWeight] => {
       const layer = /\[(\d+)\]/.exec(path)?.[1]
@@ -114,7 +120,7 @@ function compiled(target: 'wasm' | 'webgpu', formatOf: (path: string, layer: num
       return [path, { path, dims, format, read }]
     }),
   )
-  const { compilation } = compileModel(model, { targets: [target], math: 'fast', quant: 'keep', weights })
+  const { compilation } = compileModel(model, { targets: [target], math: 'fast', quant: 'keep', weights, machines })
   expect(compilation!.notes).toEqual([])
   return compilation!
 }
@@ -144,6 +150,22 @@ test(`${depth} layers that alternate between formats: the program has a body per
       expect(made.results[0]!.plan!.arenaBytes).toBeLessThan(1.1 * uniform.results[0]!.plan!.arenaBytes)
     }
   }
+})
+
+test('weights of one kernel are cut at the same rows, whatever a row of each takes', () => {
+  const machines = { webgpu: { ...webgpuMachine, bindingBytes: 20_000 } }
+  const made = compiled('webgpu', (path) => (path.endsWith('up') ? 'f32' : path.endsWith('gate') ? 'f16' : 'q4_0'), machines)
+  const cuts = made.results[0]!.programs.flatMap(({ steps }) =>
+    kernelsOf(steps).flatMap(({ operands }) => {
+      const of = (name: string) =>
+        operands.flatMap(({ source }) =>
+          source.kind === 'weight' && source.path.endsWith(name) && source.rows ? [source.rows.join()] : [],
+        )
+      return of('gate').length > 0 ? [[...of('gate'), ...of('up')]] : []
+    }),
+  )
+  expect(cuts.length).toBe(3 * model.entries.length)
+  for (const [i, cut] of cuts.entries()) expect(cut).toEqual(Array(2).fill(['0,72', '72,144', '144,192'][i % 3]))
 })
 
 test("layers of different sizes are one array still: rows and columns are each layer's own", async () => {
