@@ -67,7 +67,7 @@ export const emitters: Readonly<Record<string, Emitter>> = {
     what: 'loops of every kernel',
     emit: perTarget(
       (target) => `loops.${target}.txt`,
-      ({ plan }) => plan && [...plan.functions.values()].map(printLoops).join('\n\n'),
+      ({ plan }) => plan && [...new Set(plan.functions.values())].map(printLoops).join('\n\n'),
     ),
   },
   plan: { what: 'memory plan', emit: perTarget((target) => `plan.${target}.json`, planText) },

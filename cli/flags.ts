@@ -1,8 +1,7 @@
 // Flags that several commands share, and how their texts become values. A wrong value is wrong usage (exit code 2).
 
 import { type Command, InvalidArgumentError, Option } from 'commander'
-import { quantisedNames } from '../compiler/formats/types.ts'
-import type { QuantPolicy } from '../compiler/plan/weights.ts'
+import { type QuantRule, quantPolicies } from '../compiler/plan/quant-policy.ts'
 import type { TargetName } from '../compiler/targets/index.ts'
 import { UsageError } from './report.ts'
 
@@ -15,7 +14,7 @@ export interface CompileFlags {
   readonly weights?: string
   readonly seedWeights?: number
   readonly tokenizer?: string
-  readonly quant?: QuantPolicy
+  readonly quant?: readonly QuantRule[]
   readonly math?: 'fast' | 'strict'
   readonly ctx?: number
   readonly maxSeq?: number
@@ -94,6 +93,14 @@ function setting(text: string, before: Readonly<Record<string, string>> | undefi
   return { ...before, [text.slice(0, cut).trim()]: text.slice(cut + 1).trim() }
 }
 
+/** `q8_0` for all weights, `layers.*.attn.*=q8_0` for some. */
+function quantRule(text: string, before: readonly QuantRule[] | undefined): readonly QuantRule[] {
+  const cut = text.lastIndexOf('=')
+  const policy = quantPolicies.find((name) => name === text.slice(cut + 1).trim())
+  if (!policy) throw new InvalidArgumentError(`expected one of ${quantPolicies.join(', ')}, or paths=format`)
+  return append({ paths: cut < 0 ? '*' : text.slice(0, cut).trim(), policy }, before)
+}
+
 const targetNames: readonly TargetName[] = ['wasm', 'webgpu', 'reference']
 
 function target(text: string, before: readonly TargetName[] | undefined): readonly TargetName[] {
@@ -112,7 +119,12 @@ export function addCompileFlags(command: Command): Command {
     .option('--weights <path>', 'safetensors, GGUF or llama2.c file, or a folder')
     .addOption(new Option('--seed-weights <n>', 'pseudo-random weights from a seed').argParser(whole(0)).conflicts('weights'))
     .option('--tokenizer <path>', 'tokenizer file or folder; by default the one that comes with the weights')
-    .addOption(new Option('--quant <format>', 'how weights are stored (default: keep)').choices(['keep', 'none', ...quantisedNames]))
+    .addOption(
+      new Option(
+        '--quant <format>',
+        `how weights are stored: ${quantPolicies.join(', ')} (default: keep); paths=format for some of them (layers.*.attn.*=q8_0); repeatable, the last that fits a weight counts`,
+      ).argParser(quantRule),
+    )
     .addOption(new Option('--math <mode>', 'strict: no relaxed SIMD, f32 activations (default: fast)').choices(['fast', 'strict']))
     .addOption(new Option('--ctx <n>', 'context length: sets the field ctx').argParser(whole(1)))
     .addOption(new Option('--max-seq <n>', 'most tokens in one call (default: 128, less with a large vocabulary)').argParser(whole(1)))

@@ -16,11 +16,13 @@ import { analyseWeights, withWeights } from './kernel/weights.ts'
 import { isFormatName } from './formats/index.ts'
 import { mergeSiblings } from './passes/merge-siblings.ts'
 import { type PassOptions, runGraphPasses, runsPass } from './passes/pipeline.ts'
+import { splitGroups } from './passes/split-groups.ts'
 import { splitWeights } from './passes/split-weights.ts'
 import { checkMemory, Refused } from './plan/check-memory.ts'
 import { type Layout, planLayout } from './plan/layout.ts'
 import { makePlan, type Plan } from './plan/plan.ts'
-import { canonicalPaths, patternOf, planWeights, type QuantPolicy, resolveTies, type WeightPlan } from './plan/weights.ts'
+import { policyOf, type QuantPolicy, type QuantRule } from './plan/quant-policy.ts'
+import { canonicalPaths, planWeights, resolveTies, type WeightPlan } from './plan/weights.ts'
 import type { Machine } from './schedule/machine.ts'
 import { targets, type TargetName } from './targets/index.ts'
 import type { BoundWeight } from './weights/bind.ts'
@@ -30,7 +32,7 @@ export interface CompileOptions extends PassOptions {
   readonly targets: readonly TargetName[]
   /** 'strict': no relaxed SIMD, f32 activations. 'fast' (default): relaxed SIMD, 8-bit activations against quantised weights. */
   readonly math?: 'fast' | 'strict'
-  readonly quant?: QuantPolicy
+  readonly quant?: QuantPolicy | readonly QuantRule[]
   /** Patterns of paths whose values become further results of the entries that compute them: `layers.*` (graph/taps.ts). */
   readonly taps?: readonly string[]
   /** Weights by path. Absent: compile without weights. */
@@ -127,13 +129,15 @@ export function planGraphs(model: GraphModel, graphs: readonly Graph[], options:
     return known
   }
   const layouts = analyseWeights(simple.map((graph) => kernelsFor(graph, true)))
-  const choice = planWeights(model.weights, layouts, options.quant ?? 'keep', stored)
-  const formatOf = (path: string): string => choice.plans.get(patternOf(canonical(path)))?.format ?? 'f32'
+  const owned = model.weights.flatMap(({ path, tied }) => (tied === undefined ? [path] : []))
+  const choice = planWeights(model.weights, layouts, policyOf(options.quant ?? 'keep', owned), stored)
+  const formatOf = (path: string): string => choice.plans.get(canonical(path))?.format ?? 'f32'
   const isQuantised = (path: string): boolean => formatOf(path).startsWith('q')
   const anyQuantised = [...choice.plans.values()].some(({ format }) => format.startsWith('q'))
+  const alike = simple.map((graph) => splitGroups(graph, formatOf))
 
   const lowered = options.targets.map((name) => {
-    const own = simple.map((graph) =>
+    const own = alike.map((graph) =>
       targets[name].quantisedActivations && math === 'fast' && anyQuantised
         ? runGraphPasses(graph, { ...options, quantised: isQuantised })
         : graph,
@@ -147,9 +151,7 @@ export function planGraphs(model: GraphModel, graphs: readonly Graph[], options:
     targets: lowered.map(({ name, own, programs: whole }): PlannedTarget => {
       const machine = options.machines?.[name] ?? targets[name].machine
       if (!machine) return { target: name, graphs: own, programs: whole }
-      const programs = runsPass('split-weights', options)
-        ? whole.map((program) => splitWeights(program, machine.bindingBytes, (operand) => layout.sizeOf(operand)))
-        : whole
+      const programs = runsPass('split-weights', options) ? whole.map((program) => splitWeights(program, machine.bindingBytes)) : whole
       return {
         target: name,
         graphs: own,
@@ -226,7 +228,7 @@ function tensorOf(
       return new Uint8Array((format === 'f32' ? Float32Array.from(data) : Int32Array.from(data)).buffer)
     }
     const bound = weights?.get(path)
-    const plan = plans.get(patternOf(path))!
+    const plan = plans.get(path)!
     if (!bound || !isFormatName(format)) throw new Error(`internal: no bytes for ${path}`)
     return prepareTensor(bound, plan)
   }

@@ -5,7 +5,8 @@
 // each launch runs in the planned memory.
 
 import { evaluateKernel } from '../../compiler/kernel/evaluate.ts'
-import { fillSource, type Frame, type Launch, launchesOf } from '../../compiler/kernel/launches.ts'
+import type { Frame } from '../../compiler/graph/paths.ts'
+import { fillSource, type Launch, launchesOf } from '../../compiler/kernel/launches.ts'
 import { sourceKey } from '../../compiler/kernel/program.ts'
 import type { Kernel, Operand, OperandSource } from '../../compiler/kernel/types.ts'
 import type { Recompiled, StoredWeights } from '../../compiler/recompile.ts'

@@ -65,9 +65,8 @@ export class WasmProbe implements KernelProbe {
     await artifact.loadTensors((tensor, offset, bytes) =>
       new Uint8Array(memory.buffer, layout.tensors[tensor]! + offset, bytes.length).set(bytes),
     )
-    const missing = [...plan.functions.keys()].find((name) => !(kernelExport(name) in instance.exports))
-    if (missing !== undefined)
-      throw new LlamacError('E_NO_KERNELS', `${variant.program} does not export its kernels: compile the model again`)
+    const missing = [...plan.functions.values()].find(({ name }) => !(kernelExport(name) in instance.exports))
+    if (missing) throw new LlamacError('E_NO_KERNELS', `${variant.program} does not export its kernels: compile the model again`)
     return new WasmProbe(memory, instance.exports, plan, variant, mode)
   }
 

@@ -3,7 +3,8 @@
 // and states, shows whether it finds what was meant for it (a plan that lets values overlap, a missing barrier).
 
 import type { Binding } from '../../dsl/affine.ts'
-import { type Frame, fillSource, type Launch, launchesOf } from '../../compiler/kernel/launches.ts'
+import type { Frame } from '../../compiler/graph/paths.ts'
+import { fillSource, type Launch, launchesOf } from '../../compiler/kernel/launches.ts'
 import { type KernelProgram, sourceKey } from '../../compiler/kernel/program.ts'
 import type { Operand } from '../../compiler/kernel/types.ts'
 import { argumentKey, valueKey } from '../../compiler/plan/lifetimes.ts'

@@ -4,7 +4,8 @@
 // an old node before its operands are mapped and may answer with new nodes; without an answer the node is copied.
 
 import { nodeFactory, reachable, resultsOf, rootsOf, type NodeFactory } from './nodes.ts'
-import { is, type Graph, type Node, type Region } from './types.ts'
+import { fillPath, type Frame } from './paths.ts'
+import { is, type Graph, type LoopAttributes, type Node, type Region } from './types.ts'
 
 /** What a rule may do. Nodes that it makes belong to the new graph. */
 export interface Rewrite {
@@ -17,6 +18,10 @@ export interface Rewrite {
   inline(region: Region, params: readonly Node[]): readonly Node[]
   /** The node with mapped operands: what happens without a rule. */
   copy(node: Node): Node
+  /** The loop with other groups of instances; one old body may serve several of them. */
+  regroup(node: Node<'loop'>, groups: Pick<LoopAttributes, 'groups' | 'order'>): readonly Node[]
+  /** A path of the region that is being mapped, in the first instance that runs it. */
+  concrete(path: string): string
 }
 
 /**
@@ -46,6 +51,8 @@ class Mapper implements Rewrite {
   readonly #spans = new Map<number, NonNullable<ReturnType<Graph['spans']['get']>>>()
   /** New loop calls: a stored state of a loop is the call itself, not one of its results. */
   readonly #loops = new Map<Node, Node>()
+  /** The loops around, each with the first instance of the group that is being mapped. */
+  #frames: readonly Frame[] = []
   #memo = new Map<Node, readonly Node[]>()
 
   constructor(graph: Graph, rule: Rule) {
@@ -77,6 +84,14 @@ class Mapper implements Rewrite {
 
   copy(node: Node): Node {
     return this.#copy(node)[0]!
+  }
+
+  regroup(node: Node<'loop'>, { groups, order }: Pick<LoopAttributes, 'groups' | 'order'>): readonly Node[] {
+    return this.#loop(node, { ...node.attributes, groups, order })
+  }
+
+  concrete(path: string): string {
+    return fillPath(path, this.#frames)
   }
 
   inline(region: Region, params: readonly Node[]): readonly Node[] {
@@ -116,7 +131,7 @@ class Mapper implements Rewrite {
       )
       return resultsOf(this.factory, call)
     }
-    if (is(node, 'loop')) return this.#loop(node)
+    if (is(node, 'loop')) return this.#loop(node, node.attributes)
     return [
       this.factory.make(
         node.op,
@@ -127,8 +142,8 @@ class Mapper implements Rewrite {
     ]
   }
 
-  #loop(node: Node<'loop'>): readonly Node[] {
-    const { carried, groups } = node.attributes
+  #loop(node: Node<'loop'>, attributes: LoopAttributes): readonly Node[] {
+    const { array, carried, groups, order } = attributes
     const used = new Set(groups.flatMap((region) => [...usedParams(region)]))
     // Old parameter index → place in the new operand list, or the free value that stands for it.
     const places = new Map<number, number | Node>()
@@ -143,14 +158,17 @@ class Mapper implements Rewrite {
         else places.set(index, operands.push(value) - 1)
       }
     })
-    const regions = groups.map((group): Region => {
+    const outer = this.#frames
+    const regions = groups.map((group, number): Region => {
+      this.#frames = [...outer, { array: fillPath(array, outer), index: order.indexOf(number) }]
       const region = this.#region(group, (id, param) => {
         const place = places.get(param.attributes.index)
         return typeof place === 'number' ? this.factory.param(id, place, param.type) : (place ?? this.factory.param(id, -1, param.type))
       })
       return { ...region, params: operands.map((operand, index) => this.factory.param(region.id, index, operand.type)) }
     })
-    const call = this.factory.make('loop', operands, { ...node.attributes, groups: regions })
+    this.#frames = outer
+    const call = this.factory.make('loop', operands, { ...attributes, groups: regions })
     this.#loops.set(node, call)
     return resultsOf(this.factory, call)
   }

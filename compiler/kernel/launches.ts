@@ -1,27 +1,15 @@
 // A program's kernels in the order in which a device runs them, loops over instances unrolled: what tools walk that look at one
 // kernel after the other (verification, times, traffic).
 
+import { fillPath, type Frame } from '../graph/paths.ts'
 import type { KernelProgram, KernelStep } from './program.ts'
 import type { Kernel, OperandSource } from './types.ts'
-
-/** One running loop: `array` is its concrete path. */
-export interface Frame {
-  readonly array: string
-  readonly index: number
-}
 
 export interface Launch {
   readonly kernel: Kernel
   /** The instances that it runs for, outermost first; empty outside of loops. */
   readonly frames: readonly Frame[]
 }
-
-/** A path with the instances' numbers in it: `layers[*].attn.wq` → `layers[3].attn.wq`. */
-export const fillPath = (path: string, frames: readonly Frame[]): string =>
-  frames.reduce(
-    (filled, { array, index }) => (filled.startsWith(`${array}[*]`) ? `${array}[${index}]${filled.slice(array.length + 3)}` : filled),
-    path,
-  )
 
 /** The source with a concrete path; a kept value is named by a path too. */
 export function fillSource<Source extends OperandSource>(source: Source, frames: readonly Frame[]): Source {

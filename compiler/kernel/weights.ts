@@ -3,17 +3,24 @@
 // weights first (fusion does not depend on layouts); `withWeights` then writes layouts and formats into their operands.
 
 import type { Bounds } from '../../dsl/affine.ts'
+import { fillPath, type Frame, patternOf } from '../graph/paths.ts'
 import type { Affine } from '../graph/types.ts'
 import { walkExpr } from './expression.ts'
 import { axesOfIndex, indexRange, linearParts, type IndexScope } from './index-map.ts'
 import type { KernelProgram, KernelStep } from './program.ts'
 import type { AxisId, Expr, Index, Kernel, Operand } from './types.ts'
 
+/** Instances of an array have one layout, whatever their sizes. */
 export interface WeightLayout {
   readonly layout: 'plain' | 'r8'
-  /** For r8: the dims flattened to rows × k. */
-  readonly rows: number
-  readonly k: number
+  /** So many leading dims count rows, the others are contracted; 0 for plain. */
+  readonly rowDims: number
+}
+
+/** A weight's dims flattened to rows × k. */
+export function asMatrix(dims: readonly number[], rowDims: number): { readonly rows: number; readonly k: number } {
+  const product = (list: readonly number[]): number => list.reduce((a, b) => a * b, 1)
+  return { rows: product(dims.slice(0, rowDims)), k: product(dims.slice(rowDims)) }
 }
 
 /** All kernels of some steps, those in loops and launches included. */
@@ -23,38 +30,40 @@ export function kernelsOf(steps: readonly KernelStep[]): Kernel[] {
   )
 }
 
-/** The same steps with every kernel replaced. */
-export function mapKernels(steps: readonly KernelStep[], change: (kernel: Kernel) => Kernel): KernelStep[] {
-  return steps.map((step) =>
-    step.kind === 'kernel'
-      ? { ...step, kernel: change(step.kernel) }
-      : step.kind === 'launch'
-        ? { ...step, kernels: step.kernels.map(change) }
-        : { ...step, groups: step.groups.map((group) => mapKernels(group, change)) },
-  )
+/** The same steps with every kernel replaced. `frames`: the loops around it, each with the first instance that runs the kernel. */
+export function mapKernels(
+  steps: readonly KernelStep[],
+  change: (kernel: Kernel, frames: readonly Frame[]) => Kernel,
+  frames: readonly Frame[] = [],
+): KernelStep[] {
+  return steps.map((step) => {
+    if (step.kind === 'kernel') return { ...step, kernel: change(step.kernel, frames) }
+    if (step.kind === 'launch') return { ...step, kernels: step.kernels.map((kernel) => change(kernel, frames)) }
+    const array = fillPath(step.array, frames)
+    const groups = step.groups.map((group, i) => mapKernels(group, change, [...frames, { array, index: step.order.indexOf(i) }]))
+    return { ...step, groups }
+  })
 }
 
 /** Uses of one weight: where contracted dims begin, and the first dim from which on other uses take whole rows. */
 interface Uses {
-  readonly dims: readonly Affine[]
+  readonly rank: number
   readonly contracted: Set<number | 'other'>
   rowsFrom: number
 }
 
-/** Layout of every weight that some kernel reads, by path (`layers[*].attn.wq`). */
+/** Layout of every weight that some kernel reads, by pattern (`layers[*].attn.wq`). */
 export function analyseWeights(programs: readonly KernelProgram[]): Map<string, WeightLayout> {
   const uses = new Map<string, Uses>()
   for (const program of programs) for (const kernel of kernelsOf(program.steps)) collect(kernel, program.symbols, uses)
-  return new Map([...uses].map(([path, use]) => [path, layoutOf(use)] as const))
+  return new Map([...uses].map(([pattern, use]) => [pattern, layoutOf(use)] as const))
 }
 
-function layoutOf({ dims, contracted, rowsFrom }: Uses): WeightLayout {
-  const sizes = dims.map((dim) => dim.const)
-  const product = (list: readonly number[]): number => list.reduce((a, b) => a * b, 1)
+function layoutOf({ rank, contracted, rowsFrom }: Uses): WeightLayout {
   const [at] = contracted
-  const split = at === undefined ? (rowsFrom > 0 && rowsFrom < dims.length ? rowsFrom : 'other') : at
-  if (contracted.size > 1 || split === 'other' || rowsFrom > split) return { layout: 'plain', rows: 1, k: product(sizes) }
-  return { layout: 'r8', rows: product(sizes.slice(0, split)), k: product(sizes.slice(split)) }
+  const split = at === undefined ? (rowsFrom > 0 && rowsFrom < rank ? rowsFrom : 'other') : at
+  if (contracted.size > 1 || split === 'other' || rowsFrom > split) return { layout: 'plain', rowDims: 0 }
+  return { layout: 'r8', rowDims: split }
 }
 
 function collect(kernel: Kernel, symbols: Bounds, uses: Map<string, Uses>): void {
@@ -88,8 +97,9 @@ function collect(kernel: Kernel, symbols: Bounds, uses: Map<string, Uses>): void
       if (part.kind !== 'load') return
       const { source, dims } = kernel.operands[part.operand]!
       if (source.kind !== 'weight') return
-      const use = uses.get(source.path) ?? { dims, contracted: new Set(), rowsFrom: 0 }
-      uses.set(source.path, use)
+      const pattern = patternOf(source.path)
+      const use = uses.get(pattern) ?? { rank: dims.length, contracted: new Set(), rowsFrom: 0 }
+      uses.set(pattern, use)
       const inside = part.index.some((index) => [...axesOfIndex(index)].some((axis) => over.includes(axis)))
       if (!inside) {
         use.rowsFrom = Math.max(use.rowsFrom, wholeFrom(part.index, dims))
@@ -107,16 +117,26 @@ function collect(kernel: Kernel, symbols: Bounds, uses: Map<string, Uses>): void
   if (kernel.select) visit(kernel.select.value, [])
 }
 
-/** Writes layouts and storage formats into the weight operands of a program. */
+/** Writes layouts and storage formats into the weight operands of a program. `formatOf` takes concrete paths. */
 export function withWeights(
   program: KernelProgram,
   layouts: ReadonlyMap<string, WeightLayout>,
   formatOf: (path: string) => string,
 ): KernelProgram {
-  const change = (operand: Operand): Operand => {
+  const change = (operand: Operand, frames: readonly Frame[]): Operand => {
     if (operand.source.kind !== 'weight') return operand
-    const { layout, rows, k } = layouts.get(operand.source.path)!
-    return { ...operand, format: formatOf(operand.source.path), layout, ...(layout === 'r8' && { matrix: { rows, k } }) }
+    const { layout, rowDims } = layouts.get(patternOf(operand.source.path))!
+    const sizes = operand.dims.map((dim) => dim.const)
+    return {
+      ...operand,
+      format: formatOf(fillPath(operand.source.path, frames)),
+      layout,
+      ...(layout === 'r8' && { matrix: asMatrix(sizes, rowDims) }),
+    }
   }
-  return { ...program, steps: mapKernels(program.steps, (kernel) => ({ ...kernel, operands: kernel.operands.map(change) })) }
+  const steps = mapKernels(program.steps, (kernel, frames) => ({
+    ...kernel,
+    operands: kernel.operands.map((operand) => change(operand, frames)),
+  }))
+  return { ...program, steps }
 }

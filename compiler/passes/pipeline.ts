@@ -21,7 +21,7 @@ export interface PassOptions {
   readonly verify?: boolean
   /** Names of composites that stay calls. */
   readonly keepComposite?: (name: string) => boolean
-  /** Whether a weight is stored in a quantised format (path as in the graph, with `[*]`); without it activations stay as they are. */
+  /** Whether a weight is stored in a quantised format (concrete path); without it activations stay as they are. */
   readonly quantised?: (weightPath: string) => boolean
 }
 

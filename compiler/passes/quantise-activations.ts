@@ -41,7 +41,7 @@ function quantised(x: Node, count: number, { factory }: Rewrite): Node {
   return factory.make('split', [merged], { axis, sizes: x.type.dims.slice(axis) })
 }
 
-/** `isQuantised` tells whether a weight (path as in the graph, with `[*]`) is stored in a quantised format. */
+/** `isQuantised` tells whether a weight (concrete path; instances that share a body are stored alike) has a quantised format. */
 export function quantiseActivations(graph: Graph, isQuantised: (weightPath: string) => boolean): Graph {
   return rewriteGraph(graph, (node, rewrite) => {
     if (!is(node, 'dot')) return undefined
@@ -53,7 +53,7 @@ export function quantiseActivations(graph: Graph, isQuantised: (weightPath: stri
     if (!(length % blockSize === 0)) return undefined
     const [a, b] = node.operands.map((operand) => rewrite.map(operand))
     const paths = [a!, b!].map((operand) => weightBehind(operand, contract.length))
-    const side = paths.findIndex((path) => path !== undefined && isQuantised(path))
+    const side = paths.findIndex((path) => path !== undefined && isQuantised(rewrite.concrete(path)))
     const other = [a!, b!][1 - side]
     if (side < 0 || !other || paths[1 - side] !== undefined || !isFloat(other.type.dtype)) return undefined
     const done = other.op === 'quantise' || (other.op === 'split' && other.operands[0]!.op === 'quantise')

@@ -4,26 +4,46 @@
 
 import { constant } from '../../dsl/affine.ts'
 import { LlamacError } from '../../runtime/error.ts'
+import { groupRows, isFormatName, layoutBytes } from '../formats/index.ts'
 import { mapExpr } from '../kernel/expression.ts'
 import { type IndexScope, showIndex, substituteIndex } from '../kernel/index-map.ts'
 import type { KernelProgram, KernelStep } from '../kernel/program.ts'
 import type { AxisId, Expr, Index, Kernel, Operand } from '../kernel/types.ts'
 
 /** Bytes of a stored weight operand, and of one position of its first dim. */
-export interface WeightSize {
+interface WeightSize {
   readonly bytes: number
   readonly perRow: number
   /** Cuts must lie at multiples of this. */
   readonly unit: number
 }
 
-export function splitWeights(program: KernelProgram, limit: number, sizeOf: (operand: Operand) => WeightSize): KernelProgram {
+/** Of an operand with its storage written in. */
+export function weightSize({ dims, format, layout, matrix }: Operand): WeightSize {
+  const length = dims[0]?.const ?? 1
+  if (!isFormatName(format)) throw new Error(`internal: a weight is stored as ${format}`)
+  if (layout === 'plain' || !matrix) {
+    const bytes = layoutBytes(
+      format,
+      'plain',
+      1,
+      dims.reduce((product, dim) => product * dim.const, 1),
+    )
+    return { bytes, perRow: bytes / length, unit: 1 }
+  }
+  // Packed groups hold 8 matrix rows; the first dim counts `per` of them.
+  const per = matrix.rows / length
+  const perRow = (layoutBytes(format, 'r8', groupRows, matrix.k) / groupRows) * per
+  return { bytes: layoutBytes(format, 'r8', matrix.rows, matrix.k), perRow, unit: per % groupRows === 0 ? 1 : groupRows }
+}
+
+export function splitWeights(program: KernelProgram, limit: number): KernelProgram {
   if (!Number.isFinite(limit)) return program
   const scopeOf = (kernel: Kernel): IndexScope => ({
     extents: new Map(kernel.axes.map((axis) => [axis.id, axis.extent])),
     symbols: program.symbols,
   })
-  const split = (kernel: Kernel): Kernel[] => splitKernel(kernel, limit, sizeOf, scopeOf(kernel))
+  const split = (kernel: Kernel): Kernel[] => splitKernel(kernel, limit, scopeOf(kernel))
   const change = (steps: readonly KernelStep[]): KernelStep[] =>
     steps.map((step): KernelStep => {
       if (step.kind === 'loop') return { ...step, groups: step.groups.map(change) }
@@ -36,20 +56,23 @@ export function splitWeights(program: KernelProgram, limit: number, sizeOf: (ope
   return { ...program, steps: change(program.steps) }
 }
 
-function splitKernel(kernel: Kernel, limit: number, sizeOf: (operand: Operand) => WeightSize, scope: IndexScope): Kernel[] {
+function splitKernel(kernel: Kernel, limit: number, scope: IndexScope): Kernel[] {
   const large = new Set<number>()
-  for (const [i, operand] of kernel.operands.entries()) if (operand.source.kind === 'weight' && sizeOf(operand).bytes > limit) large.add(i)
+  for (const [i, operand] of kernel.operands.entries())
+    if (operand.source.kind === 'weight' && weightSize(operand).bytes > limit) large.add(i)
   if (large.size === 0) return [kernel]
   const [first] = large
   const operand = kernel.operands[first!]!
-  const { perRow, unit } = sizeOf(operand)
   const length = operand.dims[0]!.const
-  const run = Math.floor(limit / perRow / unit) * unit
+  // All are cut at the same rows, however many bytes a row of each takes.
+  const sizes = [...large].map((i) => weightSize(kernel.operands[i]!))
+  const unit = Math.max(...sizes.map((size) => size.unit))
+  const run = Math.min(...sizes.map(({ perRow }) => Math.floor(limit / perRow / unit) * unit))
   const path = operand.source.kind === 'weight' ? operand.source.path : ''
-  if (run === 0 || [...large].some((i) => kernel.operands[i]!.dims[0]!.const !== length || sizeOf(kernel.operands[i]!).perRow !== perRow)) {
+  if (run === 0 || [...large].some((i) => kernel.operands[i]!.dims[0]!.const !== length)) {
     throw new LlamacError(
       'E_TENSOR_TOO_LARGE',
-      `${path} has ${Math.ceil((perRow * length) / 2 ** 20)} MiB, which cannot be cut into bindings of ${limit / 2 ** 20} MiB`,
+      `${path} has ${Math.ceil(sizes[0]!.bytes / 2 ** 20)} MiB, which cannot be cut into bindings of ${limit / 2 ** 20} MiB`,
     )
   }
   const places = firstPlaces(kernel, large)

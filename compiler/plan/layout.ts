@@ -4,9 +4,7 @@
 import type { StateInfo, WeightInfo } from '../../dsl/sink.ts'
 import type { StateManifest } from '../../runtime/artifact/manifest.ts'
 import type { Constant } from '../graph/types.ts'
-import type { Operand } from '../kernel/types.ts'
-import type { WeightSize } from '../passes/split-weights.ts'
-import { canonicalPaths, patternOf, type WeightPlan } from './weights.ts'
+import { canonicalPaths, type WeightPlan } from './weights.ts'
 
 export interface TensorEntry {
   readonly path: string
@@ -22,8 +20,6 @@ export interface Layout {
   readonly tensors: readonly TensorEntry[]
   /** Index in `tensors` of a weight's path (ties resolved) or `table:<id>`. */
   tensor(path: string): number
-  /** Size of a weight operand as it is stored, whole. */
-  sizeOf(operand: Operand): WeightSize
   readonly states: readonly StateManifest[]
   state(path: string): number
   readonly stateBytes: number
@@ -38,7 +34,6 @@ export function planLayout(
   states: readonly StateInfo[],
 ): Layout {
   const canonical = canonicalPaths(weights)
-  const lengths = new Map(weights.map((weight) => [patternOf(weight.path), weight.dims[0] ?? 1]))
   const tensors: TensorEntry[] = []
   const numbers = new Map<string, number>()
   const add = (entry: TensorEntry): void => {
@@ -47,7 +42,7 @@ export function planLayout(
   }
   for (const weight of weights) {
     if (weight.tied !== undefined) continue
-    const { format, layout, bytes, rows } = plans.get(patternOf(weight.path))!
+    const { format, layout, bytes, rows } = plans.get(weight.path)!
     add({ path: weight.path, dims: weight.dims, format, layout, bytes, rows })
   }
   for (const { id, dtype, dims } of constants) {
@@ -73,16 +68,6 @@ export function planLayout(
   return {
     tensors,
     tensor: (path) => find(numbers, canonical(path)),
-    sizeOf({ source }) {
-      if (source.kind !== 'weight') throw new Error('internal: only weights have a stored size')
-      const pattern = patternOf(canonical(source.path))
-      const { bytes, layout, rows } = plans.get(pattern)!
-      const length = lengths.get(pattern)!
-      if (layout === 'plain') return { bytes, perRow: bytes / length, unit: 1 }
-      // Packed groups hold 8 matrix rows; the first dim counts `per` of them.
-      const per = rows / length
-      return { bytes, perRow: (bytes / Math.ceil(rows / 8) / 8) * per, unit: per % 8 === 0 ? 1 : 8 }
-    },
     states: stateList,
     state: (path) => find(stateNumbers, path),
     stateBytes: offset,

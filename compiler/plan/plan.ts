@@ -7,14 +7,11 @@ import type { Kernel } from '../kernel/types.ts'
 import { fillSource } from '../kernel/launches.ts'
 import { isPerInstance, type KernelProgram, type KernelStep } from '../kernel/program.ts'
 import { kernelsOf } from '../kernel/weights.ts'
-import { LlamacError } from '../../runtime/error.ts'
-import { ScratchOverflow } from '../schedule/staged.ts'
-import { verifyLoops } from '../schedule/verify-loops.ts'
-import { schedule } from '../schedule/index.ts'
 import type { LoopFunction } from '../schedule/loops.ts'
 import type { Machine } from '../schedule/machine.ts'
 import { type Arena, type Buffer, placeBuffers } from './arena.ts'
 import { placeBarriers } from './barriers.ts'
+import { functionsOf } from './functions.ts'
 import type { Layout } from './layout.ts'
 import { argumentKey, lifetimes, scratchKey, valueBytes, valueKey } from './lifetimes.ts'
 import type { SharedStep, Touch } from './races.ts'
@@ -36,27 +33,12 @@ export interface EntryPlan {
 export interface Plan {
   readonly layout: Layout
   readonly entries: readonly EntryPlan[]
-  /** Loops of each kernel, by the kernel's name. */
+  /** Loops of each kernel, by the kernel's name; some kernels share theirs. */
   readonly functions: ReadonlyMap<string, LoopFunction>
   /** The shared part, then one thread's own. */
   readonly arenaBytes: number
   /** Where that part begins. */
   readonly ownFrom: number
-}
-
-/** E_SCRATCH when a kernel keeps more at once than the target has memory for. */
-function scheduleFor(kernel: Kernel, machine: Machine, program: KernelProgram): LoopFunction {
-  try {
-    return schedule(kernel, machine, program.symbols)
-  } catch (cause) {
-    if (!(cause instanceof ScratchOverflow)) throw cause
-    const kibibytes = (words: number): number => Math.ceil((words * 4) / 1024)
-    throw new LlamacError(
-      'E_SCRATCH',
-      `${cause.kernel} keeps ${kibibytes(cause.needed)} KiB at once (scores of one query over the whole context), the target has ${kibibytes(cause.available)} KiB: use a smaller --ctx`,
-      { cause },
-    )
-  }
 }
 
 const scratchWords = (fn: LoopFunction): number[] => fn.operands.flatMap(({ memory }) => (memory.kind === 'scratch' ? [memory.words] : []))
@@ -68,11 +50,7 @@ export function makePlan(
 ): Plan {
   const functions = new Map<string, LoopFunction>()
   const placed = programs.map(({ info, program }) => {
-    for (const kernel of kernelsOf(program.steps)) {
-      const fn = scheduleFor(kernel, machine, program)
-      verifyLoops(fn)
-      functions.set(kernel.name, fn)
-    }
+    for (const [name, fn] of functionsOf(program, machine)) functions.set(name, fn)
     const args = info.arguments.flatMap((argument) =>
       argument.kind === 'tensor'
         ? [{ name: argument.name, bytes: argument.type.dims.reduce((product, dim) => product * range(dim, program.symbols).max, 4) }]

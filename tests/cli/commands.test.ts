@@ -125,7 +125,7 @@ describe('scores', () => {
   test('agree between the reference and WASM, at once and step by step, plain and quantised', patience, async () => {
     for (const flags of [
       ['--math', 'strict'],
-      ['--math', 'strict', '--quant', 'q8_0'],
+      ['--math', 'strict', '--quant', 'q8_0', '--quant', 'layers.1.attn.*=q4_0'],
     ]) {
       const want = await json<Logits>('logits', ...tiny, ...flags, ...tokens, '--all', '--device', 'reference')
       expect(want.dims).toEqual([7, 256])

@@ -57,6 +57,8 @@ export interface GgufPlan {
   readonly tensors: readonly GgufTensor[]
   /** Bytes behind the infos. */
   readonly data: number
+  /** What they are: zeros where absent. */
+  readonly contents?: Uint8Array
   readonly alignment?: number
 }
 
@@ -96,7 +98,7 @@ export function writeGguf(plan: GgufPlan): Uint8Array {
   }
   return out
     .align(plan.alignment ?? 32)
-    .raw(new Uint8Array(plan.data))
+    .raw(plan.contents ?? new Uint8Array(plan.data))
     .done()
 }
 

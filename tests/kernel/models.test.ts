@@ -8,7 +8,8 @@ import { printKernel } from '../../compiler/kernel/print.ts'
 import { classify } from '../../compiler/kernel/shape.ts'
 import { buildKernels, type KernelStep } from '../../compiler/kernel/steps.ts'
 import { verifyProgram } from '../../compiler/kernel/verify.ts'
-import { analyseWeights, withWeights } from '../../compiler/kernel/weights.ts'
+import { patternOf } from '../../compiler/graph/paths.ts'
+import { analyseWeights, asMatrix, withWeights } from '../../compiler/kernel/weights.ts'
 import { mergeSiblings } from '../../compiler/passes/merge-siblings.ts'
 import { createReference } from '../../compiler/targets/reference/evaluate.ts'
 import { evaluate } from '../../dsl/affine.ts'
@@ -137,7 +138,8 @@ describe('quantised activations', () => {
 })
 
 describe('the tiny llama', () => {
-  const graphs = flatGraphs(numbered(load('llama'), { preset: 'tiny', maximum: { seq: 16 } }))
+  const model = numbered(load('llama'), { preset: 'tiny', maximum: { seq: 16 } })
+  const graphs = flatGraphs(model)
   const programs = graphs.map((graph) => mergeSiblings(buildKernels(graph)))
 
   it('has eight steps a layer beside the tables of its angles', () => {
@@ -170,7 +172,11 @@ describe('the tiny llama', () => {
 
   it('packs all its matrices into rows', () => {
     const layouts = analyseWeights(programs)
-    const packed = [...layouts].filter(([, { layout }]) => layout === 'r8').map(([path, { rows, k }]) => `${path} ${rows}x${k}`)
+    const dimsOf = new Map(model.weights.map(({ path, dims }) => [patternOf(path), dims]))
+    const packed = [...layouts].flatMap(([pattern, { layout, rowDims }]) => {
+      const { rows, k } = asMatrix(dimsOf.get(pattern)!, rowDims)
+      return layout === 'r8' ? [`${pattern} ${rows}x${k}`] : []
+    })
     expect(packed.sort()).toEqual([
       'embedding 256x64',
       'layers[*].attn.wk 32x64',

@@ -62,6 +62,15 @@ export const mutants: readonly Mutant[] = [
     },
     'webgpu',
   ),
+  ...inFile('compiler/passes/split-groups.ts', {
+    'instances share a body however they store their weights': ['const key = [group, ...storage].join()', 'const key = String(group)'],
+  }),
+  ...inFile('compiler/plan/functions.ts', {
+    'bodies share loops whatever the formats': [
+      '({ source: _, ...operand }) => operand',
+      '({ source: _, format: __, ...operand }) => operand',
+    ],
+  }),
   ...inFile('compiler/passes/merge-siblings.ts', {
     'siblings join a launch before what they need': ['place >= earliest && slot.key === key', 'slot.key === key'],
   }),

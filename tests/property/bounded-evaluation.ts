@@ -5,13 +5,13 @@
 
 import type { Binding } from '../../dsl/affine.ts'
 import { reachable, rootsOf } from '../../compiler/graph/nodes.ts'
+import { fillPath, type Frame } from '../../compiler/graph/paths.ts'
 import { is, type Dtype, type Graph, type Node, type Region } from '../../compiler/graph/types.ts'
 import { opDef } from '../../compiler/ops/index.ts'
 import { type EvaluateContext, isFloat } from '../../compiler/ops/op.ts'
 import { blockSize, quantise } from '../../compiler/ops/quantise.ts'
 import { sizes } from '../../compiler/ops/shape.ts'
 import { elements, permute, type Tensor } from '../../compiler/ops/tensor.ts'
-import { type Frame, fill } from '../../compiler/targets/reference/evaluate.ts'
 import { binaryError, castError, isUnknown, unaryError, unknown } from './scalar-errors.ts'
 
 export interface Bounded {
@@ -75,7 +75,7 @@ export class BoundedRun {
     for (const node of reachable(rootsOf(owner))) values.set(node, this.#node(node, values, params, frames))
     for (const [path, node] of owner.states) {
       const { tensor, error } = values.get(node)![0]!
-      if (node.op !== 'loop') this.written.set(fill(path, frames), { data: tensor.data, error })
+      if (node.op !== 'loop') this.written.set(fillPath(path, frames), { data: tensor.data, error })
     }
     return owner.results.map((node) => values.get(node)![0]!)
   }
@@ -98,16 +98,16 @@ export class BoundedRun {
         const results = this.#owner(
           groups[group]!,
           [...now, ...operands.slice(carried)],
-          [...frames, { array: fill(array, frames), index }],
+          [...frames, { array: fillPath(array, frames), index }],
         )
         now = results.slice(0, carried)
         kept.push(...results.slice(carried))
       })
       return [...now, ...kept]
     }
-    if (is(node, 'state')) return [this.#state(fill(node.attributes.path, frames), node)]
+    if (is(node, 'state')) return [this.#state(fillPath(node.attributes.path, frames), node)]
     if (is(node, 'weight')) {
-      const { data, error } = this.#options.weight(fill(node.attributes.path, frames))
+      const { data, error } = this.#options.weight(fillPath(node.attributes.path, frames))
       return [{ tensor: { dtype: node.type.dtype, dims: sizes(node.type.dims, this.#binding), data }, error }]
     }
     const context = this.#context(node)

@@ -437,6 +437,8 @@ class Check {
     const { changed } = this.report
     const nodes = nodesOf(graph!)
     if (nodes.some(({ op }) => op === 'quantise')) count(changed, 'quantise-activations')
+    const groupsOf = (of: Graph): number[] => nodesOf(of).flatMap((node) => (is(node, 'loop') ? [node.attributes.groups.length] : []))
+    if (groupsOf(graph!).join() !== groupsOf(this.case.graph).join()) count(changed, `split groups (${target})`)
     const steps = program!.steps.flatMap((step) => (step.kind === 'loop' ? step.groups.flat() : [step]))
     if (steps.some(({ kind }) => kind === 'launch')) count(changed, `merge-siblings (${target})`)
     const kernels = kernelsOf(program!.steps)

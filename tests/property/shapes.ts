@@ -56,13 +56,16 @@ export function chooseSizes(choices: Choices): Sizes {
   const order = pick([[0, 0], [0, 1], [0], [0, 1, 0]])
   const tied = choices.integer(0, 2) === 2
 
-  const own = (dims: readonly number[], row: number): Pick<WeightSpec, 'dims' | 'pattern' | 'format'> => {
+  const formatFor = (row: number): FormatName => {
     const format: FormatName =
       row % 256 === 0 && row > 0
         ? pick(['q6_k', 'q4_k', 'q5_k', 'f32'])
         : pick(['f32', 'q8_0', 'q4_0', 'q4_1', 'q5_0', 'q5_1', 'f16', 'bf16', 'f32'])
-    const whole = row % formats[format].values === 0
-    return { dims, pattern: pattern(choices), format: whole ? format : 'f32' }
+    return row % formats[format].values === 0 ? format : 'f32'
+  }
+  const own = (dims: readonly number[], row: number): Pick<WeightSpec, 'dims' | 'pattern' | 'format'> => {
+    const format = formatFor(row)
+    return { dims, pattern: pattern(choices), format }
   }
   const block = (): readonly (readonly [string, Pick<WeightSpec, 'dims' | 'pattern' | 'format'>])[] => [
     ['wq', own([heads, head, width], width)],
@@ -96,11 +99,16 @@ export function chooseSizes(choices: Choices): Sizes {
   const alone = block().map(([name, spec]): WeightSpec => ({ path: name, ...spec }))
   const embedding = alone.find(({ path }) => path === 'embedding')!
   const layer = block()
+  // Most files have instances whose formats differ.
+  const mixed = choices.integer(0, 3) > 0
+  const instance = (i: number): typeof layer =>
+    i === 0 || !mixed
+      ? layer
+      : layer.map(([name, spec]) => [name, choices.integer(0, 1) > 0 ? spec : { ...spec, format: formatFor(spec.dims.at(-1)!) }])
   const weights: WeightSpec[] = [
     ...alone,
     ...(tied ? [{ ...embedding, path: 'unembedding', tied: 'embedding' }] : []),
-    // Instances share a format; one file in eight mixes them.
-    ...order.flatMap((_, i) => layer.map(([name, spec]): WeightSpec => ({ path: `layers[${i}].${name}`, ...spec }))),
+    ...order.flatMap((_, i) => instance(i).map(([name, spec]): WeightSpec => ({ path: `layers[${i}].${name}`, ...spec }))),
   ]
   const patternOf = new Map(weights.map(({ path, pattern: of }) => [path.replace(/\[\d+\]/, '[*]'), of]))
   return {

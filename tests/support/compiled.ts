@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { createNodeGpu } from '../../cli/webgpu-node.ts'
 import { packArtifact } from '../../compiler/artifact/write.ts'
 import { type Compilation, compileModel } from '../../compiler/compile.ts'
-import type { QuantPolicy } from '../../compiler/plan/weights.ts'
+import type { QuantPolicy, QuantRule } from '../../compiler/plan/quant-policy.ts'
 import { createReferenceDevice } from '../../compiler/targets/reference/device.ts'
 import type { TargetName } from '../../compiler/targets/index.ts'
 import { fitModel } from '../../compiler/fit.ts'
@@ -29,7 +29,7 @@ export interface CompileRequest {
   readonly config?: string
   /** Fields, instead of what the config says. */
   readonly set?: Readonly<Record<string, string>>
-  readonly quant?: QuantPolicy
+  readonly quant?: QuantPolicy | readonly QuantRule[]
   readonly math?: 'fast' | 'strict'
   /** Most ids that one call reads. */
   readonly maxSeq?: number

@@ -5,6 +5,7 @@
 
 import type { KernelStep } from '../../compiler/kernel/program.ts'
 import type { Kernel, OperandSource } from '../../compiler/kernel/types.ts'
+import { weightSize } from '../../compiler/passes/split-weights.ts'
 import { argumentKey, valueKey } from '../../compiler/plan/lifetimes.ts'
 import type { EntryPlan, Plan } from '../../compiler/plan/plan.ts'
 import { evaluateLoops } from '../../compiler/schedule/evaluate-loops.ts'
@@ -56,7 +57,7 @@ export function runPlannedLoops(
   const rowsOf = (index: number, source: Extract<OperandSource, { kind: 'weight' }>, operand: Kernel['operands'][number]): Int32Array => {
     const words = tensor(index)
     if (!source.rows) return words
-    const { perRow } = plan.layout.sizeOf({ ...operand, source })
+    const { perRow } = weightSize(operand)
     const [from, to] = source.rows
     return words.subarray((from * perRow) / 4, to === plan.layout.tensors[index]!.dims[0] ? words.length : (to * perRow) / 4)
   }

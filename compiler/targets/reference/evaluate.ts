@@ -4,6 +4,7 @@
 
 import type { Binding } from '../../../dsl/affine.ts'
 import { reachable, rootsOf } from '../../graph/nodes.ts'
+import { fillPath, type Frame } from '../../graph/paths.ts'
 import { is, type Graph, type Node, type Region } from '../../graph/types.ts'
 import { opDef } from '../../ops/index.ts'
 import type { EvaluateContext, Mode } from '../../ops/op.ts'
@@ -63,19 +64,6 @@ function planOf(owner: Owner): readonly Step[] {
   return plan
 }
 
-/** One running loop instance: `array` is its concrete path. */
-export interface Frame {
-  readonly array: string
-  readonly index: number
-}
-
-/** `layers[*].w` in the running instances. */
-export const fill = (path: string, frames: readonly Frame[]): string =>
-  frames.reduce(
-    (filled, { array, index }) => (filled.startsWith(`${array}[*]`) ? `${array}[${index}]${filled.slice(array.length + 3)}` : filled),
-    path,
-  )
-
 class Run {
   readonly written = new Map<string, Float64Array>()
   readonly #graph: Graph
@@ -115,7 +103,7 @@ class Run {
       for (const operand of dead) values.delete(operand)
     }
     for (const [path, node] of owner.states) {
-      if (node.op !== 'loop') this.written.set(fill(path, frames), values.get(node)![0]!.data)
+      if (node.op !== 'loop') this.written.set(fillPath(path, frames), values.get(node)![0]!.data)
     }
     return owner.results.map((node) => values.get(node)![0]!)
   }
@@ -128,12 +116,12 @@ class Run {
       type: node.type,
       constant: (id) => this.#graph.constants.get(id) ?? fault(`no constant ${id}`),
       argument: (name) => this.#argument(name, node),
-      weight: (path) => this.#options.weight(fill(path, frames)),
-      state: (path) => this.#state(fill(path, frames), node),
+      weight: (path) => this.#options.weight(fillPath(path, frames)),
+      state: (path) => this.#state(fillPath(path, frames), node),
       param: (index) => params[index]!,
       results: () => values.get(node.operands[0]!)!,
       region: (region, operands, instance) =>
-        this.owner(region, operands, instance ? [...frames, { array: fill(instance.array, frames), index: instance.index }] : frames),
+        this.owner(region, operands, instance ? [...frames, { array: fillPath(instance.array, frames), index: instance.index }] : frames),
     }
     const operands = node.operands.map((operand) => values.get(operand)![0]!)
     const def = opDef(node.op)

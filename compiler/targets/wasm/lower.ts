@@ -100,7 +100,7 @@ export function lowerWasm(plan: Plan, { fits = true }: { readonly fits?: boolean
           }
           return fixed(entry, source)
         })
-        const call: Step = { kind: 'call', kernel: kernel.name, operands, share: entry.shares.get(kernel.name)! }
+        const call: Step = { kind: 'call', kernel: fn.name, operands, share: entry.shares.get(kernel.name)! }
         return entry.barriers.has(kernel.name) ? [{ kind: 'barrier' }, call] : [call]
       })
     })
@@ -150,7 +150,13 @@ export function lowerWasm(plan: Plan, { fits = true }: { readonly fits?: boolean
   })
   const data = tables.map(({ address, rows }) => ({ address, bytes: new Uint8Array(Int32Array.from(rows.flat()).buffer) }))
   return {
-    program: { kernels: [...plan.functions.values()], entries: programs, data, memoryBytes: statesBase, ownBase: arenaBase + plan.ownFrom },
+    program: {
+      kernels: [...new Set(plan.functions.values())],
+      entries: programs,
+      data,
+      memoryBytes: statesBase,
+      ownBase: arenaBase + plan.ownFrom,
+    },
     memory: { tensors, stateBytes: plan.layout.stateBytes, statesBase, arenaBase, arenaBytes: plan.arenaBytes, dataBytes: tableBytes },
     entries,
     threads: { mailbox: control.mailbox, ownBase: arenaBase + plan.ownFrom, ownBytes: plan.arenaBytes - plan.ownFrom },

@@ -7,6 +7,7 @@ import { LlamacError } from '../../../runtime/error.ts'
 import type { Kernel, Operand } from '../../kernel/types.ts'
 import { isPerInstance } from '../../kernel/program.ts'
 import type { KernelStep } from '../../kernel/steps.ts'
+import { weightSize } from '../../passes/split-weights.ts'
 import { argumentKey, valueBytes, valueKey } from '../../plan/lifetimes.ts'
 import type { EntryPlan, Plan } from '../../plan/plan.ts'
 import { type OperandPlace, guaranteed, planBindings } from './bindings.ts'
@@ -77,7 +78,7 @@ export function lowerWebgpu(plan: Plan): WebgpuProgram {
     let [offset, bytes] = [0, whole]
     if (source.kind === 'weight' && source.rows) {
       const [from, to] = source.rows
-      const { perRow } = plan.layout.sizeOf(operand)
+      const { perRow } = weightSize(operand)
       offset = from * perRow
       // The last run ends with the tensor: packed groups are whole, whatever the number of rows.
       bytes = (to === plan.layout.tensors[tensor]!.dims[0] ? whole : to * perRow) - offset

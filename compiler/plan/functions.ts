@@ -1,0 +1,86 @@
+// The loops of every kernel of a program. Kernels in the bodies of one loop share them where they differ in nothing but the places
+// of their operands: groups of instances have most of a layer in common (those that store one weight otherwise, or attend to a
+// window), so many groups cost little more code and time than one.
+
+import { LlamacError } from '../../runtime/error.ts'
+import type { KernelProgram, KernelStep } from '../kernel/program.ts'
+import type { Kernel } from '../kernel/types.ts'
+import { schedule } from '../schedule/index.ts'
+import type { LoopFunction } from '../schedule/loops.ts'
+import type { Machine } from '../schedule/machine.ts'
+import { ScratchOverflow } from '../schedule/staged.ts'
+import { verifyLoops } from '../schedule/verify-loops.ts'
+
+/** By kernel name. A shared function has the name of its first kernel. Errors: E_SCRATCH. */
+export function functionsOf(program: KernelProgram, machine: Machine): ReadonlyMap<string, LoopFunction> {
+  const functions = new Map<string, LoopFunction>()
+  const numberOf = structureNumbers()
+  const visit = (steps: readonly KernelStep[], shared: Map<number, LoopFunction> | undefined): void => {
+    for (const step of steps) {
+      if (step.kind === 'loop') {
+        const inside = step.groups.length > 1 ? new Map<number, LoopFunction>() : undefined
+        for (const group of step.groups) visit(group, inside)
+        continue
+      }
+      for (const kernel of step.kind === 'kernel' ? [step.kernel] : step.kernels) {
+        const key = shared ? numberOf(withoutPlaces(kernel)) : -1
+        const fn = shared?.get(key) ?? scheduleFor(kernel, machine, program)
+        shared?.set(key, fn)
+        functions.set(kernel.name, fn)
+      }
+    }
+  }
+  visit(program.steps, undefined)
+  return functions
+}
+
+/** What a schedule reads of a kernel, but for its name. */
+const withoutPlaces = ({ axes, operands, definitions, outputs, select }: Kernel): unknown => ({
+  axes,
+  operands: operands.map(({ source: _, ...operand }) => operand),
+  definitions,
+  outputs,
+  select: select ?? null,
+})
+
+/** Equal numbers for equal structures; parts that expressions share are visited once. */
+function structureNumbers(): (value: unknown) => number {
+  const numbers = new Map<string, number>()
+  const known = new Map<object, number>()
+  const numberOf = (value: unknown): number => {
+    if (typeof value !== 'object' || value === null) return intern(Object.is(value, -0) ? '-0' : `${typeof value} ${String(value)}`)
+    const before = known.get(value)
+    if (before !== undefined) return before
+    const parts = Array.isArray(value)
+      ? value.map(numberOf)
+      : Object.keys(value)
+          .sort()
+          .map((key) => `${key}:${numberOf((value as Record<string, unknown>)[key])}`)
+    const number = intern(`${Array.isArray(value) ? '[' : '{'}${parts.join()}`)
+    known.set(value, number)
+    return number
+  }
+  const intern = (text: string): number => {
+    const number = numbers.get(text) ?? numbers.size
+    numbers.set(text, number)
+    return number
+  }
+  return numberOf
+}
+
+/** E_SCRATCH when a kernel keeps more at once than the target has memory for. */
+function scheduleFor(kernel: Kernel, machine: Machine, program: KernelProgram): LoopFunction {
+  try {
+    const fn = schedule(kernel, machine, program.symbols)
+    verifyLoops(fn)
+    return fn
+  } catch (cause) {
+    if (!(cause instanceof ScratchOverflow)) throw cause
+    const kibibytes = (words: number): number => Math.ceil((words * 4) / 1024)
+    throw new LlamacError(
+      'E_SCRATCH',
+      `${cause.kernel} keeps ${kibibytes(cause.needed)} KiB at once (scores of one query over the whole context), the target has ${kibibytes(cause.available)} KiB: use a smaller --ctx`,
+      { cause },
+    )
+  }
+}
