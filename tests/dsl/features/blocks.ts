@@ -22,6 +22,17 @@ const maybe = {
 }
 
 export const blocks: Features = {
+  'parts of unlike sizes': {
+    text: model(`part l[i < 2]: A(width: widths[i])  ${through('l')}`, {
+      config: 'n: dim = 1  widths: dim[..] = [2, 3]',
+      before: `block A(width: dim) uses C { weight w: [width, n]  state p: real[width]
+        fn forward(x: real[n]) -> real[n] { store p[width: 0 ..+ width] = dot(w, x, over: n) + p  return dot(p, w, over: width) } }`,
+    }),
+    calls: [
+      ['f', { x: [1] }, [70]],
+      ['f', { x: [1] }, [210]],
+    ],
+  },
   'block parameters and arguments of each part': {
     text: model(
       `part layers[i < depth]: Scale(by: i + 1.0, wide: i % 2 == 0)  ${through('layers')}
