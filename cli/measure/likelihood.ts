@@ -13,14 +13,18 @@ export interface Likelihood {
   readonly predictions: number
 }
 
-/** −ln softmax(row)[id], where `row` are `length` scores from `offset` on. */
-export function surprise(scores: ArrayLike<number>, offset: number, length: number, id: number): number {
+/** ln Σ exp of `length` scores from `offset` on. */
+export function logSumExp(scores: ArrayLike<number>, offset = 0, length = scores.length): number {
   let most = -Infinity
   for (let i = 0; i < length; i++) most = Math.max(most, scores[offset + i]!)
   let sum = 0
   for (let i = 0; i < length; i++) sum += Math.exp(scores[offset + i]! - most)
-  return most + Math.log(sum) - scores[offset + id]!
+  return most + Math.log(sum)
 }
+
+/** −ln softmax(row)[id], where `row` are `length` scores from `offset` on. */
+export const surprise = (scores: ArrayLike<number>, offset: number, length: number, id: number): number =>
+  logSumExp(scores, offset, length) - scores[offset + id]!
 
 function readerOf(model: Model): ReadingEntry {
   const { score, prefill, decode } = findRoles(model.manifest)

@@ -102,3 +102,32 @@ export function normalisedError(actual: ArrayLike<number>, wanted: ArrayLike<num
   }
   return error / scale
 }
+
+/** What `smollm2/golden.json` says of one prompt; see the README there. */
+export interface SmolCase {
+  readonly name: string
+  readonly messages?: unknown
+  readonly prompt: string
+  readonly ids: readonly number[]
+  /** [id, logit] of the 20 best at the last position, best first. */
+  readonly top: readonly (readonly [number, number])[]
+  readonly logsumexp: number
+  /** At each position of the prompt. */
+  readonly argmax: readonly number[]
+  readonly greedy: readonly number[]
+  readonly text: string
+  /** Best minus second-best logit at each greedy step. */
+  readonly gap: readonly number[]
+}
+
+interface SmolGolden {
+  /** Of the test data. */
+  readonly file: string
+  readonly cases: readonly SmolCase[]
+  readonly nll: { readonly window: number; readonly windows: number; readonly ids: readonly number[]; readonly perWindow: readonly number[] }
+}
+
+export const smolGolden = (): SmolGolden => ({
+  file: 'smollm2/SmolLM2-135M-Instruct.Q4_1.gguf',
+  ...(JSON.parse(dataText('smollm2/golden.json')) as Omit<SmolGolden, 'file'>),
+})
