@@ -8,25 +8,17 @@
 // the free axes, or over the last reduced axis followed by a tree in scratch memory.
 
 import * as affine from '../../dsl/affine.ts'
-import { f32Max, walkExpr } from '../kernel/expression.ts'
 import type { AxisId, Definition, Expr, Kernel, KernelAxis, Output } from '../kernel/types.ts'
-import { builtin, constant, Emitter, load, ops } from './build-loops.ts'
+import { builtin, constant, Emitter, ops } from './build-loops.ts'
+import { accumulate, axisOf, combine, identityOf, innerAxes, typeOf, uses } from './definitions.ts'
 import type { LoopExpr, LoopFunction, LoopType } from './loops.ts'
 import type { Machine } from './machine.ts'
 import { isContiguous, kernelFunction, storeByteBlock, storeOutput } from './outputs.ts'
 import { overRows } from './rows.ts'
 import { elementOf, emitAffine, nest, type Place, Scope, toWords, unflatten } from './scope.ts'
+import { joinAll, type Span, shareOut } from './work-group.ts'
 
-type Combine = NonNullable<Definition['combine']>
-
-const identities: Record<'f32' | 'i32', Record<Combine, number>> = {
-  f32: { sum: 0, max: -f32Max, min: f32Max },
-  i32: { sum: 0, max: -2147483648, min: 2147483647 },
-}
-
-const identityOf = (definition: Definition): number => identities[typeOf(definition)][definition.combine!]
-
-interface Staged {
+export interface Staged {
   readonly kernel: Kernel
   readonly machine: Machine
   readonly scope: Scope
@@ -40,25 +32,31 @@ interface Staged {
 export function scheduleStaged(kernel: Kernel, machine: Machine, bounds: affine.Bounds): LoopFunction {
   const scope = new Scope(kernel, new Emitter(), bounds)
   const reductions = kernel.definitions.filter((definition) => definition.over.length > 0)
-  const everywhere = (id: AxisId): boolean =>
-    reductions.every((d) => d.free.includes(id)) && kernel.outputs.every((o) => o.axes.includes(id))
-  const common = kernel.axes.filter((axis) => everywhere(axis.id))
+  const common = commonAxes(kernel)
   if (reductions.length === 0 && machine.threads > 1) return scheduleFlat(kernel, machine, scope)
   // A map keeps its contiguous axis inside, to be written in vectors; so does whatever writes blocks of 8-bit activations.
   const inBlocks = kernel.outputs.some((output) => kernel.operands[output.operand]!.format === 'a8')
   const keeps = machine.lanes > 1 && (reductions.length === 0 || inBlocks)
   const lane = keeps ? common.findLast((axis) => kernel.outputs.some((output) => isContiguous(scope, output, axis.id))) : undefined
   const outer = common.filter((axis) => axis !== lane)
-  const { slots, words } = assignScratch(kernel, outer, bounds)
+  const { slots, words } = assignScratch(kernel, outer, (axis) => affine.range(axis.extent, bounds).max)
   const base = kernel.operands.length
   const scratch = new Map([...slots].map(([definition, slot]) => [definition, base + slot] as const))
   const treeWords = machine.threads > 1 && reductions.length > 0 ? [machine.threads] : []
-  const total = [...words, ...treeWords].reduce((a, b) => a + b, 0)
+  const total = sum([...words, ...treeWords])
   if (total > machine.scratchWords) throw new ScratchOverflow(kernel.name, total, machine.scratchWords)
   const staged: Staged = { kernel, machine, scope, outer, scratch, tree: base + words.length }
-  if (machine.threads > 1) return scheduleGroups(staged, [...words, ...treeWords])
+  if (machine.threads > 1) return scheduleGroups(staged, [...words, ...treeWords], () => emitStages(staged))
   const rows = overRows(scope, outer, () => emitStages(staged))
   return kernelFunction(kernel, scope.emitter, { scratch: words, ...(rows ? { rows } : {}) })
+}
+
+export const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0)
+
+/** Axes that every reduction and every output runs over. */
+export function commonAxes({ axes, definitions, outputs }: Kernel): KernelAxis[] {
+  const spaces = [...definitions.filter(({ over }) => over.length > 0).map(({ free }) => free), ...outputs.map((output) => output.axes)]
+  return axes.filter(({ id }) => spaces.every((space) => space.includes(id)))
 }
 
 /** A kernel needs more scratch memory than the target has; the caller makes a message of it. */
@@ -96,7 +94,7 @@ function scheduleFlat(kernel: Kernel, machine: Machine, scope: Scope): LoopFunct
 }
 
 /** Threads with reductions: one workgroup a point of the outer axes. */
-function scheduleGroups(staged: Staged, words: readonly number[]): LoopFunction {
+export function scheduleGroups(staged: Staged, words: readonly number[], body: () => void): LoopFunction {
   const { kernel, machine, scope, outer } = staged
   const e = scope.emitter
   const fixed = outer.filter((axis) => affine.isConstant(axis.extent))
@@ -104,32 +102,19 @@ function scheduleGroups(staged: Staged, words: readonly number[]): LoopFunction 
   if (moving.length > 2) throw new Error(`internal: ${kernel.name} has more symbolic axes than a grid has dimensions`)
   const at = unflatten(e, builtin('group_x'), fixed)
   for (const [i, axis] of moving.entries()) at.push([axis.id, builtin(i === 0 ? 'group_y' : 'group_z')])
-  scope.at(at, () => emitStages(staged))
+  scope.at(at, body)
   const one = (axes: readonly KernelAxis[]) => axes.map((axis) => ({ size: axis.extent, divisor: 1 }))
   return kernelFunction(kernel, e, { workgroup: machine.threads, grid: [one(fixed), ...moving.map((axis) => one([axis]))], scratch: words })
-}
-
-const axisOf = (kernel: Kernel, id: AxisId): KernelAxis => kernel.axes.find((axis) => axis.id === id)!
-const innerAxes = (definition: Definition, outer: readonly KernelAxis[]): AxisId[] =>
-  definition.free.filter((id) => !outer.some((axis) => axis.id === id))
-
-/** Definitions that a definition or output mentions directly. */
-function uses(expr: Expr): Set<number> {
-  const found = new Set<number>()
-  walkExpr(expr, (part) => {
-    if (part.kind === 'value') found.add(part.definition)
-  })
-  return found
 }
 
 /**
  * Scratch slots: a definition over inner axes takes a slot of its own, or the slot of a value with the same axes that it reads
  * point by point and nobody reads later.
  */
-function assignScratch(
+export function assignScratch(
   kernel: Kernel,
   outer: readonly KernelAxis[],
-  bounds: affine.Bounds,
+  extentOf: (axis: KernelAxis) => number,
 ): { slots: Map<number, number>; words: number[] } {
   const slots = new Map<number, number>()
   const words: number[] = []
@@ -152,32 +137,31 @@ function assignScratch(
       continue
     }
     slots.set(id, words.length)
-    words.push(inner.reduce((product, axis) => product * affine.range(axisOf(kernel, axis).extent, bounds).max, 1))
+    words.push(inner.reduce((product, axis) => product * extentOf(axisOf(kernel, axis)), 1))
   }
   return { slots, words }
 }
 
 function emitStages(staged: Staged): void {
-  const { kernel, outer } = staged
-  const emitFrom = (id: number): void => {
-    if (id === kernel.definitions.length) {
-      for (const output of kernel.outputs) emitOutput(staged, output)
-      return
-    }
-    const definition = kernel.definitions[id]!
-    const inner = innerAxes(definition, outer)
-    let place: Place | undefined
-    if (inner.length > 0) {
-      emitInto(staged, id, inner)
-      place = { kind: 'scratch', operand: staged.scratch.get(id)!, axes: inner }
-    } else if (definition.over.length > 0) {
-      place = { kind: 'scalar', value: reduceAll(staged, definition) }
-    } else place = { kind: 'scalar', value: staged.scope.scalar(definition.body) }
-    staged.scope.places.set(id, place)
-    emitFrom(id + 1)
-  }
-  emitFrom(0)
-  for (const id of kernel.definitions.keys()) staged.scope.places.delete(id)
+  const { kernel, scope } = staged
+  for (const id of kernel.definitions.keys()) emitDefinition(staged, id)
+  for (const output of kernel.outputs) emitOutput(staged, output)
+  for (const id of kernel.definitions.keys()) scope.places.delete(id)
+}
+
+/** Computes a definition at the current point and gives it its place. */
+export function emitDefinition(staged: Staged, id: number): void {
+  const { kernel, outer, scope } = staged
+  const definition = kernel.definitions[id]!
+  const inner = innerAxes(definition, outer)
+  let place: Place
+  if (inner.length > 0) {
+    emitInto(staged, id, inner)
+    place = { kind: 'scratch', operand: staged.scratch.get(id)!, axes: inner }
+  } else if (definition.over.length > 0) {
+    place = { kind: 'scalar', value: reduceAll(staged, definition) }
+  } else place = { kind: 'scalar', value: scope.scalar(definition.body) }
+  scope.places.set(id, place)
 }
 
 /** Loops over axes with the last one in vectors where `lane` says so: `body(true)` for four at once, `body(false)` for one. */
@@ -200,24 +184,6 @@ const laneOf = (staged: Staged, exprs: readonly Expr[], axes: readonly AxisId[])
           exprs.every((expr) => staged.scope.gathers(expr, axis) === 0) && exprs.some((expr) => staged.scope.axesOf(expr).has(axis)),
       )
 
-function combine(how: Combine, acc: LoopExpr, value: LoopExpr): LoopExpr {
-  if (how === 'sum') return ops.add(acc, value)
-  // Vectors of integers have no max and min.
-  if (acc.type === 'i32x4') return ops.select(how === 'max' ? ops.gt(acc, value) : ops.lt(acc, value), acc, value)
-  return how === 'max' ? ops.max(acc, value) : ops.min(acc, value)
-}
-
-/** acc = combine(acc, body), with products added in one step. */
-function accumulate(staged: Staged, definition: Definition, acc: LoopExpr, lane?: AxisId): void {
-  const { scope } = staged
-  const value = (expr: Expr): LoopExpr => (lane === undefined ? scope.scalar(expr) : scope.vector(expr, lane))
-  const { body } = definition
-  if (definition.combine === 'sum' && body.kind === 'call' && body.fn === 'mul' && elementOf(body.dtype) === 'f32') {
-    scope.emitter.set(acc, ops.madd(value(body.args[0]!), value(body.args[1]!), acc))
-  } else scope.emitter.set(acc, combine(definition.combine!, acc, toWords(value(body))))
-}
-
-const typeOf = (definition: Definition): 'f32' | 'i32' => elementOf(definition.dtype)
 /** Integers have no max and min of vectors. */
 const takesVectors = ({ dtype, combine: how }: Definition): boolean => elementOf(dtype) === 'f32' || how === undefined || how === 'sum'
 
@@ -232,7 +198,7 @@ function reduceAll(staged: Staged, definition: Definition): LoopExpr {
   const lane = type === 'f32' ? laneOf(staged, [definition.body], definition.over) : undefined
   const acc = e.let('acc', constant(type, start))
   if (lane === undefined) {
-    nest(scope, axes, () => accumulate(staged, definition, acc))
+    nest(scope, axes, () => accumulate(scope, definition, acc))
     return acc
   }
   const along = axisOf(kernel, lane)
@@ -245,8 +211,8 @@ function reduceAll(staged: Staged, definition: Definition): LoopExpr {
         staged,
         along,
         parts,
-        (part) => accumulate(staged, definition, part, lane),
-        () => accumulate(staged, definition, acc),
+        (part) => accumulate(scope, definition, part, lane),
+        () => accumulate(scope, definition, acc),
       ),
   )
   const joined = parts.reduce((a, b) => combine(definition.combine!, a, b))
@@ -272,29 +238,18 @@ function chainLoop(
   })
 }
 
-/** All invocations: partial results, a tree in scratch memory, and the result for everybody. */
+/** All invocations: partial results, and their total for everybody. */
 function reduceThreads(staged: Staged, definition: Definition, axes: readonly KernelAxis[]): LoopExpr {
   const { machine, scope, tree } = staged
   const e = scope.emitter
-  const type = typeOf(definition)
-  const acc = e.let('acc', constant(type, identityOf(definition)))
-  const outerAxes = axes.slice(0, -1)
+  const acc = e.let('acc', constant(typeOf(definition), identityOf(definition)))
   const last = axes.at(-1)!
-  nest(scope, outerAxes, () => {
+  nest(scope, axes.slice(0, -1), () => {
     e.loop(last.id, builtin('invocation'), emitAffine(last.extent), machine.threads, (value) =>
-      scope.at([[last.id, value]], () => accumulate(staged, definition, acc)),
+      scope.at([[last.id, value]], () => accumulate(scope, definition, acc)),
     )
   })
-  const at = (offset: number): LoopExpr => load(type, tree, builtin('invocation'), offset)
-  e.store(tree, builtin('invocation'), acc)
-  e.barrier()
-  for (let width = machine.threads / 2; width >= 1; width /= 2) {
-    e.if(ops.lt(builtin('invocation'), width), () => e.store(tree, builtin('invocation'), combine(definition.combine!, at(0), at(width))))
-    e.barrier()
-  }
-  const result = e.let('all', load(type, tree, constant('i32', 0)))
-  e.barrier()
-  return result
+  return joinAll(scope, machine.threads, tree, definition.combine!, acc)
 }
 
 /** Writes a definition over its inner free axes to scratch memory. */
@@ -314,7 +269,7 @@ function emitInto(staged: Staged, id: number, inner: readonly AxisId[]): void {
     e.store(operand, at(), value)
   }
   if (machine.threads > 1) {
-    strideOver(staged, axes, single)
+    shareOut(scope, machine.threads, axes.map(whole), single)
     e.barrier()
     return
   }
@@ -341,7 +296,7 @@ function emitInto(staged: Staged, id: number, inner: readonly AxisId[]): void {
           definition.over.map((axis) => axisOf(kernel, axis)),
           () => {
             for (const [i, sum] of sums.entries())
-              scope.at([[lane, ops.add(start, 4 * i)]], () => accumulate(staged, definition, sum, lane))
+              scope.at([[lane, ops.add(start, 4 * i)]], () => accumulate(scope, definition, sum, lane))
           },
         )
         for (const [i, sum] of sums.entries()) scope.at([[lane, ops.add(start, 4 * i)]], () => e.store(operand, at(), sum))
@@ -371,24 +326,10 @@ function reduceHere(staged: Staged, definition: Definition): LoopExpr {
   return reduceAll(alone, definition)
 }
 
-/** Invocations share the points of some axes. */
-function strideOver(staged: Staged, axes: readonly KernelAxis[], body: () => void): void {
-  const { machine, scope } = staged
-  const e = scope.emitter
-  const extents = axes.map((axis) => emitAffine(axis.extent))
-  const count = extents.reduce((a, b) => ops.mul(a, b), constant('i32', 1))
-  e.loop('point', builtin('invocation'), count, machine.threads, (point) => {
-    const at: [AxisId, LoopExpr][] = []
-    let rest = point
-    for (let i = axes.length - 1; i >= 0; i--) {
-      at.push([axes[i]!.id, i === 0 ? rest : e.value(axes[i]!.id, ops.rem(rest, extents[i]!))])
-      if (i > 0) rest = e.value('rest', ops.div(rest, extents[i]!))
-    }
-    scope.at(at, body)
-  })
-}
+/** All values of an axis. */
+export const whole = ({ id, extent }: KernelAxis): Span => ({ id, count: emitAffine(extent) })
 
-function emitOutput(staged: Staged, output: Output): void {
+export function emitOutput(staged: Staged, output: Output): void {
   const { kernel, machine, scope, outer } = staged
   const inner = output.axes.filter((id) => !outer.some((axis) => axis.id === id)).map((id) => axisOf(kernel, id))
   if (kernel.operands[output.operand]!.format === 'a8') {
@@ -404,7 +345,7 @@ function emitOutput(staged: Staged, output: Output): void {
     return
   }
   if (machine.threads > 1) {
-    if (inner.length > 0) return strideOver(staged, inner, () => storeOutput(scope, output))
+    if (inner.length > 0) return shareOut(scope, machine.threads, inner.map(whole), () => storeOutput(scope, output))
     return scope.emitter.if(ops.eq(builtin('invocation'), 0), () => scope.nested(() => storeOutput(scope, output)))
   }
   const lane = machine.lanes > 1 ? inner.findLast((axis) => isContiguous(scope, output, axis.id)) : undefined
