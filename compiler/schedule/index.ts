@@ -8,7 +8,8 @@ import type { LoopFunction } from './loops.ts'
 import type { Machine } from './machine.ts'
 import { kernelFunction } from './outputs.ts'
 import { scheduleSelect } from './select.ts'
-import { scheduleStaged } from './staged.ts'
+import { ScratchOverflow, scheduleStaged } from './staged.ts'
+import { scheduleTiled } from './tiled.ts'
 
 /** Every output runs over an axis of size 0. */
 const writesNothing = ({ axes, outputs }: Kernel): boolean =>
@@ -19,5 +20,12 @@ export function schedule(kernel: Kernel, machine: Machine, bounds: Bounds): Loop
   if (kernel.select) return scheduleSelect(kernel, machine, bounds)
   if (writesNothing(kernel)) return kernelFunction(kernel, new Emitter(), {})
   const contract = planContract(kernel, bounds)
-  return contract ? scheduleContract(kernel, contract, machine, bounds) : scheduleStaged(kernel, machine, bounds)
+  if (contract) return scheduleContract(kernel, contract, machine, bounds)
+  try {
+    return scheduleStaged(kernel, machine, bounds)
+  } catch (cause) {
+    const tiled = cause instanceof ScratchOverflow ? scheduleTiled(kernel, machine, bounds) : undefined
+    if (tiled) return tiled
+    throw cause
+  }
 }

@@ -2,7 +2,7 @@
 // one axis. Loads along the lane axis become vector loads where the stride is one, splats where it is zero, and four scalar
 // loads otherwise. Values are bound to locals once per scope, so a shared expression is computed once.
 
-import type * as affine from '../../dsl/affine.ts'
+import * as affine from '../../dsl/affine.ts'
 import { dtypeOf } from '../kernel/expression.ts'
 import { type IndexScope, strideOf } from '../kernel/index-map.ts'
 import type { AxisId, Expr, Index, Kernel, KernelAxis, Operand } from '../kernel/types.ts'
@@ -19,8 +19,15 @@ export type Place =
   | { readonly kind: 'scalar'; readonly value: LoopExpr }
   /** Four values along the current lane axis. */
   | { readonly kind: 'lanes'; readonly value: LoopExpr }
-  /** Scratch memory, row-major over `axes`. */
-  | { readonly kind: 'scratch'; readonly operand: number; readonly axes: readonly AxisId[] }
+  | ScratchPlace
+
+/** Scratch memory, row-major over `axes`. `tile`: of one axis it holds `size` values only, from `from` on. */
+export interface ScratchPlace {
+  readonly kind: 'scratch'
+  readonly operand: number
+  readonly axes: readonly AxisId[]
+  readonly tile?: { readonly axis: AxisId; readonly from: LoopExpr; readonly size: number }
+}
 
 export const elementOf = (dtype: Dtype): 'f32' | 'i32' => (dtype === 'f32' || dtype === 'f16' || dtype === 'bf16' ? 'f32' : 'i32')
 
@@ -188,10 +195,15 @@ export class Scope {
     return index.reduce<LoopExpr>((sum, at, i) => ops.add(sum, ops.mul(this.emitIndex(at), strides[i]!)), constant('i32', 0))
   }
 
-  private scratchAt(place: Extract<Place, { kind: 'scratch' }>): LoopExpr {
-    const dims = place.axes.map((id) => this.kernel.axes.find((axis) => axis.id === id)!.extent)
+  /** Word index in scratch memory at the current point. */
+  scratchAt({ axes, tile }: ScratchPlace): LoopExpr {
+    const inTile = (id: AxisId): boolean => id === tile?.axis
+    const dims = axes.map((id) => (inTile(id) ? affine.constant(tile!.size) : this.kernel.axes.find((axis) => axis.id === id)!.extent))
     const strides = emitStrides(dims)
-    return place.axes.reduce<LoopExpr>((sum, id, i) => ops.add(sum, ops.mul(this.axes.get(id)!, strides[i]!)), constant('i32', 0))
+    return axes.reduce<LoopExpr>((sum, id, i) => {
+      const at = this.axes.get(id)!
+      return ops.add(sum, ops.mul(inTile(id) ? ops.sub(at, tile!.from) : at, strides[i]!))
+    }, constant('i32', 0))
   }
 
   /** The value as f32, i32 or bool. */

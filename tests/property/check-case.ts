@@ -12,7 +12,7 @@ import { printProgram } from '../../compiler/kernel/print.ts'
 import { verifyProgram } from '../../compiler/kernel/verify.ts'
 import { kernelsOf } from '../../compiler/kernel/weights.ts'
 import { graphPasses, runGraphPasses } from '../../compiler/passes/pipeline.ts'
-import { webgpuMachine } from '../../compiler/schedule/machine.ts'
+import { type Machine, webgpuMachine } from '../../compiler/schedule/machine.ts'
 import { createReference, type StateValues } from '../../compiler/targets/reference/evaluate.ts'
 import { lowerWasm } from '../../compiler/targets/wasm/lower.ts'
 import { buildModule } from '../../compiler/targets/wasm/module.ts'
@@ -372,9 +372,7 @@ class Check {
     math: 'fast' | 'strict',
     configuration: Configuration,
   ): Promise<void> {
-    const { bindingBytes } = this.case
-    const small = target === 'webgpu' && bindingBytes > 0
-    const plan = (machines: object) =>
+    const plan = (machine: Partial<Machine>) =>
       this.at(`compiling for ${target}`, configuration, () => {
         const planned = planGraphs(modelOf(this.case), [graph], {
           targets: [target],
@@ -382,20 +380,13 @@ class Check {
           math,
           weights: boundWeights(this.case),
           verify: true,
-          ...machines,
+          ...(target === 'webgpu' ? { machines: { webgpu: { ...webgpuMachine, ...machine } } } : {}),
         })
         return { made: planned.targets[0]!, tensors: planned.tensors.map(({ produce }) => produce() as Uint8Array) }
       })
-    const machines = { machines: { webgpu: { ...webgpuMachine, bindingBytes } } }
     let planned: ReturnType<typeof plan>
     try {
-      try {
-        planned = plan(small ? machines : {})
-      } catch (cause) {
-        // Not every kernel can be cut; then the target's own bindings are large enough.
-        if (!small || !(cause instanceof LlamacError) || cause.code !== 'E_TENSOR_TOO_LARGE') throw cause
-        planned = plan({})
-      }
+      planned = this.inSmallMemory(plan)
     } catch (cause) {
       if (!(cause instanceof LlamacError)) throw cause
       count(this.report.refused, cause.code)
@@ -418,6 +409,30 @@ class Check {
     const both = configuration === everything || configuration === nothing
     if (both || math === 'strict') this.wasm(made, tensors, false, configuration)
     if (math === 'fast') this.wasm(made, tensors, true, configuration)
+  }
+
+  /**
+   * Bindings that weights must be cut for, and scratch memory that leaves a few words for a tile of a row: as small as the case
+   * says. What a machine refuses has its own size in the next attempt: not every kernel can be cut.
+   */
+  inSmallMemory<T>(plan: (machine: Partial<Machine>) => T): T {
+    const { bindingBytes, graph } = this.case
+    const scratch = [2, 5, 24, undefined][nodesOf(graph).length % 4]
+    let machine: Partial<Machine> = {
+      ...(bindingBytes > 0 ? { bindingBytes } : {}),
+      ...(scratch === undefined ? {} : { scratchWords: webgpuMachine.threads + scratch }),
+    }
+    for (;;) {
+      try {
+        return plan(machine)
+      } catch (cause) {
+        if (!(cause instanceof LlamacError)) throw cause
+        const { bindingBytes: bindings, scratchWords, ...rest } = machine
+        if (cause.code === 'E_TENSOR_TOO_LARGE' && bindings !== undefined) machine = { ...rest, ...(scratchWords === undefined ? {} : { scratchWords }) }
+        else if (cause.code === 'E_SCRATCH' && scratchWords !== undefined) machine = { ...rest, ...(bindings === undefined ? {} : { bindingBytes: bindings }) }
+        else throw cause
+      }
+    }
   }
 
   // ---- what the passes did
