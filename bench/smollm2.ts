@@ -23,7 +23,12 @@ interface Golden {
     readonly greedy: readonly number[]
     readonly gap: readonly number[]
   }[]
-  readonly nll: { readonly window: number; readonly windows: number; readonly ids: readonly number[]; readonly perWindow: readonly number[] }
+  readonly nll: {
+    readonly window: number
+    readonly windows: number
+    readonly ids: readonly number[]
+    readonly perWindow: readonly number[]
+  }
 }
 
 const { values: flags, positionals } = parseArgs({

@@ -45,4 +45,3 @@ export function accumulate(scope: Scope, definition: Definition, acc: LoopExpr, 
     scope.emitter.set(acc, ops.madd(value(body.args[0]!), value(body.args[1]!), acc))
   } else scope.emitter.set(acc, combine(definition.combine!, acc, toWords(value(body))))
 }
-

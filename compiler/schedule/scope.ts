@@ -200,10 +200,13 @@ export class Scope {
     const inTile = (id: AxisId): boolean => id === tile?.axis
     const dims = axes.map((id) => (inTile(id) ? affine.constant(tile!.size) : this.kernel.axes.find((axis) => axis.id === id)!.extent))
     const strides = emitStrides(dims)
-    return axes.reduce<LoopExpr>((sum, id, i) => {
-      const at = this.axes.get(id)!
-      return ops.add(sum, ops.mul(inTile(id) ? ops.sub(at, tile!.from) : at, strides[i]!))
-    }, constant('i32', 0))
+    return axes.reduce<LoopExpr>(
+      (sum, id, i) => {
+        const at = this.axes.get(id)!
+        return ops.add(sum, ops.mul(inTile(id) ? ops.sub(at, tile!.from) : at, strides[i]!))
+      },
+      constant('i32', 0),
+    )
   }
 
   /** The value as f32, i32 or bool. */

@@ -295,8 +295,7 @@ function emitInto(staged: Staged, id: number, inner: readonly AxisId[]): void {
           scope,
           definition.over.map((axis) => axisOf(kernel, axis)),
           () => {
-            for (const [i, sum] of sums.entries())
-              scope.at([[lane, ops.add(start, 4 * i)]], () => accumulate(scope, definition, sum, lane))
+            for (const [i, sum] of sums.entries()) scope.at([[lane, ops.add(start, 4 * i)]], () => accumulate(scope, definition, sum, lane))
           },
         )
         for (const [i, sum] of sums.entries()) scope.at([[lane, ops.add(start, 4 * i)]], () => e.store(operand, at(), sum))

@@ -221,17 +221,22 @@ function runningMaximum(
     })
   }
 
-  /** The maximum itself, or a constant where it is too small: then it never falls when the maximum rises. */
+  /** The maximum, or a constant where it is too small (several guards do no harm). */
   function guarded(e: Expr): Expr | undefined {
-    const isMaximum = (part: Expr | undefined): boolean => part?.kind === 'value' && part.definition === maximum
-    if (isMaximum(e)) return e
-    if (e.kind !== 'call' || e.fn !== 'where') return undefined
-    const [condition, yes, no] = e.args
-    let plain = true
-    walkExpr(condition!, (part) => {
-      if (part.kind === 'load' || part.kind === 'index' || (part.kind === 'value' && !isMaximum(part))) plain = false
-    })
-    const kept = (isMaximum(yes) && no?.kind === 'const') || (isMaximum(no) && yes?.kind === 'const')
-    return plain && kept ? e : undefined
+    const isMaximum = (part: Expr): boolean => part.kind === 'value' && part.definition === maximum
+    const fits = (part: Expr): boolean => {
+      if (isMaximum(part)) return true
+      if (part.kind !== 'call' || part.fn !== 'where') return false
+      const [condition, yes, no] = part.args as [Expr, Expr, Expr]
+      return known(condition) && [yes, no].every((side) => side.kind === 'const' || fits(side))
+    }
+    const known = (condition: Expr): boolean => {
+      let plain = true
+      walkExpr(condition, (part) => {
+        if (part.kind === 'load' || part.kind === 'index' || (part.kind === 'value' && !isMaximum(part))) plain = false
+      })
+      return plain
+    }
+    return fits(e) ? e : undefined
   }
 }

@@ -3,12 +3,11 @@
 // walk: scores of a tile, the running maximum, exponentials, and sums that are rescaled when the maximum moved.
 
 import * as affine from '../../dsl/affine.ts'
-import type { AxisId, Definition, Expr, Kernel, KernelAxis, Output } from '../kernel/types.ts'
+import type { AxisId, Definition, Expr, Kernel, KernelAxis } from '../kernel/types.ts'
 import { builtin, constant, Emitter, load, ops } from './build-loops.ts'
 import { accumulate, axisOf, combine, identityOf, innerAxes, typeOf, uses } from './definitions.ts'
 import type { LoopExpr, LoopFunction } from './loops.ts'
 import type { Machine } from './machine.ts'
-import { storeOutput } from './outputs.ts'
 import { emitAffine, nest, Scope, type ScratchPlace, toWords } from './scope.ts'
 import { assignScratch, commonAxes, emitDefinition, emitOutput, scheduleGroups, type Staged, sum, whole } from './staged.ts'
 import { planPasses, type Running, type TilePass, type TilePasses } from './tile-passes.ts'
@@ -28,13 +27,14 @@ interface Tile {
   readonly end: LoopExpr
 }
 
-/** Undefined where tiles do not help: not the long axis takes the memory, or an output overwrites what a later tile reads. */
+/** Undefined where tiles do not help: what takes the memory is long along an output. */
 export function scheduleTiled(original: Kernel, machine: Machine, bounds: affine.Bounds): LoopFunction | undefined {
-  if (machine.threads === 1 || overwrites(original)) return undefined
+  if (machine.threads === 1) return undefined
   const outer = commonAxes(original)
   const extent = (axis: KernelAxis): number => affine.range(axis.extent, bounds).max
+  const kept = new Set(original.outputs.flatMap(({ axes }) => axes))
   const inner = new Set(original.definitions.flatMap((definition) => innerAxes(definition, outer)))
-  const [axis] = original.axes.filter(({ id }) => inner.has(id)).sort((a, b) => extent(b) - extent(a))
+  const [axis] = original.axes.filter(({ id }) => inner.has(id) && !kept.has(id)).sort((a, b) => extent(b) - extent(a))
   if (!axis) return undefined
   const plan = planPasses(original, axis.id, new Set(outer.map(({ id }) => id)))
   const { kernel } = plan
@@ -53,14 +53,6 @@ export function scheduleTiled(original: Kernel, machine: Machine, bounds: affine
   return scheduleGroups(tiled, [...words, machine.threads], () => emitPasses(tiled))
 }
 
-/** Whether an output lies in memory that the kernel also reads. */
-function overwrites({ operands, outputs }: Kernel): boolean {
-  return outputs.some(({ operand }) => operands[operand]!.access === 'readwrite' || operands.some((other, i) => i !== operand && sameSource(other, operands[operand]!)))
-}
-
-const sameSource = (a: Kernel['operands'][number], b: Kernel['operands'][number]): boolean =>
-  JSON.stringify(a.source) === JSON.stringify(b.source)
-
 function emitPasses(tiled: Tiled): void {
   const { kernel, scope, axis, plan } = tiled
   const along = ({ free, over }: Definition): boolean => free.includes(axis.id) || over.includes(axis.id)
@@ -74,9 +66,7 @@ function emitPasses(tiled: Tiled): void {
     emitPass(tiled, pass)
     others(i + 1)
   }
-  const long = kernel.outputs.filter((output) => output.axes.includes(axis.id))
-  if (long.length > 0) emitLongOutputs(tiled, long)
-  for (const output of kernel.outputs) if (!long.includes(output)) emitOutput(tiled, output)
+  for (const output of kernel.outputs) emitOutput(tiled, output)
   for (const id of kernel.definitions.keys()) scope.places.delete(id)
 }
 
@@ -222,26 +212,4 @@ function moveMaximum(tiled: Tiled, { maximum, level }: Running, acc: LoopExpr, t
   e.set(acc, combine('max', acc, highest))
   scope.places.set(maximum, { kind: 'scalar', value: acc })
   return e.let('factor', ops.exp(ops.sub(before, levelAt())))
-}
-
-/** Outputs along the axis, after everything that they need. */
-function emitLongOutputs(tiled: Tiled, outputs: readonly Output[]): void {
-  const { scope, machine, outer } = tiled
-  const values = valuesFor(
-    tiled,
-    outputs.flatMap(({ value, guard }) => (guard ? [value, guard] : [value])),
-  )
-  overTiles(tiled, (tile) => {
-    for (const id of [...values].sort((a, b) => a - b)) emitValue(tiled, id, tile)
-    for (const output of outputs) {
-      const axes = output.axes.filter((id) => !outer.some((axis) => axis.id === id))
-      shareOut(
-        scope,
-        machine.threads,
-        axes.map((id) => spanIn(tiled, id, tile)),
-        () => storeOutput(scope, output),
-      )
-    }
-  })
-  for (const id of values) scope.places.delete(id)
 }

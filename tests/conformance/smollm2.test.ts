@@ -14,48 +14,64 @@ const limit = 300_000
 const compiled = (math: 'strict' | 'fast'): Promise<Compiled> =>
   compileForTest({ model: 'llama', checkpoint: golden.file, targets: ['wasm'], quant: 'keep', math, maxSeq: 128 })
 
-test('the weights stay in the blocks of the file', async () => {
-  const { contents } = (await compiled('strict')).compilation
-  const stored = new Map(contents.tensors.map(({ path, format }) => [path.replace(/\[\d+\]/, '[*]'), format]))
-  expect(Object.fromEntries(stored)).toEqual(
-    expect.objectContaining({ embedding: 'q8_0', 'layers[*].attn.wq': 'q4_1', 'layers[*].mlp.down': 'q4_1', 'out_norm.gain': 'f32' }),
-  )
-}, limit)
+test(
+  'the weights stay in the blocks of the file',
+  async () => {
+    const { contents } = (await compiled('strict')).compilation
+    const stored = new Map(contents.tensors.map(({ path, format }) => [path.replace(/\[\d+\]/, '[*]'), format]))
+    expect(Object.fromEntries(stored)).toEqual(
+      expect.objectContaining({ embedding: 'q8_0', 'layers[*].attn.wq': 'q4_1', 'layers[*].mlp.down': 'q4_1', 'out_norm.gain': 'f32' }),
+    )
+  },
+  limit,
+)
 
-test.each(golden.cases)('f32 activations: $name', async ({ prompt, messages, ids, top, logsumexp, argmax: likeliest, greedy, text }) => {
-  await using model = await (await compiled('strict')).open('wasm')
-  expect(model.tokenizer!.encode(prompt, { special: messages !== undefined })).toEqual(ids)
-  expect(model.tokenizer!.decode(greedy, { special: true })).toBe(text)
-  using session = model.createSession()
-  const { values, dims } = await session.score(ids)
-  const vocabulary = dims.at(-1)!
-  const rows = ids.map((_, i) => values.subarray(i * vocabulary, (i + 1) * vocabulary))
-  expect(rows.map((row) => argmax(row))).toEqual(likeliest)
-  const last = rows.at(-1)!
-  for (const [id, logit] of top) expect(Math.abs(last[id]! - logit), `logit of ${id}`).toBeLessThan(1e-3)
-  expect(Math.abs(logSumExp(last) - logsumexp)).toBeLessThan(1e-3)
-  const tokens = [argmax(last)]
-  while (tokens.length < greedy.length) tokens.push(argmax(await session.decode(tokens.at(-1)!)))
-  expect(tokens).toEqual(greedy)
-}, limit)
-
-test('f32 activations: the loss of a window of 512 tokens, on 2 threads', async () => {
-  await using model = await (await compiled('strict')).open('wasm', { threads: 2 })
-  const { nats, predictions } = await likelihoodOf(model, golden.nll.ids.slice(0, golden.nll.window))
-  expect(predictions).toBe(golden.nll.window - 1)
-  expect(Math.abs(nats / predictions - golden.nll.perWindow[0]!)).toBeLessThan(1e-4)
-}, limit)
-
-test('8-bit activations: log-probabilities of the best 20, the loss of a window', async () => {
-  await using model = await (await compiled('fast')).open('wasm')
-  for (const { name, ids, top, logsumexp } of golden.cases) {
+test.each(golden.cases)(
+  'f32 activations: $name',
+  async ({ prompt, messages, ids, top, logsumexp, argmax: likeliest, greedy, text }) => {
+    await using model = await (await compiled('strict')).open('wasm')
+    expect(model.tokenizer!.encode(prompt, { special: messages !== undefined })).toEqual(ids)
+    expect(model.tokenizer!.decode(greedy, { special: true })).toBe(text)
     using session = model.createSession()
-    let scores: ArrayLike<number> = []
-    for (let at = 0; at < ids.length; at += 128) scores = await session.prefill(ids.slice(at, at + 128))
-    const sum = logSumExp(scores)
-    const errors = top.map(([id, logit]) => Math.abs(scores[id]! - sum - (logit - logsumexp)))
-    expect(Math.max(...errors), name).toBeLessThan(0.3)
-  }
-  const { nats, predictions } = await likelihoodOf(model, golden.nll.ids.slice(0, golden.nll.window))
-  expect(Math.abs(nats / predictions - golden.nll.perWindow[0]!)).toBeLessThan(0.02)
-}, limit)
+    const { values, dims } = await session.score(ids)
+    const vocabulary = dims.at(-1)!
+    const rows = ids.map((_, i) => values.subarray(i * vocabulary, (i + 1) * vocabulary))
+    expect(rows.map((row) => argmax(row))).toEqual(likeliest)
+    const last = rows.at(-1)!
+    for (const [id, logit] of top) expect(Math.abs(last[id]! - logit), `logit of ${id}`).toBeLessThan(1e-3)
+    expect(Math.abs(logSumExp(last) - logsumexp)).toBeLessThan(1e-3)
+    const tokens = [argmax(last)]
+    while (tokens.length < greedy.length) tokens.push(argmax(await session.decode(tokens.at(-1)!)))
+    expect(tokens).toEqual(greedy)
+  },
+  limit,
+)
+
+test(
+  'f32 activations: the loss of a window of 512 tokens, on 2 threads',
+  async () => {
+    await using model = await (await compiled('strict')).open('wasm', { threads: 2 })
+    const { nats, predictions } = await likelihoodOf(model, golden.nll.ids.slice(0, golden.nll.window))
+    expect(predictions).toBe(golden.nll.window - 1)
+    expect(Math.abs(nats / predictions - golden.nll.perWindow[0]!)).toBeLessThan(1e-4)
+  },
+  limit,
+)
+
+test(
+  '8-bit activations: log-probabilities of the best 20, the loss of a window',
+  async () => {
+    await using model = await (await compiled('fast')).open('wasm')
+    for (const { name, ids, top, logsumexp } of golden.cases) {
+      using session = model.createSession()
+      let scores: ArrayLike<number> = []
+      for (let at = 0; at < ids.length; at += 128) scores = await session.prefill(ids.slice(at, at + 128))
+      const sum = logSumExp(scores)
+      const errors = top.map(([id, logit]) => Math.abs(scores[id]! - sum - (logit - logsumexp)))
+      expect(Math.max(...errors), name).toBeLessThan(0.3)
+    }
+    const { nats, predictions } = await likelihoodOf(model, golden.nll.ids.slice(0, golden.nll.window))
+    expect(Math.abs(nats / predictions - golden.nll.perWindow[0]!)).toBeLessThan(0.02)
+  },
+  limit,
+)

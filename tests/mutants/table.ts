@@ -140,10 +140,10 @@ export const mutants: readonly Mutant[] = [
       'if (!whole) e.loop(axis.id, full, extent, 1, (value) => scope.at([[axis.id, value]], () => body(false)))',
       "if (!whole && extent.kind === 'builtin') e.loop(axis.id, full, extent, 1, (value) => scope.at([[axis.id, value]], () => body(false)))",
     ],
-    'a maximum starts at zero': ['max: -f32Max, min', 'max: 0, min'],
     'scratch memory is used again too early': ['slots.has(used) && lastUse.get(used) === id &&', 'slots.has(used) &&'],
     'whole blocks of vectors begin at zero again': ['e.loop(axis.id, wide, whole, 4,', 'e.loop(axis.id, 0, whole, 8,'],
   }),
+  ...inFile('compiler/schedule/definitions.ts', { 'a maximum starts at zero': ['max: -f32Max, min', 'max: 0, min'] }),
   ...inFile('compiler/schedule/contract.ts', {
     'the last token of four is left out': [
       'scope.at([[plan.token!.id, s]], () => tile(lane, 4)))',
@@ -157,21 +157,42 @@ export const mutants: readonly Mutant[] = [
     ],
   }),
   ...inFile(
-    'compiler/schedule/staged.ts',
+    'compiler/schedule/work-group.ts',
     {
       'a sum across threads meets before all have written': [
-        "e.store(tree, builtin('invocation'), acc)\n  e.barrier()",
-        "e.store(tree, builtin('invocation'), acc)",
+        "e.store(tree, builtin('invocation'), partial)\n  e.barrier()",
+        "e.store(tree, builtin('invocation'), partial)",
       ],
       'the tree of threads stops one level early': [
-        'for (let width = machine.threads / 2; width >= 1; width /= 2)',
-        'for (let width = machine.threads / 2; width >= 2; width /= 2)',
-      ],
-      'scratch is read before all threads wrote it': [
-        'strideOver(staged, axes, single)\n    e.barrier()',
-        'strideOver(staged, axes, single)',
+        'for (let width = threads / 2; width >= 1; width /= 2)',
+        'for (let width = threads / 2; width >= 2; width /= 2)',
       ],
     },
+    'webgpu',
+  ),
+  ...inFile(
+    'compiler/schedule/staged.ts',
+    {
+      'scratch is read before all threads wrote it': [
+        'shareOut(scope, machine.threads, axes.map(whole), single)\n    e.barrier()',
+        'shareOut(scope, machine.threads, axes.map(whole), single)',
+      ],
+    },
+    'webgpu',
+  ),
+  ...inFile(
+    'compiler/schedule/tiled.ts',
+    {
+      'sums are not rescaled when the maximum moves': ['if (scale) e.set(acc, ops.mul(acc, scale))', 'if (!scale) e.set(acc, acc)'],
+      'sums over other axes are not rescaled': ['scale ? ops.mul(before, scale) : before', 'before'],
+      'a tile is written before all have read the one before': ['      e.barrier()\n    }),', '    }),'],
+      'a value of a tile is read before all have written it': ['  scope.emitter.barrier()\n', ''],
+    },
+    'webgpu',
+  ),
+  ...inFile(
+    'compiler/schedule/tile-passes.ts',
+    { 'a sum does not wait for what it is made of': ['(passOf.get(id) ?? needed) + 1', 'passOf.get(id) ?? 0 + 1'] },
     'webgpu',
   ),
   ...inFile(

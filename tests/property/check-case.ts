@@ -428,8 +428,10 @@ class Check {
       } catch (cause) {
         if (!(cause instanceof LlamacError)) throw cause
         const { bindingBytes: bindings, scratchWords, ...rest } = machine
-        if (cause.code === 'E_TENSOR_TOO_LARGE' && bindings !== undefined) machine = { ...rest, ...(scratchWords === undefined ? {} : { scratchWords }) }
-        else if (cause.code === 'E_SCRATCH' && scratchWords !== undefined) machine = { ...rest, ...(bindings === undefined ? {} : { bindingBytes: bindings }) }
+        if (cause.code === 'E_TENSOR_TOO_LARGE' && bindings !== undefined)
+          machine = { ...rest, ...(scratchWords === undefined ? {} : { scratchWords }) }
+        else if (cause.code === 'E_SCRATCH' && scratchWords !== undefined)
+          machine = { ...rest, ...(bindings === undefined ? {} : { bindingBytes: bindings }) }
         else throw cause
       }
     }
