@@ -4,7 +4,7 @@ import type { Diagnostic } from '../dsl/diagnostics.ts'
 import { saysWhose } from '../dsl/config-keys.ts'
 import type { CheckedModel, Numbers, SpecialisedModel } from '../dsl/model.ts'
 import { nameFittingModels, type OtherModels } from './fitting-models.ts'
-import { bindWeights, type BoundWeight, type Checkpoint, hasTensorFor, seededWeights } from './weights/index.ts'
+import { type BindOptions, bindWeights, type BoundWeight, type Checkpoint, hasTensorFor, seededWeights } from './weights/index.ts'
 
 export interface WeightChoice {
   readonly checkpoint?: Checkpoint
@@ -56,7 +56,25 @@ function fit(checked: CheckedModel, numbers: Numbers, choice: WeightChoice): Fit
   if (!second.model || hasErrors(second.diagnostics)) return { diagnostics: second.diagnostics }
   const { table, diagnostics: unnamed } = second.model.checkpoint(format, arch)
   if (!table || hasErrors(unnamed)) return { diagnostics: unnamed }
-  const bound = bindWeights(second.model.weights, table, checkpoint, { loose: choice.loose ?? false })
+  const bound = bindWeights(second.model.weights, table, checkpoint, {
+    loose: choice.loose ?? false,
+    config: second.model.config,
+    own: ownConfig(checked, checkpoint),
+  })
   const diagnostics = [...second.diagnostics, ...unnamed, ...bound.diagnostics]
   return hasErrors(diagnostics) ? { diagnostics } : { model: second.model, weights: bound.sources, diagnostics }
+}
+
+/** The numbers by the config that came with the checkpoint alone, where it makes a model; worked out when first asked for. */
+function ownConfig(checked: CheckedModel, { config }: Checkpoint): NonNullable<BindOptions['own']> {
+  let known: ReturnType<NonNullable<BindOptions['own']>>
+  let asked = false
+  return () => {
+    if (!asked && config) {
+      const { model } = checked.specialise({ config })
+      known = model && { file: config.file, config: model.config }
+    }
+    asked = true
+    return known
+  }
 }

@@ -277,11 +277,11 @@ export const codes = {
   ),
   L510: error(
     'sizes differ between file and model',
-    'The shape in the file and the shape the model wants must have the same row-major factors, sizes of 1 left out. Most often the config of the checkpoint was not given: use `--config` or `--set`.',
+    'The shape in the file, after the steps of the rule, and the shape the model wants must have the same row-major factors, sizes of 1 left out. Most often the config of the checkpoint was not given, or a number was set against it: the notes say which size would make the tensor fit.',
   ),
   L511: error(
     'a weight cannot be made from its tensor',
-    'A step of the rule does not fit the stored shape, or the file stores the tensor in a type that is not supported. The notes show what the file has.',
+    'A step of the rule does not fit what is stored whatever its sizes are, or the file stores the tensor in a type that is not supported. The notes show what the file has.',
   ),
   L512: error(
     'a checkpoint of another model',

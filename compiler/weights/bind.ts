@@ -1,16 +1,18 @@
 // Joins a specialised model's weights with a checkpoint's tensors by a naming table. Everything is decided from names and shapes;
 // bytes are read when the caller asks for a weight. What does not fit becomes a diagnostic, never an exception: L501 nothing in
-// the file (or no rule) for a weight, L510 sizes differ, L511 a step or a storage type does not work, L520 tensors left over.
+// the file (or no rule) for a weight, L510 sizes
+// differ (explained by misfit.ts), L511 a step or a storage type does not work, L520 tensors left over.
 
 import { type Code, diagnose } from '../../dsl/codes.ts'
 import type { Diagnostic, Severity } from '../../dsl/diagnostics.ts'
-import type { CheckpointTable, WeightBinding } from '../../dsl/model.ts'
+import type { BindingStep, CheckpointTable, WeightBinding } from '../../dsl/model.ts'
 import type { WeightInfo } from '../../dsl/sink.ts'
 import type { Span } from '../../dsl/source.ts'
 import { formatNames, isFormatName, type FormatName } from '../formats/index.ts'
 import { globTest, nearestNames } from './names.ts'
 import { joinTensors, product, Unfit, type PlainTensor } from './plain-tensor.ts'
-import { explanations, factorisation, linesUp } from './reshape.ts'
+import { type Circumstances, explainMisfit, type Misfit } from './misfit.ts'
+import { linesUp } from './reshape.ts'
 import { applySteps, type StepContext } from './steps.ts'
 import type { StoredTensor } from './stored-tensor.ts'
 
@@ -23,7 +25,7 @@ export interface BoundWeight {
   read(): Uint8Array
 }
 
-export interface BindOptions {
+export interface BindOptions extends Circumstances {
   /** Left-over tensors are a warning. */
   readonly loose?: boolean
 }
@@ -64,12 +66,23 @@ export function bindWeights(
       ruled.add(path)
       // Weights that share a tensor share what is wrong with it.
       if (!weight || weight.tied !== undefined || failed) continue
-      const bound = bindOne(weight, target, binding, byPath, tensors, unused, diagnostics.length < mostSearched)
-      failed = 'code' in bound
-      if ('code' in bound) diagnostics.push(bound)
-      else sources.set(path, bound)
+      const targets = binding.targets.map((each) => byPath.get(each) ?? { ...weight, path: each, dims: [] })
+      const bound = bindOne(target, targets, binding, tensors)
+      failed = !('read' in bound)
+      if ('read' in bound) sources.set(path, bound)
+      else diagnostics.push(tell(bound, weight, target, targets))
     }
   }
+  function tell(fault: Fault, weight: WeightInfo, target: number, targets: readonly WeightInfo[]): Diagnostic {
+    if (fault.kind === 'missing') return missing(weight, fault.binding, fault.names, unused, tensors, diagnostics.length < mostSearched)
+    if (fault.kind === 'unfit') return unfit(weight, fault.binding, fault.name, fault.stored, fault.problem)
+    const fits = (changed: readonly WeightInfo[], steps: readonly BindingStep[]): boolean =>
+      'read' in bindOne(target, changed, { ...fault.binding, steps }, tensors)
+    const { notes, help } = explainMisfit({ weight, ...fault }, targets, fits, options)
+    const names = fault.binding.sources[0]!.alternatives.join(' or ')
+    return diagnostic('L510', `${weight.path} does not fit ${names}`, weight, notes, help, fault.binding.span)
+  }
+
   for (const weight of weights) {
     if (weight.tied === undefined && !ruled.has(weight.path))
       diagnostics.push(noRule(weight, table, diagnostics.length < mostSearched ? unused : [], tensors))
@@ -92,39 +105,59 @@ const findName = (alternatives: readonly string[], tensors: Tensors): string | u
 
 const joinedNames = ({ steps }: WeightBinding): string[] => steps.flatMap((step) => (step.op === 'join' ? step.names : []))
 
-function bindOne(
-  weight: WeightInfo,
-  target: number,
-  binding: WeightBinding,
-  byPath: ReadonlyMap<string, WeightInfo>,
-  tensors: Tensors,
-  unused: readonly string[],
-  search: boolean,
-): BoundWeight | Diagnostic {
-  const parts: PlainTensor[] = []
-  const files: string[] = []
-  const copies = binding.stacked ? binding.sources.length : 1
+type Fault = { readonly binding: WeightBinding } & (
+  | { readonly kind: 'missing'; readonly names: readonly string[] }
+  | { readonly kind: 'unfit'; readonly name: string; readonly stored: StoredTensor; readonly problem: Unfit }
+  | ({ readonly kind: 'sizes' } & Pick<Misfit, 'stored' | 'total' | 'files' | 'after'>)
+)
+
+/** Weight number `target` of the rule, or what is wrong. Reads no bytes. */
+function bindOne(target: number, targets: readonly WeightInfo[], binding: WeightBinding, tensors: Tensors): BoundWeight | Fault {
+  const weight = targets[target]!
+  const found: string[] = []
+  for (const { alternatives } of binding.sources) {
+    const name = findName(alternatives, tensors)
+    if (name === undefined) return { kind: 'missing', binding, names: alternatives }
+    found.push(name)
+  }
+  const all = [...found, ...joinedNames(binding)].flatMap((name) => tensors.get(name) ?? [])
+  const sizes = (whole: PlainTensor | Unfit): Fault => {
+    const plain = binding.steps.length === 0 && !binding.stacked
+    const made = whole instanceof Unfit ? whole.why : plain ? undefined : `after ${madeBy(binding)}: [${whole.dims.join(', ')}]`
+    return {
+      kind: 'sizes',
+      binding,
+      total: all.reduce((sum, { dims }) => sum + product(dims), 0),
+      files: oddFirst(all).map(({ name, dims, file }) => `${name} [${dims.join(', ')}] (${file})`),
+      after: made,
+      ...(whole instanceof Unfit || targets.length > 1 ? {} : { stored: whole.dims }),
+    }
+  }
+  const copies = binding.stacked ? found.length : 1
   const context: StepContext = {
-    elements: binding.targets.map((path) => product(byPath.get(path)?.dims ?? []) / copies),
+    elements: targets.map(({ dims }) => product(dims) / copies),
     target,
     find: (name) => usable(name, tensors),
   }
-  let stored: StoredTensor | undefined
-  for (const { alternatives } of binding.sources) {
-    const name = findName(alternatives, tensors)
-    if (name === undefined) return missing(weight, binding, alternatives, unused, tensors, search)
-    stored = tensors.get(name)!
-    files.push(`${name} [${stored.dims.join(', ')}] (${stored.file})`)
+  const parts: PlainTensor[] = []
+  for (const name of found) {
     const plain = usable(name, tensors)
     const part = plain instanceof Unfit ? plain : applySteps(plain, binding.steps, context)
-    if (part instanceof Unfit) return unfit(weight, binding, name, stored, part)
+    if (part instanceof Unfit) return part.sizes ? sizes(part) : { kind: 'unfit', binding, name, stored: tensors.get(name)!, problem: part }
     parts.push(part)
   }
   const whole = parts.length === 1 && !binding.stacked ? parts[0]! : joinTensors(parts, binding.stacked)
-  if (whole instanceof Unfit) return unfit(weight, binding, files.join(', '), stored!, whole)
-  if (!linesUp(whole.dims, weight.dims)) return sizesDiffer(weight, binding, whole, files)
+  if (whole instanceof Unfit || !linesUp(whole.dims, weight.dims)) return sizes(whole)
   return { path: weight.path, dims: weight.dims, format: whole.format, read: () => whole.read() }
 }
+
+/** Those of unusual sizes first: only a few are told. */
+function oddFirst(tensors: readonly StoredTensor[]): readonly StoredTensor[] {
+  const alike = ({ dims }: StoredTensor): number => tensors.filter((other) => other.dims.join() === dims.join()).length
+  return tensors.toSorted((a, b) => alike(a) - alike(b))
+}
+
+const madeBy = ({ steps, stacked }: WeightBinding): string => [...steps.map(({ op }) => op), ...(stacked ? ['stack'] : [])].join(', ')
 
 /** A stored tensor as one that steps can work on. */
 function usable(name: string, tensors: Tensors): PlainTensor | Unfit {
@@ -162,7 +195,9 @@ function missing(
   const wanted = alternatives[0]!
   const near = search ? nearestNames(wanted, unused.length > 0 ? unused : tensors.keys(), 3) : []
   const message = `the checkpoint has no tensor ${alternatives.join(' or ')} for ${weight.path}`
-  return diagnostic('L501', message, weight, listNames(near, tensors), near[0] && `did you mean  "${near[0]}"  ?`, span)
+  // A tensor that another weight has is no suggestion.
+  const meant = near[0] !== undefined && unused.includes(near[0]) ? `did you mean  "${near[0]}"  ?` : undefined
+  return diagnostic('L501', message, weight, listNames(near, tensors), meant, span)
 }
 
 function noRule(weight: WeightInfo, table: CheckpointTable, unused: readonly string[], tensors: Tensors): Diagnostic {
@@ -183,26 +218,6 @@ function unfit(weight: WeightInfo, { span }: WeightBinding, name: string, stored
   return diagnostic('L511', `${weight.path} cannot be made from ${name}: ${problem.why}`, weight, notes, help, span)
 }
 
-function sizesDiffer(
-  weight: WeightInfo,
-  { sources, steps, span }: WeightBinding,
-  whole: PlainTensor,
-  files: readonly string[],
-): Diagnostic {
-  const reasons = explanations(whole.dims, weight)
-  const notes = [
-    ...files.slice(0, 3).map((file) => `the file has ${file}`),
-    ...(steps.length > 0 ? [`after ${steps.map((step) => step.op).join(', ')}: [${whole.dims.join(', ')}]`] : []),
-    `the model wants ${factorisation(weight, whole.dims)}`,
-    ...reasons.map((reason) => reason.text),
-  ]
-  const turned = whole.dims.length === 2 && linesUp(whole.dims.toReversed(), weight.dims)
-  const help = turned
-    ? 'the file may hold it the other way round: add  |> transpose'
-    : reasons[0] && `use  --config path/config.json  or  --set ${reasons[0].field}=${reasons[0].value}`
-  return diagnostic('L510', `${weight.path} does not fit ${sources[0]!.alternatives.join(' or ')}`, weight, notes, help, span)
-}
-
 function leftOver(unused: readonly string[], table: CheckpointTable, severity: Severity): Diagnostic | undefined {
   const tests = table.ignored.map(globTest)
   const left = unused.filter((name) => !tests.some((test) => test(name)))
@@ -210,6 +225,8 @@ function leftOver(unused: readonly string[], table: CheckpointTable, severity: S
   const notes = left.slice(0, 8).map((name) => name)
   if (left.length > notes.length) notes.push(`… and ${left.length - notes.length} more`)
   const message = `${left.length} tensor${left.length > 1 ? 's' : ''} of the checkpoint ${left.length > 1 ? 'are' : 'is'} used by no weight`
-  const help = `if the model does not need ${left.length > 1 ? 'them' : 'it'}:  ignore "${left[0]!.replace(/\.\d+\./g, '.*.')}"`
+  const globs = [...new Set(left.map((name) => name.replace(/\.\d+(?=\.|$)/g, '.*')))]
+  const lines = globs.slice(0, 4).map((glob) => `ignore "${glob}"`)
+  const help = `if the model does not need ${left.length > 1 ? 'them' : 'it'}:  ${lines.join('  ')}${globs.length > lines.length ? '  …' : ''}`
   return { ...diagnose('L520', { message, labels: [], notes, help }), severity }
 }

@@ -15,9 +15,12 @@ export interface PlainTensor {
 /** Why a step cannot be done, in words. */
 export class Unfit {
   readonly why: string
+  /** What stands in the way is a size that another model would not have. */
+  readonly sizes: boolean
 
-  constructor(why: string) {
+  constructor(why: string, sizes = false) {
     this.why = why
+    this.sizes = sizes
   }
 }
 
@@ -92,7 +95,7 @@ export function chunk(tensor: PlainTensor, before: number, rows: number, groups:
   const total = tensor.dims[0]
   if (total === undefined) return new Unfit('a scalar cannot be cut')
   if ([total, before, rows].some((count) => count % groups !== 0)) {
-    return new Unfit(`${groups} equal runs of ${total} rows cannot give ${rows} rows each time the same share`)
+    return new Unfit(`${groups} equal runs of ${total} rows cannot give ${rows} rows each time the same share`, true)
   }
   const rest = tensor.dims.slice(1)
   const [run, skip, share] = [total / groups, before / groups, rows / groups]
@@ -108,7 +111,7 @@ export function ropeRows(tensor: PlainTensor, heads: number, from: 'adjacent' | 
   const width = tensor.dims.length > 1 ? tensor.dims.at(-1)! : 1
   const rows = product(tensor.dims) / Math.max(width, 1)
   const size = rows / heads
-  if (!Number.isInteger(size) || size % 2 !== 0) return new Unfit(`${rows} rows are not ${heads} heads of an even number of rows`)
+  if (!Number.isInteger(size) || size % 2 !== 0) return new Unfit(`${rows} rows are not ${heads} heads of an even number of rows`, true)
   if (from === to) return tensor
   const half = size / 2
   const source = to === 'half' ? (j: number) => (j < half ? 2 * j : 2 * (j - half) + 1) : (j: number) => (j >> 1) + (j & 1 ? half : 0)
@@ -120,7 +123,7 @@ export function joinTensors(tensors: readonly PlainTensor[], stacked: boolean): 
   const first = tensors[0]!
   const tail = (tensor: PlainTensor) => (stacked ? tensor.dims : tensor.dims.slice(1))
   const odd = tensors.find((tensor) => tail(tensor).join() !== tail(first).join() || tensor.dims.length !== first.dims.length)
-  if (odd) return new Unfit(`[${odd.dims.join(', ')}] does not fit beside [${first.dims.join(', ')}]`)
+  if (odd) return new Unfit(`[${odd.dims.join(', ')}] does not fit beside [${first.dims.join(', ')}]`, true)
   const alike = tensors.every((tensor) => tensor.format === first.format) && plainBytes(first) % 1 === 0
   const parts = alike ? tensors : tensors.map(toF32)
   const lead = stacked ? tensors.length : tensors.reduce((sum, tensor) => sum + tensor.dims[0]!, 0)

@@ -27,24 +27,15 @@ export function factorisation({ labels, dims }: WeightInfo, stored: readonly num
   return `${text} = ${(sharing.length > 0 ? sharing : cuts).map((cut) => `[${cut.join(', ')}]`).join(' or ')}`
 }
 
-/** Single sizes that would explain the stored shape: `kv_heads = 8, because 1024 = 8 x 128`. */
-export function explanations(
-  stored: readonly number[],
-  { labels, dims }: WeightInfo,
-): { readonly field: string; readonly value: number; readonly text: string }[] {
-  const total = product(stored)
-  const found: { field: string; value: number; text: string }[] = []
-  for (const [axis, label] of labels.entries()) {
-    const others = product(dims) / dims[axis]!
-    const value = total / others
-    if (!Number.isInteger(value) || value === dims[axis] || value === 0) continue
-    const changed = dims.with(axis, value)
-    if (!linesUp(stored, changed)) continue
-    found.push({
-      field: label,
-      value,
-      text: `[${stored.join(', ')}] is what ${label} = ${value} would give: [${changed.join(', ')}]`,
-    })
+/** How one stored size is made of the sizes around axis `at`: `1024 = 8 x 128`. Empty where it is that size itself. */
+export function factors(stored: readonly number[], dims: readonly number[], at: number): string {
+  let axis = 0
+  for (const size of stored) {
+    const first = axis
+    let count = 1
+    while (axis < dims.length && (count < size || dims[axis] === 1)) count *= dims[axis++]!
+    if (count !== size) return ''
+    if (at >= first && at < axis) return axis - first > 1 ? `${size} = ${dims.slice(first, axis).join(' x ')}: ` : ''
   }
-  return found
+  return ''
 }

@@ -39,6 +39,8 @@ const steps: {
   },
 }
 
+const rowsText = (rows: number): string => `${Number.isInteger(rows) ? rows : rows.toFixed(2)}`
+
 function applyChunk(
   tensor: PlainTensor,
   step: Extract<BindingStep, { op: 'chunk' }>,
@@ -51,7 +53,8 @@ function applyChunk(
   const rows = elements.map((count) => count / width)
   if (rows.some((count) => !Number.isInteger(count)) || rows.reduce((sum, count) => sum + count, 0) !== tensor.dims[0]) {
     return new Unfit(
-      `${tensor.dims[0]} rows of ${width} cannot be cut into ${elements.map((count) => `${count / width}`).join(' + ')} rows`,
+      `${tensor.dims[0]} rows of ${width} cannot be cut into ${elements.map((count) => rowsText(count / width)).join(' + ')} rows`,
+      true,
     )
   }
   const before = rows.slice(0, target).reduce((sum, count) => sum + count, 0)
@@ -63,7 +66,7 @@ export function applySteps(tensor: PlainTensor, pipeline: readonly BindingStep[]
   let current = tensor
   for (const step of pipeline) {
     const next = (steps[step.op] as Apply)(current, step as never, context)
-    if (next instanceof Unfit) return new Unfit(`\`${step.op}\`: ${next.why}`)
+    if (next instanceof Unfit) return new Unfit(`\`${step.op}\`: ${next.why}`, next.sizes)
     current = next
   }
   return current

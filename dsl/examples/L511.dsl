@@ -1,19 +1,19 @@
-//! tensor qkv [100]
+//! tensor w [8, 4, 2]
 module mine
 
 config C { embed: dim = 64 }
 
 model M uses C {
-  weight q: [embed]   weight k: [embed]   weight v: [embed]
-  checkpoint hf { q, k, v <- "qkv" |> chunk(3) }
+  weight w: [embed]
+  checkpoint hf { w <- "w" |> transpose }
 }
 //! right
-//! tensor qkv [192]
+//! tensor w [8, 4, 2]
 module mine
 
 config C { embed: dim = 64 }
 
 model M uses C {
-  weight q: [embed]   weight k: [embed]   weight v: [embed]
-  checkpoint hf { q, k, v <- "qkv" |> chunk(3) }
+  weight w: [embed]
+  checkpoint hf { w <- "w" }
 }

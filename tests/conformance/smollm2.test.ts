@@ -58,6 +58,9 @@ test(
   limit,
 )
 
+// Rounding activations to 8 bits is noise: a change of 1e-6 anywhere moves the largest of these differences between 0.2 and 0.4
+// (llama.cpp's too; see the data's README), and relaxed SIMD may differ between machines. So the root mean square has the bound, and
+// the largest a wider one.
 test(
   '8-bit activations: log-probabilities of the best 20, the loss of a window',
   async () => {
@@ -67,8 +70,9 @@ test(
       let scores: ArrayLike<number> = []
       for (let at = 0; at < ids.length; at += 128) scores = await session.prefill(ids.slice(at, at + 128))
       const sum = logSumExp(scores)
-      const errors = top.map(([id, logit]) => Math.abs(scores[id]! - sum - (logit - logsumexp)))
-      expect(Math.max(...errors), name).toBeLessThan(0.3)
+      const errors = top.map(([id, logit]) => scores[id]! - sum - (logit - logsumexp))
+      expect(Math.max(...errors.map(Math.abs)), name).toBeLessThan(0.6)
+      expect(Math.sqrt(errors.reduce((total, error) => total + error * error, 0) / errors.length), name).toBeLessThan(0.3)
     }
     const { nats, predictions } = await likelihoodOf(model, golden.nll.ids.slice(0, golden.nll.window))
     expect(Math.abs(nats / predictions - golden.nll.perWindow[0]!)).toBeLessThan(0.02)

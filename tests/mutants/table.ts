@@ -181,21 +181,6 @@ export const mutants: readonly Mutant[] = [
     'webgpu',
   ),
   ...inFile(
-    'compiler/schedule/tiled.ts',
-    {
-      'sums are not rescaled when the maximum moves': ['if (scale) e.set(acc, ops.mul(acc, scale))', 'if (!scale) e.set(acc, acc)'],
-      'sums over other axes are not rescaled': ['scale ? ops.mul(before, scale) : before', 'before'],
-      'a tile is written before all have read the one before': ['      e.barrier()\n    }),', '    }),'],
-      'a value of a tile is read before all have written it': ['  scope.emitter.barrier()\n', ''],
-    },
-    'webgpu',
-  ),
-  ...inFile(
-    'compiler/schedule/tile-passes.ts',
-    { 'a sum does not wait for what it is made of': ['(passOf.get(id) ?? needed) + 1', 'passOf.get(id) ?? 0 + 1'] },
-    'webgpu',
-  ),
-  ...inFile(
     'compiler/schedule/contract.ts',
     {
       'threads add up one share too few': [

@@ -178,13 +178,17 @@ describe('what does not fit', () => {
     expect(hasTensorFor(table(bindings), counting({ table: [2, 2] }))('head')).toBe(false)
   })
 
-  test('storage types that cannot be decoded and steps that do not fit are L511', () => {
-    const file = counting({ w: [2, 3] })
+  test('storage types that cannot be decoded and steps that no size would make fit are L511, others L510', () => {
+    const file = counting({ w: [2, 3], t: [1, 2, 3] })
     file.tensors.set('k', { ...file.tensors.get('w')!, format: 'q3_k' })
-    const bindings = [rule(['a'], ['k']), rule(['b'], ['w'], [{ op: 'rope_rows', heads: 2, from: 'adjacent', to: 'half' }])]
-    const { diagnostics } = bindWeights([weight('a', [2, 3]), weight('b', [2, 3])], table(bindings), file)
-    expect(diagnostics.map(({ code }) => code)).toEqual(['L511', 'L511'])
-    expect(diagnostics.map(({ help }) => help?.includes('q6_k'))).toEqual([true, undefined])
+    const bindings = [
+      rule(['a'], ['k']),
+      rule(['b'], ['t'], [{ op: 'transpose' }]),
+      rule(['c'], ['w'], [{ op: 'rope_rows', heads: 2, from: 'adjacent', to: 'half' }]),
+    ]
+    const { diagnostics } = bindWeights([weight('a', [2, 3]), weight('b', [2, 3]), weight('c', [2, 3])], table(bindings), file)
+    expect(diagnostics.map(({ code }) => code)).toEqual(['L511', 'L511', 'L510'])
+    expect(diagnostics.map(({ help }) => help?.includes('q6_k'))).toEqual([true, undefined, undefined])
   })
 
   test('shapes line up when one refines the other', () => {
