@@ -124,7 +124,12 @@ interface SmolGolden {
   /** Of the test data. */
   readonly file: string
   readonly cases: readonly SmolCase[]
-  readonly nll: { readonly window: number; readonly windows: number; readonly ids: readonly number[]; readonly perWindow: readonly number[] }
+  readonly nll: {
+    readonly window: number
+    readonly windows: number
+    readonly ids: readonly number[]
+    readonly perWindow: readonly number[]
+  }
 }
 
 export const smolGolden = (): SmolGolden => ({
