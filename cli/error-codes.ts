@@ -4,6 +4,7 @@
 export const cliCodes = {
   E_INTERNAL:
     'A fault of llamac, not of the user: please report it with the command and the files. LLAMAC_DEBUG=1 shows where it happened.',
+  E_NODE: 'This Node is older than what llamac runs on; the message has both versions.',
   E_FILE: 'The operating system refuses to read or write a file; the message is its own.',
   E_SOURCE_FILE: 'A source file cannot be read.',
   E_TEXT_FILE: 'A text cannot be read, or is not UTF-8.',

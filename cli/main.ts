@@ -14,6 +14,7 @@ import { addExplain } from './explain.ts'
 import { addFmt } from './fmt.ts'
 import { addInspect } from './inspect.ts'
 import { addLogits } from './logits.ts'
+import { requireNode } from './node-version.ts'
 import { exitCodes, reportError, version } from './report.ts'
 import { addRun } from './run.ts'
 import { addTrainTokenizer } from './train-tokenizer.ts'
@@ -47,6 +48,7 @@ async function main(argv: readonly string[]): Promise<number> {
   // Commands are made before they inherit settings, so each is told.
   for (const command of program.commands) command.copyInheritedSettings(program)
   try {
+    requireNode(process.versions.node)
     await program.parseAsync(argv, { from: 'user' })
     return exitCodes.fine
   } catch (error) {

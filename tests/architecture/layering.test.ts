@@ -14,6 +14,8 @@ interface Import {
   readonly file: string
   readonly target: string
   readonly typeOnly: boolean
+  /** `import(…)`, when it is needed. */
+  readonly lazy: boolean
 }
 
 const statement = /(?:^|\n)\s*(?:import|export)\s+(type\s+)?(?:[^'";]*?\sfrom\s+)?'([^']+)'|(?<=\W)import\(\s*'([^']+)'\s*\)(\.\w)?/g
@@ -28,7 +30,7 @@ function importsOf(folder: string): Import[] {
       const target = (found[2] ?? found[3])!
       // `import('x').T` names a type.
       const typeOnly = found[1] !== undefined || found[4] !== undefined
-      return { file, typeOnly, target: target.startsWith('.') ? posix.join(dirname(file), target) : target }
+      return { file, typeOnly, lazy: found[3] !== undefined, target: target.startsWith('.') ? posix.join(dirname(file), target) : target }
     })
   })
 }
@@ -95,4 +97,18 @@ test('packages stay where they belong', () => {
   const strays = everything.filter(({ file, target }) => isPackage(target) && !file.startsWith(homes[target] ?? 'nowhere'))
   expect(shown(strays.filter(({ file }) => !file.startsWith('cli/')))).toEqual([])
   expect(shown(strays.filter(({ target }) => target in homes))).toEqual([])
+})
+
+test('the command line starts without the compiler and its packages: commands import them when they need them', () => {
+  const packages = new Set<string>()
+  const reached = new Set(['cli/main.ts'])
+  for (const from of reached) {
+    for (const { file, target, typeOnly, lazy } of everything) {
+      if (file !== from || typeOnly || lazy) continue
+      if (isPackage(target)) packages.add(target)
+      else reached.add(target)
+    }
+  }
+  expect([...packages]).toEqual(['commander'])
+  expect(reached).not.toContain('compiler/compile.ts')
 })

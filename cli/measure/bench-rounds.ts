@@ -1,0 +1,180 @@
+// Measures in rounds: all that is compared (thread counts, peers, the memory's bandwidth) is measured in turn within each round, because
+// neighbours on a machine come and go; a first round that warms up is not counted. Rates are tokens per second.
+
+import type { TargetResult } from '../../compiler/compile.ts'
+import type { TargetName } from '../../compiler/targets/index.ts'
+import type { Binding } from '../../dsl/affine.ts'
+import { LlamacError } from '../../runtime/error.ts'
+import { argmax, type Artifact, type Manifest, type Model, readArtifact } from '../../runtime/index.ts'
+import { findRoles, type ReadingEntry } from '../../runtime/roles.ts'
+import type { BenchFlags } from '../bench.ts'
+import { loadOpened, type Opened, openSource } from '../open-model.ts'
+import { note, print, printJson } from '../report.ts'
+import { openWasmProbe } from '../verify/probe-wasm.ts'
+import { type CallTimes, kernelText, type Measured, type Readers, reportOf, textOf, workCounter } from './bench-report.ts'
+import { ThreadCeilings } from './ceilings.ts'
+import { timeKernels } from './kernel-times.ts'
+import { type PeerFigures, runPeer } from './peers.ts'
+
+/** One thread count: its model, and what was measured with it so far. */
+interface Subject extends Measured {
+  readonly model: Model
+  readonly ceilings: ThreadCeilings | undefined
+}
+
+export async function bench(path: string, flags: BenchFlags, signal: AbortSignal): Promise<void> {
+  const { threads: threadCounts, ...rest } = flags
+  const opened = await openSource(path, rest, signal)
+  const artifact = await readArtifact(opened.source, signal)
+  const { manifest } = artifact
+  const reading = readersOf(manifest)
+  const prompts = flags.prefill.map((length) => madeUpIds(length, vocabularyOf(manifest)))
+  const subjects: Subject[] = []
+  const peers = (flags.compare ?? []).map((one) => ({ ...one, figures: [] as PeerFigures[] }))
+  try {
+    for (const threads of threadCounts) {
+      const started = performance.now()
+      const model = await loadOpened(opened, { ...rest, threads }, signal)
+      const loadMs = performance.now() - started
+      if (threads > 1 && !model.device.includes(`${threads} threads`)) {
+        await model.dispose()
+        throw new LlamacError('E_NO_DEVICE', `the model runs on ${model.device}, not on ${threads} threads`)
+      }
+      const session = model.createSession()
+      argmax(await session.prefill(prompts[0]!, { signal }))
+      const firstTokenMs = performance.now() - started
+      session.dispose()
+      const ceilings = targetOf(model) === 'wasm' ? new ThreadCeilings(threads, manifest.math === 'fast') : undefined
+      subjects.push({
+        threads,
+        model,
+        ceilings,
+        loadMs,
+        firstTokenMs,
+        prefill: prompts.map(() => []),
+        decode: [],
+        fastest: [],
+        ...(ceilings ? { machine: { dot: [], madd: [], readBytes: [] } } : {}),
+      })
+    }
+    const compiled = await compiledFor(opened, artifact, targetOf(subjects[0]!.model), signal)
+    if (!compiled) note('note: the artifact keeps no source: how much a token has to do is not known, so there are no shares')
+    if (flags.kernels && compiled?.target !== 'wasm')
+      throw new LlamacError(
+        'E_NO_KERNELS',
+        'times of kernels are measured on WASM, from an artifact that keeps its source: give --device wasm',
+      )
+    for (let round = 0; round <= flags.rounds; round++) {
+      // Whoever comes first in a round must not always be the same one.
+      for (let i = 0; i < subjects.length; i++)
+        await measureRound(subjects[(i + round) % subjects.length]!, prompts, flags.decode, round > 0, signal)
+      if (round > 0) for (const one of peers) one.figures.push(await runPeer(one, signal))
+    }
+    const report = reportOf(
+      manifest,
+      targetOf(subjects[0]!.model),
+      subjects,
+      peers,
+      flags,
+      compiled && workCounter(compiled.programs, reading),
+    )
+    const times = flags.kernels && compiled ? await kernelTimes(artifact, compiled, reading, flags) : undefined
+    if (flags.json) printJson({ ...report, ...(times ? { kernels: times } : {}) })
+    else print([textOf(report), ...(times ?? []).map(kernelText)].join('\n'))
+  } finally {
+    for (const { model, ceilings } of subjects) {
+      await ceilings?.close()
+      await model.dispose()
+    }
+  }
+}
+
+async function measureRound(
+  { model, ceilings, prefill, decode, fastest, machine }: Subject,
+  prompts: readonly (readonly number[])[],
+  count: number,
+  counts: boolean,
+  signal: AbortSignal,
+): Promise<void> {
+  if (ceilings && machine && counts) {
+    machine.dot.push(await ceilings.measure('dot'))
+    machine.madd.push(await ceilings.measure('madd'))
+  }
+  for (const [i, prompt] of prompts.entries()) {
+    const session = model.createSession()
+    const before = performance.now()
+    let next = argmax(await session.prefill(prompt, { signal }))
+    const read = performance.now()
+    if (counts) prefill[i]!.push((prompt.length * 1000) / (read - before))
+    if (i === 0) {
+      const ends = [performance.now()]
+      for (let t = 0; t < count; t++) {
+        next = argmax(await session.decode(next, { signal }))
+        ends.push(performance.now())
+      }
+      if (counts) {
+        decode.push((count * 1000) / (ends.at(-1)! - ends[0]!))
+        fastest.push(1000 / Math.min(...ends.slice(1).map((end, t) => end - ends[t]!)))
+      }
+      // Bandwidth is what decoding is compared with: measured right after it.
+      if (ceilings && machine && counts) machine.readBytes.push(await ceilings.measure('readBytes'))
+    }
+    session.dispose()
+  }
+}
+
+/** The kernels behind a program; undefined when the artifact does not say. */
+async function compiledFor(
+  { project }: Opened,
+  artifact: Artifact,
+  wanted: TargetName,
+  signal: AbortSignal,
+): Promise<TargetResult | undefined> {
+  if (project) return project.compilation.results.find(({ target }) => target === wanted)
+  if (!artifact.manifest.source) return undefined
+  const { recompile } = await import('../../compiler/recompile.ts')
+  const { result, matches } = await recompile(artifact, wanted, signal)
+  return matches ? result : undefined
+}
+
+/** One call of each reading entry: the first chunk of the first prompt, and a step halfway through the decoded tokens. */
+async function kernelTimes(
+  artifact: Artifact,
+  { plan }: TargetResult,
+  { prefill, decode }: Readers,
+  flags: BenchFlags,
+): Promise<CallTimes[]> {
+  const probe = await openWasmProbe(artifact, plan!, 'alone')
+  const symbolsOf = ({ size, positioned }: ReadingEntry, length: number, start: number): Binding => ({
+    ...(size === undefined ? {} : { [size]: length }),
+    ...(positioned ? { start } : {}),
+  })
+  const calls = [
+    { entry: prefill.entry.name, symbols: symbolsOf(prefill, Math.min(prefill.most, flags.prefill[0]!), 0) },
+    { entry: decode.entry.name, symbols: symbolsOf(decode, 1, flags.prefill[0]! + Math.floor(flags.decode / 2)) },
+  ]
+  return calls.map(({ entry, symbols }) => ({ entry, symbols, kernels: timeKernels(probe, plan!, entry, symbols) }))
+}
+
+/** `wasm, 2 threads` is wasm. */
+const targetOf = ({ device }: Model): TargetName => device.split(',')[0] as TargetName
+
+function readersOf(manifest: Manifest): Readers {
+  const { prefill, decode } = findRoles(manifest)
+  const [read, step] = [prefill ?? decode, decode ?? prefill]
+  if (!read || !step)
+    throw new LlamacError(
+      'E_ENTRY',
+      `bench measures entries prefill and decode; ${manifest.model} has ${manifest.entries.map(({ name }) => name).join(', ')}`,
+    )
+  return { prefill: read, decode: step }
+}
+
+function vocabularyOf(manifest: Manifest): number {
+  const { prefill } = readersOf(manifest)
+  const argument = prefill.entry.arguments.find(({ name }) => name === prefill.tokens)
+  return (argument?.kind === 'tensor' ? argument.below : undefined) ?? 2
+}
+
+/** Ids that repeat no short pattern: a multiplicative walk through the vocabulary. */
+const madeUpIds = (count: number, vocabulary: number): number[] => Array.from({ length: count }, (_, i) => (i * 7919 + 101) % vocabulary)
