@@ -22,10 +22,13 @@ export function writeCharsmap(pairs: ReadonlyMap<string, string>): string {
     replacements.push(...utf8.encode(by), 0)
   }
   const units = new Map<number, number>([[0, 0]])
+  /** Nodes with one base would find each other's children. */
+  const bases = new Set<number>()
   const place = (node: Node, at: number): void => {
     const bytes = [...(node.value === undefined ? [] : [0]), ...node.next.keys()]
     let offset = 1
-    while (bytes.some((byte) => units.has(at ^ offset ^ byte))) offset++
+    while (bases.has(at ^ offset) || bytes.some((byte) => units.has(at ^ offset ^ byte))) offset++
+    bases.add(at ^ offset)
     units.set(at, units.get(at)! | (offset << 10) | (node.value === undefined ? 0 : 256))
     for (const byte of bytes) units.set(at ^ offset ^ byte, byte)
     if (node.value !== undefined) units.set(at ^ offset, node.value | 0x80000000)
