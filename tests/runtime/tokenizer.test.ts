@@ -32,8 +32,10 @@ describe('laws', () => {
 
   test.each(Object.entries(tokenizers))('%s: decode inverts encode, in pieces of whole characters', (_, compact) => {
     const tokenizer = createTokenizer(compact)
+    // SentencePiece writes a space as ▁: a text's own ones come back as spaces.
+    const texts = compact.kind === 'spm' ? anyText.map((text) => text.replaceAll('▁', '_')) : anyText
     fc.assert(
-      fc.property(anyText, (value) => {
+      fc.property(texts, (value) => {
         const ids = tokenizer.encode(value)
         const decoder = tokenizer.decoder()
         let shown = ''
