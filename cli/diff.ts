@@ -1,8 +1,7 @@
 // `llamac diff`: how two models differ once all that they inherit is written out.
 
-import { type Command, Option } from 'commander'
+import type { Command } from 'commander'
 import type { Difference } from '../dsl/diff.ts'
-import { LlamacError } from '../runtime/error.ts'
 import { BadNews, plainText, print, printJson } from './report.ts'
 
 export function addDiff(program: Command): void {
@@ -11,19 +10,13 @@ export function addDiff(program: Command): void {
     .argument('<a>', '.dsl file')
     .argument('<b>', '.dsl file')
     .description('how two models differ after all inheritance; exit code 1 if they do')
-    .addOption(new Option('--json', 'one JSON document'))
+    .option('--json', 'one JSON document')
     .action(diffFiles)
 }
 
 async function diffFiles(a: string, b: string, flags: { readonly json?: boolean }): Promise<void> {
-  const [{ openModelFile }, { diffExpanded }] = await Promise.all([import('./project.ts'), import('../dsl/diff.ts')])
-  const texts: string[] = []
-  for (const file of [a, b]) {
-    const { text, problem } = (await openModelFile(file)).expand()
-    if (text === undefined) throw new LlamacError('E_EXPAND', `${file} cannot be written as one file: ${problem}`)
-    texts.push(text)
-  }
-  const differences = diffExpanded(texts[0]!, texts[1]!)
+  const [{ expandModelFile }, { diffExpanded }] = await Promise.all([import('./project.ts'), import('../dsl/diff.ts')])
+  const differences = diffExpanded(await expandModelFile(a), await expandModelFile(b))
   if (flags.json) printJson(differences)
   else if (differences.length > 0) print(plainText(shown(differences)))
   if (differences.length > 0) throw new BadNews()

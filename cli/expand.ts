@@ -2,7 +2,6 @@
 
 import { writeFileSync } from 'node:fs'
 import type { Command } from 'commander'
-import { LlamacError } from '../runtime/error.ts'
 import { plainText, print } from './report.ts'
 
 interface Flags {
@@ -19,9 +18,8 @@ export function addExpand(program: Command): void {
 }
 
 async function expandFile(file: string, { output }: Flags): Promise<void> {
-  const { openModelFile } = await import('./project.ts')
-  const { text, problem } = (await openModelFile(file)).expand()
-  if (text === undefined) throw new LlamacError('E_EXPAND', `${file} cannot be written as one file: ${problem}`)
+  const { expandModelFile } = await import('./project.ts')
+  const text = await expandModelFile(file)
   if (output === undefined) print(process.stdout.isTTY ? plainText(text) : text)
   else writeFileSync(output, text)
 }

@@ -1,9 +1,9 @@
 // `llamac fmt`: source files in the one layout that the language has, written in place. Like gofmt it keeps the author's line breaks.
 
-import { readFileSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { text } from 'node:stream/consumers'
 import type { Command } from 'commander'
-import { LlamacError } from '../runtime/error.ts'
+import { readSource } from './model-files.ts'
 import { BadNews, print, Rejected, showDiagnostics } from './report.ts'
 
 interface Flags {
@@ -22,7 +22,7 @@ export function addFmt(program: Command): void {
 async function formatFiles(files: readonly string[], { check = false }: Flags): Promise<void> {
   let changed = 0
   for (const file of files) {
-    const before = file === '-' ? await text(process.stdin) : sourceOf(file)
+    const before = file === '-' ? await text(process.stdin) : readSource(file)
     const after = await laidOut(file === '-' ? '<stdin>' : file, before)
     if (after !== before) changed++
     if (file === '-' && !check) process.stdout.write(after)
@@ -32,14 +32,6 @@ async function formatFiles(files: readonly string[], { check = false }: Flags): 
     }
   }
   if (check && changed > 0) throw new BadNews()
-}
-
-function sourceOf(file: string): string {
-  try {
-    return readFileSync(file, 'utf8')
-  } catch (cause) {
-    throw new LlamacError('E_SOURCE_FILE', `cannot read ${file}: ${(cause as Error).message}`, { cause })
-  }
 }
 
 /** Errors: Rejected, for a text that cannot be parsed. */

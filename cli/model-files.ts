@@ -1,9 +1,19 @@
-// The .dsl files that the arguments of a command stand for: a file is itself, a folder is all below it, in order of their names.
+// Source files: reading one, and which the arguments of a command stand for: a file is itself, a folder is all below it, in order of their names.
 // What is not looked into (installed packages, hidden folders) is said.
 
-import { readdirSync, statSync } from 'node:fs'
+import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
+import { LlamacError } from '../runtime/error.ts'
 import { note, UsageError } from './report.ts'
+
+/** A source file's text. E_SOURCE_FILE when it cannot be read. */
+export function readSource(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (cause) {
+    throw new LlamacError('E_SOURCE_FILE', `cannot read ${path}: ${(cause as Error).message}`, { cause })
+  }
+}
 
 const passedOver = (name: string): boolean => name === 'node_modules' || name.startsWith('.')
 

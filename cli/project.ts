@@ -1,7 +1,7 @@
 // From flags to a compilation: finds source files, fits the config and the weights to the model, and runs the compiler. The
 // only place where commands meet the language and the compiler.
 
-import { readFileSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { recordSources } from '../compiler/artifact/source-record.ts'
 import { compileModel, type Compilation, type CompileOptions } from '../compiler/compile.ts'
 import { fitForCalls } from '../compiler/call-size.ts'
@@ -27,17 +27,12 @@ import type { Device } from '../runtime/devices/device.ts'
 import { LlamacError } from '../runtime/error.ts'
 import type { CompactTokenizer } from '../runtime/tokenizer/compact.ts'
 import type { CompileFlags } from './flags.ts'
+import { readSource } from './model-files.ts'
 import { note, plainText, Rejected, showDiagnostics, UsageError } from './report.ts'
 
 /** A file's text; undefined when there is none. E_SOURCE_FILE when it cannot be read. */
-function sourceText(path: string): string | undefined {
-  if (!statSync(path, { throwIfNoEntry: false })?.isFile()) return undefined
-  try {
-    return readFileSync(path, 'utf8')
-  } catch (cause) {
-    throw new LlamacError('E_SOURCE_FILE', `cannot read ${path}: ${(cause as Error).message}`, { cause })
-  }
-}
+const sourceText = (path: string): string | undefined =>
+  statSync(path, { throwIfNoEntry: false })?.isFile() ? readSource(path) : undefined
 
 /** Files as the user names them, before what the package ships. */
 export const sourceReader = (): ReadSource => packageSources(sourceText)
@@ -58,6 +53,13 @@ export async function openModelFile(file: string, read: ReadSource = sourceReade
   await accept(diagnostics)
   if (!model) throw new LlamacError('E_NO_MODEL', `${file} declares no model`)
   return model
+}
+
+/** A file's model with all that it inherits, as one text. Errors: Rejected, E_EXPAND. */
+export async function expandModelFile(file: string): Promise<string> {
+  const { text, problem } = (await openModelFile(file)).expand()
+  if (text === undefined) throw new LlamacError('E_EXPAND', `${file} cannot be written as one file: ${problem}`)
+  return text
 }
 
 interface Specialised {

@@ -24,6 +24,7 @@ import { isFloat } from '../ops/op.ts'
 import { within } from '../limits.ts'
 import { sameDims } from '../ops/shape.ts'
 import { nodeFactory, regionsOf, resultsOf, type NodeFactory } from './nodes.ts'
+import { fillPath } from './paths.ts'
 import { type Tap, tapName, type TapPatterns } from './taps.ts'
 import { is, type Attributes, type Graph, type Node, type OpName, type Region } from './types.ts'
 
@@ -329,7 +330,7 @@ export class GraphBuilder implements Sink<Node> {
       own.push(...kept.slice(0, kept.length - scope.tapped.length))
       for (const [k, node] of kept.slice(kept.length - scope.tapped.length).entries()) {
         const { path, labels } = scope.tapped[k]!
-        const filled = path.startsWith(`${array}[*]`) ? `${array}[${i}]${path.slice(array.length + 3)}` : path
+        const filled = fillPath(path, [{ array, index: i }])
         if (filled.includes('[*]') || this.#taps!.wants(filled)) this.#scopes.at(-1)!.tapped.push({ path: filled, node, labels })
       }
     }
@@ -401,13 +402,11 @@ export class GraphBuilder implements Sink<Node> {
 
   /** `layers[*].attn.wq` → the path in the instance that is being built. */
   #concrete(path: string): string {
-    let result = path
-    for (const scope of this.#scopes) {
-      if (scope.kind !== 'loop') continue
-      const array = this.#instancePath(scope.array!)
-      if (result.startsWith(`${array}[*]`)) result = `${array}[${scope.instance}]${result.slice(array.length + 3)}`
-    }
-    return result
+    return this.#scopes.reduce(
+      (filled, { kind, array, instance }) =>
+        kind === 'loop' ? fillPath(filled, [{ array: this.#instancePath(array!), index: instance! }]) : filled,
+      path,
+    )
   }
 
   #instancePath(array: string): string {
