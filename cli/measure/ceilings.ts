@@ -60,9 +60,9 @@ const dotChains = (): Bench => ({ ...chainsOf('dot', 'i32x4', (acc, x) => ops.do
 const maddChains = (): Bench => ({ ...chainsOf('madd', 'f32x4', (acc, x) => ops.madd(acc, x, x)), macs: chains * trips * 4 })
 
 export function measureCeilings(relaxed: boolean): Ceilings {
-  const dot = measure(dotChains(), relaxed)
-  const madd = measure(maddChains(), relaxed)
-  return { dot: dot.hot, madd: madd.hot, readBytes: measure(reader(), relaxed).streamBytes! }
+  const dot = measure(dotChains(), { relaxed })
+  const madd = measure(maddChains(), { relaxed })
+  return { dot: dot.hot, madd: madd.hot, readBytes: measure(reader(), { relaxed }).streamBytes! }
 }
 
 // A worker has no module of its own: the program has to run from sources and from the built package alike.

@@ -4,6 +4,7 @@
 
 import { performance } from 'node:perf_hooks'
 import type { LoopFunction } from '../../compiler/schedule/loops.ts'
+import type { EmitOptions } from '../../compiler/targets/wasm/functions.ts'
 import { buildModule } from '../../compiler/targets/wasm/module.ts'
 import type { Address, Step } from '../../compiler/targets/wasm/program.ts'
 
@@ -48,7 +49,7 @@ export interface PreparedCase {
   readonly regions: readonly { readonly address: number; readonly bytes: number }[]
 }
 
-export function prepareCase(bench: Bench, options: { readonly relaxed: boolean }): PreparedCase {
+export function prepareCase(bench: Bench, options: EmitOptions): PreparedCase {
   const { fn, operands, streamed } = bench
   const sizes = fn.operands.map((o, i) => (o.memory.kind === 'scratch' ? o.memory.words : operands[i]!.words) * 4)
   const copies = streamed === undefined ? 1 : Math.max(1, Math.ceil(streamBytes / sizes[streamed]!))
@@ -114,9 +115,9 @@ export function prepareCase(bench: Bench, options: { readonly relaxed: boolean }
   }
 }
 
-/** Compiles and times one case. `relaxed`: with relaxed SIMD. */
-export function measure(bench: Bench, relaxed = true, milliseconds = 60): Timing {
-  const { module, memory, args, copies, streamedBytes, words } = prepareCase(bench, { relaxed })
+/** Compiles and times one case. */
+export function measure(bench: Bench, form: EmitOptions, milliseconds = 60): Timing {
+  const { module, memory, args, copies, streamedBytes, words } = prepareCase(bench, form)
   const instance = new WebAssembly.Instance(module, { env: { memory } })
   const run = (entry: string) => () => (instance.exports[entry] as (...args: readonly number[]) => void)(...args)
   const hot = best(run('hot'), milliseconds)

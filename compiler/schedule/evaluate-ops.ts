@@ -62,15 +62,29 @@ const halfValue: Lane = (word) => {
 }
 const upperHalf: Lane = (word) => halfValue(word >>> 16, 0, 0)
 
+/** Byte `shift / 8` of a, signed, times that of b. */
+const byteProduct = (a: number, b: number, shift: number): number => {
+  const unsigned = (b >>> shift) & 255
+  if (unsigned > 127) throw new Error('internal: second argument of a dot of bytes is above 127')
+  return ((a << (24 - shift)) >> 24) * unsigned
+}
+
 const dot4: Lane = (a, b, acc) => {
   let sum = acc
-  for (let shift = 0; shift < 32; shift += 8) {
-    const unsigned = (b >>> shift) & 255
-    if (unsigned > 127) throw new Error('internal: second argument of dot4 is above 127')
-    sum += ((a << (24 - shift)) >> 24) * unsigned
-  }
+  for (let shift = 0; shift < 32; shift += 8) sum += byteProduct(a, b, shift)
   return sum | 0
 }
+
+/** Parts of a dot are kept as the narrowest target does: i16 sums of neighbouring products. */
+const dotPart: Lane = (a, b, part) => {
+  const pair = (shift: number): number => {
+    const sum = ((part << (16 - shift)) >> 16) + byteProduct(a, b, shift) + byteProduct(a, b, shift + 8)
+    if ((sum << 16) >> 16 !== sum) throw new Error('internal: too many products in one part of a dot')
+    return sum
+  }
+  return (pair(0) & 0xffff) | (pair(16) << 16)
+}
+const dotClose: Lane = (part, sum) => (sum + ((part << 16) >> 16) + (part >> 16)) | 0
 
 const compare = (f: (a: number, b: number) => boolean): Record<string, Lane> => {
   const lane: Lane = (a, b) => Number(f(a, b))
@@ -122,6 +136,9 @@ const lanes: Partial<Record<LoopOp, Readonly<Record<string, Lane>>>> = {
   pow: { f32: real(Math.pow) },
   madd: { f32: (a, b, c) => round(round(a * b) + c) },
   dot4: { i32: dot4 },
+  dot_open: { i32: () => 0 },
+  dot_part: { i32: dotPart },
+  dot_close: { i32: dotClose },
   half_lo_f32: { i32: halfValue },
   half_hi_f32: { i32: upperHalf },
   half_lo_f32x4: { i32: halfValue },

@@ -86,11 +86,22 @@ export const loopOps = {
   hmin: ['f32', 1, ['f32x4']],
   /** dot4(a, b, acc): acc + Σ over the 4 bytes of each word of signed a times unsigned 7-bit b (both as packed words); exact. */
   dot4: ['same', 3, integers],
+  /**
+   * The same in parts: `part = dot_open(sum)`, then `dot_part(a, b, part)` a few times, then `dot_close(part, sum)` = sum + all
+   * products. What a part holds is up to the target (i32 sums that begin at `sum`, or i16 sums of neighbours that begin at 0), so
+   * only these ops may take it, and its products must be few enough for i16 (`productsPerPart`).
+   */
+  dot_open: ['same', 1, ['i32x4']],
+  dot_part: ['same', 3, ['i32x4']],
+  dot_close: ['same', 2, ['i32x4']],
   /** Low bytes of four lanes into one word, lane 0 lowest. */
   pack_bytes: ['i32', 1, ['i32x4']],
 } as const satisfies Record<string, Signature>
 
 export type LoopOp = keyof typeof loopOps
+
+/** Ops that only mean something together: what passes between them is the target's own. */
+export const partOps: ReadonlySet<LoopOp> = new Set(['dot_open', 'dot_part', 'dot_close'])
 
 export type LoopExpr =
   | { readonly kind: 'const'; readonly type: LoopType; readonly value: number }

@@ -6,6 +6,7 @@ import { a8 } from './activation-blocks.ts'
 import { constant, type Emitter, i32, load, ops } from './build-loops.ts'
 import { filled } from './integers.ts'
 import type { LoopExpr } from './loops.ts'
+import { ByteSum } from './byte-sums.ts'
 import { type Address, type BlockDot, half, type PackedFormat, splatFloat, splatWord, words } from './packed-words.ts'
 import type { RunQuants } from './run-quants.ts'
 import { offsetOf, type Run, type RunScales } from './run-scales.ts'
@@ -169,23 +170,22 @@ export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
       const steps = quads.map((quad) => scales.open(e, weight, quad, true))
       walk(e, dot, a8.words, ({ run, quants: at, activations }) => {
         const read = readers(e, at, quads, activations.length === 1)
-        eachGroup(e, dot.rolled === true, (group, fours) => {
+        eachGroup(e, false, (group, fours) => {
           const sums = activations.map((activation) => {
-            const zero = constant('i32x4', 0)
-            const minus = starts
+            const start = starts
               ? e.let(
                   'minus',
                   ops.mul(splatWord({ ...activation, at: ops.add(activation.at, group) }, a8.minus), constant('i32x4', centre)),
                 )
-              : zero
-            return quads.map(() => e.let('sum', minus))
+              : constant('i32x4', 0)
+            return quads.map(() => new ByteSum(e, start, quants.most))
           })
           fours((turn, place) => {
             const rows = read.map((vector) => e.let('w', quants.bytes(turn, place, vector)))
             const j = ops.add(ops.mul(turn, quants.period), place)
             for (const [t, activation] of activations.entries()) {
               const x = e.let('x', splatWord({ ...activation, at: ops.add(activation.at, j) }, 0))
-              for (const [q, row] of rows.entries()) e.set(sums[t]![q]!, ops.dot4(x, row, sums[t]![q]!))
+              for (const [q, row] of rows.entries()) sums[t]![q]!.add(x, row)
             }
           })
           const scaled = steps.map((stepOf) => {
@@ -203,7 +203,7 @@ export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
             for (const [q, { d, m }] of scaled.entries()) {
               const acc = accumulators[t]![q]!
               const rest = m && as ? ops.madd(m, as, acc) : acc
-              e.set(acc, ops.madd(ops.to_f32x4(sums[t]![q]!), ops.mul(d, ad), rest))
+              e.set(acc, ops.madd(ops.to_f32x4(sums[t]![q]!.total()), ops.mul(d, ad), rest))
             }
           }
         })

@@ -7,6 +7,8 @@ import type { LoopExpr } from './loops.ts'
 export interface RunQuants {
   /** Of 8 rows. */
   readonly words: number
+  /** The largest. */
+  readonly most: number
   /** The fours of a run, such that those which share vectors follow each other. */
   readonly order: readonly number[]
   /** How many fours follow each other that are read each in a way of its own: a loop takes so many a turn. */
@@ -21,6 +23,7 @@ const filled = (byte: number): LoopExpr => constant('i32x4', Math.imul(byte, 0x0
 
 export const nibbles: RunQuants = {
   words: 32,
+  most: 15,
   order: [0, 4, 1, 5, 2, 6, 3, 7],
   period: 1,
   bytes: (j, _, vector) => ops.and(ops.shr_u(vector(ops.and(j, 3)), ops.mul(ops.shr_u(j, 2), 4)), filled(0x0f)),
@@ -33,6 +36,7 @@ export const nibbles: RunQuants = {
 
 export const fives: RunQuants = {
   words: 40,
+  most: 31,
   order: nibbles.order,
   period: 1,
   bytes(j, i, vector) {
@@ -53,6 +57,7 @@ export const fives: RunQuants = {
 
 export const sixes: RunQuants = {
   words: 48,
+  most: 63,
   order: [0, 1, 2, 3, 4, 5, 6, 7],
   period: 4,
   bytes(turn, i, vector) {

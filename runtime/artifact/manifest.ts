@@ -96,7 +96,10 @@ export type Variant = WasmVariant | WebgpuVariant | ReferenceVariant
 
 export interface WasmVariant {
   readonly target: 'wasm'
-  /** Features beyond SIMD that the module needs: 'relaxed-simd', 'threads' (shared memory and workers). */
+  /**
+   * Features beyond SIMD that the module needs: 'relaxed-simd', 'threads' (shared memory and workers); 'pair-dots': it is for engines that
+   * make a 32-bit dot of bytes of a 16-bit one (it would be right, and slower, on others).
+   */
   readonly requires: readonly string[]
   readonly program: string
   readonly sha256: string

@@ -6,7 +6,7 @@ import { elementCount } from '../artifact/affine.ts'
 import type { EntryManifest, WasmVariant } from '../artifact/manifest.ts'
 import { checkAborted, fail } from '../error-codes.ts'
 import { type ArgumentArray, asResult, type Device, type ResultArray, type States } from './device.ts'
-import { relaxedSimdWorks } from './relaxed-simd.ts'
+import { relaxedSimd } from './relaxed-simd.ts'
 import { mayBlock, Team } from './wasm-team.ts'
 
 const pageBytes = 65536
@@ -25,7 +25,9 @@ export async function wasmUnmet(variant: WasmVariant, threads = 1): Promise<stri
   if (typeof WebAssembly === 'undefined') return 'there is no WebAssembly'
   for (const feature of variant.requires) {
     if (feature === 'relaxed-simd') {
-      if (!(await relaxedSimdWorks())) return 'relaxed SIMD is missing or computes wrong numbers'
+      if (!(await relaxedSimd()).works) return 'relaxed SIMD is missing or computes wrong numbers'
+    } else if (feature === 'pair-dots') {
+      if (!(await relaxedSimd()).pairDots) return 'the engine has an instruction for the 32-bit dot of bytes'
     } else if (feature === 'threads') {
       if (threads === 1) return 'one thread runs alone'
       if (!memoryIsShareable())

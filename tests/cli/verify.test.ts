@@ -160,7 +160,11 @@ async function withSpoiledKernel(files: Files, plan: Plan, kernel: string): Prom
                 variant.program,
                 buildModule(
                   { ...program, kernels },
-                  { relaxed: variant.requires.includes('relaxed-simd'), shared: variant.requires.includes('threads') },
+                  {
+                    relaxed: variant.requires.includes('relaxed-simd'),
+                    pairs: variant.requires.includes('pair-dots'),
+                    shared: variant.requires.includes('threads'),
+                  },
                 ).binary,
               ] as const,
             ]

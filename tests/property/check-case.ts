@@ -309,7 +309,7 @@ class Check {
     this.at(level, configuration, () => {
       const wanted = this.boundsOfFinal(graph!)
       const lowered = lowerWasm(plan!)
-      const { binary } = buildModule(lowered.program, { relaxed })
+      const { binary } = buildModule(lowered.program, { relaxed, pairs: relaxed })
       const session = openWasm(binary, lowered, plan!.entries[0]!.info, plan!.layout.states, tensors)
       this.case.calls.forEach((binding, i) => {
         const results = session.call(binding, this.inputs[i]!)

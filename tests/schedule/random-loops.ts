@@ -3,7 +3,7 @@
 
 import fc from 'fast-check'
 import { buffer, constant, Emitter, load, ops, scratch, symbol } from '../../compiler/schedule/build-loops.ts'
-import { type LoopExpr, type LoopFunction, type LoopOp, loopOps, type LoopType } from '../../compiler/schedule/loops.ts'
+import { type LoopExpr, type LoopFunction, type LoopOp, loopOps, type LoopType, partOps } from '../../compiler/schedule/loops.ts'
 
 type Gen = fc.GeneratorValue
 
@@ -13,7 +13,7 @@ const inexact = new Set<LoopOp>(['exp', 'log', 'tanh', 'erf', 'sin', 'cos', 'pow
 
 /** All uses of an op: argument types and the result. */
 const uses = (Object.keys(loopOps) as LoopOp[])
-  .filter((op) => !inexact.has(op))
+  .filter((op) => !inexact.has(op) && !partOps.has(op))
   .flatMap((op) => {
     const [result, arity, allowed] = loopOps[op] as readonly [string, number, readonly LoopType[]]
     return allowed.map((type) => {

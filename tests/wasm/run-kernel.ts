@@ -14,13 +14,13 @@ export interface Compiled {
   run(call: LoopCall): void
 }
 
-/** `shift` moves every operand by that many words, to leave 16-byte alignment. */
-export function compileKernel(fn: LoopFunction, relaxed: boolean, shift = 0): Compiled {
+/** `shift` moves every operand by that many words, to leave 16-byte alignment. `pairs`: EmitOptions. */
+export function compileKernel(fn: LoopFunction, relaxed: boolean, shift = 0, pairs = false): Compiled {
   const module = new binaryen.Module()
   module.setFeatures(binaryen.Features.All)
   module.setMemory(1, 65536, null, [], false, false, '0')
   module.addMemoryImport('0', 'env', 'memory', false)
-  emitKernel(module, fn, { relaxed })
+  emitKernel(module, fn, { relaxed, pairs })
   module.addFunctionExport(fn.name, 'run')
   if (!module.validate()) throw new Error(`invalid module:\n${module.emitText()}`)
   const binary = module.emitBinary()

@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { constant, elementOf, isVector, load, ops, resultType } from '../../compiler/schedule/build-loops.ts'
 import { evaluateLoops } from '../../compiler/schedule/evaluate-loops.ts'
-import { type LoopExpr, type LoopFunction, type LoopOp, loopOps, type LoopType } from '../../compiler/schedule/loops.ts'
+import { type LoopExpr, type LoopFunction, type LoopOp, loopOps, type LoopType, partOps } from '../../compiler/schedule/loops.ts'
 import { createNullGpu, createSoftwareGpu, openDevice, type TestDevice } from '../support/dawn.ts'
 import { compileWgsl, layoutKernel, runWgsl } from '../support/run-wgsl.ts'
 
@@ -87,7 +87,9 @@ function typesOf(op: LoopOp, type: LoopType): LoopType[] {
 }
 
 const cases: Case[] = (Object.keys(loopOps) as LoopOp[]).flatMap((op) =>
-  op.startsWith('lane_') ? [] : (loopOps[op][2] as readonly LoopType[]).map((type) => ({ op, types: typesOf(op, type) })),
+  op.startsWith('lane_') || partOps.has(op)
+    ? []
+    : (loopOps[op][2] as readonly LoopType[]).map((type) => ({ op, types: typesOf(op, type) })),
 )
 
 /** A bool operand is the sign of an integer. */
@@ -206,6 +208,12 @@ describe('loop ops in WGSL', () => {
         true,
       )
     }
+  })
+
+  test('a dot in parts', async () => {
+    const types = ['i32x4', 'i32x4', 'i32x4'] as const
+    const fn = kernelOf('dot_parts', types, ([a, b, c]) => ops.dot_close(ops.dot_part(a!, b!, ops.dot_open(c!)), c!))
+    for (const packedDot of [false, true]) await compare(fn, 'dot4', types, packedDot)
   })
 
   test('constant arguments of any value are accepted', async () => {

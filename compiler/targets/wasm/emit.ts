@@ -4,17 +4,12 @@
 
 import type binaryen from 'binaryen'
 import type { LoopFunction } from '../../schedule/loops.ts'
-import { FunctionEmitter, symbolName } from './functions.ts'
+import { type EmitOptions, FunctionEmitter, symbolName } from './functions.ts'
 import { mathOf } from './math.ts'
-
-export interface EmitOptions {
-  /** Use relaxed SIMD: dot products of bytes and fused multiply-add. */
-  readonly relaxed: boolean
-}
 
 /** Adds `fn` under its own name. The function must have passed verify-loops and be written for one invocation. */
 export function emitKernel(module: binaryen.Module, fn: LoopFunction, options: EmitOptions): void {
   const names = [...(fn.rows ? ['from', 'to'] : []), ...fn.symbols]
   const params = names.map((name) => ({ name: symbolName(name), type: 'i32' as const }))
-  new FunctionEmitter(module, options.relaxed, fn.operands, params, mathOf(module, options.relaxed)).add(fn.name, fn.body)
+  new FunctionEmitter(module, options, fn.operands, params, mathOf(module, options.relaxed)).add(fn.name, fn.body)
 }

@@ -14,6 +14,7 @@ export type Ref = number
 export interface Context {
   readonly module: binaryen.Module
   readonly relaxed: boolean
+  readonly pairs: boolean
   expr(e: LoopExpr): Ref
   /** Byte address of the words [at + offset …), in part as an immediate. */
   place(access: { readonly operand: number; readonly at: LoopExpr; readonly offset: number }): { pointer: Ref; offset: number }
@@ -136,11 +137,15 @@ function dotBytes(c: Context, a: Read, b: Read, acc: Ref): Ref {
   return i32x4.add(i32x4.add(i32x4.dot_i16x8_s(a0, b0), i32x4.dot_i16x8_s(a1, b1)), acc)
 }
 
-/** binaryen has no builder of relaxed instructions, but its C interface takes them. */
-function ternary(c: Context, op: number, a: Ref, b: Ref, d: Ref): Ref {
-  const raw = binaryen as unknown as { _BinaryenSIMDTernary(module: number, op: number, a: Ref, b: Ref, c: Ref): Ref }
-  return raw._BinaryenSIMDTernary((c.module as unknown as { ptr: number }).ptr, op, a, b, d)
+interface Raw {
+  _BinaryenSIMDTernary(module: number, op: number, a: Ref, b: Ref, c: Ref): Ref
+  _BinaryenBinary(module: number, op: number, a: Ref, b: Ref): Ref
 }
+
+/** binaryen has no builder of relaxed instructions, but its C interface takes them. */
+const raw = binaryen as unknown as Raw
+const pointerOf = (c: Context): number => (c.module as unknown as { ptr: number }).ptr
+const ternary = (c: Context, op: number, a: Ref, b: Ref, d: Ref): Ref => raw._BinaryenSIMDTernary(pointerOf(c), op, a, b, d)
 
 const dot4: Sequence = (c, e) => {
   const [a, b, acc] = e.args as readonly [LoopExpr, LoopExpr, LoopExpr]
@@ -154,6 +159,29 @@ const dot4: Sequence = (c, e) => {
   if (c.relaxed) return ternary(c, binaryen.RelaxedDotI8x16I7x16AddSToVecI32x4, c.expr(a), c.expr(b), c.expr(acc))
   return bind(c, [a, b], 'i32x4', (x, y) => dotBytes(c, x!, y!, c.expr(acc)))
 }
+
+/**
+ * Parts of a dot. Where the engine has no instruction for a whole dot of bytes it makes one of pmaddubsw, pmaddwd and a constant; a
+ * part there sums the i16 results of pmaddubsw alone, and pmaddwd follows once. Else a part is the i32 sums themselves.
+ */
+const dotOpen: Sequence = (c, e) => (c.pairs ? c.vector(0) : c.expr(e.args[0]!))
+
+const dotPart: Sequence = (c, e) => {
+  if (!c.pairs) return dot4(c, e)
+  const [a, b, part] = e.args as readonly [LoopExpr, LoopExpr, LoopExpr]
+  const sums = raw._BinaryenBinary(pointerOf(c), binaryen.RelaxedDotI8x16I7x16SToVecI16x8, c.expr(a), c.expr(b))
+  return isZero(part) ? sums : c.module.i16x8.add(sums, c.expr(part))
+}
+
+const dotClose: Sequence = (c, e) => {
+  const [part, sum] = e.args as readonly [LoopExpr, LoopExpr]
+  if (!c.pairs) return c.expr(part)
+  const { i32x4 } = c.module
+  const whole = i32x4.extadd_pairwise_i16x8_s(c.expr(part))
+  return isZero(sum) ? whole : i32x4.add(whole, c.expr(sum))
+}
+
+const isZero = (e: LoopExpr): boolean => (e.kind === 'const' && e.value === 0) || (e.kind === 'op' && e.op === 'dot_open')
 
 const madd: Sequence = (c, e) => {
   const [a, b, d] = e.args.map((x) => c.expr(x)) as [Ref, Ref, Ref]
@@ -199,6 +227,9 @@ const sequences: Partial<Record<LoopOp, Sequence>> = {
   half_lo_f32x4: half(false),
   half_hi_f32x4: half(true),
   dot4,
+  dot_open: dotOpen,
+  dot_part: dotPart,
+  dot_close: dotClose,
   madd,
   rsqrt,
   not: unary((m, v, from) => (from === 'bool' ? m.i32.eqz(v) : m.v128.not(v))),

@@ -10,6 +10,13 @@ import { type Access, accessKey, loopPointers, type Pointer } from './addresses.
 import { type Context, emitOp, type Ref, wasmType } from './expressions.ts'
 import { NegativeWords } from './negative-words.ts'
 
+export interface EmitOptions {
+  /** Use relaxed SIMD: dot products of bytes and fused multiply-add. */
+  readonly relaxed: boolean
+  /** Sum dots of bytes in pairs, with relaxed SIMD's 16-bit dot: for engines that have no instruction for the 32-bit one. */
+  readonly pairs?: boolean
+}
+
 export interface FunctionParameter {
   readonly name: string
   readonly type: LoopType
@@ -26,6 +33,7 @@ interface LivePointer extends Pointer {
 export class FunctionEmitter implements Context {
   readonly module: binaryen.Module
   readonly relaxed: boolean
+  readonly pairs: boolean
   readonly #operands: readonly LoopOperand[]
   readonly #params: readonly binaryen.Type[]
   readonly #vars: binaryen.Type[] = []
@@ -40,13 +48,14 @@ export class FunctionEmitter implements Context {
   /** Parameters: one address per operand (named by `addressOf`), then `params`. */
   constructor(
     module: binaryen.Module,
-    relaxed: boolean,
+    { relaxed, pairs = false }: EmitOptions,
     operands: readonly LoopOperand[],
     params: readonly FunctionParameter[],
     math: MathSource,
   ) {
     this.module = module
     this.relaxed = relaxed
+    this.pairs = pairs
     this.#operands = operands
     this.#math = math
     this.#params = [...operands.map(() => binaryen.i32), ...params.map((p) => wasmType(p.type))]

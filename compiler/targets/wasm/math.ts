@@ -19,7 +19,7 @@ export function mathOf(module: binaryen.Module, relaxed: boolean): MathSource {
       const { params, body, result } = mathFunction(op, type)
       new FunctionEmitter(
         module,
-        relaxed,
+        { relaxed },
         [],
         params.map((p) => ({ name: p, type })),
         source,

@@ -7,8 +7,9 @@
 import binaryen from 'binaryen'
 import type { Affine } from '../../graph/types.ts'
 import type { LoopFunction } from '../../schedule/loops.ts'
-import { emitKernel, type EmitOptions } from './emit.ts'
+import { emitKernel } from './emit.ts'
 import type { Ref } from './expressions.ts'
+import type { EmitOptions } from './functions.ts'
 import { type Address, type EntryProgram, rowBlock, type Step, type WasmProgram } from './program.ts'
 import { addThreadFunctions, threadFunctions } from './threads.ts'
 

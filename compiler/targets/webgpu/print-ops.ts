@@ -62,6 +62,9 @@ const math =
   (text) =>
     text.math(op)
 
+/** Parts of a dot are its i32 sums. */
+const dotBytes: Row = ({ args, width, packedDot, call }) => call(`${packedDot ? 'dot4_packed' : 'dot4_bytes'}${width}`, ...args)
+
 export const printOps: Readonly<Record<LoopOp, Row>> = {
   add: infix('+'),
   sub: infix('-'),
@@ -120,7 +123,10 @@ export const printOps: Readonly<Record<LoopOp, Row>> = {
   hsum: reduction('hsum'),
   hmax: reduction('hmax'),
   hmin: reduction('hmin'),
-  dot4: ({ args, width, packedDot, call }) => call(`${packedDot ? 'dot4_packed' : 'dot4_bytes'}${width}`, ...args),
+  dot4: dotBytes,
+  dot_open: ({ args: [sum] }) => sum!,
+  dot_part: dotBytes,
+  dot_close: ({ args: [part] }) => part!,
   pack_bytes: reduction('pack_bytes'),
 }
 
