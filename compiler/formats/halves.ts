@@ -18,6 +18,18 @@ const halfTable = Float32Array.from({ length: 65536 }, (_, half) => decodeHalf(h
 /** The value of a binary16 pattern. */
 export const f16ToNumber = (half: number): number => halfTable[half]!
 
+/** The float32 bit pattern with the value of a binary16 pattern; NaNs keep their bits, so that `halfBits` gives the pattern back. */
+export function floatBits16(half: number): number {
+  const sign = (half & 0x8000) << 16
+  if ((half & 0x7c00) === 0x7c00) return sign | 0x7f800000 | ((half & 0x3ff) << 13)
+  floatValue[0] = halfTable[half]!
+  return floatBits[0]! | sign
+}
+
+/** The inverse of `floatBits16`. */
+export const halfBits = (bits: number): number =>
+  (bits & 0x7f800000) === 0x7f800000 ? ((bits >>> 16) & 0x8000) | 0x7c00 | ((bits >>> 13) & 0x3ff) : f16FromBits(bits >>> 0)
+
 /** The binary16 pattern nearest to a float32 bit pattern, ties to even. */
 export function f16FromBits(bits: number): number {
   const sign = (bits >>> 16) & 0x8000

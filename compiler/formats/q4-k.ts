@@ -1,6 +1,6 @@
 // q4_k: 256 values as 8 runs of 32 unsigned nibbles, each run with a 6-bit scale and minimum over f16 d and dmin (144 bytes):
 // the head of k-scales.ts, then 128 bytes, byte 32c+i = q[64c+i] | q[64c+32+i] << 4.
-// r8 (1152 bytes): the heads, then 8 runs of 4 bits (run-rows.ts).
+// r8 (1216 bytes): the heads, then 8 runs of 4 bits (run-rows.ts).
 
 import { decodeRuns, encodeRuns } from './k-runs.ts'
 import { kHead, plainHead } from './k-scales.ts'

@@ -1,5 +1,5 @@
 // q5_k: as q4_k with a fifth bit (176 bytes): after the head 32 bytes, bit r of byte i is the fifth bit of value i of run r; then
-// the low four bits as q4_k has them. r8 (1408 bytes): the heads, then 8 runs of 5 bits (run-rows.ts).
+// the low four bits as q4_k has them. r8 (1472 bytes): the heads, then 8 runs of 5 bits (run-rows.ts).
 
 import { decodeRuns, encodeRuns } from './k-runs.ts'
 import { kHead, plainHead } from './k-scales.ts'

@@ -1,12 +1,12 @@
 // q6_k: 256 values of 6 bits, 16 groups of 16 with an i8 scale each, and one f16 d (210 bytes); value = (q - 32) * sc * d. Plain:
 // for each half n of 128 values (runs 4n .. 4n+3) the low four bits in 64 bytes, byte i = q[i] | q[64+i] << 4; then for each half
 // the high two bits in 32 bytes, bits 2r, 2r+1 of byte i being those of value i of run r; then 16 scales, then d.
-// r8 (1680 bytes): word i = d(row i) | d(row 4+i) << 16, i = 0..3; for c = 0..3 the scales of groups 4c .. 4c+3 as a word of each
-// row; then 8 runs of 6 bits (run-rows.ts).
+// r8 (1696 bytes): d of rows 0..7 as f32; for i = 0..3 the scales of groups i, 4+i, 8+i, 12+i as a word of each row (a kernel walks
+// over the bytes); then 8 runs of 6 bits (run-rows.ts).
 //
 // Quantisation here divides by each group's largest value and rounds; ggml searches for better steps (make_qx_quants).
 
-import { halfPlace } from './half-rows.ts'
+import { packHalf, unpackHalf } from './half-rows.ts'
 import { f16FromNumber, f16ToNumber } from './halves.ts'
 import { runFormat, runLength } from './run-blocks.ts'
 import { run6 } from './run-rows.ts'
@@ -86,24 +86,20 @@ function encode(given: Float32Array, out: Uint8Array): void {
 }
 
 /** Byte of group `group`'s scale in the packed words. */
-const scaleByte = (group: number, row: number): number => 16 + (group >> 2) * 32 + 4 * row + (group & 3)
+const scaleByte = (group: number, row: number): number => 32 + (group & 3) * 32 + 4 * row + (group >> 2)
 
 export const q6_k = runFormat({
   name: 'q6_k',
   values,
   bytes,
-  headBytes: 16 + 128,
+  headBytes: 32 + 128,
   rows: run6,
   packHead(plain, at, row, out, start) {
-    const to = start + halfPlace(row)
-    out[to] = plain[at + scaleAt]!
-    out[to + 1] = plain[at + scaleAt + 1]!
+    packHalf(plain, at + scaleAt, out, start + 4 * row)
     for (let group = 0; group < groups; group++) out[start + scaleByte(group, row)] = plain[at + scalesAt + group]!
   },
   unpackHead(packed, start, row, out, at) {
-    const from = start + halfPlace(row)
-    out[at + scaleAt] = packed[from]!
-    out[at + scaleAt + 1] = packed[from + 1]!
+    unpackHalf(packed, start + 4 * row, out, at + scaleAt)
     for (let group = 0; group < groups; group++) out[at + scalesAt + group] = packed[start + scaleByte(group, row)]!
   },
   readRun,

@@ -90,35 +90,36 @@ const r8Value: Record<FormatName, (at: DataView, row: number, k: number) => numb
     return Math.fround(five(at, block + 32, row, k % 32) * d + m)
   },
   q4_k: (at, row, k) => {
-    const block = Math.floor(k / 256) * 1152
+    const block = Math.floor(k / 256) * 1216
     const [step, least] = kStep(at, block, row, Math.floor((k % 256) / 32))
-    return Math.fround(nibble(at, block + 128 + Math.floor((k % 256) / 32) * 128, row, k % 32) * step - least)
+    return Math.fround(nibble(at, block + 192 + Math.floor((k % 256) / 32) * 128, row, k % 32) * step - least)
   },
   q5_k: (at, row, k) => {
-    const block = Math.floor(k / 256) * 1408
+    const block = Math.floor(k / 256) * 1472
     const [step, least] = kStep(at, block, row, Math.floor((k % 256) / 32))
-    return Math.fround(five(at, block + 128 + Math.floor((k % 256) / 32) * 160, row, k % 32) * step - least)
+    return Math.fround(five(at, block + 192 + Math.floor((k % 256) / 32) * 160, row, k % 32) * step - least)
   },
   q6_k: (at, row, k) => {
-    const block = Math.floor(k / 256) * 1680
+    const block = Math.floor(k / 256) * 1696
     const [group, i] = [Math.floor((k % 256) / 16), k % 16]
-    const scale = at.getInt8(block + 16 + Math.floor(group / 4) * 32 + 4 * row + (group % 4))
+    const scale = at.getInt8(block + 32 + (group % 4) * 32 + 4 * row + Math.floor(group / 4))
     const byte = (v: number, b: number): number =>
-      at.getUint8(block + 144 + group * 96 + v * 32 + Math.floor(row / 4) * 16 + 4 * (row % 4) + b)
+      at.getUint8(block + 160 + group * 96 + v * 32 + Math.floor(row / 4) * 16 + 4 * (row % 4) + b)
     const q = i < 12 ? byte(i >> 2, i & 3) & 63 : [0, 1, 2].reduce((sum, v) => sum + (byte(v, i & 3) >> 6) * 4 ** v, 0)
-    return Math.fround((q - 32) * scale * f16ToNumber(word(at, block + 4 * (row % 4), row > 3)))
+    return Math.fround((q - 32) * scale * at.getFloat32(block + 4 * row, true))
   },
 }
-/** Step and least value of a run: byte pair of the words A and B for even runs, of C and the tops of A and B for odd ones. */
+/** Step and least value of a run: bytes of the words of even or of odd runs. */
 function kStep(at: DataView, block: number, row: number, run: number): [step: number, least: number] {
-  const byte = (group: number): number => at.getUint8(block + 32 + group * 32 + 4 * row + (run >> 1))
-  const [a, b, c] = [byte(0), byte(1), byte(2)]
-  const [scale, minimum] = run % 2 === 0 ? [a & 63, b & 63] : [(c & 15) + (a >> 6) * 16, (c >> 4) + (b >> 6) * 16]
-  return [scale * f16ToNumber(word(at, block + 4 * row, false)), minimum * f16ToNumber(word(at, block + 4 * row, true))]
+  const byte = (list: number): number => at.getUint8(block + 64 + (2 * list + (run % 2)) * 32 + 4 * row + (run >> 1))
+  return [byte(0) * at.getFloat32(block + 4 * row, true), byte(1) * at.getFloat32(block + 32 + 4 * row, true)]
 }
 function five(at: DataView, start: number, row: number, k: number): number {
-  const bits = at.getUint8(start + 128 + Math.floor(row / 4) * 16 + 4 * (row % 4) + (k % 4))
-  return nibble(at, start, row, k) + ((bits >> Math.floor(k / 4)) & 1) * 16
+  const byte = (v: number): number => at.getUint8(start + (2 * v + Math.floor(row / 4)) * 16 + 4 * (row % 4) + (k % 4))
+  const j = Math.floor(k / 4)
+  if (j < 5) return byte(j) & 31
+  const low = j === 7 ? ((byte(3) >> 5) & 1) * 2 + ((byte(4) >> 5) & 1) : byte(j - 2) >> 6
+  return (byte(j - 5) >> 5) * 4 + low
 }
 const word = (at: DataView, offset: number, high: boolean): number => (at.getUint32(offset, true) >>> (high ? 16 : 0)) & 0xffff
 function nibble(at: DataView, start: number, row: number, k: number): number {
