@@ -9,7 +9,7 @@ import type { FormatName } from '../compiler/formats/types.ts'
 import type { Expr, Index, Kernel } from '../compiler/kernel/types.ts'
 import { schedule } from '../compiler/schedule/index.ts'
 import { wasmMachine } from '../compiler/schedule/machine.ts'
-import { a8 } from '../compiler/schedule/activation-blocks.ts'
+import { a8, centring } from '../compiler/schedule/activation-blocks.ts'
 import { verifyLoops } from '../compiler/schedule/verify-loops.ts'
 import { measureCeilings } from '../cli/measure/ceilings.ts'
 import { relaxedSimd } from '../runtime/devices/relaxed-simd.ts'
@@ -148,10 +148,10 @@ function fillBytes(words: Int32Array, count: number): Float64Array {
   const values = new Float64Array(count)
   for (let b = 0; b < count / a8.k; b++) {
     const d = Math.fround(0.01 + Math.abs(random()) / 50)
-    const sums = [0, 0]
+    const block: number[] = []
     for (let i = 0; i < a8.k; i++) {
       const q = Math.round(random() * 254)
-      sums[i >> 4]! += q
+      block.push(q)
       values[b * a8.k + i] = q * d
       for (const [place, byte] of [
         [0, q & 255],
@@ -161,8 +161,8 @@ function fillBytes(words: Int32Array, count: number): Float64Array {
         bytes[(b * a8.words + place) * 4 + i] = byte
     }
     floats[b * a8.words + a8.scale] = d * a8.factor
-    floats[b * a8.words + a8.sum] = d * (sums[0]! + sums[1]!) * a8.sumFactor
-    for (const [i, sum] of sums.entries()) words[b * a8.words + a8.minus + i] = -sum
+    floats[b * a8.words + a8.sum] = d * block.reduce((a, b) => a + b) * a8.sumFactor
+    for (let i = 0; i < 2; i++) words[b * a8.words + a8.minus + i] = centring(block, i)
   }
   return values
 }

@@ -1,7 +1,7 @@
 // Values of a kernel's operand to and from the 4-byte words in which devices hold them: f32, i32, or activations in 8 bits.
 
 import type { Operand } from '../../compiler/kernel/types.ts'
-import { a8 } from '../../compiler/schedule/activation-blocks.ts'
+import { a8, centring } from '../../compiler/schedule/activation-blocks.ts'
 import type { AffineJson } from '../../runtime/artifact/manifest.ts'
 
 /** Sizes of an operand in words; of 8-bit activations the last axis is constant and in whole blocks. */
@@ -28,17 +28,18 @@ function bytesToWords(values: Float64Array): Int32Array {
     const at = block * a8.words
     const part = values.subarray(block * a8.k, (block + 1) * a8.k)
     const d = Math.fround(part.reduce((most, value) => Math.max(most, Math.abs(value)), 0) / 127)
-    const sums = [0, 0]
+    let sum = 0
     for (const [i, value] of part.entries()) {
       const q = d > 0 ? Math.round(value / d) : 0
-      sums[i >> 4]! += q
+      sum += q
       bytes[at * 4 + i] = q
       bytes[(at + a8.positive) * 4 + i] = Math.max(q, 0)
       bytes[(at + a8.negative) * 4 + i] = Math.max(-q, 0)
     }
     floats[at + a8.scale] = d * a8.factor
-    floats[at + a8.sum] = d * (sums[0]! + sums[1]!) * a8.sumFactor
-    for (const [i, sum] of sums.entries()) words[at + a8.minus + i] = -sum
+    floats[at + a8.sum] = d * sum * a8.sumFactor
+    const quants = bytes.subarray(at * 4, at * 4 + a8.k)
+    for (let i = 0; i < 2; i++) words[at + a8.minus + i] = centring(quants, i)
   }
   return words
 }
@@ -53,16 +54,15 @@ function bytesFromWords(words: Int32Array): Float64Array {
   for (let block = 0; block < words.length / a8.words; block++) {
     const at = block * a8.words
     const d = floats[at + a8.scale]! / a8.factor
-    const sums = [0, 0]
-    for (let i = 0; i < a8.k; i++) {
-      const q = bytes[at * 4 + i]!
-      sums[i >> 4]! += q
+    const quants = bytes.subarray(at * 4, at * 4 + a8.k)
+    for (const [i, q] of quants.entries()) {
       const planes = bytes[(at + a8.positive) * 4 + i] === Math.max(q, 0) && bytes[(at + a8.negative) * 4 + i] === Math.max(-q, 0)
       values[block * a8.k + i] = planes ? q * d : Number.NaN
     }
-    const sum = sums[0]! + sums[1]!
+    const sum = quants.reduce((total, q) => total + q, 0)
     const stored = Math.abs(floats[at + a8.sum]! / a8.sumFactor - d * sum) <= 1e-5 * d * (Math.abs(sum) + 1)
-    if (!stored || sums.some((half, i) => words[at + a8.minus + i] !== -half)) values.fill(Number.NaN, block * a8.k, (block + 1) * a8.k)
+    if (!stored || [0, 1].some((i) => words[at + a8.minus + i] !== centring(quants, i)))
+      values.fill(Number.NaN, block * a8.k, (block + 1) * a8.k)
   }
   return values
 }

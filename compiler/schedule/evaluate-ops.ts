@@ -85,6 +85,11 @@ const dotPart: Lane = (a, b, part) => {
   return (pair(0) & 0xffff) | (pair(16) << 16)
 }
 const dotClose: Lane = (part, sum) => (sum + ((part << 16) >> 16) + (part >> 16)) | 0
+const dotScaled: Lane = (part, pairs, sum) => {
+  if ((pairs << 16) >> 16 !== pairs >> 16) throw new Error('internal: the scales of a part differ')
+  return (sum + Math.imul(dotClose(part, 0, 0), pairs >> 16)) | 0
+}
+const bytePairs: Lane = (word, mask) => Math.imul((word >>> (8 * mask)) & 255, 0x01000100)
 
 const compare = (f: (a: number, b: number) => boolean): Record<string, Lane> => {
   const lane: Lane = (a, b) => Number(f(a, b))
@@ -139,6 +144,9 @@ const lanes: Partial<Record<LoopOp, Readonly<Record<string, Lane>>>> = {
   dot_open: { i32: () => 0 },
   dot_part: { i32: dotPart },
   dot_close: { i32: dotClose },
+  dot_start: { i32: (pairs) => pairs },
+  dot_scaled: { i32: dotScaled },
+  byte_pairs: { i32: bytePairs },
   half_lo_f32: { i32: halfValue },
   half_hi_f32: { i32: upperHalf },
   half_lo_f32x4: { i32: halfValue },
@@ -160,6 +168,7 @@ type Four = readonly [number, number, number, number]
 const whole4: Partial<Record<LoopOp, Apply>> = {
   splat_f32: (a) => [a, a, a, a] as number[],
   splat_i32: (a) => [a, a, a, a] as number[],
+  byte_mask: (n) => [n, n, n, n] as number[],
   splat_bool: (a) => [a, a, a, a] as number[],
   pack_f32: (...args) => args as number[],
   pack_i32: (...args) => args as number[],

@@ -94,6 +94,13 @@ export const loopOps = {
   dot_open: ['same', 1, ['i32x4']],
   dot_part: ['same', 3, ['i32x4']],
   dot_close: ['same', 2, ['i32x4']],
+  /** A part that begins at the sum of both i16 of each word. */
+  dot_start: ['same', 1, ['i32x4']],
+  /** dot_scaled(part, pairs, sum) = sum + part times the i16 that both halves of each word of `pairs` hold. */
+  dot_scaled: ['same', 3, ['i32x4']],
+  /** byte_pairs(words, byte_mask(n)): byte n of each word times 256, as two equal i16; n = 0…3. */
+  byte_mask: ['i32x4', 1, ['i32']],
+  byte_pairs: ['same', 2, ['i32x4']],
   /** Low bytes of four lanes into one word, lane 0 lowest. */
   pack_bytes: ['i32', 1, ['i32x4']],
 } as const satisfies Record<string, Signature>
@@ -101,7 +108,15 @@ export const loopOps = {
 export type LoopOp = keyof typeof loopOps
 
 /** Ops that only mean something together: what passes between them is the target's own. */
-export const partOps: ReadonlySet<LoopOp> = new Set(['dot_open', 'dot_part', 'dot_close'])
+export const partOps: ReadonlySet<LoopOp> = new Set([
+  'dot_open',
+  'dot_part',
+  'dot_close',
+  'dot_start',
+  'dot_scaled',
+  'byte_mask',
+  'byte_pairs',
+])
 
 export type LoopExpr =
   | { readonly kind: 'const'; readonly type: LoopType; readonly value: number }

@@ -75,7 +75,10 @@ export function storeByteBlock(scope: Scope, output: Output, lane: AxisId): void
   // At most 16 * 127 each: exact as floats.
   const halves = sums.map((sum) => e.let('half', ops.hsum(ops.to_f32x4(sum))))
   e.store(output.operand, at, ops.mul(ops.mul(d, constant('f32', a8.sumFactor)), ops.add(halves[0]!, halves[1]!)), a8.sum)
-  for (const [i, half] of halves.entries()) e.store(output.operand, at, ops.to_i32(ops.neg(half)), a8.minus + i)
+  for (const [i, sum] of sums.entries()) {
+    const pair = (from: number): LoopExpr => ops.mul(ops.add(ops.lane_i32(sum, from), ops.lane_i32(sum, from + 1)), -a8.centre)
+    e.store(output.operand, at, ops.or(ops.and(pair(0), 0xffff), ops.shl(pair(2), 16)), a8.minus + i)
+  }
 }
 
 interface Shape {

@@ -1,6 +1,7 @@
 // Packed formats whose block is a head (run-scales.ts) and runs of 32 unsigned quants (run-quants.ts), for every pairing of the
 // two. A block's runs are walked in pairs, or one run is taken where invocations share a block. Sums of a run's products are
-// scaled once: in f32, or as integers exactly (quants have at most 6 bits: they are the dot's 7-bit operand).
+// scaled once: in f32, or as integers exactly (quants have at most 6 bits: they are the dot's 7-bit operand; a sum of 32 products times an
+// integer scale of 8 bits fits an i32).
 
 import { a8 } from './activation-blocks.ts'
 import { constant, type Emitter, i32, load, ops } from './build-loops.ts'
@@ -9,9 +10,12 @@ import type { LoopExpr } from './loops.ts'
 import { ByteSum } from './byte-sums.ts'
 import { type Address, type BlockDot, half, type PackedFormat, splatFloat, splatWord, words } from './packed-words.ts'
 import type { RunQuants } from './run-quants.ts'
-import { offsetOf, type Run, type RunScales } from './run-scales.ts'
+import { type IntegerScales, offsetOf, type Run, type RunScales } from './run-scales.ts'
 
 const runLength = 32
+
+/** What `byte_pairs` makes of a byte: each i16 is so much of it, and so much is the whole word. */
+const [pairFactor, pairWord] = [2 ** 8, 2 ** 24 + 2 ** 8]
 
 /** One run of the block: where its quants and its activations are. */
 interface Part {
@@ -27,7 +31,7 @@ const byteOf = (four: LoopExpr, i: LoopExpr): LoopExpr => {
 }
 
 export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
-  const { runs, groups, centre, shifted } = scales
+  const { runs, groups, centre } = scales
 
   /** The runs of a block, with `step` words of activations each. */
   function walk(e: Emitter, { weight, activations, run }: BlockDot, step: number, body: (part: Part) => void): void {
@@ -162,52 +166,99 @@ export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
       })
     },
 
-    dotBytes(e, dot) {
+    dotBytes: scales.integers ? integerSums(scales.integers) : scaledSums,
+  }
+
+  /** Sums of each run, scaled in f32. */
+  function scaledSums(e: Emitter, dot: BlockDot): void {
+    const { weight, quads, accumulators } = dot
+    const offsetFactor = constant('f32x4', a8.factor / a8.sumFactor)
+    const steps = quads.map((quad) => scales.open(e, weight, quad, true))
+    walk(e, dot, a8.words, ({ run, quants: at, activations }) => {
+      const sums = activations.map(() => quads.map(() => new ByteSum(e, quants.most)))
+      addProducts(e, readers(e, at, quads, activations.length === 1), activations, quants.order, sums)
+      const scaled = steps.map((stepOf) => {
+        const step = stepOf(run, i32(0))
+        const d = e.let('d', step.scale)
+        return { d, m: e.let('m', ops.mul(offsetOf({ ...step, scale: d }, centre), offsetFactor)) }
+      })
+      for (const [t, activation] of activations.entries()) {
+        const ad = e.let('ad', splatFloat(activation, a8.scale))
+        const as = e.let('as', splatFloat(activation, a8.sum))
+        for (const [q, { d, m }] of scaled.entries()) {
+          const acc = accumulators[t]![q]!
+          e.set(acc, ops.madd(ops.to_f32x4(sums[t]![q]!.total()), ops.mul(d, ad), ops.madd(m, as, acc)))
+        }
+      }
+    })
+  }
+
+  /** Sums of a run times its integer scale, then times the activations' step: the weights' own units follow once a block. */
+  function integerSums({ unit, scale, least }: IntegerScales): NonNullable<PackedFormat['dotBytes']> {
+    return (e, dot) => {
       const { weight, quads, accumulators } = dot
-      // A run with a step per 16 values starts from -centre * Σq of those; else the offset takes the sum of the block.
-      const starts = centre !== undefined && groups === 2
-      const offsetFactor = constant('f32x4', a8.factor / a8.sumFactor)
-      const steps = quads.map((quad) => scales.open(e, weight, quad, true))
-      walk(e, dot, a8.words, ({ run, quants: at, activations }) => {
+      const each = (hint: string) => dot.activations.map(() => quads.map(() => e.let(hint, constant('f32x4', 0))))
+      const [whole, low] = [each('whole'), least ? each('low') : undefined]
+      walk(e, dot, a8.words, ({ run: { pair, odd }, quants: at, activations }) => {
+        if (odd.kind !== 'const') throw new Error('internal: a single run of a block against 8-bit activations')
+        const mask = e.let('mask', ops.byte_mask(pair))
         const read = readers(e, at, quads, activations.length === 1)
-        eachGroup(e, false, (group, fours) => {
+        const steps = activations.map((activation) =>
+          e.let('ad', ops.mul(splatFloat(activation, a8.scale), constant('f32x4', 1 / a8.factor))),
+        )
+        for (let group = 0; group < groups; group++) {
+          const words = quads.map((quad) => scale(weight, quad, odd.value, group))
+          const known: LoopExpr[] = []
+          const scaleOf = (q: number): LoopExpr => (known[q] ??= e.let('scale', ops.byte_pairs(words[q]!, mask)))
           const sums = activations.map((activation) => {
-            const start = starts
-              ? e.let(
-                  'minus',
-                  ops.mul(splatWord({ ...activation, at: ops.add(activation.at, group) }, a8.minus), constant('i32x4', centre)),
-                )
-              : constant('i32x4', 0)
-            return quads.map(() => new ByteSum(e, start, quants.most))
+            const start = centre === undefined ? undefined : e.let('start', splatWord(activation, a8.minus + group))
+            return quads.map((_, q) => new ByteSum(e, centre ?? quants.most, { ...(start ? { start } : {}), scale: () => scaleOf(q) }))
           })
-          fours((turn, place) => {
-            const rows = read.map((vector) => e.let('w', quants.bytes(turn, place, vector)))
-            const j = ops.add(ops.mul(turn, quants.period), place)
-            for (const [t, activation] of activations.entries()) {
-              const x = e.let('x', splatWord({ ...activation, at: ops.add(activation.at, j) }, 0))
-              for (const [q, row] of rows.entries()) sums[t]![q]!.add(x, row)
-            }
-          })
-          const scaled = steps.map((stepOf) => {
-            const step = stepOf(run, group)
-            const d = e.let('d', step.scale)
-            if (starts) return { d }
-            const m = offsetOf({ ...step, scale: d }, centre)
-            return { d, m: e.let('m', shifted ? ops.mul(m, offsetFactor) : m) }
-          })
-          for (const [t, activation] of activations.entries()) {
-            const whole = (offset: number, factor: number): LoopExpr =>
-              shifted ? splatFloat(activation, offset) : ops.mul(splatFloat(activation, offset), constant('f32x4', 1 / factor))
-            const ad = e.let('ad', whole(a8.scale, a8.factor))
-            const as = starts ? undefined : e.let('as', whole(a8.sum, a8.sumFactor))
-            for (const [q, { d, m }] of scaled.entries()) {
-              const acc = accumulators[t]![q]!
-              const rest = m && as ? ops.madd(m, as, acc) : acc
-              e.set(acc, ops.madd(ops.to_f32x4(sums[t]![q]!.total()), ops.mul(d, ad), rest))
+          addProducts(
+            e,
+            read,
+            activations,
+            quants.order.filter((j) => groups === 1 || j >> 2 === group),
+            sums,
+          )
+          for (const [t, row] of sums.entries()) {
+            for (const [q, sum] of row.entries()) {
+              e.set(whole[t]![q]!, ops.madd(ops.to_f32x4(sum.total()), steps[t]!, whole[t]![q]!))
             }
           }
-        })
+        }
+        if (!least || !low) return
+        const minima = quads.map((quad) => e.let('m', ops.to_f32x4(ops.byte_pairs(least.minimum(weight, quad, odd.value), mask))))
+        for (const [t, activation] of activations.entries()) {
+          const as = e.let('as', ops.mul(splatFloat(activation, a8.sum), constant('f32x4', 1 / a8.sumFactor)))
+          for (const [q, m] of minima.entries()) e.set(low[t]![q]!, ops.madd(m, as, low[t]![q]!))
+        }
       })
-    },
+      for (const [q, quad] of quads.entries()) {
+        const d = e.let('d', ops.mul(unit(weight, quad), constant('f32x4', 1 / pairFactor)))
+        const m = least && e.let('m', ops.mul(least.unit(weight, quad), constant('f32x4', -1 / pairWord)))
+        for (const t of dot.activations.keys()) {
+          const acc = accumulators[t]![q]!
+          e.set(acc, ops.madd(whole[t]![q]!, d, m && low ? ops.madd(low[t]![q]!, m, acc) : acc))
+        }
+      }
+    }
+  }
+
+  /** Adds the products of these fours of a run to the sums of [token][quad]. */
+  function addProducts(
+    e: Emitter,
+    read: readonly ((v: LoopExpr) => LoopExpr)[],
+    activations: readonly Address[],
+    fours: readonly number[],
+    sums: readonly (readonly ByteSum[])[],
+  ): void {
+    for (const j of fours) {
+      const rows = read.map((vector) => e.let('w', quants.bytes(i32(Math.floor(j / quants.period)), j % quants.period, vector)))
+      for (const [t, activation] of activations.entries()) {
+        const x = e.let('x', splatWord(activation, j))
+        for (const [q, row] of rows.entries()) sums[t]![q]!.add(x, row)
+      }
+    }
   }
 }

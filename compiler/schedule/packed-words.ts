@@ -1,7 +1,6 @@
 // What loops over packed rows are made of: addresses, vectors of a quad (half a group: rows 0-3 or rows 4-7), and IEEE halves.
 
 import { constant, type Emitter, isVector, load, type LoopArg, ops } from './build-loops.ts'
-import { filled } from './integers.ts'
 import type { LoopExpr } from './loops.ts'
 
 /** A word address: the operand, a base and a constant part. */
@@ -68,18 +67,3 @@ export function shiftedHalves(pair: LoopExpr, quad: LoopExpr): LoopExpr {
 export const halfOf = (word: LoopExpr, high: LoopExpr): LoopExpr => ops.half_lo_f32(ops.shr_u(word, ops.mul(high, 16)))
 
 export const toFloat = (value: LoopExpr): LoopExpr => (isVector(value.type) ? ops.to_f32x4(value) : ops.to_f32(value))
-
-/**
- * The half in the low 16 bits of each word, without meeting a denormal f32 on the way: scales of scales are often denormal
- * halves, and x86 takes a hundred cycles to multiply by what `half_lo` shifts them to. Exact for every finite half.
- */
-export function calmHalf(word: LoopExpr, emitter: Emitter): LoopExpr {
-  const wide = isVector(word.type)
-  const bits = (value: LoopExpr): LoopExpr => (wide ? ops.bits_f32x4(value) : ops.bits_f32(value))
-  const magnitude = emitter.let('magnitude', ops.and(word, filled(word, 0x7fff)))
-  const normal = bits(ops.add(ops.shl(magnitude, 13), filled(word, 112 << 23)))
-  const denormal = ops.mul(toFloat(magnitude), 2 ** -24)
-  const size = emitter.let('size', ops.select(ops.lt(magnitude, filled(word, 0x400)), denormal, normal))
-  const sign = ops.shl(ops.and(word, filled(word, 0x8000)), 16)
-  return bits(ops.or(wide ? ops.bits_i32x4(size) : ops.bits_i32(size), sign))
-}

@@ -12,7 +12,7 @@ export interface RunQuants {
   /** The fours of a run, such that those which share vectors follow each other. */
   readonly order: readonly number[]
   /** How many fours follow each other that are read each in a way of its own: a loop takes so many a turn. */
-  readonly period: 1 | 4
+  readonly period: 1 | 4 | 8
   /** Values 4j … 4j+3 of four rows, in the bytes of each word, j = turn * period + i; `vector(v)` reads vector v of the run. */
   bytes(turn: LoopExpr, i: number, vector: (v: LoopExpr) => LoopExpr): LoopExpr
   /** Value k of a row; `word(i)` reads word i of the run. */
@@ -34,24 +34,29 @@ export const nibbles: RunQuants = {
   },
 }
 
+const masked = (value: LoopExpr, byte: number): LoopExpr => ops.and(value, filled(byte))
+
 export const fives: RunQuants = {
   words: 40,
   most: 31,
-  order: nibbles.order,
-  period: 1,
-  bytes(j, i, vector) {
-    const bits = vector(i32(4))
-    // One shift puts the bit in its place where the direction is known.
-    const fifth =
-      j.kind === 'const'
-        ? ops.and(j.value < 4 ? ops.shl(bits, 4 - j.value) : ops.shr_u(bits, j.value - 4), filled(0x10))
-        : ops.shl(ops.and(ops.shr_u(bits, j), filled(0x01)), 4)
-    return ops.or(nibbles.bytes(j, i, vector), fifth)
+  order: [0, 3, 5, 1, 4, 6, 2, 7],
+  period: 8,
+  bytes(_, i, vector) {
+    const read = (v: number): LoopExpr => vector(i32(v))
+    if (i < 5) return masked(read(i), 0x1f)
+    // Bits 2..4 are the top of vectors 0, 1, 2; the others are that of 3 and 4.
+    const high = masked(ops.shr_u(read(i - 5), 3), 0x1c)
+    if (i < 7) return ops.or(high, masked(ops.shr_u(read(i - 2), 6), 0x03))
+    return ops.or(ops.or(high, masked(ops.shr_u(read(3), 4), 0x02)), masked(ops.shr_u(read(4), 5), 0x01))
   },
   element(k, row, word) {
-    const shift = ops.add(ops.mul(ops.and(k, 3), 8), ops.shr_u(k, 2))
-    const fifth = ops.and(ops.shr_u(word(ops.add(row, 32)), shift), 1)
-    return ops.or(nibbles.element(k, row, word), ops.shl(fifth, 4))
+    const four = ops.shr_u(k, 2)
+    const part = (v: LoopExpr, bit: number, mask: number): LoopExpr =>
+      ops.and(ops.shr_u(word(ops.add(ops.mul(v, 8), row)), ops.add(ops.mul(ops.and(k, 3), 8), bit)), mask)
+    const whole = part(ops.min(four, 4), 0, 31)
+    const last = ops.or(ops.shl(part(i32(3), 5, 1), 1), part(i32(4), 5, 1))
+    const low = ops.select(ops.eq(four, 7), last, part(ops.max(ops.min(ops.sub(four, 2), 4), 3), 6, 3))
+    return ops.select(ops.lt(four, 5), whole, ops.or(ops.shl(part(ops.max(ops.sub(four, 5), 0), 5, 7), 2), low))
   },
 }
 
@@ -62,9 +67,9 @@ export const sixes: RunQuants = {
   period: 4,
   bytes(turn, i, vector) {
     const read = (v: number): LoopExpr => vector(ops.add(ops.mul(turn, 3), v))
-    if (i < 3) return ops.and(read(i), filled(0x3f))
+    if (i < 3) return masked(read(i), 0x3f)
     // The fourth has its bits at the top of the other three.
-    const parts = [0, 1, 2].map((v) => ops.shr_u(ops.and(read(v), filled(0xc0)), 6 - 2 * v))
+    const parts = [0, 1, 2].map((v) => ops.shr_u(masked(read(v), 0xc0), 6 - 2 * v))
     return parts.reduce((a, b) => ops.or(a, b))
   },
   element(k, row, word) {

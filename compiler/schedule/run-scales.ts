@@ -1,10 +1,10 @@
 // The heads of packed blocks: how runs of quants are scaled. value = q * scale + offset; an offset is stored, or follows from a
 // centre c: value = (q - c) * scale. Layouts are those of compiler/formats; a quad is rows 0-3 or rows 4-7.
 
-import { type Emitter, i32, isVector, load, ops } from './build-loops.ts'
+import { type Emitter, i32, load, ops } from './build-loops.ts'
 import { filled } from './integers.ts'
 import type { LoopExpr } from './loops.ts'
-import { type Address, calmHalf, half, halfOf, halves, shiftedHalves, toFloat, words } from './packed-words.ts'
+import { type Address, half, halfOf, halves, shiftedHalves, toFloat, vector, words } from './packed-words.ts'
 
 /** A run of a block by its pair and its place there: constants, or known at run time. */
 export interface Run {
@@ -18,6 +18,20 @@ export interface Step {
   readonly offset?: LoopExpr
 }
 
+/**
+ * Scales that are small integers times one float a block: a block's sums stay integers until it ends. Words hold a byte for each pair
+ * of runs; `odd` and `group` are constants.
+ */
+export interface IntegerScales {
+  unit(weight: Address, quad: LoopExpr): LoopExpr
+  scale(weight: Address, quad: LoopExpr, odd: number, group: number): LoopExpr
+  /** What is taken off every value of a run: a 7-bit integer times a unit of its own. */
+  readonly least?: {
+    unit(weight: Address, quad: LoopExpr): LoopExpr
+    minimum(weight: Address, quad: LoopExpr, odd: number): LoopExpr
+  }
+}
+
 export interface RunScales {
   /** Of 8 rows. */
   readonly words: number
@@ -26,10 +40,13 @@ export interface RunScales {
   readonly groups: 1 | 2
   /** What a quant stands for less, where no offset is stored. */
   readonly centre?: number
-  /** Against 8-bit activations steps come times 2^-112, which the activations' factor pays for (a8.factor). */
-  readonly shifted: boolean
-  /** Reads what all runs of the block at `weight` share; the result gives the steps of four rows. `bytes`: activations are. */
+  /**
+   * Reads what all runs of the block at `weight` share; the result gives the steps of four rows. `bytes`: for 8-bit activations, where
+   * steps come times 2^-112, which the activations' factor pays for (a8.factor).
+   */
   open(emitter: Emitter, weight: Address, quad: LoopExpr, bytes: boolean): (run: Run, group: LoopExpr) => Step
+  /** How they are taken against 8-bit activations instead. */
+  readonly integers?: IntegerScales
   /** The step of one row. */
   element(emitter: Emitter, operand: number, block: LoopExpr, row: LoopExpr, run: Run, group: LoopExpr): Step
 }
@@ -40,7 +57,6 @@ const scaleOnly = (centre: number): RunScales => ({
   runs: 1,
   groups: 1,
   centre,
-  shifted: true,
   open: (_, weight, quad, bytes) => () => ({ scale: bytes ? shiftedHalves(words(weight, 0), quad) : halves(words(weight, 0), quad) }),
   element: (_, operand, block, row) => ({
     scale: halfOf(load('i32', operand, ops.add(block, ops.and(row, 3))), ops.shr_u(row, 2)),
@@ -52,7 +68,6 @@ const scaleAndMinimum: RunScales = {
   words: 8,
   runs: 1,
   groups: 1,
-  shifted: true,
   open(e, weight, quad, bytes) {
     return () => {
       const pair = e.let('pair', words(weight, half(quad)))
@@ -67,70 +82,67 @@ const scaleAndMinimum: RunScales = {
   },
 }
 
-/**
- * The 6-bit scale and minimum of a run (compiler/formats/k-scales.ts); `word(i)` reads word i of the three groups of 8 that hold
- * them. Byte `pair` of A and B has those of the even run, that of C the low four bits of the odd run's, whose high two bits are
- * the top of A and B: the odd run's masks are the even run's with these parts turned round.
- */
-function sixBits(word: (i: LoopExpr) => LoopExpr, { pair, odd }: Run): { scale: LoopExpr; minimum: LoopExpr } {
-  const byte = ops.mul(pair, 8)
-  const [low, high] = [ops.sub(63, ops.mul(odd, 48)), ops.mul(odd, 48)]
-  const masked = (value: LoopExpr, mask: LoopExpr): LoopExpr => ops.and(value, isVector(value.type) ? ops.splat_i32(mask) : mask)
-  const number = (main: LoopExpr, shift: LoopExpr, top: number): LoopExpr => {
-    const rest = masked(ops.shr_u(word(i32(top)), ops.add(byte, 2)), high)
-    return ops.or(masked(ops.shr_u(word(main), shift), low), rest)
-  }
-  return {
-    scale: number(ops.mul(odd, 16), byte, 0),
-    minimum: number(ops.add(ops.mul(odd, 8), 8), ops.add(byte, ops.mul(odd, 4)), 8),
-  }
+/** Byte number `byte` of each word, unsigned. */
+const byteOf = (word: LoopExpr, byte: LoopExpr): LoopExpr => {
+  const moved = ops.shr_u(word, ops.mul(byte, 8))
+  return ops.and(moved, filled(moved, 255))
 }
-
-const sixBitScales: RunScales = {
-  words: 32,
-  runs: 8,
-  groups: 1,
-  shifted: false,
-  open(e, weight, quad) {
-    const pair = e.let('pair', words(weight, half(quad)))
-    const d = e.let('d', calmHalf(pair, e))
-    const minus = e.let('minus', ops.neg(calmHalf(ops.shr_u(pair, 16), e)))
-    return (run) => {
-      const { scale, minimum } = sixBits((i) => words(weight, ops.add(half(quad), i), 8), run)
-      return { scale: ops.mul(toFloat(scale), d), offset: ops.mul(toFloat(minimum), minus) }
-    }
-  },
-  element(e, operand, block, row, run) {
-    const pair = e.let('pair', load('i32', operand, ops.add(block, row)))
-    const { scale, minimum } = sixBits((i) => load('i32', operand, ops.add(block, ops.add(row, i)), 8), run)
-    return {
-      scale: ops.mul(toFloat(scale), calmHalf(pair, e)),
-      offset: ops.mul(toFloat(minimum), ops.neg(calmHalf(ops.shr_u(pair, 16), e))),
-    }
-  },
-}
-
-/** Byte number `byte` of each word, with its sign. */
+/** The same with its sign. */
 const signedByte = (word: LoopExpr, byte: LoopExpr): LoopExpr => ops.shr_s(ops.shl(word, ops.sub(24, ops.mul(byte, 8))), 24)
 
+/** First word of scales and of minima (compiler/formats/k-scales.ts). */
+const [kScales, kMinima] = [16, 32]
+
+const sixBitScales: RunScales = {
+  words: 48,
+  runs: 8,
+  groups: 1,
+  open(e, weight, quad) {
+    const d = e.let('d', vector(weight, half(quad)))
+    const minus = e.let('minus', ops.neg(vector(weight, half(quad), 8)))
+    return ({ pair, odd }) => {
+      const list = (first: number): LoopExpr => toFloat(byteOf(words(weight, ops.add(half(quad), ops.mul(odd, 8)), first), pair))
+      return { scale: ops.mul(list(kScales), d), offset: ops.mul(list(kMinima), minus) }
+    }
+  },
+  element(e, operand, block, row, { pair, odd }) {
+    const at = e.value('at', ops.add(block, row))
+    const list = (first: number): LoopExpr => toFloat(byteOf(load('i32', operand, ops.add(at, ops.mul(odd, 8)), first), pair))
+    return {
+      scale: ops.mul(list(kScales), load('f32', operand, at)),
+      offset: ops.mul(list(kMinima), ops.neg(load('f32', operand, at, 8))),
+    }
+  },
+  integers: {
+    unit: (weight, quad) => vector(weight, half(quad)),
+    scale: (weight, quad, odd) => words(weight, half(quad), kScales + 8 * odd),
+    least: {
+      unit: (weight, quad) => vector(weight, half(quad), 8),
+      minimum: (weight, quad, odd) => words(weight, half(quad), kMinima + 8 * odd),
+    },
+  },
+}
+
 const byteScales: RunScales = {
-  words: 36,
+  words: 40,
   runs: 8,
   groups: 2,
   centre: 32,
-  shifted: false,
   open(e, weight, quad) {
-    const d = e.let('d', calmHalf(ops.shr_u(words(weight, 0), ops.mul(quad, 16)), e))
+    const d = e.let('d', vector(weight, half(quad)))
     return ({ pair, odd }, group) => {
-      const word = words(weight, ops.add(half(quad), ops.mul(pair, 8)), 4)
-      return { scale: ops.mul(toFloat(signedByte(word, ops.add(ops.mul(odd, 2), group))), d) }
+      const word = words(weight, ops.add(half(quad), ops.add(ops.mul(odd, 16), ops.mul(group, 8))), 8)
+      return { scale: ops.mul(toFloat(signedByte(word, pair)), d) }
     }
   },
   element(e, operand, block, row, { pair, odd }, group) {
-    const halfWord = load('i32', operand, ops.add(block, ops.and(row, 3)))
-    const d = calmHalf(ops.shr_u(halfWord, ops.mul(ops.shr_u(row, 2), 16)), e)
-    const word = load('i32', operand, ops.add(block, ops.add(row, ops.mul(pair, 8))), 4)
-    return { scale: ops.mul(toFloat(signedByte(word, ops.add(ops.mul(odd, 2), group))), d) }
+    const at = e.value('at', ops.add(block, row))
+    const word = load('i32', operand, ops.add(at, ops.add(ops.mul(odd, 16), ops.mul(group, 8))), 8)
+    return { scale: ops.mul(toFloat(signedByte(word, pair)), load('f32', operand, at)) }
+  },
+  integers: {
+    unit: (weight, quad) => vector(weight, half(quad)),
+    scale: (weight, quad, odd, group) => words(weight, half(quad), 8 + 16 * odd + 8 * group),
   },
 }
 

@@ -21,6 +21,8 @@ export interface Context {
   newLocal(type: binaryen.Type): number
   /** A vector constant, from a local inside loops. */
   vector(lane: number, asFloat?: boolean): Ref
+  /** The same of four words. */
+  fourWords(words: readonly number[]): Ref
   math(op: MathOp, type: LoopType, args: Ref[]): Ref
 }
 
@@ -181,6 +183,32 @@ const dotClose: Sequence = (c, e) => {
   return isZero(sum) ? whole : i32x4.add(whole, c.expr(sum))
 }
 
+const dotStart: Sequence = (c, e) => {
+  const pairs = c.expr(e.args[0]!)
+  return c.pairs ? pairs : c.module.i32x4.dot_i16x8_s(pairs, c.vector(0x00010001))
+}
+
+const dotScaled: Sequence = (c, e) => {
+  const { i32x4 } = c.module
+  const [part, pairs] = [c.expr(e.args[0]!), c.expr(e.args[1]!)]
+  const scaled = c.pairs ? i32x4.dot_i16x8_s(part, pairs) : i32x4.mul(part, i32x4.shr_s(pairs, c.module.i32.const(16)))
+  return isZero(e.args[2]!) ? scaled : i32x4.add(scaled, c.expr(e.args[2]!))
+}
+
+/** Places of a byte of each word in the high byte of both its halves; 0x80 is a place outside, which gives zero. */
+const byteMask: Sequence = (c, e) => {
+  const n = e.args[0]!
+  const places = (first: number): number[] => [0, 4, 8, 12].map((word) => Math.imul(word + first, 0x01000100) | 0x00800080)
+  if (n.kind === 'const') return c.fourWords(places(n.value))
+  const { i32, i32x4 } = c.module
+  return i32x4.add(c.fourWords(places(0)), i32x4.splat(i32.mul(c.expr(n), i32.const(0x01000100))))
+}
+
+const bytePairs: Sequence = (c, e) => {
+  const [words, mask] = [c.expr(e.args[0]!), c.expr(e.args[1]!)]
+  return c.relaxed ? raw._BinaryenBinary(pointerOf(c), binaryen.RelaxedSwizzleVecI8x16, words, mask) : c.module.i8x16.swizzle(words, mask)
+}
+
 const isZero = (e: LoopExpr): boolean => (e.kind === 'const' && e.value === 0) || (e.kind === 'op' && e.op === 'dot_open')
 
 const madd: Sequence = (c, e) => {
@@ -230,6 +258,10 @@ const sequences: Partial<Record<LoopOp, Sequence>> = {
   dot_open: dotOpen,
   dot_part: dotPart,
   dot_close: dotClose,
+  dot_start: dotStart,
+  dot_scaled: dotScaled,
+  byte_mask: byteMask,
+  byte_pairs: bytePairs,
   madd,
   rsqrt,
   not: unary((m, v, from) => (from === 'bool' ? m.i32.eqz(v) : m.v128.not(v))),

@@ -92,13 +92,16 @@ export class FunctionEmitter implements Context {
   }
 
   vector(lane: number, asFloat = false): Ref {
+    const [word] = new Int32Array(asFloat ? new Float32Array([lane]).buffer : new Int32Array([lane]).buffer)
+    return this.fourWords([word!, word!, word!, word!])
+  }
+
+  fourWords(words: readonly number[]): Ref {
     const m = this.module
-    const bytes = new Uint8Array(asFloat ? new Float32Array(4).fill(lane).buffer : new Int32Array(4).fill(lane).buffer)
-    const make = () => m.v128.const(Array.from(bytes))
-    const word = new Int32Array(bytes.buffer)[0]
+    const make = () => m.v128.const(Array.from(new Uint8Array(Int32Array.from(words).buffer)))
     // Zero and all ones are one register-only instruction; keeping them would cost one of 15 registers.
-    if (this.#depth === 0 || word === 0 || word === -1) return make()
-    const key = String(word)
+    if (this.#depth === 0 || words.every((word) => word === 0) || words.every((word) => word === -1)) return make()
+    const key = String(words)
     const known = this.#vectors.get(key) ?? { local: this.newLocal(binaryen.v128), value: make() }
     this.#vectors.set(key, known)
     return m.local.get(known.local, binaryen.v128)
