@@ -6,7 +6,7 @@ import { quantisedNames } from '../formats/types.ts'
 import { globTest, nearestNames } from '../weights/names.ts'
 
 /** `keep`: the checkpoint's formats; `none`: f32. */
-export const quantPolicies = ['keep', 'none', ...quantisedNames] as const
+export const quantPolicies = ['keep', 'none', 'f16', 'bf16', ...quantisedNames] as const
 export type QuantPolicy = (typeof quantPolicies)[number]
 
 export interface QuantRule {

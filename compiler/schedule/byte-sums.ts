@@ -6,31 +6,31 @@ import type { LoopExpr, LoopFunction, LoopStmt } from './loops.ts'
 /** How many products of signed bytes (±127) with bytes up to `most` an i16 holds, which takes two of them at a time. */
 const productsPerPart = (most: number): number => Math.floor(32767 / (2 * 127 * most))
 
-/** What a sum is of besides its products. */
-interface Terms {
-  /** A word of two i16 to begin with (`dot_start`), small enough for the products that follow. */
-  readonly start?: LoopExpr
-  /** What all is multiplied with (`dot_scaled`); told when the first part closes. */
-  readonly scale?: () => LoopExpr
+interface Scaling {
+  /** A word of two i16 that products begin at (`dot_start`). */
+  readonly from?: LoopExpr
+  /** What they are multiplied with (`dot_scaled`); asked for once, when a first part is complete. */
+  scale(): LoopExpr
 }
 
 /**
- * start + Σ of the products added, one i32 a row. `most`: the largest byte of the second factor; with a start that centres it, the largest
- * distance from the centre.
+ * start + Σ of the products added, one i32 a row; with `scaling`, start + scale · (from + Σ). `most`: the largest byte of the second
+ * factor, or its largest distance from the centre where `from` centres it.
  */
 export class ByteSum {
   readonly #e: Emitter
   readonly #perPart: number
-  #sum: LoopExpr = constant('i32x4', 0)
+  #sum: LoopExpr
   #part: LoopExpr | undefined
   #taken = 0
-  readonly #terms: Terms
+  readonly #scaling: Scaling | undefined
   #scale: LoopExpr | undefined
 
-  constructor(e: Emitter, most: number, terms: Terms = {}) {
+  constructor(e: Emitter, start: LoopExpr, most: number, scaling?: Scaling) {
     this.#e = e
     this.#perPart = productsPerPart(most)
-    this.#terms = terms
+    this.#sum = start
+    this.#scaling = scaling
   }
 
   /** Adds the products of four bytes a row: `a` signed, `b` with 7 bits. */
@@ -47,13 +47,12 @@ export class ByteSum {
   }
 
   #open(): LoopExpr {
-    if (this.#terms.start && this.#taken === 0) return ops.dot_start(this.#terms.start)
-    return ops.dot_open(this.#terms.scale ? constant('i32x4', 0) : this.#sum)
+    const from = this.#taken === 0 ? this.#scaling?.from : undefined
+    return from ? ops.dot_start(from) : ops.dot_open(this.#scaling ? constant('i32x4', 0) : this.#sum)
   }
 
   #close(part: LoopExpr): void {
-    const { scale } = this.#terms
-    if (scale) this.#scale ??= this.#e.let('scale', scale())
+    this.#scale ??= this.#scaling?.scale()
     this.#sum = this.#e.let('sum', this.#scale ? ops.dot_scaled(part, this.#scale, this.#sum) : ops.dot_close(part, this.#sum))
     this.#part = undefined
   }

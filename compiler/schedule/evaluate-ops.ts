@@ -144,6 +144,8 @@ const lanes: Partial<Record<LoopOp, Readonly<Record<string, Lane>>>> = {
   dot_open: { i32: () => 0 },
   dot_part: { i32: dotPart },
   dot_close: { i32: dotClose },
+  dot_less: { i32: (more, less, sum) => (dotClose(more, sum, 0) - dotClose(less, 0, 0)) | 0 },
+  dot_rest: { i32: () => 0 },
   dot_start: { i32: (pairs) => pairs },
   dot_scaled: { i32: dotScaled },
   byte_pairs: { i32: bytePairs },

@@ -94,6 +94,12 @@ export const loopOps = {
   dot_open: ['same', 1, ['i32x4']],
   dot_part: ['same', 3, ['i32x4']],
   dot_close: ['same', 2, ['i32x4']],
+  /**
+   * dot_less(more, less, sum) = sum + the products of one part less those of another, where i16 holds the difference; `less` may stay a
+   * sum of its own: dot_rest(less) is what is still to be taken off.
+   */
+  dot_less: ['same', 3, ['i32x4']],
+  dot_rest: ['same', 1, ['i32x4']],
   /** A part that begins at the sum of both i16 of each word. */
   dot_start: ['same', 1, ['i32x4']],
   /** dot_scaled(part, pairs, sum) = sum + part times the i16 that both halves of each word of `pairs` hold. */
@@ -112,6 +118,8 @@ export const partOps: ReadonlySet<LoopOp> = new Set([
   'dot_open',
   'dot_part',
   'dot_close',
+  'dot_less',
+  'dot_rest',
   'dot_start',
   'dot_scaled',
   'byte_mask',

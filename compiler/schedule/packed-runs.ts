@@ -13,6 +13,7 @@ import type { RunQuants } from './run-quants.ts'
 import { type IntegerScales, offsetOf, type Run, type RunScales } from './run-scales.ts'
 
 const runLength = 32
+const zero = constant('i32x4', 0)
 
 /** What `byte_pairs` makes of a byte: each i16 is so much of it, and so much is the whole word. */
 const [pairFactor, pairWord] = [2 ** 8, 2 ** 24 + 2 ** 8]
@@ -134,12 +135,11 @@ export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
 
     dotFloat(e, dot) {
       const { weight, quads, accumulators } = dot
-      const zero = constant('f32x4', 0)
       const steps = quads.map((quad) => scales.open(e, weight, quad, false))
       walk(e, dot, runLength, ({ run, quants: at, activations }) => {
         const read = readers(e, at, quads, true)
         eachGroup(e, dot.rolled === true, (group, fours) => {
-          const sums = activations.map(() => quads.map(() => e.let('sum', zero)))
+          const sums = activations.map(() => quads.map(() => e.let('sum', constant('f32x4', 0))))
           const totals = activations.map((activation) => totalOf(e, activation, group, dot.rolled === true))
           fours((turn, place) => {
             const packed = read.map((vector) => e.let('four', quants.bytes(turn, place, vector)))
@@ -175,7 +175,7 @@ export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
     const offsetFactor = constant('f32x4', a8.factor / a8.sumFactor)
     const steps = quads.map((quad) => scales.open(e, weight, quad, true))
     walk(e, dot, a8.words, ({ run, quants: at, activations }) => {
-      const sums = activations.map(() => quads.map(() => new ByteSum(e, quants.most)))
+      const sums = activations.map(() => quads.map(() => new ByteSum(e, zero, quants.most)))
       addProducts(e, readers(e, at, quads, activations.length === 1), activations, quants.order, sums)
       const scaled = steps.map((stepOf) => {
         const step = stepOf(run, i32(0))
@@ -211,8 +211,8 @@ export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
           const known: LoopExpr[] = []
           const scaleOf = (q: number): LoopExpr => (known[q] ??= e.let('scale', ops.byte_pairs(words[q]!, mask)))
           const sums = activations.map((activation) => {
-            const start = centre === undefined ? undefined : e.let('start', splatWord(activation, a8.minus + group))
-            return quads.map((_, q) => new ByteSum(e, centre ?? quants.most, { ...(start ? { start } : {}), scale: () => scaleOf(q) }))
+            const from = centre === undefined ? undefined : e.let('from', splatWord(activation, a8.minus + group))
+            return quads.map((_, q) => new ByteSum(e, zero, centre ?? quants.most, { ...(from ? { from } : {}), scale: () => scaleOf(q) }))
           })
           addProducts(
             e,

@@ -48,8 +48,11 @@ export const signedBytes: PackedFormat = {
         const minus = e.let('y', splatWord(activation, a8.negative + j))
         for (const [q, row] of packed.entries()) {
           const [p, m] = planes[t]![q]!
-          e.set(p, ops.dot4(row, plus, p))
-          e.set(m, ops.dot4(row, minus, m))
+          // A pair of weights meets each activation in one plane only: the difference of two products is as small as one.
+          const more = e.let('more', ops.dot_part(row, plus, ops.dot_open(p)))
+          const less = e.let('less', ops.dot_part(row, minus, ops.dot_open(m)))
+          e.set(p, ops.dot_less(more, less, p))
+          e.set(m, ops.dot_rest(less))
         }
       }
     }

@@ -183,6 +183,13 @@ const dotClose: Sequence = (c, e) => {
   return isZero(sum) ? whole : i32x4.add(whole, c.expr(sum))
 }
 
+const dotLess: Sequence = (c, e) => {
+  const [more, less, sum] = e.args as readonly [LoopExpr, LoopExpr, LoopExpr]
+  if (!c.pairs) return c.expr(more)
+  const { i16x8, i32x4 } = c.module
+  return i32x4.add(i32x4.extadd_pairwise_i16x8_s(i16x8.sub(c.expr(more), c.expr(less))), c.expr(sum))
+}
+
 const dotStart: Sequence = (c, e) => {
   const pairs = c.expr(e.args[0]!)
   return c.pairs ? pairs : c.module.i32x4.dot_i16x8_s(pairs, c.vector(0x00010001))
@@ -258,6 +265,8 @@ const sequences: Partial<Record<LoopOp, Sequence>> = {
   dot_open: dotOpen,
   dot_part: dotPart,
   dot_close: dotClose,
+  dot_less: dotLess,
+  dot_rest: (c, e) => (c.pairs ? c.vector(0) : c.expr(e.args[0]!)),
   dot_start: dotStart,
   dot_scaled: dotScaled,
   byte_mask: byteMask,

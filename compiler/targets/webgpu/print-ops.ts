@@ -127,6 +127,8 @@ export const printOps: Readonly<Record<LoopOp, Row>> = {
   dot_open: ({ args: [sum] }) => sum!,
   dot_part: dotBytes,
   dot_close: ({ args: [part] }) => part!,
+  dot_less: ({ args: [more] }) => more!,
+  dot_rest: ({ args: [less] }) => less!,
   dot_start: ({ args: [pairs] }) => `(((${pairs} << vec4<u32>(16u)) >> vec4<u32>(16u)) + (${pairs} >> vec4<u32>(16u)))`,
   dot_scaled: ({ args: [part, pairs, sum] }) => `(${sum} + ${part} * (${pairs} >> vec4<u32>(16u)))`,
   byte_mask: ({ args: [n] }) => `vec4<i32>(8i * ${n})`,
