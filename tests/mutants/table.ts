@@ -208,10 +208,10 @@ export const mutants: readonly Mutant[] = [
       '{ scale: ops.half_lo_f32x4(pair), offset: ops.half_hi_f32x4(pair) }',
       '{ scale: ops.half_hi_f32x4(pair), offset: ops.half_lo_f32x4(pair) }',
     ],
-    'odd runs of q4_k lose the high bits of their scales': ['ops.add(byte, 2)), high)', 'ops.add(byte, 2)), i32(0))'],
+    'odd runs of q4_k take the scales of even ones': ['half(quad), kScales + 8 * odd)', 'half(quad), kScales)'],
     'all runs of q6_k take the scales of the first pair': [
-      'const word = words(weight, ops.add(half(quad), ops.mul(pair, 8)), 4)',
-      'const word = words(weight, half(quad), 4)',
+      '{ scale: ops.mul(toFloat(signedByte(word, pair)), d) }',
+      '{ scale: ops.mul(toFloat(signedByte(word, i32(0))), d) }',
     ],
   }),
   ...inFile('compiler/schedule/run-quants.ts', {
@@ -220,7 +220,11 @@ export const mutants: readonly Mutant[] = [
       'ops.sub(4, ops.mul(ops.shr_u(j, 2), 4))), filled(0x0f))',
     ],
     'single elements of q4 read the wrong nibble': ['ops.mul(ops.shr_u(k, 4), 4))', 'ops.mul(ops.and(k, 1), 4))'],
-    'the fifth bit of a quant is that of its neighbour': ['ops.shl(bits, 4 - j.value)', 'ops.shl(bits, 3 - j.value)'],
+    'high bits of a five lie a place too low': ['masked(ops.shr_u(read(i - 5), 3), 0x1c)', 'masked(ops.shr_u(read(i - 5), 4), 0x1c)'],
+  }),
+  ...inFile('compiler/schedule/packed-runs.ts', {
+    'both halves of a run of q6_k are centred as the first': ['a8.minus + group', 'a8.minus'],
+    'minima of q4_k are added': ['-1 / pairWord', '1 / pairWord'],
   }),
   ...inFile('compiler/schedule/outputs.ts', {
     'activations are scaled to 128': [
