@@ -260,16 +260,13 @@ function emitDots(
       }
     }
   })
+  const factor = tokens === 1 && threads === 1 && !bytes ? format.oneTokenFactor : undefined
   return walks.map(({ sums }) =>
     sums[0]!.map((row, t) =>
-      row.map((acc, q) =>
-        chains === 1
-          ? acc
-          : e.let(
-              'acc',
-              sums.slice(1).reduce((sum, chain) => ops.add(sum, chain[t]![q]!), acc),
-            ),
-      ),
+      row.map((acc, q) => {
+        const sum = sums.slice(1).reduce((total, chain) => ops.add(total, chain[t]![q]!), acc)
+        return e.value('acc', factor === undefined ? sum : ops.mul(sum, constant('f32x4', factor)))
+      }),
     ),
   )
 }

@@ -1,20 +1,30 @@
 // Packed formats whose block is one k, a value of each of 8 rows: f32, f16, bf16.
+//
+// A half that is shifted into an f32 is 2^-112 of its value. Products with it would leave the range of f32, so one of the factors takes
+// the rest: the weights, where several tokens share them, else the activation, which serves two vectors of weights, by as much as its own
+// range allows (2^56 leaves it 2^71); the sums then come times 2^-56. Not where
+// denormals are flushed (GPUs, `rolled`).
 
 import { constant, load, ops } from './build-loops.ts'
 import type { LoopExpr } from './loops.ts'
-import { type Address, half, halfOf, halves, type PackedFormat, splatFloat, vector, words } from './packed-words.ts'
+import { type Address, half, halfOf, halves, type PackedFormat, shiftedHalves, splatFloat, vector, words } from './packed-words.ts'
 
-/** `read(weight, quad)` gives four rows at the block's k. */
-function dense(wordsPerK: number, read: (weight: Address, quad: LoopExpr) => LoopExpr, element: PackedFormat['element']): PackedFormat {
+type Read = (weight: Address, quad: LoopExpr) => LoopExpr
+
+/** `read(weight, quad)` gives four rows at the block's k; `small` gives them times 2^-112 in fewer operations. */
+function dense(wordsPerK: number, read: Read, element: PackedFormat['element'], small?: Read): PackedFormat {
   return {
     k: 1,
     words: wordsPerK,
     runs: 1,
     element,
-    dotFloat(e, { weight, quads, activations, accumulators }) {
-      const rows = quads.map((quad) => e.let('w', read(weight, quad)))
+    ...(small ? { oneTokenFactor: 2 ** 56 } : {}),
+    dotFloat(e, { weight, quads, activations, accumulators, rolled }) {
+      const scaled = small && activations.length === 1 && !rolled
+      const rows = quads.map((quad) => e.let('w', (scaled ? small : read)(weight, quad)))
       for (const [t, activation] of activations.entries()) {
-        const x = e.let('x', splatFloat(activation, 0))
+        const whole = splatFloat(activation, 0)
+        const x = e.let('x', scaled ? ops.mul(whole, constant('f32x4', 2 ** 56)) : whole)
         for (const [q, row] of rows.entries()) e.set(accumulators[t]![q]!, ops.madd(row, x, accumulators[t]![q]!))
       }
     },
@@ -35,6 +45,7 @@ export const denseFormats: Readonly<Record<'f32' | 'f16' | 'bf16', PackedFormat>
     4,
     (weight, quad) => halves(words(weight, 0), quad),
     (operand, block, row) => halfOf(pairOf(operand, block, row), ops.shr_u(row, 2)),
+    (weight, quad) => shiftedHalves(words(weight, 0), quad),
   ),
   bf16: dense(
     4,

@@ -32,6 +32,8 @@ export interface PackedFormat {
   /** The element in row `row` (0-7) and place `k` of the block at `block`. */
   element(operand: number, block: LoopExpr, row: LoopExpr, k: LoopExpr, emitter: Emitter): LoopExpr
   dotFloat(emitter: Emitter, dot: BlockDot): void
+  /** What sums of `dotFloat` for one token are still to be multiplied with, but for rolled ones. */
+  readonly oneTokenFactor?: number
   dotBytes?(emitter: Emitter, dot: BlockDot): void
 }
 
