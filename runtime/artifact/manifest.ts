@@ -2,7 +2,8 @@
 // per variant, weight shards and the tokenizer. The runtime owns these types; the compiler imports them.
 // All offsets and sizes are bytes. Everything is little-endian.
 
-export const manifestFormat = 1
+/** Counts up when what is stored changes its meaning: manifest fields or the bytes of layouts. 2: blocks of K-quants and of 5 bits. */
+export const manifestFormat = 2
 
 export type ElementType = 'f32' | 'f16' | 'bf16' | 'i32' | 'u32' | 'i8' | 'u8' | 'bool'
 

@@ -14,7 +14,7 @@ import { createNullGpu } from '../../cli/webgpu-node.ts'
 import { emitTypes } from '../../compiler/artifact/bindings.ts'
 import { compile } from '../../compiler/index.ts'
 import { printable } from '../../dsl/text-width.ts'
-import type { EntryManifest, Manifest } from '../../runtime/artifact/manifest.ts'
+import { type EntryManifest, type Manifest, manifestFormat } from '../../runtime/artifact/manifest.ts'
 import { load } from '../../runtime/index.ts'
 import { smallGguf, writeGguf, writeSafetensors } from './write-files.ts'
 
@@ -97,7 +97,7 @@ const bindings = ({ model, preset, doc, entry, argument, index, label, symbol }:
     results: [{ dtype: 'f32', dims: [{ const: 0, terms: [[symbol, 1]] }], labels: [label] }],
   }
   return emitTypes({
-    format: 1,
+    format: manifestFormat,
     generator: '',
     model,
     preset,
@@ -225,7 +225,7 @@ test('programs are valid and texts come out as they went in, whatever words name
         const [answer] = await loaded.createSession().call(entry!, { [argument!]: [0, 0, 0, 0] })
         expect(answer!.dims).toEqual([4])
       }
-      shapeOf(emitTypes({ ...manifest, format: 1, tensors: [], shards: [], variants: [] }))
+      shapeOf(emitTypes({ ...manifest, format: manifestFormat, tensors: [], shards: [], variants: [] }))
       ran++
     }),
     { numRuns: 25 },

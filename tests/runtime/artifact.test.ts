@@ -11,7 +11,7 @@ import { emitTypes } from '../../compiler/artifact/bindings.ts'
 import { planShards } from '../../compiler/artifact/shards.ts'
 import { packArtifact, writeArtifact } from '../../compiler/artifact/write.ts'
 import type { ArtifactContents, ArtifactTensor } from '../../compiler/artifact/write.ts'
-import type { Manifest } from '../../runtime/artifact/manifest.ts'
+import { type Manifest, manifestFormat } from '../../runtime/artifact/manifest.ts'
 import { readArtifact } from '../../runtime/artifact/read.ts'
 import type { ArtifactFiles, ArtifactSource } from '../../runtime/artifact/sources.ts'
 import { LlamacError } from '../../runtime/error.ts'
@@ -206,7 +206,8 @@ describe('damage', () => {
     const manifest = JSON.parse(new TextDecoder().decode(files.get('manifest.json'))) as Manifest
     const changed = (fields: object) =>
       readArtifact(new Map(files).set('manifest.json', new TextEncoder().encode(JSON.stringify({ ...manifest, ...fields }))))
-    await expect(changed({ format: 2, shards: 'new' })).rejects.toMatchObject({ code: 'E_ARTIFACT_FORMAT' })
+    for (const format of [1, manifestFormat + 1])
+      await expect(changed({ format, shards: 'new' })).rejects.toMatchObject({ code: 'E_ARTIFACT_FORMAT' })
     await expect(changed({ tensors: [...manifest.tensors].reverse() })).rejects.toMatchObject({ code: 'E_ARTIFACT_MANIFEST' })
     await expect(changed({ shards: [{ ...manifest.shards[0], file: '../../x' }] })).rejects.toMatchObject({ code: 'E_ARTIFACT_MANIFEST' })
   })
