@@ -212,8 +212,16 @@ describe('loop ops in WGSL', () => {
 
   test('a dot in parts', async () => {
     const types = ['i32x4', 'i32x4', 'i32x4'] as const
-    const fn = kernelOf('dot_parts', types, ([a, b, c]) => ops.dot_close(ops.dot_part(a!, b!, ops.dot_open(c!)), c!))
-    for (const packedDot of [false, true]) await compare(fn, 'dot4', types, packedDot)
+    const whole = kernelOf('dot_parts', types, ([a, b, c]) => ops.dot_close(ops.dot_part(a!, b!, ops.dot_open(c!)), c!))
+    const scaled = kernelOf('dot_scaled', types, ([a, b, c]) => {
+      const part = ops.dot_part(a!, b!, ops.dot_start(ops.and(c!, constant('i32x4', 0x007f007f))))
+      return ops.dot_scaled(part, ops.byte_pairs(c!, ops.byte_mask(2)), c!)
+    })
+    const differing = kernelOf('dot_less', types, ([a, b, c]) => {
+      const less = ops.dot_part(b!, b!, ops.dot_open(constant('i32x4', 0)))
+      return ops.sub(ops.dot_less(ops.dot_part(a!, b!, ops.dot_open(c!)), less, c!), ops.dot_rest(less))
+    })
+    for (const fn of [whole, scaled, differing]) for (const packedDot of [false, true]) await compare(fn, 'dot4', types, packedDot)
   })
 
   test('constant arguments of any value are accepted', async () => {
