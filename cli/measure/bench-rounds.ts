@@ -11,10 +11,10 @@ import type { BenchFlags } from '../bench.ts'
 import { loadOpened, type Opened, openSource } from '../open-model.ts'
 import { note, print, printJson } from '../report.ts'
 import { openWasmProbe } from '../verify/probe-wasm.ts'
-import { type CallTimes, kernelText, type Measured, type Readers, reportOf, textOf, workCounter } from './bench-report.ts'
+import { type BenchReport, type CallTimes, kernelText, type Measured, type Readers, reportOf, textOf, workCounter } from './bench-report.ts'
 import { ThreadCeilings } from './ceilings.ts'
 import { timeKernels } from './kernel-times.ts'
-import { type PeerFigures, runPeer } from './peers.ts'
+import { type Peer, type PeerFigures, runPeer } from './peers.ts'
 
 /** One thread count: its model, and what was measured with it so far. */
 interface Subject extends Measured {
@@ -22,7 +22,35 @@ interface Subject extends Measured {
   readonly ceilings: ThreadCeilings | undefined
 }
 
+/** A model with all that is measured of it. */
+export interface Benchmark {
+  /** One round over all thread counts; one that does not count warms up. */
+  round(counts: boolean): Promise<void>
+  report(peers?: readonly (Peer & { readonly figures: readonly PeerFigures[] })[]): BenchReport
+  /** Where the kernels are known; throws E_NO_KERNELS where they should be and are not. */
+  kernels(): Promise<CallTimes[]>
+  close(): Promise<void>
+}
+
 export async function bench(path: string, flags: BenchFlags, signal: AbortSignal): Promise<void> {
+  const peers = (flags.compare ?? []).map((one) => ({ ...one, figures: [] as PeerFigures[] }))
+  const benchmark = await openBenchmark(path, flags, signal)
+  try {
+    for (let round = 0; round <= flags.rounds; round++) {
+      await benchmark.round(round > 0)
+      if (round > 0) for (const one of peers) one.figures.push(await runPeer(one, signal))
+    }
+    const report = benchmark.report(peers)
+    const times = flags.kernels ? await benchmark.kernels() : undefined
+    if (flags.json) printJson({ ...report, ...(times ? { kernels: times } : {}) })
+    else print([textOf(report), ...(times ?? []).map(kernelText)].join('\n'))
+  } finally {
+    await benchmark.close()
+  }
+}
+
+/** Loads a model for every thread count that is to be measured. Errors: those of opening a model; E_NO_DEVICE, E_NO_KERNELS. */
+export async function openBenchmark(path: string, flags: BenchFlags, signal: AbortSignal): Promise<Benchmark> {
   const { threads: threadCounts, ...rest } = flags
   const opened = await openSource(path, rest, signal)
   const artifact = await readArtifact(opened.source, signal)
@@ -30,62 +58,70 @@ export async function bench(path: string, flags: BenchFlags, signal: AbortSignal
   const reading = readersOf(manifest)
   const prompts = flags.prefill.map((length) => madeUpIds(length, vocabularyOf(manifest)))
   const subjects: Subject[] = []
-  const peers = (flags.compare ?? []).map((one) => ({ ...one, figures: [] as PeerFigures[] }))
-  try {
-    for (const threads of threadCounts) {
-      const started = performance.now()
-      const model = await loadOpened(opened, { ...rest, threads }, signal)
-      const loadMs = performance.now() - started
-      if (threads > 1 && !model.device.includes(`${threads} threads`)) {
-        await model.dispose()
-        throw new LlamacError('E_NO_DEVICE', `the model runs on ${model.device}, not on ${threads} threads`)
-      }
-      const session = model.createSession()
-      argmax(await session.prefill(prompts[0]!, { signal }))
-      const firstTokenMs = performance.now() - started
-      session.dispose()
-      const ceilings = targetOf(model) === 'wasm' ? new ThreadCeilings(threads, manifest.math === 'fast') : undefined
-      subjects.push({
-        threads,
-        model,
-        ceilings,
-        loadMs,
-        firstTokenMs,
-        prefill: prompts.map(() => []),
-        decode: [],
-        fastest: [],
-        ...(ceilings ? { machine: { dot: [], madd: [], readBytes: [] } } : {}),
-      })
+  const close = async (): Promise<void> => {
+    for (const { model, ceilings } of subjects) {
+      await ceilings?.close()
+      await model.dispose()
     }
-    const compiled = await compiledFor(opened, artifact, targetOf(subjects[0]!.model), signal)
+  }
+  try {
+    for (const threads of threadCounts) subjects.push(await openSubject(opened, { ...rest, threads }, manifest, prompts, signal))
+    const device = targetOf(subjects[0]!.model)
+    const compiled = await compiledFor(opened, artifact, device, signal)
     if (!compiled) note('note: the artifact keeps no source: how much a token has to do is not known, so there are no shares')
     if (flags.kernels && compiled?.target !== 'wasm')
       throw new LlamacError(
         'E_NO_KERNELS',
         'times of kernels are measured on WASM, from an artifact that keeps its source: give --device wasm',
       )
-    for (let round = 0; round <= flags.rounds; round++) {
-      // Whoever comes first in a round must not always be the same one.
-      for (let i = 0; i < subjects.length; i++)
-        await measureRound(subjects[(i + round) % subjects.length]!, prompts, flags.decode, round > 0, signal)
-      if (round > 0) for (const one of peers) one.figures.push(await runPeer(one, signal))
+    let rounds = 0
+    return {
+      async round(counts) {
+        // Whoever comes first in a round must not always be the same one.
+        for (let i = 0; i < subjects.length; i++)
+          await measureRound(subjects[(i + rounds) % subjects.length]!, prompts, flags.decode, counts, signal)
+        rounds++
+      },
+      report: (peers = []) => reportOf(manifest, device, subjects, peers, flags, compiled && workCounter(compiled.programs, reading)),
+      kernels: () => kernelTimes(artifact, compiled!, reading, flags),
+      close,
     }
-    const report = reportOf(
-      manifest,
-      targetOf(subjects[0]!.model),
-      subjects,
-      peers,
-      flags,
-      compiled && workCounter(compiled.programs, reading),
-    )
-    const times = flags.kernels && compiled ? await kernelTimes(artifact, compiled, reading, flags) : undefined
-    if (flags.json) printJson({ ...report, ...(times ? { kernels: times } : {}) })
-    else print([textOf(report), ...(times ?? []).map(kernelText)].join('\n'))
-  } finally {
-    for (const { model, ceilings } of subjects) {
-      await ceilings?.close()
-      await model.dispose()
-    }
+  } catch (cause) {
+    await close()
+    throw cause
+  }
+}
+
+async function openSubject(
+  opened: Opened,
+  flags: Omit<BenchFlags, 'threads'> & { readonly threads: number },
+  manifest: Manifest,
+  prompts: readonly (readonly number[])[],
+  signal: AbortSignal,
+): Promise<Subject> {
+  const { threads } = flags
+  const started = performance.now()
+  const model = await loadOpened(opened, flags, signal)
+  const loadMs = performance.now() - started
+  if (threads > 1 && !model.device.includes(`${threads} threads`)) {
+    await model.dispose()
+    throw new LlamacError('E_NO_DEVICE', `the model runs on ${model.device}, not on ${threads} threads`)
+  }
+  const session = model.createSession()
+  argmax(await session.prefill(prompts[0]!, { signal }))
+  const firstTokenMs = performance.now() - started
+  session.dispose()
+  const ceilings = targetOf(model) === 'wasm' ? new ThreadCeilings(threads, manifest.math === 'fast') : undefined
+  return {
+    threads,
+    model,
+    ceilings,
+    loadMs,
+    firstTokenMs,
+    prefill: prompts.map(() => []),
+    decode: [],
+    fastest: [],
+    ...(ceilings ? { machine: { dot: [], madd: [], readBytes: [] } } : {}),
   }
 }
 
