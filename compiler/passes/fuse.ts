@@ -80,6 +80,7 @@ class Fuser {
       this.cutSideReductions()
       this.materialiseShared()
       this.cutDeepNests()
+      this.cutWholeRows()
       this.cutShortBlocks()
     }
     return { roots: this.roots, anchors: this.anchors }
@@ -254,6 +255,30 @@ class Fuser {
       const inner = row.find(({ factor }) => factor === 1)?.atom
       const whole = inner?.kind === 'axis' && lowering.extents.get(inner.axis)!.const % blockSize === 0 && outputs.length === 1
       if (!whole) this.add(root.operands[0]!)
+    }
+  }
+
+  /**
+   * A number that is reduced from a whole row (a norm of all heads) gets memory, where its kernel works on parts of rows: heads of attention,
+   * or elements of a state that no outer axis divides. Inlined it would tie the parts together, and threads could not share them.
+   */
+  cutWholeRows(): void {
+    for (const root of [...this.roots]) {
+      if (root.op === 'loop' || root.op === 'topk' || !this.computedBy(root).some(isReduction)) continue
+      const { lowering, outputs } = this.draftOf(root, this.writesBlocks(root) ? 'a8' : 'f32')
+      const reductions = reachableDrafts(
+        lowering.drafts,
+        outputs.map((output) => output.value),
+      )
+        .map((id) => lowering.drafts[id]!)
+        .filter(({ over }) => over.length > 0)
+      const isPart = (axis: string): boolean => {
+        const { terms, const: extent } = lowering.extents.get(axis)!
+        return terms.length === 0 && extent > 1 && outputs.every((output) => output.axes.includes(axis))
+      }
+      const whole = reductions.filter(({ free }) => !free.some(isPart))
+      const alone = (root.op === 'store' || root.op === 'scatter') && whole.every(({ free }) => free.length === 0)
+      if (whole.length < reductions.length || alone) for (const { node } of whole) this.add(this.endOf(node!))
     }
   }
 
