@@ -38,13 +38,13 @@ const isWide = (type: string): boolean => type.endsWith('x4')
 export function floatWork(fn: LoopFunction, symbols: Binding): FloatWork {
   let [scalar, vector] = [0, 0]
   const known = new Map<string, number>()
-  const valueOf = (e: LoopExpr): number | undefined => {
+  const valueAt = (e: LoopExpr): number | undefined => {
     if (e.kind === 'const') return e.value
     if (e.kind === 'symbol') return symbols[e.name]
     if (e.kind === 'local') return known.get(e.name)
     if (e.kind === 'builtin') return e.name === 'to' ? evaluate(fn.rows!.count, symbols) : 0
     if (e.kind !== 'op' || !Object.hasOwn(integerOps, e.op)) return undefined
-    const args = e.args.map(valueOf)
+    const args = e.args.map(valueAt)
     return args.some((arg) => arg === undefined) ? undefined : integerOps[e.op]!(args[0]!, args[1]!, args[2]!)
   }
   const count = (e: LoopExpr, times: number): void => {
@@ -68,20 +68,20 @@ export function floatWork(fn: LoopFunction, symbols: Binding): FloatWork {
     for (const stmt of list) {
       if (stmt.kind === 'let' || stmt.kind === 'set') {
         count(stmt.value, times)
-        const value = stmt.kind === 'let' ? valueOf(stmt.value) : undefined
+        const value = stmt.kind === 'let' ? valueAt(stmt.value) : undefined
         if (value === undefined) known.delete(stmt.name)
         else known.set(stmt.name, value)
       } else if (stmt.kind === 'store') {
         count(stmt.at, times)
         count(stmt.value, times)
       } else if (stmt.kind === 'loop') {
-        const [from, to] = [valueOf(stmt.from) ?? 0, valueOf(stmt.to) ?? 1]
+        const [from, to] = [valueAt(stmt.from) ?? 0, valueAt(stmt.to) ?? 1]
         known.set(stmt.variable, from)
         walk(stmt.body, times * Math.max(0, Math.ceil((to - from) / stmt.step)))
       } else if (stmt.kind === 'if') {
         count(stmt.condition, times)
         // What is not known is taken to hold: it is, in all rows but the last ones.
-        if (valueOf(stmt.condition) === 0) walk(stmt.no ?? [], times)
+        if (valueAt(stmt.condition) === 0) walk(stmt.no ?? [], times)
         else walk(stmt.yes, times)
       }
     }
