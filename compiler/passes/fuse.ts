@@ -74,7 +74,10 @@ class Fuser {
     this.force()
     for (const node of this.nodes) if (is(node, 'dot') && activationOf(node)) this.anchors.push(node)
     for (const dot of this.anchors) this.settle(activationOf(dot)!)
-    for (const dot of this.anchors) this.roots.add(this.endOf(dot))
+    for (const dot of this.anchors) {
+      const end = this.endOf(dot)
+      if (!this.isRoundedOnly(end)) this.roots.add(end)
+    }
     for (let before = -1; before !== this.roots.size; ) {
       before = this.roots.size
       this.cutSideReductions()
@@ -244,6 +247,12 @@ class Fuser {
 
   writesBlocks(root: Node): boolean {
     return this.byteBlocks && isByteBlocks(root, this.users, this.owner)
+  }
+
+  /** Nobody else reads it, so the kernel that makes it can round it: cutShortBlocks sees to it that blocks are whole. */
+  isRoundedOnly(node: Node): boolean {
+    const [user, ...others] = this.users.get(node)!
+    return user !== undefined && others.length === 0 && !this.owner.results.includes(node) && this.writesBlocks(user)
   }
 
   /** A kernel writes whole blocks of 8-bit activations: its innermost axis must run through them, else the row is made first. */
