@@ -4,7 +4,7 @@
 // same size); shared work that costs something; reductions that nest deeper than attention does. Names of library ops play
 // no part: a renamed attention fuses the same.
 
-import { draftKernel, reachableDrafts, type DraftKernel, type Place } from '../kernel/build.ts'
+import { draftKernel, type DraftKernel, type Place } from '../kernel/build.ts'
 import { expensive } from '../kernel/expression.ts'
 import { linearParts } from '../kernel/index-map.ts'
 import type { ScalarFn } from '../kernel/types.ts'
@@ -12,6 +12,7 @@ import { range, type Bounds } from '../../dsl/affine.ts'
 import { reachable, rootsOf } from '../graph/nodes.ts'
 import { is, type Node, type OpName } from '../graph/types.ts'
 import { blockSize } from '../ops/quantise.ts'
+import { cutsOf } from './draft-cuts.ts'
 import { type Owner, postDominators, type Users, usersOf } from './post-dominators.ts'
 
 export interface Fusion {
@@ -82,8 +83,7 @@ class Fuser {
       before = this.roots.size
       this.cutSideReductions()
       this.materialiseShared()
-      this.cutDeepNests()
-      this.cutWholeRows()
+      this.cutDrafts()
       this.cutShortBlocks()
     }
     return { roots: this.roots, anchors: this.anchors }
@@ -267,58 +267,11 @@ class Fuser {
     }
   }
 
-  /**
-   * A number that is reduced from a whole row (a norm of all heads) gets memory, where its kernel works on parts of rows: heads of attention,
-   * or elements of a state that no outer axis divides. Inlined it would tie the parts together, and threads could not share them.
-   */
-  cutWholeRows(): void {
+  /** What a kernel as it would be now should find in memory (draft-cuts.ts). */
+  cutDrafts(): void {
     for (const root of [...this.roots]) {
       if (root.op === 'loop' || root.op === 'topk' || !this.computedBy(root).some(isReduction)) continue
-      const { lowering, outputs } = this.draftOf(root, this.writesBlocks(root) ? 'a8' : 'f32')
-      const reductions = reachableDrafts(
-        lowering.drafts,
-        outputs.map((output) => output.value),
-      )
-        .map((id) => lowering.drafts[id]!)
-        .filter(({ over }) => over.length > 0)
-      const isPart = (axis: string): boolean => {
-        const { terms, const: extent } = lowering.extents.get(axis)!
-        return terms.length === 0 && extent > 1 && outputs.every((output) => output.axes.includes(axis))
-      }
-      const whole = reductions.filter(({ free }) => !free.some(isPart))
-      const alone = (root.op === 'store' || root.op === 'scatter') && whole.every(({ free }) => free.length === 0)
-      if (whole.length < reductions.length || alone) for (const { node } of whole) this.add(this.endOf(node!))
-    }
-  }
-
-  /** Attention reduces over positions what was reduced over features; anything deeper, or a dot done twice, gets memory. */
-  cutDeepNests(): void {
-    for (const root of [...this.roots]) {
-      if (root.op === 'loop' || root.op === 'topk' || !this.computedBy(root).some(isReduction)) continue
-      const draft = this.draftOf(root, this.writesBlocks(root) ? 'a8' : 'f32')
-      const { drafts } = draft.lowering
-      const order = reachableDrafts(
-        drafts,
-        draft.outputs.map((output) => output.value),
-      )
-      const depth = new Map<number, number>()
-      const work = new Map<Node, number>()
-      for (const id of order) {
-        const definition = drafts[id]!
-        let mine = 0
-        for (const used of reachableDrafts(drafts, [definition.body])) {
-          const over = drafts[used]!.free.some((axis) => definition.over.includes(axis))
-          mine = Math.max(mine, depth.get(used)! + (over ? 1 : 0))
-          if (over && depth.get(used)! >= 1) this.add(this.endOf(drafts[used]!.node!))
-        }
-        depth.set(id, mine)
-        const size = definition.free.reduce(
-          (product, axis) => product * Math.max(1, range(draft.lowering.extents.get(axis)!, this.symbols).max),
-          1,
-        )
-        work.set(definition.node!, (work.get(definition.node!) ?? 0) + size)
-      }
-      for (const [node, size] of work) if (this.isAnchor(node) && size > this.sizeOf(node)) this.add(node)
+      for (const node of cutsOf(root, this.draftOf(root, this.writesBlocks(root) ? 'a8' : 'f32'), this)) this.add(node)
     }
   }
 }

@@ -35,10 +35,10 @@ interface EntrySteps {
   readonly scalarShare: number
 }
 
-function planOf(file: string): Plan {
+function planOf(file: string, set: Readonly<Record<string, string>> = {}): Plan {
   const { model: checked, diagnostics } = loadModel(`${file}.dsl`, readProject)
   if (!checked) throw new Error(summary(diagnostics).join('; '))
-  const { model: short } = checked.specialise({ set: { ctx: '64' }, maximum: { seq: 64 } })
+  const { model: short } = checked.specialise({ set: { ctx: '64', ...set }, maximum: { seq: 64 } })
   // Tables of positions are not what is looked at here.
   const model = short ?? numbered(checked, { maximum: { seq: 64 } })
   const graphs = model.entries.map((entry) => buildGraph(model, entry.name).graph!)
@@ -100,5 +100,10 @@ describe('the steps of a layer', () => {
         expect(alone).toEqual([])
       }
     }
+  })
+
+  it('keep to packed rows where the halves of a head are no multiple of four rows', () => {
+    const entries = stepsOf(planOf('models/llama', { embed: '400', heads: '4', ffn: '1088' }))
+    for (const { scalarShare } of entries) expect(scalarShare).toBeLessThan(0.01)
   })
 })
