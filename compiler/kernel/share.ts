@@ -13,10 +13,11 @@ interface Container {
   body: Expr
 }
 
-/** What an expression costs (expensive functions 8), whether it reads a definition, and how many calls it has. */
+/** What an expression costs (expensive functions 8), whether it reads a definition, and how many calls and loads it has. */
 interface Weight {
   readonly cost: number
   readonly calls: number
+  readonly loads: number
   readonly reads: boolean
 }
 
@@ -48,11 +49,11 @@ export function nameSharedValues(d: DraftKernel): { drafts: readonly Draft[]; ou
   const weigh = (e: Expr): Weight => {
     const known = weights.get(e)
     if (known) return known
-    let weight: Weight = { cost: 0, calls: 0, reads: e.kind === 'value' }
+    let weight: Weight = { cost: 0, calls: 0, loads: e.kind === 'load' ? 1 : 0, reads: e.kind === 'value' }
     if (e.kind === 'call') {
       for (const arg of e.args) {
-        const { cost, calls, reads } = weigh(arg)
-        weight = { cost: weight.cost + cost, calls: weight.calls + calls, reads: weight.reads || reads }
+        const { cost, calls, loads, reads } = weigh(arg)
+        weight = { cost: weight.cost + cost, calls: weight.calls + calls, loads: weight.loads + loads, reads: weight.reads || reads }
       }
       const cheap = e.fn === 'cast' ? 0 : 1
       weight = { ...weight, cost: weight.cost + (expensive.has(e.fn) && e.dtype !== 'i32' ? 8 : cheap), calls: weight.calls + cheap }
@@ -70,7 +71,7 @@ export function nameSharedValues(d: DraftKernel): { drafts: readonly Draft[]; ou
     }
     let best: Expr | undefined
     for (const [e, containers] of where) {
-      const { cost, calls, reads } = weigh(e)
+      const { cost, calls, loads, reads } = weigh(e)
       // A definition whose whole body is this expression is its name already.
       if (
         [...definitions.values()].some(
@@ -78,7 +79,9 @@ export function nameSharedValues(d: DraftKernel): { drafts: readonly Draft[]; ou
         )
       )
         continue
-      const hoisted = containers.some((container) => axesOf(e).size < container.axes.size) && (cost >= 8 || (reads && calls >= 2))
+      // One load from a name's memory is cheaper than several and what is made of them, again for every point of a reduction.
+      const worth = (container: Container): boolean => cost >= 8 || (reads && calls >= 2) || (loads >= 2 && isReduction(container))
+      const hoisted = containers.some((container) => axesOf(e).size < container.axes.size && worth(container))
       const repeated = containers.length > 1 && (cost >= 8 || (reads && calls >= 2))
       if ((hoisted || repeated) && (!best || weigh(best).calls < calls)) best = e
     }

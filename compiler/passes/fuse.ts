@@ -4,7 +4,7 @@
 // same size); shared work that costs something; reductions that nest deeper than attention does. Names of library ops play
 // no part: a renamed attention fuses the same.
 
-import { draftKernel, reachableDrafts, type DraftKernel, type Place } from '../kernel/build.ts'
+import { draftKernel, type DraftKernel, type Place } from '../kernel/build.ts'
 import { expensive } from '../kernel/expression.ts'
 import { linearParts } from '../kernel/index-map.ts'
 import type { ScalarFn } from '../kernel/types.ts'
@@ -12,6 +12,7 @@ import { range, type Bounds } from '../../dsl/affine.ts'
 import { reachable, rootsOf } from '../graph/nodes.ts'
 import { is, type Node, type OpName } from '../graph/types.ts'
 import { blockSize } from '../ops/quantise.ts'
+import { cutsOf } from './draft-cuts.ts'
 import { type Owner, postDominators, type Users, usersOf } from './post-dominators.ts'
 
 export interface Fusion {
@@ -74,12 +75,15 @@ class Fuser {
     this.force()
     for (const node of this.nodes) if (is(node, 'dot') && activationOf(node)) this.anchors.push(node)
     for (const dot of this.anchors) this.settle(activationOf(dot)!)
-    for (const dot of this.anchors) this.roots.add(this.endOf(dot))
+    for (const dot of this.anchors) {
+      const end = this.endOf(dot)
+      if (!this.isRoundedOnly(end)) this.roots.add(end)
+    }
     for (let before = -1; before !== this.roots.size; ) {
       before = this.roots.size
       this.cutSideReductions()
       this.materialiseShared()
-      this.cutDeepNests()
+      this.cutDrafts()
       this.cutShortBlocks()
     }
     return { roots: this.roots, anchors: this.anchors }
@@ -245,6 +249,12 @@ class Fuser {
     return this.byteBlocks && isByteBlocks(root, this.users, this.owner)
   }
 
+  /** Nobody else reads it, so the kernel that makes it can round it: cutShortBlocks sees to it that blocks are whole. */
+  isRoundedOnly(node: Node): boolean {
+    const [user, ...others] = this.users.get(node)!
+    return user !== undefined && others.length === 0 && !this.owner.results.includes(node) && this.writesBlocks(user)
+  }
+
   /** A kernel writes whole blocks of 8-bit activations: its innermost axis must run through them, else the row is made first. */
   cutShortBlocks(): void {
     for (const root of [...this.roots]) {
@@ -257,34 +267,11 @@ class Fuser {
     }
   }
 
-  /** Attention reduces over positions what was reduced over features; anything deeper, or a dot done twice, gets memory. */
-  cutDeepNests(): void {
+  /** What a kernel as it would be now should find in memory (draft-cuts.ts). */
+  cutDrafts(): void {
     for (const root of [...this.roots]) {
       if (root.op === 'loop' || root.op === 'topk' || !this.computedBy(root).some(isReduction)) continue
-      const draft = this.draftOf(root, this.writesBlocks(root) ? 'a8' : 'f32')
-      const { drafts } = draft.lowering
-      const order = reachableDrafts(
-        drafts,
-        draft.outputs.map((output) => output.value),
-      )
-      const depth = new Map<number, number>()
-      const work = new Map<Node, number>()
-      for (const id of order) {
-        const definition = drafts[id]!
-        let mine = 0
-        for (const used of reachableDrafts(drafts, [definition.body])) {
-          const over = drafts[used]!.free.some((axis) => definition.over.includes(axis))
-          mine = Math.max(mine, depth.get(used)! + (over ? 1 : 0))
-          if (over && depth.get(used)! >= 1) this.add(this.endOf(drafts[used]!.node!))
-        }
-        depth.set(id, mine)
-        const size = definition.free.reduce(
-          (product, axis) => product * Math.max(1, range(draft.lowering.extents.get(axis)!, this.symbols).max),
-          1,
-        )
-        work.set(definition.node!, (work.get(definition.node!) ?? 0) + size)
-      }
-      for (const [node, size] of work) if (this.isAnchor(node) && size > this.sizeOf(node)) this.add(node)
+      for (const node of cutsOf(root, this.draftOf(root, this.writesBlocks(root) ? 'a8' : 'f32'), this)) this.add(node)
     }
   }
 }

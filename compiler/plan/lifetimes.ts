@@ -2,6 +2,9 @@
 // is carried from instance to instance, lives for the whole loop, and so does what an instance leaves behind; one that is used
 // inside only, between its own steps.
 // Arguments live from before the first step, results until after the last.
+//
+// With threads a value may still be read after the step that reads it last: by a thread that is behind, until all meet. Whatever takes
+// its place earlier costs a meeting of its own, so `meetings` lets values live on until then.
 
 import type { Bounds } from '../../dsl/affine.ts'
 import { range } from '../../dsl/affine.ts'
@@ -29,9 +32,12 @@ export function lifetimes(
   program: KernelProgram,
   args: readonly { readonly name: string; readonly bytes: number }[],
   scratchOf: ScratchOf,
+  meetings: ReadonlySet<string> = new Set(),
 ): Buffer[] {
   const ranges = new Map<string, { from: number; to: number }>()
   const bytes = new Map<string, number>()
+  const stops: number[] = []
+  const loops: { readonly from: number; readonly to: number }[] = []
   let now = 0
   const touch = (key: string, from: number, to: number): void => {
     const known = ranges.get(key)
@@ -44,6 +50,7 @@ export function lifetimes(
     touch(valueKey(source.id), at, at)
   }
   const kernel = (each: Kernel): void => {
+    if (meetings.has(each.name)) stops.push(now)
     for (const operand of each.operands) note(operand.source, now)
     for (const [i, words] of scratchOf(each).entries()) {
       bytes.set(scratchKey(each.name, i), words * 4)
@@ -61,6 +68,7 @@ export function lifetimes(
           visit(group)
           now++
         }
+        loops.push({ from: start, to: now })
         const outside = new Set([...before.keys(), ...step.carried.map(valueKey)])
         for (const source of [...step.reads, ...step.writes]) {
           if (source.kind === 'value' && outside.has(valueKey(source.id))) touch(valueKey(source.id), start, now)
@@ -79,6 +87,15 @@ export function lifetimes(
   for (const source of program.results) {
     note(source, now)
   }
-  const buffers = [...ranges].map(([id, { from, to }]): Buffer => ({ id, bytes: bytes.get(id)!, from, to }))
+  const untilMeeting = ({ from, to }: { readonly from: number; readonly to: number }): { readonly from: number; readonly to: number } => {
+    const stop = stops.find((step) => step > to) ?? now
+    const around = loops.find((loop) => loop.from <= to && to <= loop.to)
+    // The next meeting of a loop's body may be in its next round.
+    return around && stop > around.to
+      ? { from: Math.min(from, around.from), to: Math.max(to, stop - 1) }
+      : { from, to: Math.max(to, stop - 1) }
+  }
+  const alive = meetings.size > 0 ? untilMeeting : (range: { readonly from: number; readonly to: number }) => range
+  const buffers = [...ranges].map(([id, range]): Buffer => ({ id, bytes: bytes.get(id)!, ...alive(range) }))
   return [...args.map(({ name, bytes: size }): Buffer => ({ id: argumentKey(name), bytes: size, from: -1, to: now })), ...buffers]
 }

@@ -64,24 +64,49 @@ export function makePlan(
       ...kernelsOf(program.steps).flatMap((kernel) => scratchOf(kernel).map((_, i) => scratchKey(kernel.name, i))),
     ])
     const buffers = lifetimes(program, args, scratchOf)
-    const isOwn = ({ id }: Buffer): boolean => machine.rowBlocks && own.has(id)
+    const isShared = ({ id }: Buffer): boolean => !(machine.rowBlocks && own.has(id))
+    const touchesIn = (arena: Pick<Arena, 'offsets'>): readonly SharedStep[] =>
+      machine.rowBlocks ? touchesOf(program, sharing.of, arena, new Map(args.map(({ name, bytes }) => [name, bytes]))) : []
     return {
       info,
       program,
       shares: sharing.of,
-      shared: placeBuffers(buffers.filter((buffer) => !isOwn(buffer))),
-      own: placeBuffers(buffers.filter(isOwn)),
-      args,
+      shared: placeBuffers(buffers.filter(isShared)),
+      own: placeBuffers(buffers.filter((buffer) => !isShared(buffer))),
+      touchesIn,
+      /** The shared part where values live until the threads have met. */
+      longer: (): Arena => {
+        const meetings = placeBarriers(touchesIn(apart(buffers.filter(isShared))))
+        return placeBuffers(lifetimes(program, args, scratchOf, meetings).filter(isShared))
+      },
     }
   })
-  const ownFrom = alignOwn(Math.max(0, ...placed.map(({ shared }) => shared.bytes)))
-  const entries = placed.map(({ info, program, shares, shared, own, args }): EntryPlan => {
+  const sharedBytes = Math.max(0, ...placed.map(({ shared }) => shared.bytes))
+  const ownFrom = alignOwn(sharedBytes)
+  const entries = placed.map(({ info, program, shares, shared: tight, own, touchesIn, longer }): EntryPlan => {
+    // All entries share the arena: what the largest one needs is there for the meetings that others can do without.
+    const roomy = machine.rowBlocks ? longer() : tight
+    const shared = roomy.bytes <= sharedBytes ? roomy : tight
     const offsets = new Map([...shared.offsets, ...[...own.offsets].map(([key, offset]) => [key, ownFrom + offset] as const)])
-    const arena = { offsets, bytes: shared.bytes + own.bytes, lowerBound: shared.lowerBound + own.lowerBound }
-    const touches = machine.rowBlocks ? touchesOf(program, shares, shared, new Map(args.map(({ name, bytes }) => [name, bytes]))) : []
+    const arena = { offsets, bytes: shared.bytes + own.bytes, lowerBound: tight.lowerBound + own.lowerBound }
+    const touches = touchesIn(shared)
     return { info, program, arena, shares, touches, barriers: placeBarriers(touches) }
   })
   return { layout, entries, functions, ownFrom, arenaBytes: Math.max(0, ...placed.map(({ own }) => ownFrom + own.bytes)) }
+}
+
+/** Every buffer where no other is. */
+function apart(buffers: readonly Buffer[]): Pick<Arena, 'offsets'> {
+  let end = 0
+  return {
+    offsets: new Map(
+      buffers.map(({ id, bytes }) => {
+        const offset = end
+        end += bytes
+        return [id, offset]
+      }),
+    ),
+  }
 }
 
 type Loop = Extract<KernelStep, { kind: 'loop' }>
@@ -93,7 +118,7 @@ const alignOwn = (bytes: number): number => Math.ceil(bytes / 256) * 256
 function touchesOf(
   program: KernelProgram,
   shares: ReadonlyMap<string, Share>,
-  arena: Arena,
+  arena: Pick<Arena, 'offsets'>,
   args: ReadonlyMap<string, number>,
 ): SharedStep[] {
   const inArena = (key: string, bytes: number, write: boolean): Touch[] => {

@@ -4,11 +4,12 @@
 // correct for any number of threads, and no result depends on it: rows and copies are computed the same way by whoever does it.
 
 import * as affine from '../../dsl/affine.ts'
-import { isPerInstance, type KernelProgram, type KernelStep } from '../kernel/program.ts'
+import { isPerInstance, type KernelProgram } from '../kernel/program.ts'
 import { readsWhatItWrites } from '../kernel/small-kernels.ts'
 import type { AxisId, Index, Kernel } from '../kernel/types.ts'
 import { kernelsOf } from '../kernel/weights.ts'
 import type { LoopFunction } from '../schedule/loops.ts'
+import { valueBytes } from './lifetimes.ts'
 
 export type Share = 'split' | 'each' | 'one'
 
@@ -21,21 +22,18 @@ export interface Sharing {
 
 /** A kernel with fewer points than this is done by each thread even if it could be split: about what a barrier costs. */
 const splitFrom = 4096
-/** A kernel with more points than this is not copied into every thread's memory. */
-const copyUpTo = 1 << 18
+/** What a kernel writes is not copied into every thread's memory when it is larger. */
+const copyUpToBytes = 1 << 20
 
 /** `functions`: the loops of every kernel of the program, by name. */
 export function shareKernels(program: KernelProgram, functions: ReadonlyMap<string, LoopFunction>): Sharing {
   const kernels = kernelsOf(program.steps)
-  const shared = new Set([
-    ...program.results.flatMap((source) => (source.kind === 'value' ? [source.id] : [])),
-    ...carriedBy(program.steps),
-  ])
+  const shared = new Set(program.results.flatMap((source) => (source.kind === 'value' ? [source.id] : [])))
   const written = (kernel: Kernel): readonly string[] | undefined => {
     const ids: string[] = []
     for (const { access, source } of kernel.operands) {
       if (access === 'read') continue
-      // Only whole new values: states, results, carried and kept values are everybody's, and a kernel must not read what it replaces.
+      // Only whole new values: states, results and kept values are everybody's, and a kernel must not read what it replaces.
       if (access === 'readwrite' || source.kind !== 'value' || shared.has(source.id) || isPerInstance(source)) return undefined
       if (kernel.operands.some((other) => other.access === 'read' && other.source.kind === 'value' && other.source.id === source.id))
         return undefined
@@ -50,8 +48,12 @@ export function shareKernels(program: KernelProgram, functions: ReadonlyMap<stri
   const copied = new Map<string, readonly string[]>()
   for (const kernel of kernels) {
     const ids = written(kernel)
-    if (ids && points(kernel, program.symbols) <= (canSplit(kernel) ? splitFrom : copyUpTo) && !readsMatrix(kernel))
-      copied.set(kernel.name, ids)
+    if (!ids) continue
+    // What cannot be split is waited for by all: they may as well do it.
+    const each = canSplit(kernel)
+      ? points(kernel, program.symbols) <= splitFrom && !readsMatrix(kernel)
+      : ids.reduce((sum, id) => sum + valueBytes(program.values.get(id)!, program.symbols), 0) <= copyUpToBytes
+    if (each) copied.set(kernel.name, ids)
   }
   // A value with another writer is everybody's after all, and so is what its other writers write.
   for (let before = -1; before !== copied.size; ) {
@@ -65,9 +67,6 @@ export function shareKernels(program: KernelProgram, functions: ReadonlyMap<stri
   const of = kernels.map((kernel) => [kernel.name, copied.has(kernel.name) ? 'each' : canSplit(kernel) ? 'split' : 'one'] as const)
   return { of: new Map(of), own: new Set([...copied.values()].flat()) }
 }
-
-const carriedBy = (steps: readonly KernelStep[]): string[] =>
-  steps.flatMap((step) => (step.kind === 'loop' ? [...step.carried, ...step.groups.flatMap(carriedBy)] : []))
 
 /** No row writes what another reads, nor where another writes (indices that are data may collide). */
 const rowsAreApart = (kernel: Kernel): boolean =>

@@ -12,7 +12,7 @@ import type { Machine } from './machine.ts'
 import { a8 } from './activation-blocks.ts'
 import { packedFormat } from './packed.ts'
 import type { Address, PackedFormat } from './packed-words.ts'
-import { kernelFunction, storeOutput } from './outputs.ts'
+import { isContiguous, kernelFunction, storeByteBlock, storeOutput } from './outputs.ts'
 import { emitAffine, emitStrides, indexScopeOf, nest, type Place, Scope, unflatten } from './scope.ts'
 
 interface Dot {
@@ -39,6 +39,8 @@ export interface ContractPlan {
   readonly others: readonly KernelAxis[]
   /** Rows of a tile: 8, or 4 when rows may start in the middle of a group. */
   readonly tile: 8 | 4
+  /** The one output is made of blocks of 8-bit activations along the lane axis. */
+  readonly writesBlocks: boolean
 }
 
 /** The form of a definition that is a dot of packed rows with contiguous activations, or undefined. */
@@ -120,7 +122,9 @@ export function planContract(kernel: Kernel, bounds: affine.Bounds): ContractPla
     if (!dot) return undefined
     dots.push(dot)
   }
-  if (dots.length === 0 || kernel.outputs.some((output) => kernel.operands[output.operand]!.format === 'a8')) return undefined
+  if (dots.length === 0) return undefined
+  const blocks = kernel.outputs.find((output) => kernel.operands[output.operand]!.format === 'a8')
+  if (blocks && kernel.outputs.length > 1) return undefined
   const forms = dots.map((dot) => rowForm(kernel, dot, scope))
   const reduced = new Set(dots.flatMap((dot) => kernel.definitions[dot.definition]!.over))
   const parallel = kernel.axes.filter((axis) => !reduced.has(axis.id))
@@ -134,6 +138,7 @@ export function planContract(kernel: Kernel, bounds: affine.Bounds): ContractPla
       forms.every((form) => form.axes.get(axis.id) === 1 && !form.opaque.some((part) => part.axes.has(axis.id))),
   )
   if (!lane) return undefined
+  if (blocks && (lane.extent.const % a8.k !== 0 || !isContiguous(scope, blocks, lane.id))) return undefined
   let tile: 8 | 4 = 8
   const rowAxes = new Set<AxisId>()
   for (const form of forms) {
@@ -150,6 +155,7 @@ export function planContract(kernel: Kernel, bounds: affine.Bounds): ContractPla
     dots,
     lane,
     tile,
+    writesBlocks: blocks !== undefined,
     rowAxes: parallel.filter((axis) => rowAxes.has(axis.id)),
     token,
     others: free.filter((axis) => axis !== token),
@@ -289,15 +295,38 @@ const areAlike = (dots: readonly Dot[]): boolean =>
 /** Lanes: rows in blocks from the caller, tokens inside, so that a tile's weights stay in the nearest cache. */
 function scheduleLanes(kernel: Kernel, plan: ContractPlan, bounds: affine.Bounds, scope: Scope): LoopFunction {
   const e = scope.emitter
-  const tiles = tilesOf(plan)
+  const unit = plan.writesBlocks ? a8.k : plan.tile
+  const units = Math.ceil(plan.lane.extent.const / unit)
   const fixed = plan.rowAxes.filter((axis) => affine.isConstant(axis.extent))
   const moving = plan.rowAxes.filter((axis) => !affine.isConstant(axis.extent))
-  const count = fixed.reduce((product, axis) => product * axis.extent.const, tiles)
+  const count = fixed.reduce((product, axis) => product * axis.extent.const, units)
+  const scratch = kernel.operands.length
+  /** Where in its block of 8-bit activations the tile begins. */
+  let inBlock: LoopExpr = constant('i32', 0)
   e.loop('tile', builtin('from'), builtin('to'), 1, (flat) => {
-    const at = unflatten(e, flat, [...fixed, { id: plan.lane.id, extent: affine.constant(tiles) }])
-    const lane = e.value('row', ops.mul(at.pop()![1], plan.tile))
-    scope.at([...at, [plan.lane.id, lane]], () => nest(scope, [...moving, ...plan.others], () => overTokens(lane)))
+    const at = unflatten(e, flat, [...fixed, { id: plan.lane.id, extent: affine.constant(units) }])
+    const lane = e.value('row', ops.mul(at.pop()![1], unit))
+    const rows = (): void => (plan.writesBlocks ? overBlock(lane) : overTokens(lane))
+    scope.at([...at, [plan.lane.id, lane]], () => nest(scope, [...moving, ...plan.others], rows))
   })
+
+  /** The tiles of a block for all tokens into scratch memory, then rounded. */
+  function overBlock(first: LoopExpr): void {
+    e.loop('r', 0, a8.k, plan.tile, (r) => {
+      inBlock = r
+      const lane = e.value('row', ops.add(first, r))
+      scope.at([[plan.lane.id, lane]], () => overTokens(lane))
+    })
+    nest(scope, plan.token ? [plan.token] : [], () => {
+      const at = e.value('block', placeOfToken())
+      const values = Array.from({ length: a8.k / 4 }, (_, i) => e.value('x', load('f32x4', scratch, at, 4 * i)))
+      storeByteBlock(scope, kernel.outputs[0]!, values)
+    })
+  }
+
+  function placeOfToken(): LoopExpr {
+    return plan.token ? ops.mul(scope.axes.get(plan.token.id)!, a8.k) : constant('i32', 0)
+  }
 
   function overTokens(lane: LoopExpr): void {
     if (!plan.token) return tile(lane, 1)
@@ -322,22 +351,28 @@ function scheduleLanes(kernel: Kernel, plan: ContractPlan, bounds: affine.Bounds
         const row = ops.add(lane, 4 * q)
         const moved: [AxisId, LoopExpr][] = [[plan.lane.id, row]]
         if (plan.token) moved.push([plan.token.id, ops.add(token!, t)])
-        scope.at(moved, () =>
-          epilogue(
-            row,
-            results.map((sums) => sums[t]![q]!),
-          ),
-        )
+        const sums = results.map((each) => each[t]![q]!)
+        scope.at(moved, () => (plan.writesBlocks ? intoBlock(sums, q) : epilogue(row, sums)))
       }
     }
+  }
+
+  function placesOf(sums: readonly LoopExpr[]): [number, Place][] {
+    return plan.dots.map((dot, i) => [dot.definition, { kind: 'lanes', value: sums[i]! }])
+  }
+
+  function intoBlock(sums: readonly LoopExpr[], quad: number): void {
+    scope.with(placesOf(sums), () => {
+      const value = scope.vector(kernel.outputs[0]!.value, plan.lane.id)
+      e.store(scratch, ops.add(placeOfToken(), inBlock), value, 4 * quad)
+    })
   }
 
   /** Four rows; the last ones of an extent that is no multiple of the tile are cut off. */
   function epilogue(row: LoopExpr, sums: readonly LoopExpr[]): void {
     const extent = plan.lane.extent.const
     const whole = (): void => {
-      const places = plan.dots.map((dot, i): [number, Place] => [dot.definition, { kind: 'lanes', value: sums[i]! }])
-      scope.with(places, () => {
+      scope.with(placesOf(sums), () => {
         for (const output of kernel.outputs) storeOutput(scope, output, plan.lane.id)
       })
     }
@@ -364,7 +399,9 @@ function scheduleLanes(kernel: Kernel, plan: ContractPlan, bounds: affine.Bounds
     )
   }
 
-  return kernelFunction(kernel, e, { rows: { count: affine.constant(count), unit: plan.tile } })
+  const tokens = plan.token ? affine.range(plan.token.extent, bounds).max : 1
+  const rows = { count: affine.constant(count), unit }
+  return kernelFunction(kernel, e, plan.writesBlocks ? { rows, scratch: [a8.k * tokens] } : { rows })
 }
 
 /** Threads: one workgroup a tile; its invocations share k, add up in scratch, then take one (token, row) each. */

@@ -2,16 +2,16 @@
 // function around the statements.
 
 import type { AxisId, Kernel, Output } from '../kernel/types.ts'
-import { strideOf } from '../kernel/index-map.ts'
+import { type IndexScope, strideOf } from '../kernel/index-map.ts'
 import { buffer, constant, type Emitter, ops, scratch } from './build-loops.ts'
 import type { LoopExpr, LoopFunction } from './loops.ts'
 import { a8 } from './activation-blocks.ts'
 import { elementOf, type Scope, toWords } from './scope.ts'
 
 /** True if neighbours along `axis` are neighbours in the output's memory. */
-export function isContiguous(scope: Scope, output: Output, axis: AxisId): boolean {
+export function isContiguous(scope: IndexScope, output: Output, axis: AxisId): boolean {
   const last = output.index.length - 1
-  return output.index.every((index, i) => strideOf(index, axis, scope.index) === (i === last ? 1 : 0))
+  return output.index.every((index, i) => strideOf(index, axis, scope) === (i === last ? 1 : 0))
 }
 
 /** Stores one element, or four along `lane`. */
@@ -24,7 +24,7 @@ export function storeOutput(scope: Scope, output: Output, lane?: AxisId): void {
     else write()
     return
   }
-  if (!output.guard && isContiguous(scope, output, lane)) {
+  if (!output.guard && isContiguous(scope.index, output, lane)) {
     e.store(output.operand, scope.flat(operand, output.index), toWords(scope.vector(output.value, lane)))
     return
   }
@@ -40,16 +40,22 @@ export function storeOutput(scope: Scope, output: Output, lane?: AxisId): void {
   }
 }
 
-/**
- * Rounds 32 values along `lane`, from its current value on, to 8 bits and stores the block: d = absmax / 127,
- * q = nearest(x / d), as the graph's `quantise` defines it. d is cut at 2^14, so that its factor cannot overflow.
- */
-export function storeByteBlock(scope: Scope, output: Output, lane: AxisId): void {
-  const e = scope.emitter
-  const operand = scope.kernel.operands[output.operand]!
+/** The output's 32 values along `lane` from its current value on, as vectors. */
+export function blockValues(scope: Scope, output: Output, lane: AxisId): LoopExpr[] {
   const start = scope.axes.get(lane)!
   const values: LoopExpr[] = []
-  for (let i = 0; i < 8; i++) scope.at([[lane, ops.add(start, 4 * i)]], () => values.push(e.value('x', scope.vector(output.value, lane))))
+  for (let i = 0; i < 8; i++)
+    scope.at([[lane, ops.add(start, 4 * i)]], () => values.push(scope.emitter.value('x', scope.vector(output.value, lane))))
+  return values
+}
+
+/**
+ * Rounds 32 values to 8 bits and stores the block at the current point: d = absmax / 127, q = nearest(x / d), as the graph's
+ * `quantise` defines it. d is cut at 2^14, so that its factor cannot overflow.
+ */
+export function storeByteBlock(scope: Scope, output: Output, values: readonly LoopExpr[]): void {
+  const e = scope.emitter
+  const operand = scope.kernel.operands[output.operand]!
   const largest = e.let(
     'largest',
     values.map((x) => ops.abs(x)).reduce((a, b) => ops.max(a, b)),

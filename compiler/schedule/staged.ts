@@ -13,7 +13,7 @@ import { builtin, constant, Emitter, ops } from './build-loops.ts'
 import { accumulate, axisOf, combine, identityOf, innerAxes, typeOf, uses } from './definitions.ts'
 import type { LoopExpr, LoopFunction, LoopType } from './loops.ts'
 import type { Machine } from './machine.ts'
-import { isContiguous, kernelFunction, storeByteBlock, storeOutput } from './outputs.ts'
+import { blockValues, isContiguous, kernelFunction, storeByteBlock, storeOutput } from './outputs.ts'
 import { overRows } from './rows.ts'
 import { elementOf, emitAffine, nest, type Place, Scope, toWords, unflatten } from './scope.ts'
 import { joinAll, type Span, shareOut } from './work-group.ts'
@@ -37,7 +37,7 @@ export function scheduleStaged(kernel: Kernel, machine: Machine, bounds: affine.
   // A map keeps its contiguous axis inside, to be written in vectors; so does whatever writes blocks of 8-bit activations.
   const inBlocks = kernel.outputs.some((output) => kernel.operands[output.operand]!.format === 'a8')
   const keeps = machine.lanes > 1 && (reductions.length === 0 || inBlocks)
-  const lane = keeps ? common.findLast((axis) => kernel.outputs.some((output) => isContiguous(scope, output, axis.id))) : undefined
+  const lane = keeps ? common.findLast((axis) => kernel.outputs.some((output) => isContiguous(scope.index, output, axis.id))) : undefined
   const outer = common.filter((axis) => axis !== lane)
   const { slots, words } = assignScratch(kernel, outer, (axis) => affine.range(axis.extent, bounds).max)
   const base = kernel.operands.length
@@ -333,12 +333,12 @@ export function emitOutput(staged: Staged, output: Output): void {
   const inner = output.axes.filter((id) => !outer.some((axis) => axis.id === id)).map((id) => axisOf(kernel, id))
   if (kernel.operands[output.operand]!.format === 'a8') {
     const along = inner.at(-1)
-    if (!along || machine.threads > 1 || !isContiguous(scope, output, along.id) || along.extent.const % 32 !== 0) {
+    if (!along || machine.threads > 1 || !isContiguous(scope.index, output, along.id) || along.extent.const % 32 !== 0) {
       throw new Error(`internal: ${kernel.name} cannot write blocks of 8-bit activations`)
     }
     nest(scope, inner.slice(0, -1), () =>
       scope.emitter.loop(along.id, 0, emitAffine(along.extent), 32, (value) =>
-        scope.at([[along.id, value]], () => storeByteBlock(scope, output, along.id)),
+        scope.at([[along.id, value]], () => storeByteBlock(scope, output, blockValues(scope, output, along.id))),
       ),
     )
     return
@@ -347,7 +347,7 @@ export function emitOutput(staged: Staged, output: Output): void {
     if (inner.length > 0) return shareOut(scope, machine.threads, inner.map(whole), () => storeOutput(scope, output))
     return scope.emitter.if(ops.eq(builtin('invocation'), 0), () => scope.nested(() => storeOutput(scope, output)))
   }
-  const lane = machine.lanes > 1 ? inner.findLast((axis) => isContiguous(scope, output, axis.id)) : undefined
+  const lane = machine.lanes > 1 ? inner.findLast((axis) => isContiguous(scope.index, output, axis.id)) : undefined
   if (!lane) return nest(scope, inner, () => storeOutput(scope, output))
   nest(
     scope,

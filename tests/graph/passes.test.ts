@@ -33,6 +33,14 @@ describe('graph passes', () => {
     expect(new Set(graphs.flatMap((graph) => [...graph.constants.keys()])).size).toBe(2)
   })
 
+  it('make one exponential of the tanh in GELU', () => {
+    const gpt2 = numbered(load('gpt2'), { set: { ctx: '8' } })
+    const graph = runGraphPasses(buildGraph(gpt2, 'decode').graph!, { verify: true })
+    const functions = allNodes(graph).flatMap((node) => (is(node, 'unary') ? [node.attributes.fn] : []))
+    expect(functions).not.toContain('tanh')
+    expect(functions).toContain('exp')
+  })
+
   it('round an activation once for all quantised weights that read it', () => {
     const own = (pattern: RegExp): number =>
       allNodes(runGraphPasses(graphOf('prefill'), { quantised: (path) => pattern.test(path) })).filter((node) => node.op === 'quantise')

@@ -145,6 +145,7 @@ export const mutants: readonly Mutant[] = [
   }),
   ...inFile('compiler/schedule/definitions.ts', { 'a maximum starts at zero': ['max: -f32Max, min', 'max: 0, min'] }),
   ...inFile('compiler/schedule/contract.ts', {
+    'tiles of a block of activations are written over each other': ['ops.add(placeOfToken(), inBlock), value', 'placeOfToken(), value'],
     'the last token of four is left out': [
       'scope.at([[plan.token!.id, s]], () => tile(lane, 4)))',
       'scope.at([[plan.token!.id, s]], () => tile(lane, 3)))',

@@ -45,7 +45,7 @@ export function chooseSizes(choices: Choices): Sizes {
     [3, 1],
   ] as const)
   const head = pick([4, 2, 6, 8, 5])
-  const inner = blocky ? pick([32, 35, 32]) : pick([8, 5, 9, 3, 16, 13])
+  const inner = blocky ? pick([32, 35, 64]) : pick([8, 5, 9, 3, 16, 13])
   const longest = pick([3, 2, 4, 5, 1])
   const fewest = choices.integer(0, 9) === 9 ? 0 : 1
   const ctx = longest + pick([3, 1, 6, 0])

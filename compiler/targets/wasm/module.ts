@@ -83,7 +83,7 @@ function addRowBlocks(m: binaryen.Module, fn: LoopFunction): void {
   const operands = fn.operands.length
   const [from, until] = [operands, operands + 1]
   const get = (index: number) => m.local.get(index, i32)
-  const end = () => m.i32.add(get(from), m.i32.const(rowBlock))
+  const end = () => m.i32.add(get(from), m.i32.const(Math.max(1, Math.floor(rowBlock / Math.ceil(fn.rows!.unit / 8)))))
   const to = m.select(m.i32.lt_s(end(), get(until)), end(), get(until))
   const args = [...Array.from({ length: operands }, (_, i) => get(i)), get(from), to, ...fn.symbols.map((_, i) => get(until + 1 + i))]
   const body = m.block(null, [

@@ -43,7 +43,7 @@ export interface WasmProgram {
   readonly ownBase: number
 }
 
-/** A row block never has more than this many units: V8 replaces code between calls only, so long kernels are called often. */
+/** A row block never has more than this many units of up to 8 rows: V8 replaces code between calls only, so long kernels are called often. */
 export const rowBlock = 64
 
 export type { Affine }
