@@ -17,12 +17,16 @@ interface Emitter {
 }
 
 const perTarget =
-  (name: (target: string) => string, text: (result: TargetResult) => string | undefined) =>
-  ({ results }: Compilation): Emitted =>
-    results.flatMap((result) => {
-      const shown = text(result)
-      return shown === undefined ? [] : [[name(result.target), shown] as const]
-    })
+  (name: (target: string) => string, text: (result: TargetResult) => string | undefined | Promise<string>) =>
+  async ({ results }: Compilation): Promise<Emitted> => {
+    const shown = await Promise.all(results.map(async (result) => [name(result.target), await text(result)] as const))
+    return shown.flatMap(([file, body]) => (body === undefined ? [] : [[file, body] as const]))
+  }
+
+const textNamed =
+  (name: 'wat' | 'wgsl') =>
+  ({ text }: TargetResult): string | undefined | Promise<string> =>
+    text?.name === name ? text.print() : undefined
 
 /** Spans hold the whole source; places are enough. */
 const withoutSource = (key: string, value: unknown): unknown => (key === 'source' ? undefined : value)
@@ -73,17 +77,11 @@ export const emitters: Readonly<Record<string, Emitter>> = {
   plan: { what: 'memory plan', emit: perTarget((target) => `plan.${target}.json`, planText) },
   wat: {
     what: 'the WASM module',
-    emit: perTarget(
-      () => 'program.wat',
-      ({ texts }) => texts.get('wat'),
-    ),
+    emit: perTarget(() => 'program.wat', textNamed('wat')),
   },
   wgsl: {
     what: 'the WGSL modules',
-    emit: perTarget(
-      () => 'program.wgsl',
-      ({ texts }) => texts.get('wgsl'),
-    ),
+    emit: perTarget(() => 'program.wgsl', textNamed('wgsl')),
   },
   types: {
     what: 'typed bindings',

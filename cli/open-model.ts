@@ -1,9 +1,10 @@
 // ART|FILE and --device to a loaded model: an artifact is loaded as it is, a .dsl is compiled in memory first.
 
-import { load, type Model, memoryFiles, readArtifact } from '../runtime/index.ts'
+import { type Artifact, load, type Model, readArtifact } from '../runtime/index.ts'
 import type { TargetName } from '../compiler/targets/index.ts'
 import { LlamacError } from '../runtime/error.ts'
 import { type CompileFlags, type DeviceName, isSource, refuseCompileFlags } from './flags.ts'
+import { startBuilder } from './module-builder.ts'
 import type { Project } from './project.ts'
 import { note, UsageError } from './report.ts'
 
@@ -12,26 +13,24 @@ export interface OpenFlags extends CompileFlags {
   readonly threads?: number | 'auto'
 }
 
-/** What is to be loaded: an artifact's folder, or the files that a .dsl was compiled to, with the compilation. */
+/** What is to be loaded: an artifact's folder, or what a .dsl was compiled to, with the compilation. */
 export interface Opened {
-  readonly source: string | ReturnType<typeof memoryFiles>
+  readonly source: string | Artifact
   readonly project?: Project
 }
 
 /** Compiles a .dsl in memory for the device, passes an artifact on. Errors: those of compiling, E_NO_WEIGHTS, UsageError. */
-export async function openSource(path: string, flags: OpenFlags, signal?: AbortSignal): Promise<Opened> {
+export async function openSource(path: string, flags: OpenFlags): Promise<Opened> {
   if (!isSource(path)) {
     refuseCompileFlags(path, flags)
     return { source: path }
   }
+  const targets = targetsFor(path, flags)
+  const buildWasm = targets.includes('wasm') ? startBuilder() : undefined
   const { compileProject } = await import('./project.ts')
-  const { packArtifact } = await import('../compiler/artifact/write.ts')
-  const project = await compileProject(path, flags, targetsFor(path, flags))
-  // The reference reads weights itself; the artifact is only needed for what it tells about entries.
-  const { contents } = project.compilation
-  const reference = contents.variants[0]?.target === 'reference'
-  const files = await packArtifact(reference ? { ...contents, withWeights: false } : contents, { signal })
-  return { source: memoryFiles(files), project }
+  const { compiledArtifact } = await import('../compiler/artifact/compiled.ts')
+  const project = await compileProject(path, flags, targets, buildWasm)
+  return { source: compiledArtifact(project.compilation.contents), project }
 }
 
 function targetsFor(path: string, { device, target, weights, seedWeights }: OpenFlags): readonly TargetName[] {
@@ -44,7 +43,7 @@ function targetsFor(path: string, { device, target, weights, seedWeights }: Open
 
 /** Errors: those of compiling and of `load`, E_REFERENCE_NEEDS_SOURCE, E_NO_WEIGHTS. The caller disposes of the model. */
 export async function openModel(path: string, flags: OpenFlags, signal?: AbortSignal): Promise<Model> {
-  return loadOpened(await openSource(path, flags, signal), flags, signal)
+  return loadOpened(await openSource(path, flags), flags, signal)
 }
 
 /** Loads what was opened; may be called several times. */

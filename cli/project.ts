@@ -11,6 +11,7 @@ import { modelPaths, packageSources } from '../compiler/package-sources.ts'
 import { canonicalPaths } from '../compiler/plan/weights.ts'
 import { createReferenceDevice } from '../compiler/targets/reference/device.ts'
 import type { TargetName } from '../compiler/targets/index.ts'
+import type { BuildProgram } from '../compiler/targets/wasm/program.ts'
 import {
   type BoundWeight,
   type Checkpoint,
@@ -27,6 +28,7 @@ import type { Device } from '../runtime/devices/device.ts'
 import { LlamacError } from '../runtime/error.ts'
 import type { CompactTokenizer } from '../runtime/tokenizer/compact.ts'
 import type { CompileFlags } from './flags.ts'
+import { markStart } from './measure/start-times.ts'
 import { readSource } from './model-files.ts'
 import { note, plainText, Rejected, showDiagnostics, UsageError } from './report.ts'
 
@@ -107,10 +109,18 @@ export interface Project {
 }
 
 /** Everything that `compile` does but for writing. Errors: Rejected, LlamacError, UsageError. */
-export async function compileProject(file: string, flags: CompileFlags, targets: readonly TargetName[]): Promise<Project> {
+export async function compileProject(
+  file: string,
+  flags: CompileFlags,
+  targets: readonly TargetName[],
+  buildWasm?: BuildProgram,
+): Promise<Project> {
   if (flags.ctx !== undefined && flags.set?.['ctx'] !== undefined) throw new UsageError('--ctx and --set ctx=… say the same thing twice')
   const { read, files } = recordSources(sourceReader())
-  const { model, maximum, weights, checkpoint } = await specialise(await openModelFile(file, read), flags)
+  const checked = await openModelFile(file, read)
+  markStart('checking')
+  const { model, maximum, weights, checkpoint } = await specialise(checked, flags)
+  markStart('fitting')
   const tokenizer = chooseTokenizer(flags, checkpoint)
   const options: CompileOptions = {
     targets,
@@ -121,6 +131,7 @@ export async function compileProject(file: string, flags: CompileFlags, targets:
     print: (pass, graph, text) => note(`// after ${pass}: ${graph.entry}\n${text}`),
     verify: process.env['LLAMAC_DEBUG'] === '1',
     ...(flags.tap ? { taps: flags.tap } : {}),
+    ...(buildWasm ? { buildWasm } : {}),
     ...(flags.source === false ? {} : { source: { entry: entryPath(file), files, maximum } }),
     ...(weights ? { weights } : {}),
     ...(tokenizer ? { tokenizer } : {}),
@@ -128,6 +139,7 @@ export async function compileProject(file: string, flags: CompileFlags, targets:
   const { compilation, diagnostics } = compileModel(model, options)
   await accept(diagnostics)
   if (!compilation) throw new Error('internal: no compilation and no diagnostics')
+  markStart('compiling')
   for (const text of compilation.notes) note(`note: ${text}`)
   return { compilation, ...(weights ? { weights } : {}) }
 }

@@ -6,6 +6,7 @@ import { LlamacError } from '../runtime/error.ts'
 import type { GeneratedPiece, Model } from '../runtime/index.ts'
 import { addCompileFlags, addDevice, amount, ids, several, whole } from './flags.ts'
 import { type OpenFlags, openModel } from './open-model.ts'
+import { markStart, startText, startTimes } from './measure/start-times.ts'
 import { interruptible, note, plainText, printJson, UsageError } from './report.ts'
 
 interface Flags extends OpenFlags {
@@ -18,6 +19,7 @@ interface Flags extends OpenFlags {
   readonly minP?: number
   readonly seed: number
   readonly stop?: readonly string[]
+  readonly stats?: boolean
   readonly json?: boolean
 }
 
@@ -35,7 +37,8 @@ export function addRun(program: Command): void {
     .option('--min-p <p>', 'drop what is less probable than this part of the best', amount)
     .option('--seed <n>', 'seed of the draws', whole(0), 0)
     .option('--stop <text>', 'ends the text; repeatable', several)
-    .option('--json', 'one JSON document: prompt_ids, tokens, text, stop')
+    .option('--stats', 'how long it took from the start of the process to the first token, in parts')
+    .option('--json', 'one JSON document: prompt_ids, tokens, text, stop, with --stats also start')
   addCompileFlags(addDevice(command)).action((path: string | undefined, flags: Flags) =>
     interruptible((signal) => run(path, flags, signal)),
   )
@@ -43,7 +46,9 @@ export function addRun(program: Command): void {
 }
 
 async function run(path: string | undefined, flags: Flags, signal: AbortSignal): Promise<void> {
+  markStart('starting')
   await using model = await (path === undefined ? openDefault(flags, signal) : openModel(path, flags, signal))
+  markStart('loading')
   const prompt = promptIds(model, flags)
   if (!model.tokenizer && !flags.json) note('note: the model has no tokenizer; these are token ids')
   const session = model.createSession({ seed: flags.seed })
@@ -61,18 +66,24 @@ async function run(path: string | undefined, flags: Flags, signal: AbortSignal):
   let first = started
   for await (const piece of session.generate(prompt, options)) {
     pieces.push(piece)
-    if (pieces.length === 1) first = performance.now()
+    if (pieces.length === 1) {
+      first = performance.now()
+      markStart('reading the prompt')
+    }
     if (!flags.json) process.stdout.write(model.tokenizer ? shown(piece.text) : `${pieces.length > 1 ? ' ' : ''}${piece.token}`)
   }
   const seconds = (performance.now() - first) / 1000
   if (flags.json) {
     const tokens = pieces.map(({ token }) => token)
-    printJson({ prompt_ids: prompt, tokens, text: pieces.map(({ text }) => text).join(''), stop: pieces.at(-1)?.stop ?? 'length' })
+    const text = pieces.map((piece) => piece.text).join('')
+    const stop = pieces.at(-1)?.stop ?? 'length'
+    printJson({ prompt_ids: prompt, tokens, text, stop, ...(flags.stats ? { start: startTimes() } : {}) })
     return
   }
   process.stdout.write('\n')
   const rate = pieces.length > 1 && seconds > 0 ? `, ${((pieces.length - 1) / seconds).toFixed(1)} tokens/s` : ''
   note(`${pieces.length} tokens after a prompt of ${prompt.length} (${Math.round(first - started)} ms)${rate} on ${model.device}`)
+  if (flags.stats) note(startText(startTimes()))
 }
 
 /** A model's text may hold anything; a pipe gets it as it is, a terminal without control characters. */

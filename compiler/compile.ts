@@ -4,7 +4,7 @@ import type { Diagnostic } from '../dsl/diagnostics.ts'
 import type { EntryInfo, SpecialisedModel } from '../dsl/model.ts'
 import type { EntryManifest } from '../runtime/artifact/manifest.ts'
 import type { CompactTokenizer } from '../runtime/tokenizer/compact.ts'
-import type { ArtifactContents, ArtifactTensor, VariantContents } from './artifact/write.ts'
+import type { ArtifactContents, ArtifactTensor } from './artifact/write.ts'
 import { portableSources, type SourceRecord } from './artifact/source-record.ts'
 import { buildGraph } from './graph/builder.ts'
 import { TapPatterns } from './graph/taps.ts'
@@ -24,9 +24,10 @@ import { makePlan, type Plan } from './plan/plan.ts'
 import { policyOf, type QuantPolicy, type QuantRule } from './plan/quant-policy.ts'
 import { canonicalPaths, planWeights, resolveTies, type WeightPlan } from './plan/weights.ts'
 import type { Machine } from './schedule/machine.ts'
-import { targets, type TargetName } from './targets/index.ts'
+import { type Lowered, targets, type TargetName } from './targets/index.ts'
+import type { BuildProgram } from './targets/wasm/program.ts'
 import type { BoundWeight } from './weights/bind.ts'
-import { prepareTensor } from './weights/prepare.ts'
+import { preparePieces } from './weights/prepare.ts'
 
 export interface CompileOptions extends PassOptions {
   readonly targets: readonly TargetName[]
@@ -40,6 +41,8 @@ export interface CompileOptions extends PassOptions {
   readonly tokenizer?: CompactTokenizer
   /** The texts and limits behind `model`, for the artifact to keep. */
   readonly source?: Pick<SourceRecord, 'entry' | 'files' | 'maximum'>
+  /** Who builds WASM modules; by default this thread, when they are asked for. */
+  readonly buildWasm?: BuildProgram
   /** Other numbers than a target's own machine has: tests take smaller bindings. */
   readonly machines?: Readonly<Partial<Record<TargetName, Machine>>>
 }
@@ -55,11 +58,7 @@ export interface PlannedTarget {
 }
 
 /** What one target made, for `--emit` and `inspect`. */
-export interface TargetResult extends PlannedTarget {
-  readonly variants: readonly VariantContents[]
-  /** Program texts by name: WAT, WGSL. */
-  readonly texts: ReadonlyMap<string, string>
-}
+export interface TargetResult extends PlannedTarget, Lowered {}
 
 export interface Compilation {
   readonly model: GraphModel
@@ -181,8 +180,8 @@ export function compileGraphs(model: GraphModel, graphs: readonly Graph[], optio
     if (tooLarge.some(({ severity }) => severity === 'error')) throw new Refused(tooLarge)
     warnings.push(...tooLarge)
     return plan
-      ? { ...made, ...targets[target].lower!(plan, { math, fits: tooLarge.length === 0 }) }
-      : { ...made, variants: [{ target: 'reference', requires: [] }], texts: new Map() }
+      ? { ...made, ...targets[target].lower!(plan, { math, fits: tooLarge.length === 0, build: options.buildWasm }) }
+      : { ...made, variants: [{ target: 'reference', requires: [] }] }
   })
   const contents: ArtifactContents = {
     manifest: {
@@ -222,17 +221,17 @@ function tensorOf(
   constants: ReadonlyMap<string, Constant>,
 ): ArtifactTensor {
   const { path, dims, format, layout, bytes } = entry
-  const produce = (): Uint8Array => {
+  const pieces = (): Iterable<Uint8Array> => {
     if (path.startsWith('table:')) {
       const { data } = constants.get(path.slice('table:'.length))!
-      return new Uint8Array((format === 'f32' ? Float32Array.from(data) : Int32Array.from(data)).buffer)
+      return [new Uint8Array((format === 'f32' ? Float32Array.from(data) : Int32Array.from(data)).buffer)]
     }
     const bound = weights?.get(path)
     const plan = plans.get(path)!
     if (!bound || !isFormatName(format)) throw new Error(`internal: no bytes for ${path}`)
-    return prepareTensor(bound, plan)
+    return preparePieces(bound, plan)
   }
-  return { path, dims, format, layout, bytes, produce }
+  return { path, dims, format, layout, bytes, pieces }
 }
 
 const roles: ReadonlySet<string> = new Set(['prefill', 'decode', 'score', 'encode'])

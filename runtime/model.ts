@@ -8,6 +8,7 @@ import type { Device } from './devices/device.ts'
 import { threadCount } from './devices/threads.ts'
 import { createWasmDevice, wasmUnmet } from './devices/wasm.ts'
 import { createWebgpuDevice, webgpuUnmet } from './devices/webgpu.ts'
+import { together } from './abort.ts'
 import { checkAborted, fail } from './error-codes.ts'
 import { LlamacError } from './error.ts'
 import { Host } from './host.ts'
@@ -47,19 +48,26 @@ export interface Model<Entries extends object = AnyEntries> {
 }
 
 /**
- * Loads an artifact: a folder (Node), a URL, or files in memory.
+ * Loads an artifact: a folder (Node), a URL, files in memory, or one that is open already.
  * E_ARTIFACT_* (not an artifact, wrong version, damaged), E_NO_WEIGHTS, E_NO_DEVICE, E_OUT_OF_MEMORY, E_CSP, E_TOKENIZER, E_ABORTED.
  */
 export async function load<Entries extends object = AnyEntries>(
-  source: ArtifactSource,
+  source: ArtifactSource | Artifact,
   options: ModelOptions = {},
 ): Promise<Model<Entries>> {
   const { signal } = options
   checkAborted(signal)
   const artifact = await readArtifact(source, signal)
-  const compact = await artifact.tokenizer(signal)
-  const tokenizer = compact && createTokenizer(compact)
-  const { device, recreate } = await openDevice(artifact, options)
+  // Each waits for files while the other works.
+  const [{ device, recreate }, tokenizer] = await together(
+    signal,
+    (abort) => openDevice(artifact, { ...options, signal: abort }),
+    async (abort) => {
+      const compact = await artifact.tokenizer(abort)
+      return compact && createTokenizer(compact)
+    },
+    (made) => made.first?.device.dispose(),
+  )
   if (signal?.aborted) {
     device.dispose()
     checkAborted(signal)

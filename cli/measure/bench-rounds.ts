@@ -52,7 +52,7 @@ export async function bench(path: string, flags: BenchFlags, signal: AbortSignal
 /** Loads a model for every thread count that is to be measured. Errors: those of opening a model; E_NO_DEVICE, E_NO_KERNELS. */
 export async function openBenchmark(path: string, flags: BenchFlags, signal: AbortSignal): Promise<Benchmark> {
   const { threads: threadCounts, ...rest } = flags
-  const opened = await openSource(path, rest, signal)
+  const opened = await openSource(path, rest)
   const artifact = await readArtifact(opened.source, signal)
   const { manifest } = artifact
   const reading = readersOf(manifest)

@@ -43,7 +43,7 @@ export interface VerifyReport {
 export async function verify(path: string, flags: VerifyFlags, signal: AbortSignal): Promise<void> {
   if (flags.device === 'reference')
     throw new LlamacError('E_NO_DEVICE', 'verify compares a device with the reference: give --device wasm or webgpu')
-  const opened = await openSource(path, flags, signal)
+  const opened = await openSource(path, flags)
   const artifact = await readArtifact(opened.source, signal)
   await using model = await loadOpened(opened, flags, signal)
   const report = await verifyModel(artifact, model, flags, signal)

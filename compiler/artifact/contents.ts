@@ -1,6 +1,6 @@
 // What an artifact is made of, as the compile pipeline hands it over, and its way into files: programs, tokenizer and weights
-// are named, placed and hashed here, the manifest comes last. Weights are produced one tensor at a time, so memory holds one
-// tensor and one chunk. The same contents always give the same bytes.
+// are named, placed and hashed here, the manifest comes last. Weights are made in pieces, so memory holds one piece
+// and one chunk. The same contents always give the same bytes.
 import { checkManifest } from '../../runtime/artifact/check-manifest.ts'
 import { packMerges } from './pack-merges.ts'
 import { manifestFormat } from '../../runtime/artifact/manifest.ts'
@@ -10,7 +10,7 @@ import { packWebgpuProgram } from '../../runtime/artifact/webgpu-program.ts'
 import { LlamacError } from '../../runtime/error.ts'
 import type { CompactTokenizer } from '../../runtime/tokenizer/compact.ts'
 import { type SourceRecord, sourceRecordFile } from './source-record.ts'
-import { ChunkHasher, planShards } from './shards.ts'
+import { ChunkHasher, planShards, type ShardPlan } from './shards.ts'
 
 /** A weight or a compile-time table, in its storage format and layout. */
 export interface ArtifactTensor {
@@ -18,15 +18,31 @@ export interface ArtifactTensor {
   readonly dims: readonly number[]
   readonly format: string
   readonly layout: string
-  /** Exactly what `produce` gives. */
+  /** Of all pieces together. */
   readonly bytes: number
-  /** Called once, when the tensor's turn has come. The array is read before the next tensor is produced, and not kept. */
-  produce(): Uint8Array | Promise<Uint8Array>
+  /** The bytes in order, made anew at each call. A piece is good until the next one is asked for. */
+  pieces(): Iterable<Uint8Array>
+}
+
+/** All bytes of a tensor. */
+export function tensorBytes({ path, bytes, pieces }: Pick<ArtifactTensor, 'path' | 'bytes' | 'pieces'>): Uint8Array<ArrayBuffer> {
+  const whole = new Uint8Array(bytes)
+  let at = 0
+  for (const piece of pieces()) {
+    if (at + piece.length <= bytes) whole.set(piece, at)
+    at += piece.length
+  }
+  expectBytes(path, at, bytes)
+  return whole
+}
+
+export function expectBytes(path: string, made: number, bytes: number): void {
+  if (made !== bytes) throw new Error(`internal: ${path} gave ${made} bytes instead of ${bytes}`)
 }
 
 export type VariantContents =
-  /** `memory.tensors[i]` is the address of `tensors[i]` below. */
-  | (Omit<WasmVariant, 'program' | 'sha256'> & { readonly program: Uint8Array })
+  /** `memory.tensors[i]` is the address of `tensors[i]` below. The program is built when it is asked for. */
+  | (Omit<WasmVariant, 'program' | 'sha256'> & { program(): Promise<Uint8Array<ArrayBuffer>> })
   | { readonly target: 'webgpu'; readonly requires: readonly string[]; readonly program: WebgpuProgram }
   | { readonly target: 'reference'; readonly requires: readonly string[] }
 
@@ -59,6 +75,32 @@ export interface FileSink {
 const json = (value: unknown): Uint8Array<ArrayBuffer> => new TextEncoder().encode(`${JSON.stringify(value, undefined, 1)}\n`)
 const compactJson = (value: unknown): Uint8Array<ArrayBuffer> => new TextEncoder().encode(JSON.stringify(value))
 
+type CompiledVariant = Exclude<VariantContents, { target: 'reference' }>
+
+export const programFile = ({ target }: CompiledVariant, index: number): string =>
+  `program-${index}.${target === 'wasm' ? 'wasm' : 'webgpu.json'}`
+
+export const programBytes = async (variant: CompiledVariant): Promise<Uint8Array<ArrayBuffer>> =>
+  variant.target === 'wasm' ? variant.program() : compactJson(packWebgpuProgram(variant.program))
+
+export const sourceBytes = (source: SourceRecord): Uint8Array<ArrayBuffer> => json(source)
+
+/** The tensors as the manifest has them, with the files that `planShards` puts them into. */
+export function describeTensors(tensors: readonly ArtifactTensor[]): { readonly plan: ShardPlan; readonly described: TensorManifest[] } {
+  const plan = planShards(tensors.map(({ bytes }) => bytes))
+  const described = tensors.map(
+    ({ path, dims, format, layout, bytes }, index): TensorManifest => ({
+      path,
+      dims: [...dims],
+      format,
+      layout,
+      ...plan.places[index]!,
+      bytes,
+    }),
+  )
+  return { plan, described }
+}
+
 /** Writes every file, manifest.json last, and gives the manifest. */
 export async function emitArtifact(contents: ArtifactContents, sink: FileSink, options: WriteOptions = {}): Promise<Manifest> {
   const put = async (name: string, bytes: Uint8Array): Promise<void> => {
@@ -72,8 +114,7 @@ export async function emitArtifact(contents: ArtifactContents, sink: FileSink, o
       variants.push({ target: 'reference', requires: variant.requires })
       continue
     }
-    const bytes = variant.target === 'wasm' ? new Uint8Array(variant.program) : compactJson(packWebgpuProgram(variant.program))
-    const program = `program-${index}.${variant.target === 'wasm' ? 'wasm' : 'webgpu.json'}`
+    const [program, bytes] = [programFile(variant, index), await programBytes(variant)]
     await put(program, bytes)
     variants.push({ ...variant, program, sha256: await sha256(bytes) })
   }
@@ -85,7 +126,7 @@ export async function emitArtifact(contents: ArtifactContents, sink: FileSink, o
   }
   let source: Manifest['source']
   if (contents.source) {
-    const bytes = json(contents.source)
+    const bytes = sourceBytes(contents.source)
     source = { file: sourceRecordFile, sha256: await sha256(bytes) }
     await put(source.file, bytes)
   }
@@ -115,17 +156,7 @@ async function emitWeights(
   sink: FileSink,
   { signal, onProgress }: WriteOptions,
 ): Promise<{ tensors: TensorManifest[]; shards: ShardManifest[] }> {
-  const plan = planShards(tensors.map(({ bytes }) => bytes))
-  const described = tensors.map(
-    ({ path, dims, format, layout, bytes }, index): TensorManifest => ({
-      path,
-      dims: [...dims],
-      format,
-      layout,
-      ...plan.places[index]!,
-      bytes,
-    }),
-  )
+  const { plan, described } = describeTensors(tensors)
   const shards: ShardManifest[] = []
   if (!withWeights) return { tensors: described, shards }
   const total = plan.sizes.reduce((sum, bytes) => sum + bytes, 0)
@@ -139,11 +170,9 @@ async function emitWeights(
         if (place.shard !== shard) continue
         if (signal?.aborted) throw new LlamacError('E_ABORTED', 'writing the artifact was aborted', { cause: signal.reason })
         await hasher.padTo(place.offset)
-        const produced = await tensors[index]!.produce()
-        if (produced.length !== tensors[index]!.bytes) {
-          throw new Error(`internal: ${tensors[index]!.path} gave ${produced.length} bytes instead of ${tensors[index]!.bytes}`)
-        }
-        await hasher.push(produced)
+        const tensor = tensors[index]!
+        for (const piece of tensor.pieces()) await hasher.push(piece)
+        expectBytes(tensor.path, hasher.position - place.offset, tensor.bytes)
         onProgress?.({ type: 'weights', loaded: before + hasher.position, total })
       }
       await hasher.end()

@@ -25,17 +25,24 @@ function attributeKey(value: unknown): string {
 /** 128 bits over the f64 values (four FNV-like lanes): names a constant by its content. */
 function contentHash(dtype: Dtype, dims: readonly number[], data: Float64Array): string {
   const words = new Uint32Array(data.buffer, data.byteOffset, data.length * 2)
-  const lanes = [0x811c9dc5, 0x01000193, 0x9e3779b9, 0x85ebca6b]
-  const primes = [0x01000193, 0x85ebca6b, 0xc2b2ae35, 0x27d4eb2f]
-  const feed = (word: number): void => {
-    for (let lane = 0; lane < 4; lane++) {
-      const mixed = Math.imul(lanes[lane]! ^ word, primes[lane]!)
-      lanes[lane] = mixed ^ (mixed >>> 15)
+  let [a, b, c, d] = [0x811c9dc5, 0x01000193, 0x9e3779b9, 0x85ebca6b] as [number, number, number, number]
+  // Tables have a million words: the lanes are locals.
+  const feed = (list: ArrayLike<number>): void => {
+    for (let i = 0; i < list.length; i++) {
+      const word = list[i]!
+      a = Math.imul(a ^ word, 0x01000193)
+      a ^= a >>> 15
+      b = Math.imul(b ^ word, 0x85ebca6b)
+      b ^= b >>> 15
+      c = Math.imul(c ^ word, 0xc2b2ae35)
+      c ^= c >>> 15
+      d = Math.imul(d ^ word, 0x27d4eb2f)
+      d ^= d >>> 15
     }
   }
-  for (const char of `${dtype}[${dims.join()}]`) feed(char.codePointAt(0)!)
-  for (let i = 0; i < words.length; i++) feed(words[i]!)
-  return lanes.map((lane) => (lane >>> 0).toString(16).padStart(8, '0')).join('')
+  feed(Array.from(`${dtype}[${dims.join()}]`, (char) => char.codePointAt(0)!))
+  feed(words)
+  return [a, b, c, d].map((lane) => (lane >>> 0).toString(16).padStart(8, '0')).join('')
 }
 
 export interface NodeFactory {

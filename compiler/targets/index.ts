@@ -6,14 +6,25 @@ import { type Machine, wasmMachine, webgpuMachine } from '../schedule/machine.ts
 import { sumsBytes } from '../schedule/byte-sums.ts'
 import type { EmitOptions } from './wasm/functions.ts'
 import { lowerWasm } from './wasm/lower.ts'
-import { buildModule } from './wasm/module.ts'
-import type { WasmProgram } from './wasm/program.ts'
+import type { BuildProgram, WasmProgram } from './wasm/program.ts'
 import { lowerWebgpu } from './webgpu/lower.ts'
 
 export interface LowerOptions {
   readonly math: 'fast' | 'strict'
   /** False: the target's memory is too small, the program is for reading only, and whoever asked for it was told (L601). */
   readonly fits: boolean
+  /** Who builds WASM modules. */
+  readonly build?: BuildProgram | undefined
+}
+
+/** binaryen is megabytes of code: it is loaded by whoever builds a module. */
+const wasmModules = () => import('./wasm/module.ts')
+const buildHere: BuildProgram = async (program, options) => (await wasmModules()).buildModule(program, options).binary
+
+export interface Lowered {
+  readonly variants: readonly VariantContents[]
+  /** The program as people read it: WAT, WGSL. */
+  readonly text?: { readonly name: 'wat' | 'wgsl'; print(): string | Promise<string> }
 }
 
 export interface Target {
@@ -21,10 +32,7 @@ export interface Target {
   readonly machine?: Machine
   /** Multiplies 8-bit activations with quantised weights under --math fast. */
   readonly quantisedActivations: boolean
-  readonly lower?: (
-    plan: Plan,
-    options: LowerOptions,
-  ) => { readonly variants: readonly VariantContents[]; readonly texts: ReadonlyMap<string, string> }
+  readonly lower?: (plan: Plan, options: LowerOptions) => Lowered
 }
 
 export type TargetName = 'wasm' | 'webgpu' | 'reference'
@@ -44,20 +52,21 @@ export const targets: Readonly<Record<TargetName, Target>> = {
   wasm: {
     machine: wasmMachine,
     quantisedActivations: true,
-    lower(plan, { math, fits }) {
+    lower(plan, { math, fits, build = buildHere }) {
       const { program, memory, entries, threads } = lowerWasm(plan, { fits })
-      const texts = new Map<string, string>()
+      const forms = formsOf(program, math)
       // The runtime takes the first variant whose needs are met: relaxed SIMD passes a numeric self-test, its dots are made of
       // pairs; threads are wanted and memory can be shared, or one thread runs alone.
-      const variants = formsOf(program, math).flatMap(({ needs, ...form }) =>
+      const variants = forms.flatMap(({ needs, ...form }) =>
         [true, false].map((shared): VariantContents => {
-          const { binary, text } = buildModule(program, { ...form, shared, text: !shared && texts.size === 0 })
-          if (text) texts.set('wat', text)
           const requires = [...needs, ...(shared ? ['threads'] : [])]
-          return { target: 'wasm', requires, program: binary, memory, entries, ...(shared ? { threads } : {}) }
+          // Built when it is asked for: a machine that compiles for itself takes one of them.
+          const built = () => build(program, { ...form, shared })
+          return { target: 'wasm', requires, program: built, memory, entries, ...(shared ? { threads } : {}) }
         }),
       )
-      return { variants, texts }
+      const print = async (): Promise<string> => (await wasmModules()).buildModule(program, { ...forms[0]!, text: true }).text!
+      return { variants, text: { name: 'wat', print } }
     },
   },
   webgpu: {
@@ -65,8 +74,8 @@ export const targets: Readonly<Record<TargetName, Target>> = {
     quantisedActivations: false,
     lower(plan) {
       const program = lowerWebgpu(plan)
-      const texts = new Map([['wgsl', program.modules.map(({ name, wgsl }) => `// ${name}\n${wgsl}`).join('\n')]])
-      return { variants: [{ target: 'webgpu', requires: [], program }], texts }
+      const print = (): string => program.modules.map(({ name, wgsl }) => `// ${name}\n${wgsl}`).join('\n')
+      return { variants: [{ target: 'webgpu', requires: [], program }], text: { name: 'wgsl', print } }
     },
   },
   reference: { quantisedActivations: false },

@@ -23,6 +23,8 @@ export interface BoundWeight {
   readonly format: FormatName
   /** Plain row-major bytes in `format`, after all steps; read and made anew at each call. */
   read(): Uint8Array
+  /** Where no step changes the file's bytes: those from `offset` on, into `into`, which is given back. */
+  part?(offset: number, into: Uint8Array): Uint8Array
 }
 
 export interface BindOptions extends Circumstances {
@@ -148,7 +150,7 @@ function bindOne(target: number, targets: readonly WeightInfo[], binding: Weight
   }
   const whole = parts.length === 1 && !binding.stacked ? parts[0]! : joinTensors(parts, binding.stacked)
   if (whole instanceof Unfit || !linesUp(whole.dims, weight.dims)) return sizes(whole)
-  return { path: weight.path, dims: weight.dims, format: whole.format, read: () => whole.read() }
+  return { ...whole, path: weight.path, dims: weight.dims }
 }
 
 /** Those of unusual sizes first: only a few are told. */
@@ -165,7 +167,7 @@ function usable(name: string, tensors: Tensors): PlainTensor | Unfit {
   if (!tensor) return new Unfit(`the file has no tensor ${name}`)
   const { format, dims } = tensor
   if (!isFormatName(format)) return new Unfit(`${name} is stored as ${format}, which cannot be computed with`)
-  return { format, dims, read: () => tensor.bytes() }
+  return { format, dims, read: () => tensor.bytes(), ...(tensor.part ? { part: tensor.part } : {}) }
 }
 
 function diagnostic(

@@ -5,8 +5,11 @@ export interface ByteSource {
   /** How messages call it. */
   readonly name: string
   readonly size: number
-  /** Exactly `length` bytes from `offset`; the range lies within the size (readers check declared ranges first). */
-  read(offset: number, length: number): Uint8Array
+  /**
+   * Exactly `length` bytes from `offset`; the range lies within the size (readers check declared ranges first). Into `into`, of
+   * this length, if it is given.
+   */
+  read(offset: number, length: number, into?: Uint8Array): Uint8Array
 }
 
 /** Where checkpoints lie. Paths are as the user wrote them, with either slash. */
@@ -21,9 +24,11 @@ export function fromBytes(bytes: Uint8Array, name = 'bytes'): ByteSource {
   return {
     name,
     size: bytes.byteLength,
-    read(offset, length) {
+    read(offset, length, into) {
       if (offset < 0 || length < 0 || offset + length > bytes.byteLength) throw new Error(`internal: read past the end of ${name}`)
-      return bytes.subarray(offset, offset + length)
+      const view = bytes.subarray(offset, offset + length)
+      into?.set(view)
+      return into ?? view
     },
   }
 }

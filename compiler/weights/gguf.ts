@@ -4,7 +4,7 @@
 
 import type { ByteSource } from './byte-source.ts'
 import { GgufCursor, readGgufMetadata, type GgufValue } from './gguf-metadata.ts'
-import { elementCount, storageTypes, storedBytes, type StoredTensor } from './stored-tensor.ts'
+import { bytesIn, elementCount, storageTypes, storedBytes, type StoredTensor } from './stored-tensor.ts'
 
 /** Names by ggml's type number (those that files still hold). */
 const tensorTypes: Readonly<Record<number, string>> = {
@@ -127,7 +127,7 @@ function placeTensors(cursor: GgufCursor, infos: readonly Info[], base: number):
     if (start + bytes > source.size) {
       throw cursor.refuse('OFFSET', `${name} lies at [${start}, ${start + bytes}), the file ends at ${source.size}`, at)
     }
-    tensors.set(name, { name, format: type, dims, file: source.name, bytes: () => source.read(start, bytes) })
+    tensors.set(name, { name, format: type, dims, file: source.name, ...bytesIn(source, start, bytes) })
   }
   let before: Info | undefined
   for (const info of infos.filter(({ bytes }) => bytes > 0).sort((a, b) => a.offset - b.offset)) {

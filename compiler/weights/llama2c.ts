@@ -9,7 +9,7 @@
 import type { CompactTokenizer } from '../../runtime/tokenizer/compact.ts'
 import type { ByteSource } from './byte-source.ts'
 import { refusal } from './refusal.ts'
-import type { StoredTensor } from './stored-tensor.ts'
+import { bytesIn, type StoredTensor } from './stored-tensor.ts'
 import { readLlama2cPieces } from './tokenizers/llama2c-bin.ts'
 
 export type Llama2cKind = 'legacy' | 'v1' | 'llama2ts'
@@ -121,7 +121,7 @@ function placeTensors(source: ByteSource, order: readonly Slot[], shape: Shape, 
         format: 'f32',
         dims: slot.dims(shape),
         file: source.name,
-        bytes: () => source.read(offset, bytes),
+        ...bytesIn(source, offset, bytes),
       })
     }
   }

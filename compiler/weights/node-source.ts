@@ -17,9 +17,9 @@ export function fileSource(path: string): ByteSource | undefined {
   return {
     name,
     size: status.size,
-    read(offset, length) {
+    read(offset, length, into) {
       if (offset < 0 || length < 0 || offset + length > status.size) throw new Error(`internal: read past the end of ${name}`)
-      const bytes = new Uint8Array(length)
+      const bytes = into ?? new Uint8Array(length)
       const handle = openSync(path, 'r')
       try {
         for (let done = 0; done < length; ) {

@@ -10,6 +10,8 @@ export interface PlainTensor {
   readonly dims: readonly number[]
   /** Plain row-major bytes. */
   read(): Uint8Array
+  /** Where it is a tensor of a file as it stands: its bytes from `offset` on, into `into`, which is given back. */
+  part?(offset: number, into: Uint8Array): Uint8Array
 }
 
 /** Why a step cannot be done, in words. */

@@ -5,7 +5,7 @@
 import type { ByteSource } from './byte-source.ts'
 import type { CodeAfter } from '../error-codes.ts'
 import { refusal } from './refusal.ts'
-import { storageTypes, storedBytes, type StoredTensor } from './stored-tensor.ts'
+import { bytesIn, storageTypes, storedBytes, type StoredTensor } from './stored-tensor.ts'
 import { isObject, parseStrictJson, type JsonObject, type JsonValue } from './strict-json.ts'
 
 const largestHeader = 100_000_000
@@ -84,7 +84,7 @@ export function readSafetensors(source: ByteSource): SafetensorsFile {
       format: dtypes[dtype]!,
       dims: shape.map(Number),
       file: source.name,
-      bytes: () => source.read(offset, length),
+      ...bytesIn(source, offset, length),
     })
   }
   return { tensors, metadata: readMetadata(header['__metadata__'], source.name) }

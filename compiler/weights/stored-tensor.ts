@@ -2,6 +2,7 @@
 // the storage types that occur in files: those of compiler/formats can be used, the others are only measured and named.
 
 import { formats, formatNames } from '../formats/index.ts'
+import type { ByteSource } from './byte-source.ts'
 
 export interface StoredTensor {
   readonly name: string
@@ -13,7 +14,15 @@ export interface StoredTensor {
   readonly file: string
   /** Plain row-major bytes. */
   bytes(): Uint8Array
+  /** Those from `offset` on, as many as `into` takes; gives `into` back. Absent: nothing is gained by reading less than all. */
+  part?(offset: number, into: Uint8Array): Uint8Array
 }
+
+/** A stored tensor's bytes in a source, from `start` on. The range was checked. */
+export const bytesIn = (source: ByteSource, start: number, length: number): Required<Pick<StoredTensor, 'bytes' | 'part'>> => ({
+  bytes: () => source.read(start, length),
+  part: (offset, into) => source.read(start + offset, into.length, into),
+})
 
 export interface StorageType {
   /** Values and bytes of one block. */

@@ -1,5 +1,6 @@
 // An artifact in a folder, for Node: the only file of the runtime that touches node:fs, loaded by dynamic import so that
-// bundles for browsers never see it. Streams read into two buffers in turn: one is hashed and copied while the next fills.
+// bundles for browsers never see it. Weights are read straight to where a device wants them, if it says where; streams read into two
+// buffers in turn: one is hashed and copied while the next fills.
 import { checkAborted, fail } from '../error-codes.ts'
 import { chunkBytes } from './check-manifest.ts'
 import type { ArtifactFiles } from './sources.ts'
@@ -7,6 +8,7 @@ import type { ArtifactFiles } from './sources.ts'
 /** `folder`: a path or a file: URL. E_ARTIFACT_FILE when a file cannot be read. */
 export async function folderFiles(folder: string | URL): Promise<ArtifactFiles> {
   const { open, readFile } = await import('node:fs/promises')
+  const { createHash } = await import('node:crypto')
   const { join } = await import('node:path')
   const { fileURLToPath } = await import('node:url')
   const where = folder instanceof URL || folder.startsWith('file:') ? fileURLToPath(folder) : folder
@@ -14,6 +16,23 @@ export async function folderFiles(folder: string | URL): Promise<ArtifactFiles> 
     fail('E_ARTIFACT_FILE', `cannot read ${join(where, name)}: ${(cause as Error).message}`, cause)
   return {
     where,
+    async open(name) {
+      const unread = (cause: unknown): never => unreadable(name, cause)
+      const file = await open(join(where, name)).catch(unread)
+      const bytes = await file.stat().then(({ size }) => size, unread)
+      return {
+        bytes,
+        async fill(offset, into) {
+          for (let done = 0; done < into.length; ) {
+            const { bytesRead } = await file.read(into, done, into.length - done, offset + done).catch(unread)
+            if (bytesRead === 0) unread(new Error('it became shorter'))
+            done += bytesRead
+          }
+          return createHash('sha256').update(into).digest('hex')
+        },
+        close: () => file.close(),
+      }
+    },
     async read(name, signal) {
       checkAborted(signal)
       try {

@@ -9,6 +9,15 @@ export interface ArtifactFiles {
   read(name: string, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>>
   /** The file in pieces of any size, in order. A piece may be overwritten once the next one is asked for. */
   stream(name: string, signal?: AbortSignal): AsyncIterable<Uint8Array<ArrayBuffer>>
+  /** Where bytes can be read to the place where they are wanted, shared memory included. */
+  open?(name: string): Promise<PlacedFile>
+}
+
+export interface PlacedFile {
+  readonly bytes: number
+  /** Fills `into` with the bytes from `offset` on, and gives their SHA-256 in hex. */
+  fill(offset: number, into: Uint8Array): Promise<string>
+  close(): Promise<void>
 }
 
 /** What users pass to `load`: a path (Node), a URL, files in memory, or a source of their own. */

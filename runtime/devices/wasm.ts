@@ -4,6 +4,7 @@
 import type { Artifact, LoadOptions } from '../artifact/read.ts'
 import { elementCount } from '../artifact/affine.ts'
 import type { EntryManifest, WasmVariant } from '../artifact/manifest.ts'
+import { together } from '../abort.ts'
 import { checkAborted, fail } from '../error-codes.ts'
 import { type ArgumentArray, asResult, type Device, type ResultArray, type States } from './device.ts'
 import { relaxedSimd } from './relaxed-simd.ts'
@@ -64,7 +65,7 @@ class WasmStates implements States {
 }
 
 /**
- * Compiles the program, starts the team, loads the weights, and gives the device. E_CSP, E_OUT_OF_MEMORY, E_DEVICE (also when
+ * Compiles the program and starts the team while the weights come, and gives the device. E_CSP, E_OUT_OF_MEMORY, E_DEVICE (also when
  * workers cannot be started), and what Artifact.loadTensors raises.
  */
 export async function createWasmDevice(artifact: Artifact, variant: WasmVariant, options: WasmOptions = {}): Promise<Device> {
@@ -75,37 +76,30 @@ export async function createWasmDevice(artifact: Artifact, variant: WasmVariant,
   const sessionsBase = layout.statesBase + (threads - 1) * stride
   artifact.needWeights()
   const memory = createMemory(sessionsBase, shared !== undefined)
-  const module = await compile(await artifact.program(variant, options.signal))
-  checkAborted(options.signal)
-  const instance = await WebAssembly.instantiate(module, { env: { memory } }).catch((cause: unknown) =>
-    fail('E_DEVICE', `the WASM program does not fit this runtime: ${(cause as Error).message}`, cause),
-  )
   const { entries } = artifact.manifest
-  // Before the weights: where workers are forbidden, nothing is downloaded in vain.
-  const team =
-    shared &&
-    (await Team.start(
-      module,
-      instance,
-      memory,
-      variant,
-      entries.map(({ name }) => name),
-      { from: layout.statesBase, stride },
-      {
-        threads,
-        takesPart: options.takesPart ?? mayBlock(),
-        signal: options.signal,
-      },
-    ))
-  try {
-    await artifact.loadTensors((tensor, offset, bytes) => {
-      new Uint8Array(memory.buffer, layout.tensors[tensor]! + offset, bytes.length).set(bytes)
-    }, options)
-    return new WasmDevice(memory, instance, variant, entries, sessionsBase, team)
-  } catch (cause) {
-    team?.close()
-    throw cause
+  const start = async (signal: AbortSignal): Promise<Started> => {
+    const module = await compile(await artifact.program(variant, signal))
+    checkAborted(signal)
+    const instance = await WebAssembly.instantiate(module, { env: { memory } }).catch((cause: unknown) =>
+      fail('E_DEVICE', `the WASM program does not fit this runtime: ${(cause as Error).message}`, cause),
+    )
+    const names = entries.map(({ name }) => name)
+    const own = { from: layout.statesBase, stride }
+    const team =
+      shared &&
+      (await Team.start(module, instance, memory, variant, names, own, { threads, takesPart: options.takesPart ?? mayBlock(), signal }))
+    return { instance, team }
   }
+  const weights = (signal: AbortSignal): Promise<void> =>
+    artifact.loadTensors({ buffer: memory.buffer, places: layout.tensors }, { ...options, signal })
+  // The program first: it may be built elsewhere meanwhile. Where workers are forbidden, little is downloaded in vain.
+  const [{ instance, team }] = await together(options.signal, start, weights, (made) => made.first?.team?.close())
+  return new WasmDevice(memory, instance, variant, entries, sessionsBase, team)
+}
+
+interface Started {
+  readonly instance: WebAssembly.Instance
+  readonly team: Team | undefined
 }
 
 const alignBlock = (bytes: number): number => Math.ceil(bytes / blockAlignment) * blockAlignment

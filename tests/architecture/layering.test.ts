@@ -101,7 +101,7 @@ test('packages stay where they belong', () => {
 
 test('the command line starts without the compiler and its packages: commands import them when they need them', () => {
   const packages = new Set<string>()
-  const reached = new Set(['cli/main.ts'])
+  const reached = new Set(['cli/main.ts', 'cli/commands.ts'])
   for (const from of reached) {
     for (const { file, target, typeOnly, lazy } of everything) {
       if (file !== from || typeOnly || lazy) continue

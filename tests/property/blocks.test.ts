@@ -1,6 +1,7 @@
 // Laws of blocks: both sides are results of one graph, compiled together by the default passes, and equal within the sum of their
 // bounds. Cutting a weight's rows and joining the products; cutting the contracted axis and adding the parts; transposing twice.
 
+import { tensorBytes } from '../../compiler/artifact/contents.ts'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { planGraphs } from '../../compiler/compile.ts'
@@ -89,13 +90,7 @@ test.each(Object.entries(laws))('%s', (_name, law) => {
       const { plan } = planned.targets[0]!
       const lowered = lowerWasm(plan!)
       const { binary } = buildModule(lowered.program, { relaxed: false })
-      const session = openWasm(
-        binary,
-        lowered,
-        plan!.entries[0]!.info,
-        [],
-        planned.tensors.map(({ produce }) => produce() as Uint8Array),
-      )
+      const session = openWasm(binary, lowered, plan!.entries[0]!.info, [], planned.tensors.map(tensorBytes))
       const inputs = inputsOf(random, 0)
       const [left, right] = session.call(random.calls[0]!, inputs)
       const values = valuesOf(weight)

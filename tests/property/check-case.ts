@@ -2,6 +2,7 @@
 // kernels, loops of both machines, the WASM module, the WGSL dispatch list. All calls of the session run in order at each level,
 // states going on. Configurations whose programs print alike are run once. Throws a Failure at the first difference.
 
+import { tensorBytes } from '../../compiler/artifact/contents.ts'
 import { type PlannedTarget, planGraphs } from '../../compiler/compile.ts'
 import { parseGraph } from '../../compiler/graph/parse.ts'
 import { printGraph } from '../../compiler/graph/print.ts'
@@ -382,7 +383,7 @@ class Check {
           verify: true,
           ...(target === 'webgpu' ? { machines: { webgpu: { ...webgpuMachine, ...machine } } } : {}),
         })
-        return { made: planned.targets[0]!, tensors: planned.tensors.map(({ produce }) => produce() as Uint8Array) }
+        return { made: planned.targets[0]!, tensors: planned.tensors.map(tensorBytes) }
       })
     let planned: ReturnType<typeof plan>
     try {

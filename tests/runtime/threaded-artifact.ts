@@ -7,7 +7,7 @@ import { buffer, builtin, constant as value, Emitter, load, ops, symbol } from '
 import type { LoopFunction } from '../../compiler/schedule/loops.ts'
 import { buildModule } from '../../compiler/targets/wasm/module.ts'
 import type { Step, WasmProgram } from '../../compiler/targets/wasm/program.ts'
-import { control } from '../../compiler/targets/wasm/threads.ts'
+import { control } from '../../compiler/targets/wasm/program.ts'
 
 export const rows = 12
 /** No row is bad. */
@@ -67,7 +67,7 @@ function variant(shared: boolean, weightBytes: number): VariantContents {
   return {
     target: 'wasm',
     requires: shared ? ['threads'] : [],
-    program: buildModule(program, { relaxed: false, shared }).binary,
+    program: async () => buildModule(program, { relaxed: false, shared }).binary,
     memory: {
       tensors: weightBytes > 0 ? [weights] : [],
       stateBytes: 64,
@@ -112,7 +112,7 @@ export function threadedContents(weightBytes = 0): ArtifactContents {
               format: 'f32',
               layout: 'plain',
               bytes: weightBytes,
-              produce: () => new Uint8Array(weightBytes),
+              pieces: () => [new Uint8Array(weightBytes)],
             },
           ]
         : [],

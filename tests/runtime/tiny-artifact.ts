@@ -47,7 +47,7 @@ export function expectedCells(before: ArrayLike<number>, tokens: readonly number
 
 const places = { table: 1024, tokens: 2048, cells: 2304, count: 2560, states: 4096 }
 
-function wasmProgram(): Uint8Array {
+function wasmProgram(): Uint8Array<ArrayBuffer> {
   const module = binaryen.parseText(`(module
     (memory (import "env" "memory") 1)
     (func (export "step") (param $states i32) (param $seq i32) (param $start i32)
@@ -61,7 +61,7 @@ function wasmProgram(): Uint8Array {
       (i32.store (i32.const ${places.count}) (local.get $seq))))`)
   module.setFeatures(binaryen.Features.All)
   if (!module.validate()) throw new Error('internal: the test module is wrong')
-  return module.emitBinary()
+  return module.emitBinary() as Uint8Array<ArrayBuffer>
 }
 
 const webgpuProgram: WebgpuProgram = {
@@ -147,14 +147,14 @@ export const contents = (): ArtifactContents => ({
     entries: [entry],
     states: [{ path: 'cells', dtype: 'f32', dims: [cells], offset: 0, bytes: cells * 4 }],
   },
-  tensors: [{ path: 'table', dims: [4], format: 'f32', layout: 'plain', bytes: 16, produce: () => new Uint8Array(table.slice().buffer) }],
+  tensors: [{ path: 'table', dims: [4], format: 'f32', layout: 'plain', bytes: 16, pieces: () => [new Uint8Array(table.slice().buffer)] }],
   withWeights: true,
   variants: [
     { target: 'webgpu', requires: [], program: webgpuProgram },
     {
       target: 'wasm',
       requires: ['relaxed-simd'],
-      program: wasmProgram(),
+      program: async () => wasmProgram(),
       memory: { tensors: [places.table], stateBytes: 40_000, statesBase: places.states, arenaBase: 2048, arenaBytes: 1024, dataBytes: 0 },
       entries: {
         step: { export: 'step', symbols: ['seq', 'start'], arguments: { tokens: places.tokens }, results: [places.cells, places.count] },

@@ -1,5 +1,6 @@
 // Calls of a compiled model's entries for tests of its levels, and the tensors of its artifact.
 
+import { tensorBytes } from '../../compiler/artifact/contents.ts'
 import { type Binding, evaluate } from '../../dsl/affine.ts'
 import type { EntryInfo } from '../../dsl/model.ts'
 import type { Compiled } from './compiled.ts'
@@ -32,8 +33,6 @@ export function callsOf({ compilation: { model } }: Compiled): Call[] {
 
 /** Bytes of every tensor as the artifact stores them, by number. */
 export async function tensorsOf({ compilation }: Compiled): Promise<(index: number) => Int32Array> {
-  const tensors = await Promise.all(
-    compilation.contents.tensors.map(async ({ produce }) => new Int32Array((await produce()).slice().buffer)),
-  )
+  const tensors = compilation.contents.tensors.map((tensor) => new Int32Array(tensorBytes(tensor).buffer))
   return (index) => tensors[index]!
 }

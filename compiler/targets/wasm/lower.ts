@@ -8,8 +8,7 @@ import { LlamacError } from '../../../runtime/error.ts'
 import { argumentKey, scratchKey, valueKey } from '../../plan/lifetimes.ts'
 import type { EntryPlan, Plan } from '../../plan/plan.ts'
 import type { VariantContents } from '../../artifact/write.ts'
-import { control } from './threads.ts'
-import type { Address, Step, WasmProgram } from './program.ts'
+import { type Address, control, type Step, type WasmProgram } from './program.ts'
 
 type WasmContents = Extract<VariantContents, { target: 'wasm' }>
 

@@ -9,16 +9,8 @@ import type { Affine } from '../../graph/types.ts'
 import type { LoopFunction } from '../../schedule/loops.ts'
 import { emitKernel } from './emit.ts'
 import type { Ref } from './expressions.ts'
-import type { EmitOptions } from './functions.ts'
-import { type Address, type EntryProgram, rowBlock, type Step, type WasmProgram } from './program.ts'
+import { type Address, type EntryProgram, type ModuleOptions, rowBlock, type Step, type WasmProgram } from './program.ts'
 import { addThreadFunctions, threadFunctions } from './threads.ts'
-
-export interface ModuleOptions extends EmitOptions {
-  /** Import a shared memory, for threads. */
-  readonly shared?: boolean
-  /** Also give the text form. */
-  readonly text?: boolean
-}
 
 export interface BuiltModule {
   readonly binary: Uint8Array<ArrayBuffer>

@@ -5,6 +5,7 @@
 import type { Affine } from '../../graph/types.ts'
 import type { Share } from '../../plan/share.ts'
 import type { LoopFunction } from '../../schedule/loops.ts'
+import type { EmitOptions } from './functions.ts'
 
 export type Address =
   | { readonly base: 'absolute' | 'states' | 'own'; readonly offset: number }
@@ -42,6 +43,19 @@ export interface WasmProgram {
   /** Where the own memory of thread 0, or of the only one, begins. */
   readonly ownBase: number
 }
+
+/** Where threads meet: byte addresses below the first operand, each on a cache line of its own. The mailbox belongs to the runtime. */
+export const control = { arrived: 64, sleeping: 128, calls: 192, idle: 256, failed: 320, mailbox: 512 } as const
+
+export interface ModuleOptions extends EmitOptions {
+  /** Import a shared memory, for threads. */
+  readonly shared?: boolean
+  /** Also give the text form. */
+  readonly text?: boolean
+}
+
+/** Makes the module of a program. By default here, with binaryen loaded then; a command line builds in another thread. */
+export type BuildProgram = (program: WasmProgram, options: ModuleOptions) => Promise<Uint8Array<ArrayBuffer>>
 
 /** A row block never has more than this many units of up to 8 rows: V8 replaces code between calls only, so long kernels are called often. */
 export const rowBlock = 64

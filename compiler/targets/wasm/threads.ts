@@ -13,9 +13,7 @@
 
 import binaryen from 'binaryen'
 import type { Ref } from './expressions.ts'
-
-/** Byte addresses below the first operand, each on a cache line of its own. The mailbox belongs to the runtime. */
-export const control = { arrived: 64, sleeping: 128, calls: 192, idle: 256, failed: 320, mailbox: 512 } as const
+import { control } from './program.ts'
 
 /** Loads of a spin, about 1 ns each: a barrier's limits, and what an idle thread spends before it sleeps. One wait in `retry` is full. */
 const spins = { most: 100_000, least: 64, idle: 100_000, retry: 8 } as const
