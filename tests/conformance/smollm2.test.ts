@@ -2,7 +2,13 @@
 // weights (smollm2/golden.json). The file is read once an arithmetic and both compilations are shared. `bench/smollm2.ts` runs
 // all windows of the loss, all thread numbers and WebGPU; here is what a machine can afford at every change.
 
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
+import { writeArtifact } from '../../compiler/artifact/write.ts'
 import { argmax } from '../../runtime/index.ts'
 import { likelihoodOf, logSumExp } from '../../cli/measure/likelihood.ts'
 import { type Compiled, compileForTest } from '../support/compiled.ts'
@@ -76,6 +82,34 @@ test(
     }
     const { nats, predictions } = await likelihoodOf(model, golden.nll.ids.slice(0, golden.nll.window))
     expect(Math.abs(nats / predictions - golden.nll.perWindow[0]!)).toBeLessThan(0.02)
+  },
+  limit,
+)
+
+test(
+  'loaded from a folder it takes its weights once, the arena that was used, and 40 MB',
+  async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'llamac-resident-'))
+    try {
+      await writeArtifact((await compiled('fast')).compilation.contents, join(folder, 'artifact'))
+      const file = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url))
+      const { status, stdout, stderr } = spawnSync(
+        process.execPath,
+        [file('bench/resident.ts'), file('runtime/index.ts'), join(folder, 'artifact'), '32'],
+        { encoding: 'utf8' },
+      )
+      expect(status, stderr).toBe(0)
+      const { tokens, weights, arena, loading, generated } = JSON.parse(stdout) as Readonly<Record<string, number>>
+      expect(tokens).toBe(32)
+      // The threads strip types from the sources here, which an installed package does not.
+      const stripping = 24e6
+      expect(generated).toBeLessThan(weights! + arena! + 40e6 + stripping)
+      expect(loading).toBeLessThan(weights! + 64e6 + stripping)
+      // What is not resident was not loaded.
+      expect(generated).toBeGreaterThan(weights!)
+    } finally {
+      rmSync(folder, { recursive: true, force: true })
+    }
   },
   limit,
 )
