@@ -1,6 +1,6 @@
 // ART|FILE and --device to a loaded model: an artifact is loaded as it is, a .dsl is compiled in memory first.
 
-import { type Artifact, load, type Model, readArtifact } from '../runtime/index.ts'
+import { type Artifact, type EntryManifest, load, type Model, readArtifact } from '../runtime/index.ts'
 import type { TargetName } from '../compiler/targets/index.ts'
 import { LlamacError } from '../runtime/error.ts'
 import { type CompileFlags, type DeviceName, isSource, refuseCompileFlags } from './flags.ts'
@@ -13,14 +13,16 @@ export interface OpenFlags extends CompileFlags {
   readonly threads?: number | 'auto'
 }
 
+export type EntryRole = NonNullable<EntryManifest['role']>
+
 /** What is to be loaded: an artifact's folder, or what a .dsl was compiled to, with the compilation. */
 export interface Opened {
   readonly source: string | Artifact
   readonly project?: Project
 }
 
-/** Compiles a .dsl in memory for the device, passes an artifact on. Errors: those of compiling, E_NO_WEIGHTS, UsageError. */
-export async function openSource(path: string, flags: OpenFlags): Promise<Opened> {
+/** Compiles a .dsl in memory for the device, only the entries of `roles` if they are given; passes an artifact on. Errors: those of compiling, E_NO_WEIGHTS, UsageError. */
+export async function openSource(path: string, flags: OpenFlags, roles?: readonly EntryRole[]): Promise<Opened> {
   if (!isSource(path)) {
     refuseCompileFlags(path, flags)
     return { source: path }
@@ -29,7 +31,7 @@ export async function openSource(path: string, flags: OpenFlags): Promise<Opened
   const buildWasm = targets.includes('wasm') ? startBuilder() : undefined
   const { compileProject } = await import('./project.ts')
   const { compiledArtifact } = await import('../compiler/artifact/compiled.ts')
-  const project = await compileProject(path, flags, targets, buildWasm)
+  const project = await compileProject(path, flags, targets, { buildWasm, roles })
   return { source: compiledArtifact(project.compilation.contents), project }
 }
 
@@ -42,8 +44,8 @@ function targetsFor(path: string, { device, target, weights, seedWeights }: Open
 }
 
 /** Errors: those of compiling and of `load`, E_REFERENCE_NEEDS_SOURCE, E_NO_WEIGHTS. The caller disposes of the model. */
-export async function openModel(path: string, flags: OpenFlags, signal?: AbortSignal): Promise<Model> {
-  return loadOpened(await openSource(path, flags), flags, signal)
+export async function openModel(path: string, flags: OpenFlags, signal?: AbortSignal, roles?: readonly EntryRole[]): Promise<Model> {
+  return loadOpened(await openSource(path, flags, roles), flags, signal)
 }
 
 /** Loads what was opened; may be called several times. */

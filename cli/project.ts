@@ -108,18 +108,25 @@ export interface Project {
   readonly weights?: ReadonlyMap<string, BoundWeight>
 }
 
+/** The model with the entries that a command runs; with all where it has none of them, so that the runtime says what is missing. */
+function onlyRoles(model: SpecialisedModel, roles: readonly string[] | undefined): SpecialisedModel {
+  const entries = roles ? model.entries.filter(({ name }) => roles.includes(name)) : []
+  return entries.length > 0 ? { ...model, entries } : model
+}
+
 /** Everything that `compile` does but for writing. Errors: Rejected, LlamacError, UsageError. */
 export async function compileProject(
   file: string,
   flags: CompileFlags,
   targets: readonly TargetName[],
-  buildWasm?: BuildProgram,
+  { buildWasm, roles }: { readonly buildWasm?: BuildProgram | undefined; readonly roles?: readonly string[] | undefined } = {},
 ): Promise<Project> {
   if (flags.ctx !== undefined && flags.set?.['ctx'] !== undefined) throw new UsageError('--ctx and --set ctx=… say the same thing twice')
   const { read, files } = recordSources(sourceReader())
   const checked = await openModelFile(file, read)
   markStart('checking')
-  const { model, maximum, weights, checkpoint } = await specialise(checked, flags)
+  const { model: whole, maximum, weights, checkpoint } = await specialise(checked, flags)
+  const model = onlyRoles(whole, roles)
   markStart('fitting')
   const tokenizer = chooseTokenizer(flags, checkpoint)
   const options: CompileOptions = {

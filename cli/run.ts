@@ -5,7 +5,7 @@ import type { Command } from 'commander'
 import { LlamacError } from '../runtime/error.ts'
 import type { GeneratedPiece, Model } from '../runtime/index.ts'
 import { addCompileFlags, addDevice, amount, ids, several, whole } from './flags.ts'
-import { type OpenFlags, openModel } from './open-model.ts'
+import { type EntryRole, type OpenFlags, openModel } from './open-model.ts'
 import { markStart, startText, startTimes } from './measure/start-times.ts'
 import { interruptible, note, plainText, printJson, UsageError } from './report.ts'
 
@@ -22,6 +22,9 @@ interface Flags extends OpenFlags {
   readonly stats?: boolean
   readonly json?: boolean
 }
+
+/** What generating needs: the other entries of a .dsl are not compiled. */
+const roles: readonly EntryRole[] = ['prefill', 'decode']
 
 export function addRun(program: Command): void {
   const command = program
@@ -47,7 +50,7 @@ export function addRun(program: Command): void {
 
 async function run(path: string | undefined, flags: Flags, signal: AbortSignal): Promise<void> {
   markStart('starting')
-  await using model = await (path === undefined ? openDefault(flags, signal) : openModel(path, flags, signal))
+  await using model = await (path === undefined ? openDefault(flags, signal) : openModel(path, flags, signal, roles))
   markStart('loading')
   const prompt = promptIds(model, flags)
   if (!model.tokenizer && !flags.json) note('note: the model has no tokenizer; these are token ids')
@@ -103,7 +106,7 @@ async function openDefault(flags: Flags, signal: AbortSignal): Promise<Model> {
   if (given) throw new UsageError(`${given[1]} needs a model's .dsl file: llamac run models/llama.dsl ${given[1]} …`)
   const { defaultModel } = await import('../compiler/package-sources.ts')
   const { entry, weights } = defaultModel()
-  return openModel(entry, { ...flags, weights }, signal)
+  return openModel(entry, { ...flags, weights }, signal, roles)
 }
 
 function promptIds({ tokenizer }: Model, { prompt, tokens }: Flags): readonly number[] {

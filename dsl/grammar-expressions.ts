@@ -298,8 +298,15 @@ export class ExpressionParser extends CstParser {
     this.CONSUME2(sign.closeCurly)
   })
 
-  constructor() {
-    super(tokenTypes, { recoveryEnabled: true, maxLookahead: 2, nodeLocationTracking: 'onlyOffset', errorMessageProvider: expected })
+  /** The grammar is the same in every process: whether it is sound is looked into by its test. */
+  constructor(skipValidations: boolean) {
+    super(tokenTypes, {
+      recoveryEnabled: true,
+      maxLookahead: 2,
+      nodeLocationTracking: 'onlyOffset',
+      errorMessageProvider: expected,
+      skipValidations,
+    })
   }
 
   /** Chevrotain's hook, which its types leave out. Recovery nests where the text does not: text after text that fits nowhere. */

@@ -6,7 +6,7 @@ import { ExpressionParser, oneOf } from './grammar-expressions.ts'
 import type { Rule } from './grammar-expressions.ts'
 import { Id, sign, Str, word } from './tokens.ts'
 
-class ModelParser extends ExpressionParser {
+export class ModelParser extends ExpressionParser {
   file: Rule = this.RULE('file', () => {
     this.CONSUME(word.module)
     this.SUBRULE(this.path)
@@ -363,8 +363,8 @@ class ModelParser extends ExpressionParser {
     })
   })
 
-  constructor() {
-    super()
+  constructor(skipValidations = true) {
+    super(skipValidations)
     this.performSelfAnalysis()
   }
 

@@ -1,3 +1,4 @@
+import { ModelParser } from '../../dsl/grammar.ts'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { Expr, OpDecl } from '../../dsl/ast.ts'
@@ -174,4 +175,8 @@ describe('parse', () => {
       { numRuns: 60 },
     )
   })
+})
+
+it('the grammar is sound: no ambiguities, no left recursion, no rule twice', () => {
+  expect(() => new ModelParser(false)).not.toThrow()
 })
