@@ -48,9 +48,10 @@ export class GgufCursor {
   /** A 64-bit count; one beyond 2^53 cannot be backed by bytes and is refused. */
   count(what: string): number {
     const start = this.at
-    const value = this.take(8, what).getBigUint64(0, true)
-    if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw this.refuse('TOO_LARGE', `${what} is ${value}`, start)
-    return Number(value)
+    const view = this.take(8, what)
+    const value = view.getUint32(4, true) * 2 ** 32 + view.getUint32(0, true)
+    if (!Number.isSafeInteger(value)) throw this.refuse('TOO_LARGE', `${what} is ${view.getBigUint64(0, true)}`, start)
+    return value
   }
 
   string(what: string, longest: number, strict: boolean): string {
