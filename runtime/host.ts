@@ -54,12 +54,12 @@ export class Host {
     void this.#queue.run(() => lane.states.dispose())
   }
 
-  /** E_ABORTED, E_DISPOSED, E_DEVICE, E_DEVICE_LOST. */
-  run(lane: Lane, call: PreparedCall, signal?: AbortSignal): Promise<ResultArray[]> {
+  /** `into`: results of before that may be filled again. E_ABORTED, E_DISPOSED, E_DEVICE, E_DEVICE_LOST. */
+  run(lane: Lane, call: PreparedCall, signal?: AbortSignal, into?: readonly ResultArray[]): Promise<ResultArray[]> {
     this.#checkLive()
     return this.#queue.run(async () => {
       if (!this.#lanes.has(lane)) fail('E_DISPOSED', 'the session was disposed')
-      const results = await this.#attempt(lane, call)
+      const results = await this.#attempt(lane, call, into)
       if (this.#recreate) lane.calls.push(call)
       return results
     }, signal)
@@ -75,9 +75,9 @@ export class Host {
     return this.#disposed
   }
 
-  async #attempt(lane: Lane, call: PreparedCall): Promise<ResultArray[]> {
+  async #attempt(lane: Lane, call: PreparedCall, into: readonly ResultArray[] | undefined): Promise<ResultArray[]> {
     try {
-      return await this.#runOn(lane, call)
+      return await this.#runOn(lane, call, into)
     } catch (cause) {
       if (!(cause instanceof LlamacError) || cause.code !== 'E_DEVICE_LOST' || !this.#recreate) throw cause
       await this.#replace(this.#recreate)
@@ -85,8 +85,8 @@ export class Host {
     }
   }
 
-  #runOn(lane: Lane, { entry, symbols, inputs }: PreparedCall): Promise<ResultArray[]> {
-    return this.#device.run(entry.name, symbols, inputs, lane.states)
+  #runOn(lane: Lane, { entry, symbols, inputs }: PreparedCall, into?: readonly ResultArray[]): Promise<ResultArray[]> {
+    return this.#device.run(entry.name, symbols, inputs, lane.states, into)
   }
 
   async #replace(recreate: () => Promise<Device>): Promise<void> {

@@ -1,5 +1,6 @@
 // A session: one sequence on one set of states. It knows the position, cuts long readings into calls that the entries accept,
 // and offers the model's entries by name. Sessions of a model share its device; their calls queue up there.
+import type { ResultArray } from './devices/device.ts'
 import type { ArgumentValue, EntryArguments, PreparedCall, TensorResult } from './entry-call.ts'
 import { describeResults, prepareCall } from './entry-call.ts'
 import { fail } from './error-codes.ts'
@@ -31,6 +32,8 @@ export class Session<Entries extends object = AnyEntries> {
   #ids: number[]
   #pending: number | undefined
   #scores: Scores | undefined
+  /** Results that only generating has seen: filled again at every token. */
+  #own: readonly ResultArray[] | undefined
   #running = false
   #busy = false
   #disposed = false
@@ -44,7 +47,8 @@ export class Session<Entries extends object = AnyEntries> {
     this.#lane = host.open(parent && parent.#lane)
     this.#ids = parent ? [...parent.#ids] : []
     this.#pending = parent && parent.#pending
-    this.#scores = parent && parent.#scores
+    // The parent may overwrite its own.
+    this.#scores = parent && parent.#scores?.slice()
     this.entries = Object.fromEntries(
       host.manifest.entries.map(({ name }) => [
         name,
@@ -187,7 +191,7 @@ export class Session<Entries extends object = AnyEntries> {
         return session.#scores
       },
       room: (args) => roomAt(session.#reader(1), session.position, args),
-      read: (ids, args, signal) => session.#read(ids, args, signal),
+      read: (ids, args, signal) => session.#read(ids, args, signal, true),
     }
   }
 
@@ -215,18 +219,32 @@ export class Session<Entries extends object = AnyEntries> {
     return calls
   }
 
-  async #read(ids: readonly number[], args: Readonly<Record<string, number>>, signal: AbortSignal | undefined): Promise<Scores> {
+  /** `ours`: nobody but the session sees the scores, so that the next reading of this kind may overwrite them. */
+  async #read(
+    ids: readonly number[],
+    args: Readonly<Record<string, number>>,
+    signal: AbortSignal | undefined,
+    ours = false,
+  ): Promise<Scores> {
     this.#checkLive()
     const reading = this.#reader(ids.length)
-    for (const call of this.#plan(reading, ids, args)) await this.#run(call, reading, signal)
+    for (const call of this.#plan(reading, ids, args)) {
+      const results = await this.#run(call, reading, signal, ours ? this.#own : undefined)
+      if (ours) this.#own = results.map(({ values }) => values)
+    }
     return this.#scores!
   }
 
-  async #run(call: PreparedCall, reading: ReadingEntry | undefined, signal: AbortSignal | undefined): Promise<TensorResult[]> {
+  async #run(
+    call: PreparedCall,
+    reading: ReadingEntry | undefined,
+    signal: AbortSignal | undefined,
+    into?: readonly ResultArray[],
+  ): Promise<TensorResult[]> {
     this.#checkLive()
     this.#running = true
     try {
-      const results = describeResults(call, await this.#host.run(this.#lane, call, signal))
+      const results = describeResults(call, await this.#host.run(this.#lane, call, signal, into))
       this.#checkLive()
       if (reading) {
         const start = reading.positioned ? call.symbols.start! : this.position

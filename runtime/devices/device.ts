@@ -30,13 +30,15 @@ export interface Device {
 
   /**
    * Runs `entry`. `symbols` holds every size and index of the entry (`{ seq: 3, start: 0 }`), `inputs` its tensor arguments
-   * row-major. Returns the results in the entry's order, row-major, as fresh arrays that the caller owns.
+   * row-major. Returns the results in the entry's order, row-major, as fresh arrays that the caller owns. `into`: results of an
+   * earlier run that nobody needs any more; a device may fill them again instead.
    */
   run(
     entry: string,
     symbols: Readonly<Record<string, number>>,
     inputs: Readonly<Record<string, ArgumentArray>>,
     states: States,
+    into?: readonly ResultArray[],
   ): Promise<ResultArray[]>
 
   /** Releases everything, the sessions' states included. Idempotent. */

@@ -163,6 +163,7 @@ class WasmDevice implements Device {
     symbols: Readonly<Record<string, number>>,
     inputs: Readonly<Record<string, ArgumentArray>>,
     states: States,
+    into?: readonly ResultArray[],
   ): Promise<ResultArray[]> {
     this.#checkLive()
     const { base } = live(states)
@@ -188,7 +189,11 @@ class WasmDevice implements Device {
     return manifest.results.map(({ dtype, dims }, index) => {
       const at = places.results[index]! / 4
       const count = elementCount(dims, symbols)
-      return asResult(dtype, this.#i32.slice(at, at + count))
+      const again = into?.[index]
+      if (again?.length !== count || again.BYTES_PER_ELEMENT !== 4) return asResult(dtype, this.#i32.slice(at, at + count))
+      const words = new Int32Array(again.buffer as ArrayBuffer, again.byteOffset, count)
+      words.set(this.#i32.subarray(at, at + count))
+      return asResult(dtype, words)
     })
   }
 

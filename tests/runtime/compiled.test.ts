@@ -60,6 +60,27 @@ test('one module is built to run a model, and it is the one that a written artif
   expect(seen.every((bytes, i) => Buffer.compare(bytes, tensorBytes(contents.tensors[i]!)) === 0)).toBe(true)
 })
 
+test('generating fills one array of scores again; nobody else sees it', async () => {
+  await using running = await load(compiledArtifact(compile(buildWasm).contents), { threads: 1 })
+  const ids = async (session: ReturnType<typeof running.createSession>, count: number): Promise<number[]> => {
+    const found: number[] = []
+    for await (const { token } of session.generate([], { maxTokens: count })) found.push(token)
+    return found
+  }
+  const session = running.createSession()
+  // Reads the prompt and keeps the scores behind it.
+  for await (const _ of session.generate([5, 9, 4], { maxTokens: 0 })) throw new Error('nothing was asked for')
+  const [fork, own] = [session.fork(), running.createSession()]
+  const scores = await own.prefill([5, 9, 4])
+  const before = scores.slice()
+  const expected = await ids(session, 9)
+  expect(await ids(fork, 9)).toEqual(expected)
+  expect(await ids(own, 9)).toEqual(expected)
+  expect(scores).toEqual(before)
+  const [a, b] = [await own.decode(3), await own.decode(4)]
+  expect(a.buffer).not.toBe(b.buffer)
+})
+
 test('another thread builds the same bytes, once; later ones are built here', async () => {
   const here = await readArtifact(await packArtifact(compile(buildWasm).contents))
   const elsewhere = compiledArtifact(compile(startBuilder()).contents)
