@@ -1,5 +1,6 @@
 // The kernels that a WASM program exports, called from JavaScript with the addresses that its entries give them.
 
+import { evaluateCount } from '../../compiler/schedule/count.ts'
 import { lowerWasm } from '../../compiler/targets/wasm/lower.ts'
 import { kernelExport } from '../../compiler/targets/wasm/module.ts'
 import type { Address, Step, WasmProgram } from '../../compiler/targets/wasm/program.ts'
@@ -8,7 +9,7 @@ import { sourceKey } from '../../compiler/kernel/program.ts'
 import type { Operand } from '../../compiler/kernel/types.ts'
 import type { EntryPlan, Plan } from '../../compiler/plan/plan.ts'
 import type { Binding } from '../../dsl/affine.ts'
-import { elementCount, evaluateAffine } from '../../runtime/artifact/affine.ts'
+import { elementCount } from '../../runtime/artifact/affine.ts'
 import type { WasmVariant } from '../../runtime/artifact/manifest.ts'
 import type { Artifact } from '../../runtime/artifact/read.ts'
 import { wasmUnmet } from '../../runtime/devices/wasm.ts'
@@ -74,7 +75,7 @@ export class WasmProbe implements KernelProbe {
   call(entry: string, launch: number, symbols: Binding): void {
     const { kernel, addresses } = this.#calls.get(entry)![launch]!
     const fn = this.#plan.functions.get(kernel)!
-    const rows = fn.rows ? [0, evaluateAffine(fn.rows.count, symbols)] : []
+    const rows = fn.rows ? [0, evaluateCount(fn.rows.count, symbols)] : []
     ;(this.#exports[kernelExport(kernel)] as (...args: readonly number[]) => void)(
       ...addresses,
       ...rows,

@@ -8,6 +8,7 @@ import { isPerInstance, type KernelProgram } from '../kernel/program.ts'
 import { readsWhatItWrites } from '../kernel/small-kernels.ts'
 import type { AxisId, Index, Kernel } from '../kernel/types.ts'
 import { kernelsOf } from '../kernel/weights.ts'
+import { countMost } from '../schedule/count.ts'
 import type { LoopFunction } from '../schedule/loops.ts'
 import { valueBytes } from './lifetimes.ts'
 
@@ -43,7 +44,7 @@ export function shareKernels(program: KernelProgram, functions: ReadonlyMap<stri
   }
   const canSplit = (kernel: Kernel): boolean => {
     const { rows } = functions.get(kernel.name)!
-    return rows !== undefined && affine.range(rows.count, program.symbols).max > 1 && rowsAreApart(kernel)
+    return rows !== undefined && countMost(rows.count, program.symbols) > 1 && rowsAreApart(kernel)
   }
   const copied = new Map<string, readonly string[]>()
   for (const kernel of kernels) {

@@ -2,7 +2,7 @@
 // words from the start of an operand. Every value is 32 bits wide or four of those; packed formats are i32x4 and i32 words.
 // One function is one kernel (or a part of it); WGSL runs it once per invocation, WASM once per thread.
 
-import type { Affine } from '../graph/types.ts'
+import type { Count } from './count.ts'
 
 export type LoopType = 'i32' | 'f32' | 'bool' | 'i32x4' | 'f32x4' | 'boolx4'
 
@@ -84,6 +84,9 @@ export const loopOps = {
   hsum: ['f32', 1, ['f32x4']],
   hmax: ['f32', 1, ['f32x4']],
   hmin: ['f32', 1, ['f32x4']],
+  /** Two steps of four such sums at once: a, b → (a0+a2, b0+b2, a1+a3, b1+b3); then of two of these, (a0+a2, a1+a3, b0+b2, b1+b3). */
+  sum_halves: ['f32x4', 2, ['f32x4']],
+  sum_pairs: ['f32x4', 2, ['f32x4']],
   /** dot4(a, b, acc): acc + Σ over the 4 bytes of each word of signed a times unsigned 7-bit b (both as packed words); exact. */
   dot4: ['same', 3, integers],
   /**
@@ -190,7 +193,7 @@ export interface LoopFunction {
   readonly body: readonly LoopStmt[]
   /** WGSL: invocations per workgroup, and the workgroups of each dimension as products of ⌈size / divisor⌉. */
   readonly workgroup: number
-  readonly grid: readonly (readonly { readonly size: Affine; readonly divisor: number }[])[]
+  readonly grid: readonly Count[]
   /** WASM: the axis that may be cut into row blocks `from … to`; extent in units of `unit` rows. Absent: called once. */
-  readonly rows?: { readonly count: Affine; readonly unit: number }
+  readonly rows?: { readonly count: Count; readonly unit: number }
 }

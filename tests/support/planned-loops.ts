@@ -9,6 +9,7 @@ import { weightSize } from '../../compiler/passes/split-weights.ts'
 import { argumentKey, valueKey } from '../../compiler/plan/lifetimes.ts'
 import type { EntryPlan, Plan } from '../../compiler/plan/plan.ts'
 import { evaluateLoops } from '../../compiler/schedule/evaluate-loops.ts'
+import { evaluateCount } from '../../compiler/schedule/count.ts'
 import { type Binding, evaluate } from '../../dsl/affine.ts'
 
 type Frames = readonly (readonly [array: string, index: number])[]
@@ -92,7 +93,7 @@ export function runPlannedLoops(
       const operands = fn.operands.map(({ memory: m }) =>
         m.kind === 'scratch' ? undefined : memory(kernel.operands[m.operand]!, frames, thread),
       )
-      const rows = fn.rows && share === 'split' ? evaluate(fn.rows.count, binding) : undefined
+      const rows = fn.rows && share === 'split' ? evaluateCount(fn.rows.count, binding) : undefined
       const cut = (part: number): number => Math.floor((rows! * part) / threads)
       evaluateLoops(fn, { memory: operands, symbols: binding, ...(rows === undefined ? {} : { from: cut(thread), to: cut(thread + 1) }) })
     })

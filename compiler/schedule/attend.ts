@@ -1,0 +1,467 @@
+// Attention in lanes: rows of a block see the same vectors (query heads of one key head, neighbouring queries) and walk the positions
+// in tiles together, so that every vector is loaded once for all of them. Of each row there is a running maximum; sums are rescaled
+// when it moves (online softmax), and scratch memory does not grow with the positions.
+//
+// A tile is done in three passes. Scores: vectors of two or four positions times all rows, twelve sums in registers at most. Then, by
+// row, the maximum and the values behind it, four positions a lane. Weighted sums: pieces of the vectors times all rows.
+// Rows past the end of an axis are computed as its last one and not stored. Positions that a mask hides from the whole block are not
+// walked over (visible.ts). Which rows share a block never changes how a row is computed: no result depends on who computes it.
+
+import * as affine from '../../dsl/affine.ts'
+import type { AxisId, Expr, Kernel, KernelAxis, Output } from '../kernel/types.ts'
+import { strideOf } from '../kernel/index-map.ts'
+import { type AttendPlan, planAttend, rowAxis, type Score, type Weighted } from './attend-plan.ts'
+import { builtin, constant, Emitter, load, ops } from './build-loops.ts'
+import { combine, identityOf } from './definitions.ts'
+import type { Count } from './count.ts'
+import type { LoopExpr, LoopFunction } from './loops.ts'
+import type { Machine } from './machine.ts'
+import { kernelFunction } from './outputs.ts'
+import { emitAffine, type Place, Scope, type ScratchPlace, toWords } from './scope.ts'
+import { commonAxes, emitOutput } from './staged.ts'
+
+/** Positions of a tile: its vectors of 64 numbers take half of the nearest cache. */
+const tileSize = 64
+/** Of the 15 registers that V8 leaves, twelve hold sums. */
+const mostRows = 6
+
+interface Rows {
+  readonly heads: number
+  readonly tokens: number
+  readonly count: number
+}
+
+/** Undefined for what is no attention, or has parts that need the general schedule. */
+export function scheduleAttend(original: Kernel, machine: Machine, bounds: affine.Bounds): LoopFunction | undefined {
+  if (machine.lanes === 1 || machine.threads > 1) return undefined
+  const outer = commonAxes(original)
+  const plan = planAttend(original, outer, bounds)
+  return plan && new Attend(plan, machine, bounds).build()
+}
+
+/** Heads in blocks of equal size, and as many tokens as fit beside them. */
+function rowsOf({ heads, token }: AttendPlan, bounds: affine.Bounds): Rows {
+  const all = heads.reduce((product, { extent }) => product * extent.const, 1)
+  const block = Math.ceil(all / Math.ceil(all / mostRows))
+  const tokens = token ? Math.max(1, Math.min(Math.floor(mostRows / block), affine.range(token.extent, bounds).max)) : 1
+  return { heads: block, tokens, count: block * tokens }
+}
+
+/** Sums that are computed at once: positions (or vectors) beside the rows, and chains of each, since one chain of additions waits for itself. */
+const shapeOf = (rows: number, most: number): { wide: number; chains: number } => {
+  const wide = rows === 1 ? most : rows === 2 ? 4 : 2
+  return { wide, chains: rows * wide <= 6 ? 2 : 1 }
+}
+
+class Attend {
+  readonly #plan: AttendPlan
+  readonly #kernel: Kernel
+  readonly #machine: Machine
+  readonly #rows: Rows
+  readonly #scope: Scope
+  readonly #e = new Emitter()
+  readonly #words: number[] = []
+  /** Scratch operands: the rows' queries of each score, values of a tile, one number a row, sums. */
+  readonly #queries: ReadonlyMap<number, number>
+  readonly #tiles: ReadonlyMap<number, number>
+  readonly #numbers: ReadonlyMap<number, number>
+  readonly #sums: ReadonlyMap<number, number>
+  readonly #factor: number
+
+  constructor(plan: AttendPlan, machine: Machine, bounds: affine.Bounds) {
+    this.#plan = plan
+    this.#rows = rowsOf(plan, bounds)
+    const rows = { id: rowAxis, extent: affine.constant(this.#rows.count) }
+    this.#kernel = { ...plan.kernel, axes: [...plan.kernel.axes.filter(({ id }) => id !== rowAxis), rows] }
+    this.#machine = machine
+    this.#scope = new Scope(this.#kernel, this.#e, bounds)
+    const { count } = this.#rows
+    this.#queries = new Map(plan.scores.map(({ id, axis }) => [id, this.#scratch(count * axis.extent.const)]))
+    this.#tiles = new Map([...plan.kept].map((id) => [id, this.#scratch(count * tileSize)]))
+    this.#numbers = new Map([plan.running.maximum, ...plan.totals].map((id) => [id, this.#scratch(count)]))
+    this.#sums = new Map(plan.weighted.map(({ id, axis }) => [id, this.#scratch(count * axis.extent.const)]))
+    this.#factor = this.#scratch(count)
+  }
+
+  #scratch(words: number): number {
+    return this.#kernel.operands.length + this.#words.push(words) - 1
+  }
+
+  build(): LoopFunction {
+    const { batch, heads, token } = this.#plan
+    const all = heads.reduce((product, { extent }) => product * extent.const, 1)
+    const count: Count = [
+      ...batch.map(({ extent }) => ({ size: extent, divisor: 1 })),
+      { size: affine.constant(all), divisor: this.#rows.heads },
+      ...(token ? [{ size: token.extent, divisor: this.#rows.tokens }] : []),
+    ]
+    this.#e.loop('block', builtin('from'), builtin('to'), 1, (flat) => this.#block(flat, all))
+    return kernelFunction(this.#plan.kernel, this.#e, { scratch: this.#words, rows: { count, unit: 1 } })
+  }
+
+  // ---- rows
+
+  /** One block of rows: its place on the outer axes, its walk, its outputs. */
+  #block(flat: LoopExpr, all: number): void {
+    const { batch, token } = this.#plan
+    const e = this.#e
+    let rest = flat
+    const cut = (name: string, size: LoopExpr): LoopExpr => {
+      if (size.kind === 'const' && size.value === 1) return constant('i32', 0)
+      const place = e.value(name, ops.rem(rest, size))
+      rest = e.value('rest', ops.div(rest, size))
+      return place
+    }
+    const first = token && ops.mul(this.#balanced(cut, token), this.#rows.tokens)
+    const head = ops.mul(cut('heads', constant('i32', Math.ceil(all / this.#rows.heads))), this.#rows.heads)
+    const at = batch.map((axis, i): [AxisId, LoopExpr] => [axis.id, i === 0 ? rest : rest])
+    for (let i = batch.length - 1; i >= 0; i--) at[i] = [batch[i]!.id, i === 0 ? rest : cut(batch[i]!.id, emitAffine(batch[i]!.extent))]
+    this.#scope.at(at, () => {
+      this.#first = first && e.value('first', first)
+      this.#head = e.value('head', head)
+      this.#all = all
+      this.#start()
+      this.#walk()
+      this.#finish()
+    })
+  }
+
+  #first: LoopExpr | undefined
+  #head: LoopExpr = constant('i32', 0)
+  #all = 1
+
+  /**
+   * Blocks of tokens. Where later tokens see more positions, blocks come from both ends in turn, so that runs of them are equal work.
+   */
+  #balanced(cut: (name: string, size: LoopExpr) => LoopExpr, token: KernelAxis): LoopExpr {
+    const e = this.#e
+    const blocks = e.value('blocks', ops.div(ops.add(emitAffine(token.extent), this.#rows.tokens - 1), this.#rows.tokens))
+    const place = cut('place', blocks)
+    if (!this.#plan.visible.to.some((index) => strideOf(index, token.id, this.#scope.index) !== 0)) return place
+    const half = e.value('half', ops.shr_u(place, 1))
+    return e.value('turn', ops.select(ops.ne(ops.and(place, 1), 0), ops.sub(ops.sub(blocks, 1), half), half))
+  }
+
+  /** Runs `body` at each row of the block; `stored` is false for rows past the end. */
+  #eachRow(body: (row: LoopExpr, stored: LoopExpr) => void): void {
+    const { heads, token } = this.#plan
+    const e = this.#e
+    const yes = constant('bool', 1)
+    e.loop('t', 0, this.#rows.tokens, 1, (t) => {
+      e.loop('h', 0, this.#rows.heads, 1, (h) => {
+        const at: [AxisId, LoopExpr][] = []
+        let stored: LoopExpr = yes
+        if (token) {
+          const extent = emitAffine(token.extent)
+          const place = ops.add(this.#first!, t)
+          at.push([token.id, e.value('token', this.#rows.tokens === 1 ? place : ops.min(place, ops.sub(extent, 1)))])
+          if (this.#rows.tokens > 1) stored = ops.lt(place, extent)
+        }
+        let rest = ops.add(this.#head, h)
+        if (this.#all % this.#rows.heads !== 0) {
+          stored = ops.and(stored, ops.lt(rest, this.#all))
+          rest = e.value('place', ops.min(rest, this.#all - 1))
+        }
+        for (let i = heads.length - 1; i >= 0; i--) {
+          const { id, extent } = heads[i]!
+          at.push([id, i === 0 ? rest : e.value(id, ops.rem(rest, extent.const))])
+          if (i > 0) rest = e.value('rest', ops.div(rest, extent.const))
+        }
+        const row = e.value('row', ops.add(ops.mul(t, this.#rows.heads), h))
+        this.#scope.at([...at, [rowAxis, row]], () => body(row, stored))
+      })
+    })
+  }
+
+  /** Queries side by side, empty sums. */
+  #start(): void {
+    const { scores, weighted, running, totals } = this.#plan
+    const e = this.#e
+    this.#eachRow((row) => {
+      for (const { id, axis, query } of scores) {
+        e.loop(axis.id, 0, axis.extent.const, 4, (d) =>
+          this.#scope.at([[axis.id, d]], () =>
+            e.store(this.#queries.get(id)!, ops.add(ops.mul(row, axis.extent.const), d), this.#scope.vector(query, axis.id)),
+          ),
+        )
+      }
+      for (const id of [running.maximum, ...totals]) {
+        e.store(this.#numbers.get(id)!, row, constant('f32', identityOf(this.#kernel.definitions[id]!)))
+      }
+    })
+    for (const { id, axis } of weighted) {
+      e.loop('i', 0, this.#rows.count * axis.extent.const, 4, (i) => e.store(this.#sums.get(id)!, i, constant('f32x4', 0)))
+    }
+  }
+
+  #finish(): void {
+    const { running, totals, weighted, outer } = this.#plan
+    const e = this.#e
+    this.#eachRow((row, stored) => {
+      const places = [
+        ...[running.maximum, ...totals].map((id): [number, Place] => [id, { kind: 'scalar', value: this.#number(id, row) }]),
+        ...weighted.map(({ id, axis }): [number, Place] => [
+          id,
+          { kind: 'scratch', operand: this.#sums.get(id)!, axes: [rowAxis, axis.id] },
+        ]),
+      ]
+      const staged = { kernel: this.#kernel, machine: this.#machine, scope: this.#scope, outer, scratch: new Map(), tree: 0 }
+      e.if(stored, () => this.#scope.with(places, () => this.#kernel.outputs.forEach((output: Output) => emitOutput(staged, output))))
+    })
+  }
+
+  #number(id: number, row: LoopExpr): LoopExpr {
+    return this.#e.let('number', load('f32', this.#numbers.get(id)!, row))
+  }
+
+  // ---- the walk
+
+  #walk(): void {
+    const e = this.#e
+    const { from, to } = this.#range()
+    e.loop('tile', from, to, tileSize, (tile) => {
+      const end = e.value('end', ops.min(ops.add(tile, tileSize), to))
+      const full = e.value('full', ops.add(tile, ops.and(ops.sub(end, tile), -4)))
+      for (const score of this.#plan.scores) this.#scores(score, tile, full, end)
+      this.#weights(tile, full, end)
+      for (const weighted of this.#plan.weighted) this.#weighted(weighted, tile, end)
+    })
+  }
+
+  /** The positions that some row of the block may see; whole groups of four, as far as there are any. */
+  #range(): { from: LoopExpr; to: LoopExpr } {
+    const { axis, token, visible } = this.#plan
+    const e = this.#e
+    const extent = emitAffine(axis.extent)
+    const last = (): LoopExpr => ops.min(ops.add(this.#first!, this.#rows.tokens - 1), ops.sub(emitAffine(token!.extent), 1))
+    const values = (indices: readonly (typeof visible.from)[number][], highest: boolean): LoopExpr[] =>
+      indices.map((index) => {
+        if (!token) return this.#scope.emitIndex(index)
+        const rises = strideOf(index, token.id, this.#scope.index)! > 0
+        let value: LoopExpr = constant('i32', 0)
+        this.#scope.at([[token.id, rises === highest ? e.value('last', last()) : this.#first!]], () => {
+          value = e.value('bound', this.#scope.emitIndex(index))
+        })
+        return value
+      })
+    const from = values(visible.from, false).reduce((a, b) => ops.max(a, b), constant('i32', 0))
+    const to = values(visible.to, true).map((value) => ops.and(ops.add(value, 3), -4))
+    return {
+      from: from.kind === 'const' ? from : e.value('start', ops.and(from, -4)),
+      to: e.value(
+        'stop',
+        to.reduce((a, b) => ops.min(a, b), extent),
+      ),
+    }
+  }
+
+  /** Scores of all rows with positions tile … end - 1, at four positions at a time while there are as many. */
+  #scores(score: Score, tile: LoopExpr, full: LoopExpr, end: LoopExpr): void {
+    const { axis } = this.#plan
+    const e = this.#e
+    const { count } = this.#rows
+    const { wide, chains } = shapeOf(count, 4)
+    const slot = this.#tiles.get(score.id)!
+    const at = (row: number, position: LoopExpr): LoopExpr => ops.add(ops.sub(position, tile), row * tileSize)
+    e.loop(axis.id, tile, full, 4, (position) => {
+      for (let part = 0; part < 4; part += wide) {
+        const sums = this.#dots(score, ops.add(position, part), wide, chains)
+        for (let row = 0; row < count; row++) {
+          const [a, b, c, d] = sums[row]!
+          const low = ops.sum_halves(a!, b!)
+          if (wide === 4) e.store(slot, at(row, position), ops.sum_pairs(low, ops.sum_halves(c!, d!)))
+          else if (part === 0) e.store(slot, at(row, position), low)
+          else e.store(slot, at(row, position), ops.sum_pairs(load('f32x4', slot, at(row, position)), low))
+        }
+      }
+    })
+    e.loop(axis.id, full, end, 1, (position) => {
+      const sums = this.#dots(score, position, 1, chains)
+      for (let row = 0; row < count; row++) e.store(slot, at(row, position), ops.hsum(sums[row]![0]!))
+    })
+  }
+
+  /** By row and position: four partial sums of query · vector. */
+  #dots({ id, axis, vector }: Score, position: LoopExpr, wide: number, chains: number): LoopExpr[][] {
+    const e = this.#e
+    const { count } = this.#rows
+    const width = axis.extent.const
+    const unroll = [4, 2, 1].find((n) => width % (4 * n) === 0)!
+    const used = Math.min(chains, unroll)
+    const sums = Array.from({ length: used }, () =>
+      Array.from({ length: count }, () => Array.from({ length: wide }, () => e.let('sum', constant('f32x4', 0)))),
+    )
+    e.loop(axis.id, 0, width, 4 * unroll, (start) => {
+      for (let u = 0; u < unroll; u++) {
+        const d = ops.add(start, 4 * u)
+        const vectors = Array.from({ length: wide }, (_, p) => {
+          let value: LoopExpr | undefined
+          this.#scope.at(
+            [
+              [this.#plan.axis.id, ops.add(position, p)],
+              [axis.id, d],
+            ],
+            () => {
+              value = this.#scope.vector(vector, axis.id)
+            },
+          )
+          return value!
+        })
+        for (let row = 0; row < count; row++) {
+          const query = e.let('query', load('f32x4', this.#queries.get(id)!, ops.add(d, row * width)))
+          for (const [p, sum] of sums[u % used]![row]!.entries()) e.set(sum, ops.madd(query, vectors[p]!, sum))
+        }
+      }
+    })
+    return sums[0]!.map((row, r) => row.map((sum, p) => (used === 1 ? sum : e.let('sum', ops.add(sum, sums[1]![r]![p]!)))))
+  }
+
+  /** By row: takes the tile into the maximum, then the values behind it, and its sums of one number. */
+  #weights(tile: LoopExpr, full: LoopExpr, end: LoopExpr): void {
+    const { running, before, after, totals, kept } = this.#plan
+    const { definitions } = this.#kernel
+    const e = this.#e
+    const places = [...kept].map((id): [number, Place] => [id, this.#tilePlace(id, tile)])
+    const isDot = (id: number): boolean => definitions[id]!.over.length > 0
+    const maximum = definitions[running.maximum]!
+    this.#eachRow((row) =>
+      this.#scope.with(
+        places.filter(([id]) => isDot(id)),
+        () => {
+          const highest = this.#reduce(
+            [maximum],
+            before.filter((id) => !isDot(id)),
+            tile,
+            full,
+            end,
+          )[0]!
+          const old = this.#number(running.maximum, row)
+          const now = e.let('maximum', combine('max', old, highest))
+          const level = (value: LoopExpr): LoopExpr => {
+            let result = value
+            this.#scope.with([[running.maximum, { kind: 'scalar', value }]], () => {
+              result = e.let('level', this.#scope.scalar(running.level))
+            })
+            return result
+          }
+          const factor = e.let('factor', ops.exp(ops.sub(level(old), level(now))))
+          e.store(this.#numbers.get(running.maximum)!, row, now)
+          e.store(this.#factor, row, factor)
+          const ready = places.filter(([id]) => before.includes(id))
+          this.#scope.with([...ready, [running.maximum, { kind: 'scalar', value: now }]], () => {
+            const sums = this.#reduce(
+              totals.map((id) => definitions[id]!),
+              after.filter((id) => !isDot(id)),
+              tile,
+              full,
+              end,
+            )
+            for (const [i, id] of totals.entries()) {
+              e.store(this.#numbers.get(id)!, row, ops.madd(this.#number(id, row), factor, sums[i]!))
+            }
+          })
+        },
+      ),
+    )
+  }
+
+  #tilePlace(id: number, tile: LoopExpr): ScratchPlace {
+    const { axis } = this.#plan
+    return { kind: 'scratch', operand: this.#tiles.get(id)!, axes: [rowAxis, axis.id], tile: { axis: axis.id, from: tile, size: tileSize } }
+  }
+
+  /** One row's values over a tile, those that are kept stored, and reductions of them. */
+  #reduce(
+    reductions: readonly Kernel['definitions'][number][],
+    values: readonly number[],
+    tile: LoopExpr,
+    full: LoopExpr,
+    end: LoopExpr,
+  ): LoopExpr[] {
+    const { axis, kept } = this.#plan
+    const { definitions } = this.#kernel
+    const e = this.#e
+    const lanes = reductions.map((each) => e.let('lanes', constant('f32x4', identityOf(each))))
+    const single = reductions.map((each) => e.let('single', constant('f32', identityOf(each))))
+    const point = (position: LoopExpr, wide: boolean): void => {
+      const value = (expr: Expr): LoopExpr => (wide ? this.#scope.vector(expr, axis.id) : this.#scope.scalar(expr))
+      const go = ([id, ...rest]: readonly number[]): void => {
+        if (id === undefined) {
+          for (const [i, { combine: how, body }] of reductions.entries()) {
+            const acc = (wide ? lanes : single)[i]!
+            e.set(acc, combine(how!, acc, value(body)))
+          }
+          return
+        }
+        if (!kept.has(id)) return go(rest)
+        const result = e.value('value', value(definitions[id]!.body))
+        const place = this.#tilePlace(id, tile)
+        e.store(place.operand, this.#scope.scratchAt(place), toWords(result))
+        this.#scope.with([[id, { kind: wide ? 'lanes' : 'scalar', value: result }]], () => go(rest))
+      }
+      this.#scope.at([[axis.id, position]], () => go(values))
+    }
+    e.loop(axis.id, tile, full, 4, (position) => point(position, true))
+    e.loop(axis.id, full, end, 1, (position) => point(position, false))
+    return reductions.map(({ combine: how }, i) =>
+      e.let(
+        'joined',
+        combine(how!, single[i]!, how === 'sum' ? ops.hsum(lanes[i]!) : how === 'max' ? ops.hmax(lanes[i]!) : ops.hmin(lanes[i]!)),
+      ),
+    )
+  }
+
+  /** Sums of all rows go on over a tile. */
+  #weighted(weighted: Weighted, tile: LoopExpr, end: LoopExpr): void {
+    const e = this.#e
+    const { axis } = weighted
+    const { wide, chains } = shapeOf(this.#rows.count, 8)
+    const [step, width] = [4 * wide, axis.extent.const]
+    const whole = width - (width % step)
+    e.loop(axis.id, 0, whole, step, (from) => this.#piece(weighted, from, wide, chains, tile, end))
+    if (width > whole) this.#piece(weighted, constant('i32', whole), (width - whole) / 4, chains, tile, end)
+  }
+
+  /** `wide` lanes of four along the vectors, from `from` on. */
+  #piece({ id, axis, weight, vector }: Weighted, from: LoopExpr, wide: number, chains: number, tile: LoopExpr, end: LoopExpr): void {
+    const e = this.#e
+    const scope = this.#scope
+    const { count } = this.#rows
+    const [slot, width] = [this.#sums.get(id)!, axis.extent.const]
+    const at = (row: number, v: number): LoopExpr => ops.add(from, row * width + 4 * v)
+    const sums = Array.from({ length: chains }, (_, chain) =>
+      Array.from({ length: count }, (_, row) => {
+        const factor = chain === 0 && e.let('factor', ops.splat_f32(load('f32', this.#factor, constant('i32', row))))
+        return Array.from({ length: wide }, (_, v) =>
+          e.let('sum', factor ? ops.mul(load('f32x4', slot, at(row, v)), factor) : constant('f32x4', 0)),
+        )
+      }),
+    )
+    const step = (position: LoopExpr, chain: number): void =>
+      scope.at([[this.#plan.axis.id, position]], () => {
+        const vectors = Array.from({ length: wide }, (_, v) => {
+          let value: LoopExpr | undefined
+          scope.at([[axis.id, ops.add(from, 4 * v)]], () => {
+            value = scope.vector(vector, axis.id)
+          })
+          return value!
+        })
+        for (let row = 0; row < count; row++) {
+          const place = ops.add(ops.sub(position, tile), row * tileSize)
+          const p = e.let('p', ops.splat_f32(load('f32', this.#tiles.get(weight)!, place)))
+          for (const [v, sum] of sums[chain]![row]!.entries()) e.set(sum, ops.madd(p, vectors[v]!, sum))
+        }
+      })
+    const pairs = e.value('pairs', ops.add(tile, ops.and(ops.sub(end, tile), -2)))
+    e.loop(this.#plan.axis.id, tile, pairs, 2, (position) => {
+      step(position, 0)
+      step(ops.add(position, 1), chains - 1)
+    })
+    e.loop(this.#plan.axis.id, pairs, end, 1, (position) => step(position, 0))
+    for (let row = 0; row < count; row++) {
+      for (let v = 0; v < wide; v++) {
+        e.store(slot, at(row, v), chains === 1 ? sums[0]![row]![v]! : ops.add(sums[0]![row]![v]!, sums[1]![row]![v]!))
+      }
+    }
+  }
+}
