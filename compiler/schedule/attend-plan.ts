@@ -51,6 +51,8 @@ export interface AttendPlan {
   /** Values over the positions that the maximum needs, and those that come after it; each in order. */
   readonly before: readonly number[]
   readonly after: readonly number[]
+  /** Values of a row that those read which come after the maximum: the level that exponents have subtracted, say. */
+  readonly levels: readonly number[]
   /** Values over the positions that are kept for a tile. */
   readonly kept: ReadonlySet<number>
   /** Positions outside from … to - 1 are masked for every row of a block. Indices over outer axes. */
@@ -110,6 +112,7 @@ export function planAttend(original: Kernel, outer: readonly KernelAxis[], bound
     totals,
     before,
     after,
+    levels: rowValues(kernel, axis.id, [...after.map((id) => definitions[id]!.body), ...totals.map((id) => definitions[id]!.body)]),
     kept,
     visible: visibleRange(kernel, axis.id, running, new Set(heads.map(({ id }) => id)), index),
   }
@@ -203,6 +206,21 @@ export function valuesFor({ definitions }: Kernel, axis: AxisId, exprs: readonly
       const { free, body } = definitions[id]!
       if (!free.includes(axis) || found.has(id)) continue
       found.add(id)
+      visit(body)
+    }
+  }
+  exprs.forEach(visit)
+  return [...found].sort((a, b) => a - b)
+}
+
+/** Named values without the axis that some expressions read, in order; no reductions. */
+function rowValues({ definitions }: Kernel, axis: AxisId, exprs: readonly Expr[]): number[] {
+  const found = new Set<number>()
+  const visit = (e: Expr): void => {
+    for (const id of uses(e)) {
+      const { free, over, body } = definitions[id]!
+      if (over.length > 0 || found.has(id)) continue
+      if (!free.includes(axis)) found.add(id)
       visit(body)
     }
   }

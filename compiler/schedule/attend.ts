@@ -8,7 +8,7 @@
 // walked over (visible.ts). Which rows share a block never changes how a row is computed: no result depends on who computes it.
 
 import * as affine from '../../dsl/affine.ts'
-import type { AxisId, Expr, Kernel, KernelAxis, Output } from '../kernel/types.ts'
+import type { AxisId, Expr, Index, Kernel, KernelAxis } from '../kernel/types.ts'
 import { strideOf } from '../kernel/index-map.ts'
 import { type AttendPlan, planAttend, rowAxis, type Score, type Weighted } from './attend-plan.ts'
 import { builtin, constant, Emitter, load, ops } from './build-loops.ts'
@@ -24,11 +24,16 @@ import { commonAxes, emitOutput } from './staged.ts'
 const tileSize = 64
 /** Of the 15 registers that V8 leaves, twelve hold sums. */
 const mostRows = 6
+/** Blocks that use a tile while it is in the nearest cache; of the tokens there should be enough groups for threads to share. */
+const mostBlocks = 8
+const fewestGroups = 4
 
+/** A block's rows: so many heads of so many tokens. `blocks` of them, of neighbouring tokens, walk together. */
 interface Rows {
   readonly heads: number
   readonly tokens: number
   readonly count: number
+  readonly blocks: number
 }
 
 /** Undefined for what is no attention, or has parts that need the general schedule. */
@@ -43,8 +48,10 @@ export function scheduleAttend(original: Kernel, machine: Machine, bounds: affin
 function rowsOf({ heads, token }: AttendPlan, bounds: affine.Bounds): Rows {
   const all = heads.reduce((product, { extent }) => product * extent.const, 1)
   const block = Math.ceil(all / Math.ceil(all / mostRows))
-  const tokens = token ? Math.max(1, Math.min(Math.floor(mostRows / block), affine.range(token.extent, bounds).max)) : 1
-  return { heads: block, tokens, count: block * tokens }
+  const most = token ? Math.max(1, affine.range(token.extent, bounds).max) : 1
+  const tokens = Math.max(1, Math.min(Math.floor(mostRows / block), most))
+  const blocks = Math.max(1, Math.min(mostBlocks, Math.floor(most / tokens / fewestGroups)))
+  return { heads: block, tokens, count: block * tokens, blocks }
 }
 
 /** Sums that are computed at once: positions (or vectors) beside the rows, and chains of each, since one chain of additions waits for itself. */
@@ -75,11 +82,12 @@ class Attend {
     this.#kernel = { ...plan.kernel, axes: [...plan.kernel.axes.filter(({ id }) => id !== rowAxis), rows] }
     this.#machine = machine
     this.#scope = new Scope(this.#kernel, this.#e, bounds)
-    const { count } = this.#rows
-    this.#queries = new Map(plan.scores.map(({ id, axis }) => [id, this.#scratch(count * axis.extent.const)]))
+    const { count, blocks } = this.#rows
+    const all = count * blocks
+    this.#queries = new Map(plan.scores.map(({ id, axis }) => [id, this.#scratch(all * axis.extent.const)]))
     this.#tiles = new Map([...plan.kept].map((id) => [id, this.#scratch(count * tileSize)]))
-    this.#numbers = new Map([plan.running.maximum, ...plan.totals].map((id) => [id, this.#scratch(count)]))
-    this.#sums = new Map(plan.weighted.map(({ id, axis }) => [id, this.#scratch(count * axis.extent.const)]))
+    this.#numbers = new Map([plan.running.maximum, ...plan.totals].map((id) => [id, this.#scratch(all)]))
+    this.#sums = new Map(plan.weighted.map(({ id, axis }) => [id, this.#scratch(all * axis.extent.const)]))
     this.#factor = this.#scratch(count)
   }
 
@@ -93,16 +101,16 @@ class Attend {
     const count: Count = [
       ...batch.map(({ extent }) => ({ size: extent, divisor: 1 })),
       { size: affine.constant(all), divisor: this.#rows.heads },
-      ...(token ? [{ size: token.extent, divisor: this.#rows.tokens }] : []),
+      ...(token ? [{ size: token.extent, divisor: this.#rows.tokens * this.#rows.blocks }] : []),
     ]
-    this.#e.loop('block', builtin('from'), builtin('to'), 1, (flat) => this.#block(flat, all))
+    this.#e.loop('group', builtin('from'), builtin('to'), 1, (flat) => this.#group(flat, all))
     return kernelFunction(this.#plan.kernel, this.#e, { scratch: this.#words, rows: { count, unit: 1 } })
   }
 
   // ---- rows
 
-  /** One block of rows: its place on the outer axes, its walk, its outputs. */
-  #block(flat: LoopExpr, all: number): void {
+  /** One group of blocks: its place on the outer axes, its walk, its outputs. */
+  #group(flat: LoopExpr, all: number): void {
     const { batch, token } = this.#plan
     const e = this.#e
     let rest = flat
@@ -112,38 +120,59 @@ class Attend {
       rest = e.value('rest', ops.div(rest, size))
       return place
     }
-    const first = token && ops.mul(this.#balanced(cut, token), this.#rows.tokens)
+    const first = token && ops.mul(this.#balanced(cut, token), this.#rows.tokens * this.#rows.blocks)
     const head = ops.mul(cut('heads', constant('i32', Math.ceil(all / this.#rows.heads))), this.#rows.heads)
-    const at = batch.map((axis, i): [AxisId, LoopExpr] => [axis.id, i === 0 ? rest : rest])
-    for (let i = batch.length - 1; i >= 0; i--) at[i] = [batch[i]!.id, i === 0 ? rest : cut(batch[i]!.id, emitAffine(batch[i]!.extent))]
+    const at: [AxisId, LoopExpr][] = []
+    for (const { id, extent } of batch.slice(1).reverse()) at.push([id, cut(id, emitAffine(extent))])
+    if (batch[0]) at.push([batch[0].id, rest])
     this.#scope.at(at, () => {
       this.#first = first && e.value('first', first)
       this.#head = e.value('head', head)
       this.#all = all
-      this.#start()
+      this.#eachBlock(() => this.#start())
       this.#walk()
-      this.#finish()
+      this.#eachBlock(() => this.#finish())
     })
   }
 
+  /** First token of the group, or of the block inside `#eachBlock`; the block's first row in what is kept for a group. */
   #first: LoopExpr | undefined
+  #base: LoopExpr = constant('i32', 0)
   #head: LoopExpr = constant('i32', 0)
   #all = 1
 
+  /** Runs `body` for every block of the group that has any token. */
+  #eachBlock(body: () => void): void {
+    const { blocks, tokens, count } = this.#rows
+    const { token } = this.#plan
+    if (blocks === 1) return body()
+    const e = this.#e
+    const group = this.#first!
+    const used = e.value('used', ops.min(ops.div(ops.add(ops.sub(emitAffine(token!.extent), group), tokens - 1), tokens), blocks))
+    e.loop('b', 0, used, 1, (b) => {
+      this.#first = e.value('first', ops.add(group, ops.mul(b, tokens)))
+      this.#base = e.value('base', ops.mul(b, count))
+      this.#scope.nested(body)
+    })
+    this.#first = group
+    this.#base = constant('i32', 0)
+  }
+
   /**
-   * Blocks of tokens. Where later tokens see more positions, blocks come from both ends in turn, so that runs of them are equal work.
+   * Groups of tokens. Where later tokens see more positions, groups come from both ends in turn, so that runs of them are equal work.
    */
   #balanced(cut: (name: string, size: LoopExpr) => LoopExpr, token: KernelAxis): LoopExpr {
     const e = this.#e
-    const blocks = e.value('blocks', ops.div(ops.add(emitAffine(token.extent), this.#rows.tokens - 1), this.#rows.tokens))
-    const place = cut('place', blocks)
+    const tokens = this.#rows.tokens * this.#rows.blocks
+    const groups = e.value('groups', ops.div(ops.add(emitAffine(token.extent), tokens - 1), tokens))
+    const place = cut('place', groups)
     if (!this.#plan.visible.to.some((index) => strideOf(index, token.id, this.#scope.index) !== 0)) return place
     const half = e.value('half', ops.shr_u(place, 1))
-    return e.value('turn', ops.select(ops.ne(ops.and(place, 1), 0), ops.sub(ops.sub(blocks, 1), half), half))
+    return e.value('turn', ops.select(ops.ne(ops.and(place, 1), 0), ops.sub(ops.sub(groups, 1), half), half))
   }
 
-  /** Runs `body` at each row of the block; `stored` is false for rows past the end. */
-  #eachRow(body: (row: LoopExpr, stored: LoopExpr) => void): void {
+  /** Runs `body` at each row of the block, `own` being its number in the group; `stored` is false for rows past the end. */
+  #eachRow(body: (own: LoopExpr, stored: LoopExpr) => void): void {
     const { heads, token } = this.#plan
     const e = this.#e
     const yes = constant('bool', 1)
@@ -168,7 +197,8 @@ class Attend {
           if (i > 0) rest = e.value('rest', ops.div(rest, extent.const))
         }
         const row = e.value('row', ops.add(ops.mul(t, this.#rows.heads), h))
-        this.#scope.at([...at, [rowAxis, row]], () => body(row, stored))
+        const own = e.value('own', ops.add(this.#base, row))
+        this.#scope.at([...at, [rowAxis, row]], () => body(own, stored))
       })
     })
   }
@@ -190,7 +220,8 @@ class Attend {
       }
     })
     for (const { id, axis } of weighted) {
-      e.loop('i', 0, this.#rows.count * axis.extent.const, 4, (i) => e.store(this.#sums.get(id)!, i, constant('f32x4', 0)))
+      const start = ops.mul(this.#base, axis.extent.const)
+      e.loop('i', 0, this.#rows.count * axis.extent.const, 4, (i) => e.store(this.#sums.get(id)!, ops.add(start, i), constant('f32x4', 0)))
     }
   }
 
@@ -206,7 +237,8 @@ class Attend {
         ]),
       ]
       const staged = { kernel: this.#kernel, machine: this.#machine, scope: this.#scope, outer, scratch: new Map(), tree: 0 }
-      e.if(stored, () => this.#scope.with(places, () => this.#kernel.outputs.forEach((output: Output) => emitOutput(staged, output))))
+      const outputs = (): void => this.#kernel.outputs.forEach((output) => emitOutput(staged, output))
+      e.if(stored, () => this.#scope.at([[rowAxis, row]], () => this.#scope.with(places, outputs)))
     })
   }
 
@@ -218,23 +250,30 @@ class Attend {
 
   #walk(): void {
     const e = this.#e
-    const { from, to } = this.#range()
-    e.loop('tile', from, to, tileSize, (tile) => {
-      const end = e.value('end', ops.min(ops.add(tile, tileSize), to))
-      const full = e.value('full', ops.add(tile, ops.and(ops.sub(end, tile), -4)))
-      for (const score of this.#plan.scores) this.#scores(score, tile, full, end)
-      this.#weights(tile, full, end)
-      for (const weighted of this.#plan.weighted) this.#weighted(weighted, tile, end)
-    })
+    const { from, to } = this.#range(this.#rows.blocks)
+    e.loop('tile', from, to, tileSize, (tile) =>
+      this.#eachBlock(() => {
+        const last = this.#rows.blocks === 1 ? to : this.#range(1).to
+        const end = e.value('end', ops.min(ops.add(tile, tileSize), last))
+        const step = (): void => {
+          const full = e.value('full', ops.add(tile, ops.and(ops.sub(end, tile), -4)))
+          for (const score of this.#plan.scores) this.#scores(score, tile, full, end)
+          this.#weights(tile, full, end)
+          for (const weighted of this.#plan.weighted) this.#weighted(weighted, tile, end)
+        }
+        if (this.#rows.blocks === 1) step()
+        else e.if(ops.lt(tile, end), () => this.#scope.nested(step))
+      }),
+    )
   }
 
-  /** The positions that some row of the block may see; whole groups of four, as far as there are any. */
-  #range(): { from: LoopExpr; to: LoopExpr } {
+  /** The positions that some row of so many blocks may see; whole groups of four, as far as there are any. */
+  #range(blocks: number): { from: LoopExpr; to: LoopExpr } {
     const { axis, token, visible } = this.#plan
     const e = this.#e
     const extent = emitAffine(axis.extent)
-    const last = (): LoopExpr => ops.min(ops.add(this.#first!, this.#rows.tokens - 1), ops.sub(emitAffine(token!.extent), 1))
-    const values = (indices: readonly (typeof visible.from)[number][], highest: boolean): LoopExpr[] =>
+    const last = (): LoopExpr => ops.min(ops.add(this.#first!, blocks * this.#rows.tokens - 1), ops.sub(emitAffine(token!.extent), 1))
+    const values = (indices: readonly Index[], highest: boolean): LoopExpr[] =>
       indices.map((index) => {
         if (!token) return this.#scope.emitIndex(index)
         const rises = strideOf(index, token.id, this.#scope.index)! > 0
@@ -286,6 +325,7 @@ class Attend {
     const e = this.#e
     const { count } = this.#rows
     const width = axis.extent.const
+    const rows = e.value('rows', ops.mul(this.#base, width))
     const unroll = [4, 2, 1].find((n) => width % (4 * n) === 0)!
     const used = Math.min(chains, unroll)
     const sums = Array.from({ length: used }, () =>
@@ -308,7 +348,7 @@ class Attend {
           return value!
         })
         for (let row = 0; row < count; row++) {
-          const query = e.let('query', load('f32x4', this.#queries.get(id)!, ops.add(d, row * width)))
+          const query = e.let('query', load('f32x4', this.#queries.get(id)!, ops.add(ops.add(d, rows), row * width)))
           for (const [p, sum] of sums[u % used]![row]!.entries()) e.set(sum, ops.madd(query, vectors[p]!, sum))
         }
       }
@@ -318,7 +358,7 @@ class Attend {
 
   /** By row: takes the tile into the maximum, then the values behind it, and its sums of one number. */
   #weights(tile: LoopExpr, full: LoopExpr, end: LoopExpr): void {
-    const { running, before, after, totals, kept } = this.#plan
+    const { running, before, after, totals, levels, kept } = this.#plan
     const { definitions } = this.#kernel
     const e = this.#e
     const places = [...kept].map((id): [number, Place] => [id, this.#tilePlace(id, tile)])
@@ -346,9 +386,10 @@ class Attend {
           }
           const factor = e.let('factor', ops.exp(ops.sub(level(old), level(now))))
           e.store(this.#numbers.get(running.maximum)!, row, now)
-          e.store(this.#factor, row, factor)
+          e.store(this.#factor, ops.sub(row, this.#base), factor)
           const ready = places.filter(([id]) => before.includes(id))
           this.#scope.with([...ready, [running.maximum, { kind: 'scalar', value: now }]], () => {
+            for (const id of levels) this.#scope.places.set(id, { kind: 'scalar', value: this.#scope.scalar(definitions[id]!.body) })
             const sums = this.#reduce(
               totals.map((id) => definitions[id]!),
               after.filter((id) => !isDot(id)),
@@ -359,6 +400,7 @@ class Attend {
             for (const [i, id] of totals.entries()) {
               e.store(this.#numbers.get(id)!, row, ops.madd(this.#number(id, row), factor, sums[i]!))
             }
+            for (const id of levels) this.#scope.places.delete(id)
           })
         },
       ),
@@ -428,7 +470,8 @@ class Attend {
     const scope = this.#scope
     const { count } = this.#rows
     const [slot, width] = [this.#sums.get(id)!, axis.extent.const]
-    const at = (row: number, v: number): LoopExpr => ops.add(from, row * width + 4 * v)
+    const start = e.value('start', ops.add(ops.mul(this.#base, width), from))
+    const at = (row: number, v: number): LoopExpr => ops.add(start, row * width + 4 * v)
     const sums = Array.from({ length: chains }, (_, chain) =>
       Array.from({ length: count }, (_, row) => {
         const factor = chain === 0 && e.let('factor', ops.splat_f32(load('f32', this.#factor, constant('i32', row))))

@@ -133,6 +133,8 @@ const splat =
 const pack =
   (space: 'i32x4' | 'f32x4'): Sequence =>
   (c, e) => {
+    const known = e.args.map((a) => (a.kind === 'const' ? a.value : Number.NaN))
+    if (!known.some(Number.isNaN)) return c.fourWords([...(space === 'i32x4' ? known : new Int32Array(Float32Array.from(known).buffer))])
     const [first, ...rest] = e.args.map((a) => c.expr(a)) as [Ref, ...Ref[]]
     return rest.reduce((vector, value, i) => c.module[space].replace_lane(vector, i + 1, value), c.module[space].splat(first))
   }
