@@ -9,7 +9,7 @@
 
 import * as affine from '../../dsl/affine.ts'
 import type { AxisId, Expr, Index, Kernel, KernelAxis } from '../kernel/types.ts'
-import { strideOf } from '../kernel/index-map.ts'
+import { axesOfIndex, strideOf } from '../kernel/index-map.ts'
 import { type AttendPlan, planAttend, rowAxis, type Score, type Weighted } from './attend-plan.ts'
 import { builtin, constant, Emitter, load, ops } from './build-loops.ts'
 import { combine, identityOf } from './definitions.ts'
@@ -27,6 +27,8 @@ const mostRows = 6
 /** Blocks that use a tile while it is in the nearest cache; of the tokens there should be enough groups for threads to share. */
 const mostBlocks = 8
 const fewestGroups = 4
+/** Enough for any number of threads to share, where blocks are cut. */
+const fewestUnits = 24
 
 /** A block's rows: so many heads of so many tokens. `blocks` of them, of neighbouring tokens, walk together. */
 interface Rows {
@@ -41,7 +43,9 @@ export function scheduleAttend(original: Kernel, machine: Machine, bounds: affin
   if (machine.lanes === 1 || machine.threads > 1) return undefined
   const outer = commonAxes(original)
   const plan = planAttend(original, outer, bounds)
-  return plan && new Attend(plan, machine, bounds).build()
+  if (!plan) return undefined
+  const attend = new Attend(plan, machine, bounds)
+  return attend.build(attend.chunked ? new Attend(plan, machine, bounds).join() : undefined)
 }
 
 /** Heads in blocks of equal size, and as many tokens as fit beside them. */
@@ -52,6 +56,20 @@ function rowsOf({ heads, token }: AttendPlan, bounds: affine.Bounds): Rows {
   const tokens = Math.max(1, Math.min(Math.floor(mostRows / block), most))
   const blocks = Math.max(1, Math.min(mostBlocks, Math.floor(most / tokens / fewestGroups)))
   return { heads: block, tokens, count: block * tokens, blocks }
+}
+
+/**
+ * Without tokens there are few blocks: each is cut into chunks of positions, that threads find enough to share. How many depends on
+ * sizes alone. 1: no chunks.
+ */
+function chunksOf({ axis, batch, heads, token, visible }: AttendPlan, rows: Rows, bounds: affine.Bounds): { units: number; most: number } {
+  const none = { units: 1, most: 1 }
+  if (token || batch.some(({ extent }) => !affine.isConstant(extent))) return none
+  const bound = [...visible.from, ...visible.to].some((index) => axesOfIndex(index).size > 0)
+  const all = heads.reduce((product, { extent }) => product * extent.const, 1)
+  const units = batch.reduce((product, { extent }) => product * extent.const, Math.ceil(all / rows.heads))
+  const most = Math.min(Math.ceil(fewestUnits / units), Math.floor(affine.range(axis.extent, bounds).max / tileSize))
+  return bound || units === 0 || most < 2 ? none : { units, most }
 }
 
 /** Sums that are computed at once: positions (or vectors) beside the rows, and chains of each, since one chain of additions waits for itself. */
@@ -73,11 +91,18 @@ class Attend {
   readonly #tiles: ReadonlyMap<number, number>
   readonly #numbers: ReadonlyMap<number, number>
   readonly #sums: ReadonlyMap<number, number>
+  readonly #joined: ReadonlyMap<number, number>
   readonly #factor: number
+  /** All heads. */
+  readonly #all: number
+  /** Blocks, and chunks of each at most. */
+  readonly #chunks: { readonly units: number; readonly most: number }
+  readonly #shared = new Set<number>()
 
   constructor(plan: AttendPlan, machine: Machine, bounds: affine.Bounds) {
     this.#plan = plan
     this.#rows = rowsOf(plan, bounds)
+    this.#all = plan.heads.reduce((product, { extent }) => product * extent.const, 1)
     const rows = { id: rowAxis, extent: affine.constant(this.#rows.count) }
     this.#kernel = { ...plan.kernel, axes: [...plan.kernel.axes.filter(({ id }) => id !== rowAxis), rows] }
     this.#machine = machine
@@ -86,31 +111,134 @@ class Attend {
     const all = count * blocks
     this.#queries = new Map(plan.scores.map(({ id, axis }) => [id, this.#scratch(all * axis.extent.const)]))
     this.#tiles = new Map([...plan.kept].map((id) => [id, this.#scratch(count * tileSize)]))
-    this.#numbers = new Map([plan.running.maximum, ...plan.totals].map((id) => [id, this.#scratch(all)]))
-    this.#sums = new Map(plan.weighted.map(({ id, axis }) => [id, this.#scratch(all * axis.extent.const)]))
-    this.#factor = this.#scratch(count)
+    const chunks = chunksOf(plan, this.#rows, bounds)
+    const left = chunks.most > 1 ? count * chunks.units * chunks.most : all
+    this.#numbers = new Map([plan.running.maximum, ...plan.totals].map((id) => [id, this.#scratch(left, chunks.most > 1)]))
+    this.#sums = new Map(plan.weighted.map(({ id, axis }) => [id, this.#scratch(left * axis.extent.const, chunks.most > 1)]))
+    this.#factor = this.#scratch(Math.max(count, chunks.most))
+    this.#chunks = chunks
+    this.#joined = new Map(chunks.most > 1 ? plan.weighted.map(({ id, axis }) => [id, this.#scratch(count * axis.extent.const)]) : [])
   }
 
-  #scratch(words: number): number {
+  #scratch(words: number, shared = false): number {
+    if (shared) this.#shared.add(this.#words.length)
     return this.#kernel.operands.length + this.#words.push(words) - 1
   }
 
-  build(): LoopFunction {
-    const { batch, heads, token } = this.#plan
-    const all = heads.reduce((product, { extent }) => product * extent.const, 1)
-    const count: Count = [
+  get chunked(): boolean {
+    return this.#chunks.most > 1
+  }
+
+  build(join?: LoopFunction): LoopFunction {
+    const { batch, token } = this.#plan
+    const { units, most } = this.#chunks
+    const e = this.#e
+    if (most > 1) {
+      const { from, to } = this.#range(1)
+      const { size, count } = this.#chunk(from, to)
+      // Of the rows handed out, as many as there are chunks have one each, evenly spread.
+      const all = units * most
+      const before = (flat: LoopExpr): LoopExpr => ops.div(ops.mul(flat, ops.mul(count, units)), all)
+      e.loop('flat', builtin('from'), builtin('to'), 1, (flat) =>
+        e.loop('item', before(flat), before(ops.add(flat, 1)), 1, (item) => {
+          const chunk = e.value('chunk', ops.rem(item, count))
+          const unit = e.value('unit', ops.div(item, count))
+          this.#place(unit, () => {
+            const start = e.value('start', ops.add(from, ops.mul(chunk, size)))
+            this.#base = e.value('base', ops.mul(ops.add(ops.mul(unit, most), chunk), this.#rows.count))
+            this.#start()
+            this.#walk(start, e.value('stop', ops.min(ops.add(start, size), to)))
+          })
+        }),
+      )
+      return this.#function([{ size: affine.constant(all), divisor: 1 }], join)
+    }
+    e.loop('group', builtin('from'), builtin('to'), 1, (flat) =>
+      this.#place(flat, () => {
+        this.#eachBlock(() => this.#start())
+        const { from, to } = this.#range(this.#rows.blocks)
+        this.#walk(from, to)
+        this.#eachBlock(() => this.#finish())
+      }),
+    )
+    return this.#function([
       ...batch.map(({ extent }) => ({ size: extent, divisor: 1 })),
-      { size: affine.constant(all), divisor: this.#rows.heads },
+      { size: affine.constant(this.#all), divisor: this.#rows.heads },
       ...(token ? [{ size: token.extent, divisor: this.#rows.tokens * this.#rows.blocks }] : []),
-    ]
-    this.#e.loop('group', builtin('from'), builtin('to'), 1, (flat) => this.#group(flat, all))
-    return kernelFunction(this.#plan.kernel, this.#e, { scratch: this.#words, rows: { count, unit: 1 } })
+    ])
+  }
+
+  #function(count: Count, join?: LoopFunction): LoopFunction {
+    const kernel = join || this.#chunks.most === 1 ? this.#plan.kernel : { ...this.#plan.kernel, name: `${this.#plan.kernel.name}_join` }
+    const shape = { scratch: this.#words, shared: this.#shared, rows: { count, unit: 1 } }
+    return kernelFunction(kernel, this.#e, join ? { ...shape, join } : shape)
+  }
+
+  // ---- chunks
+
+  /** How positions are cut: chunks of equal size, whole groups of four, none much shorter than a tile. */
+  #chunk(from: LoopExpr, to: LoopExpr): { size: LoopExpr; count: LoopExpr } {
+    const e = this.#e
+    const length = e.value('length', ops.max(ops.sub(to, from), 1))
+    const wanted = e.value('wanted', ops.min(ops.div(ops.add(length, tileSize - 1), tileSize), this.#chunks.most))
+    const size = e.value('size', ops.and(ops.add(ops.div(ops.sub(ops.add(length, wanted), 1), wanted), 3), -4))
+    return { size, count: e.value('count', ops.div(ops.sub(ops.add(length, size), 1), size)) }
+  }
+
+  /** The function that joins the chunks of each row, in order: sums are brought to the highest of their maxima. */
+  join(): LoopFunction {
+    const { weighted, totals, running } = this.#plan
+    const { definitions } = this.#kernel
+    const e = this.#e
+    const { units, most } = this.#chunks
+    const { from, to } = this.#range(1)
+    const { count } = this.#chunk(from, to)
+    e.loop('unit', builtin('from'), builtin('to'), 1, (unit) =>
+      this.#place(unit, () => {
+        const start = e.value('start', ops.mul(unit, most * this.#rows.count))
+        this.#eachRow((row, stored) => {
+          const at = (chunk: LoopExpr): LoopExpr => ops.add(ops.add(start, row), ops.mul(chunk, this.#rows.count))
+          const maximum = e.let('maximum', constant('f32', identityOf(definitions[running.maximum]!)))
+          e.loop('c', 0, count, 1, (c) => e.set(maximum, combine('max', maximum, this.#number(running.maximum, at(c)))))
+          const highest = this.#level(maximum)
+          const sums = totals.map((id) => [id, e.let('total', constant('f32', 0))] as const)
+          e.loop('c', 0, count, 1, (c) => {
+            const factor = e.let('factor', ops.exp(ops.sub(this.#level(this.#number(running.maximum, at(c))), highest)))
+            e.store(this.#factor, c, factor)
+            for (const [id, sum] of sums) e.set(sum, ops.madd(this.#number(id, at(c)), factor, sum))
+          })
+          for (const { id, axis } of weighted) {
+            const width = axis.extent.const
+            e.loop(axis.id, 0, width, 4, (d) => {
+              const sum = e.let('sum', constant('f32x4', 0))
+              e.loop('c', 0, count, 1, (c) => {
+                const part = load('f32x4', this.#sums.get(id)!, ops.add(ops.mul(at(c), width), d))
+                e.set(sum, ops.madd(part, ops.splat_f32(load('f32', this.#factor, c)), sum))
+              })
+              e.store(this.#joined.get(id)!, ops.add(ops.mul(row, width), d), sum)
+            })
+          }
+          const numbers = [[running.maximum, maximum] as const, ...sums]
+          this.#output(row, stored, new Map(numbers), this.#joined)
+        })
+      }),
+    )
+    return this.#function([{ size: affine.constant(units), divisor: 1 }])
+  }
+
+  /** What exponents subtract where this is the maximum. */
+  #level(maximum: LoopExpr): LoopExpr {
+    let level = maximum
+    this.#scope.with([[this.#plan.running.maximum, { kind: 'scalar', value: maximum }]], () => {
+      level = this.#e.let('level', this.#scope.scalar(this.#plan.running.level))
+    })
+    return level
   }
 
   // ---- rows
 
-  /** One group of blocks: its place on the outer axes, its walk, its outputs. */
-  #group(flat: LoopExpr, all: number): void {
+  /** Runs `body` at a group of blocks, by its number. */
+  #place(flat: LoopExpr, body: () => void): void {
     const { batch, token } = this.#plan
     const e = this.#e
     let rest = flat
@@ -121,17 +249,14 @@ class Attend {
       return place
     }
     const first = token && ops.mul(this.#balanced(cut, token), this.#rows.tokens * this.#rows.blocks)
-    const head = ops.mul(cut('heads', constant('i32', Math.ceil(all / this.#rows.heads))), this.#rows.heads)
+    const head = ops.mul(cut('heads', constant('i32', Math.ceil(this.#all / this.#rows.heads))), this.#rows.heads)
     const at: [AxisId, LoopExpr][] = []
     for (const { id, extent } of batch.slice(1).reverse()) at.push([id, cut(id, emitAffine(extent))])
     if (batch[0]) at.push([batch[0].id, rest])
     this.#scope.at(at, () => {
       this.#first = first && e.value('first', first)
       this.#head = e.value('head', head)
-      this.#all = all
-      this.#eachBlock(() => this.#start())
-      this.#walk()
-      this.#eachBlock(() => this.#finish())
+      body()
     })
   }
 
@@ -139,7 +264,6 @@ class Attend {
   #first: LoopExpr | undefined
   #base: LoopExpr = constant('i32', 0)
   #head: LoopExpr = constant('i32', 0)
-  #all = 1
 
   /** Runs `body` for every block of the group that has any token. */
   #eachBlock(body: () => void): void {
@@ -208,10 +332,12 @@ class Attend {
     const { scores, weighted, running, totals } = this.#plan
     const e = this.#e
     this.#eachRow((row) => {
+      // Queries are the call's own, and its first rows where it does a chunk.
+      const own = this.chunked ? e.value('own', ops.sub(row, this.#base)) : row
       for (const { id, axis, query } of scores) {
         e.loop(axis.id, 0, axis.extent.const, 4, (d) =>
           this.#scope.at([[axis.id, d]], () =>
-            e.store(this.#queries.get(id)!, ops.add(ops.mul(row, axis.extent.const), d), this.#scope.vector(query, axis.id)),
+            e.store(this.#queries.get(id)!, ops.add(ops.mul(own, axis.extent.const), d), this.#scope.vector(query, axis.id)),
           ),
         )
       }
@@ -226,20 +352,22 @@ class Attend {
   }
 
   #finish(): void {
-    const { running, totals, weighted, outer } = this.#plan
-    const e = this.#e
+    const { running, totals } = this.#plan
     this.#eachRow((row, stored) => {
-      const places = [
-        ...[running.maximum, ...totals].map((id): [number, Place] => [id, { kind: 'scalar', value: this.#number(id, row) }]),
-        ...weighted.map(({ id, axis }): [number, Place] => [
-          id,
-          { kind: 'scratch', operand: this.#sums.get(id)!, axes: [rowAxis, axis.id] },
-        ]),
-      ]
-      const staged = { kernel: this.#kernel, machine: this.#machine, scope: this.#scope, outer, scratch: new Map(), tree: 0 }
-      const outputs = (): void => this.#kernel.outputs.forEach((output) => emitOutput(staged, output))
-      e.if(stored, () => this.#scope.at([[rowAxis, row]], () => this.#scope.with(places, outputs)))
+      this.#output(row, stored, new Map([running.maximum, ...totals].map((id) => [id, this.#number(id, row)])), this.#sums)
     })
+  }
+
+  /** Stores a row's outputs, where it is one. */
+  #output(row: LoopExpr, stored: LoopExpr, numbers: ReadonlyMap<number, LoopExpr>, sums: ReadonlyMap<number, number>): void {
+    const { weighted, outer } = this.#plan
+    const places = [
+      ...[...numbers].map(([id, value]): [number, Place] => [id, { kind: 'scalar', value }]),
+      ...weighted.map(({ id, axis }): [number, Place] => [id, { kind: 'scratch', operand: sums.get(id)!, axes: [rowAxis, axis.id] }]),
+    ]
+    const staged = { kernel: this.#kernel, machine: this.#machine, scope: this.#scope, outer, scratch: new Map(), tree: 0 }
+    const outputs = (): void => this.#kernel.outputs.forEach((output) => emitOutput(staged, output))
+    this.#e.if(stored, () => this.#scope.at([[rowAxis, row]], () => this.#scope.with(places, outputs)))
   }
 
   #number(id: number, row: LoopExpr): LoopExpr {
@@ -248,9 +376,8 @@ class Attend {
 
   // ---- the walk
 
-  #walk(): void {
+  #walk(from: LoopExpr, to: LoopExpr): void {
     const e = this.#e
-    const { from, to } = this.#range(this.#rows.blocks)
     e.loop('tile', from, to, tileSize, (tile) =>
       this.#eachBlock(() => {
         const last = this.#rows.blocks === 1 ? to : this.#range(1).to
@@ -325,7 +452,7 @@ class Attend {
     const e = this.#e
     const { count } = this.#rows
     const width = axis.extent.const
-    const rows = e.value('rows', ops.mul(this.#base, width))
+    const rows = this.chunked ? constant('i32', 0) : e.value('rows', ops.mul(this.#base, width))
     const unroll = [4, 2, 1].find((n) => width % (4 * n) === 0)!
     const used = Math.min(chains, unroll)
     const sums = Array.from({ length: used }, () =>
@@ -377,14 +504,7 @@ class Attend {
           )[0]!
           const old = this.#number(running.maximum, row)
           const now = e.let('maximum', combine('max', old, highest))
-          const level = (value: LoopExpr): LoopExpr => {
-            let result = value
-            this.#scope.with([[running.maximum, { kind: 'scalar', value }]], () => {
-              result = e.let('level', this.#scope.scalar(running.level))
-            })
-            return result
-          }
-          const factor = e.let('factor', ops.exp(ops.sub(level(old), level(now))))
+          const factor = e.let('factor', ops.exp(ops.sub(this.#level(old), this.#level(now))))
           e.store(this.#numbers.get(running.maximum)!, row, now)
           e.store(this.#factor, ops.sub(row, this.#base), factor)
           const ready = places.filter(([id]) => before.includes(id))

@@ -172,6 +172,12 @@ export type LoopStmt =
   /** All invocations of a workgroup wait and see each other's writes to scratch and operands. In uniform control flow only. */
   | { readonly kind: 'barrier' }
 
+interface Scratch {
+  readonly kind: 'scratch'
+  readonly words: number
+  readonly shared?: true
+}
+
 export interface LoopOperand {
   readonly name: string
   /** Word type of the memory; loads of other types are bit casts. */
@@ -179,9 +185,9 @@ export interface LoopOperand {
   readonly access: 'read' | 'write' | 'readwrite'
   /**
    * 'buffer': operand of the kernel, by its index in Kernel.operands. 'scratch': private to one call (WASM: in the arena) or
-   * one workgroup (WGSL: workgroup memory), of `words` words.
+   * one workgroup (WGSL: workgroup memory), of `words` words; `shared`: of all rows of a launch, for what `join` reads.
    */
-  readonly memory: { readonly kind: 'buffer'; readonly operand: number } | { readonly kind: 'scratch'; readonly words: number }
+  readonly memory: { readonly kind: 'buffer'; readonly operand: number } | Scratch
   /** True where every vector access is 16-byte aligned (packed weights). */
   readonly vector?: boolean
 }
@@ -196,4 +202,9 @@ export interface LoopFunction {
   readonly grid: readonly Count[]
   /** WASM: the axis that may be cut into row blocks `from … to`; extent in units of `unit` rows. Absent: called once. */
   readonly rows?: { readonly count: Count; readonly unit: number }
+  /** WASM: joins what the rows left in shared scratch memory, once all of them are done. Has the same operands. */
+  readonly join?: LoopFunction
 }
+
+/** The functions of a launch, in order. */
+export const partsOf = (fn: LoopFunction): readonly LoopFunction[] => (fn.join ? [fn, fn.join] : [fn])

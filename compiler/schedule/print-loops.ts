@@ -91,7 +91,8 @@ const printCount = (count: Count): string =>
 /** Text of a whole function: head, operands, symbols, launch shape, body. */
 export function printLoops(fn: LoopFunction): string {
   const operands = fn.operands.map((o) => {
-    const memory = o.memory.kind === 'scratch' ? `scratch ${o.memory.words}` : `buffer ${o.memory.operand}`
+    const memory =
+      o.memory.kind === 'scratch' ? `${o.memory.shared ? 'shared ' : ''}scratch ${o.memory.words}` : `buffer ${o.memory.operand}`
     return `  ${o.name}: ${o.access} ${o.element} ${memory}${o.vector ? ' vector' : ''}`
   })
   const launch = [
