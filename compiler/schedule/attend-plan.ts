@@ -8,7 +8,7 @@ import { axesOfExpr } from '../kernel/expression.ts'
 import type { IndexScope } from '../kernel/index-map.ts'
 import { strideOf } from '../kernel/index-map.ts'
 import type { AxisId, Definition, Expr, Index, Kernel, KernelAxis } from '../kernel/types.ts'
-import { axisOf, innerAxes, uses } from './definitions.ts'
+import { axisOf, innerAxes, uses, valuesFor } from './definitions.ts'
 import { elementOf, indexScopeOf } from './scope.ts'
 import { visibleRange } from './visible.ts'
 import { planPasses, type Running } from './tile-passes.ts'
@@ -197,21 +197,6 @@ const pairs = ([a, b]: readonly Expr[]): readonly (readonly [Expr, Expr])[] => [
   [a!, b!],
   [b!, a!],
 ]
-
-/** Definitions over the axis that some expressions need, those behind them included, in order. */
-export function valuesFor({ definitions }: Kernel, axis: AxisId, exprs: readonly Expr[]): number[] {
-  const found = new Set<number>()
-  const visit = (e: Expr): void => {
-    for (const id of uses(e)) {
-      const { free, body } = definitions[id]!
-      if (!free.includes(axis) || found.has(id)) continue
-      found.add(id)
-      visit(body)
-    }
-  }
-  exprs.forEach(visit)
-  return [...found].sort((a, b) => a - b)
-}
 
 /** Named values without the axis that some expressions read, in order; no reductions. */
 function rowValues({ definitions }: Kernel, axis: AxisId, exprs: readonly Expr[]): number[] {
