@@ -10,6 +10,7 @@ import { interruptible } from './report.ts'
 export interface BenchFlags extends Omit<OpenFlags, 'threads'> {
   readonly prefill: readonly number[]
   readonly decode: number
+  readonly at?: readonly number[]
   readonly threads: readonly number[]
   readonly rounds: number
   readonly kernels?: boolean
@@ -24,6 +25,7 @@ export function addBench(program: Command): void {
     .description('prefill and decode rates, load time, memory, and the share of what the machine can do')
     .option('--prefill <lengths>', 'prompts of these lengths: 128,512', counts, [128])
     .option('--decode <n>', 'tokens to generate after the first of these prompts', whole(1), 64)
+    .option('--at <positions>', 'also decode at these positions, 16 tokens at each: 511,2000,8000', counts)
     .option('--threads <counts>', 'numbers of threads to measure: 1,2', counts, [1])
     .option('--rounds <n>', 'rounds that count', whole(1), 5)
     .option('--kernels', 'also the time of each kernel, on one thread of WASM; measured apart, after the rounds')

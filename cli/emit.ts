@@ -1,5 +1,6 @@
 // `--emit`: the stages of a compilation as text. One row per kind; a kind that each target has gives one file per target.
 
+import { partsOf } from '../compiler/schedule/loops.ts'
 import { readFileSync } from 'node:fs'
 import type { Compilation, TargetResult } from '../compiler/compile.ts'
 import { printGraph } from '../compiler/graph/print.ts'
@@ -71,7 +72,7 @@ export const emitters: Readonly<Record<string, Emitter>> = {
     what: 'loops of every kernel',
     emit: perTarget(
       (target) => `loops.${target}.txt`,
-      ({ plan }) => plan && [...new Set(plan.functions.values())].map(printLoops).join('\n\n'),
+      ({ plan }) => plan && [...new Set(plan.functions.values())].flatMap(partsOf).map(printLoops).join('\n\n'),
     ),
   },
   plan: { what: 'memory plan', emit: perTarget((target) => `plan.${target}.json`, planText) },

@@ -48,14 +48,20 @@ export interface Measured {
   readonly decode: number[]
   /** Tokens per second by the fastest token of a round. */
   readonly fastest: number[]
+  /** The same at each position that was asked for. */
+  readonly at: readonly number[][]
   /** Where ceilings are known: on the CPU. */
   readonly machine?: { readonly [Kind in keyof Ceilings]: number[] }
 }
+
+/** Tokens that are decoded at each position of `--at`. */
+export const tokensAt = 16
 
 /** What was asked for. */
 export interface Asked {
   readonly prefill: readonly number[]
   readonly decode: number
+  readonly at?: readonly number[]
   readonly rounds: number
 }
 
@@ -78,6 +84,15 @@ export interface Rate {
   readonly share?: Spread
 }
 
+/** Decoding at a position, by the fastest token of each round. */
+export interface RateAt {
+  readonly position: number
+  readonly tokens_per_second: Spread
+  /** Where the kernels are known: what such a token needs, and how much of that it gets a second. */
+  readonly bytes?: number
+  readonly bytes_per_second?: Spread
+}
+
 export interface BenchReport {
   readonly model: string
   readonly preset?: string
@@ -96,6 +111,7 @@ export interface BenchReport {
     readonly first_token_ms: number
     readonly prefill: readonly Rate[]
     readonly decode: Rate
+    readonly at: readonly RateAt[]
     /** 1e9 multiply-adds of bytes and of f32, and 1e9 bytes read, a second. */
     readonly machine?: { readonly [Kind in keyof Ceilings]: Spread }
   }[]
@@ -123,7 +139,7 @@ export function reportOf(
     math: manifest.math,
     rounds: asked.rounds,
     ...(token ? { bytes_per_token: Math.round(token.bytes) } : {}),
-    threads: measured.map(({ threads, loadMs, firstTokenMs, prefill, decode, fastest, machine }) => ({
+    threads: measured.map(({ threads, loadMs, firstTokenMs, prefill, decode, fastest, at, machine }) => ({
       threads,
       load_ms: loadMs,
       first_token_ms: firstTokenMs,
@@ -146,6 +162,15 @@ export function reportOf(
           ? { share: spreadOf(fastest.map((rate, round) => (token.bytes * rate) / machine.readBytes[round]! / 1e9)) }
           : {}),
       },
+      at: at.map((rates, i): RateAt => {
+        const position = asked.at![i]!
+        const bytes = work?.decode(position, tokensAt).bytes
+        return {
+          position,
+          tokens_per_second: spreadOf(rates),
+          ...(bytes === undefined ? {} : { bytes, bytes_per_second: spreadOf(rates.map((rate) => rate * bytes)) }),
+        }
+      }),
       ...(machine ? { machine: { dot: spreadOf(machine.dot), madd: spreadOf(machine.madd), readBytes: spreadOf(machine.readBytes) } } : {}),
     })),
     // The peak counts all that the process did, compiling a .dsl included.
@@ -180,6 +205,10 @@ export function textOf(report: BenchReport): string {
       ...rate(one.decode.fastest!),
       percent(one.decode.share, `its bandwidth, ${figure(one.machine?.readBytes.median ?? 0)} GB/s`),
     ])
+    for (const { position, tokens_per_second, bytes, bytes_per_second } of one.at) {
+      const needs = bytes_per_second ? `${figure(bytes! / 1e6)} MB at ${figure(bytes_per_second.median / 1e9)} GB/s` : ''
+      rows.push([count, `decode at ${position}`, ...rate(tokens_per_second), needs])
+    }
   }
   for (const { name, prefill, decode, seconds } of peers) {
     if (prefill) rows.push(['', `${name}: prefill`, ...rate(prefill), ''])

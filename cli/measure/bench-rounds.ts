@@ -11,7 +11,17 @@ import type { BenchFlags } from '../bench.ts'
 import { loadOpened, type Opened, openSource } from '../open-model.ts'
 import { note, print, printJson } from '../report.ts'
 import { openWasmProbe } from '../verify/probe-wasm.ts'
-import { type BenchReport, type CallTimes, kernelText, type Measured, type Readers, reportOf, textOf, workCounter } from './bench-report.ts'
+import {
+  type BenchReport,
+  type CallTimes,
+  kernelText,
+  type Measured,
+  type Readers,
+  reportOf,
+  textOf,
+  tokensAt,
+  workCounter,
+} from './bench-report.ts'
 import { ThreadCeilings } from './ceilings.ts'
 import { timeKernels } from './kernel-times.ts'
 import { type Peer, type PeerFigures, runPeer } from './peers.ts'
@@ -79,7 +89,7 @@ export async function openBenchmark(path: string, flags: BenchFlags, signal: Abo
       async round(counts) {
         // Whoever comes first in a round must not always be the same one.
         for (let i = 0; i < subjects.length; i++)
-          await measureRound(subjects[(i + rounds) % subjects.length]!, prompts, flags.decode, counts, signal)
+          await measureRound(subjects[(i + rounds) % subjects.length]!, prompts, reading, flags, counts, signal)
         rounds++
       },
       report: (peers = []) => reportOf(manifest, device, subjects, peers, flags, compiled && workCounter(compiled.programs, reading)),
@@ -121,14 +131,16 @@ async function openSubject(
     prefill: prompts.map(() => []),
     decode: [],
     fastest: [],
+    at: (flags.at ?? []).map(() => []),
     ...(ceilings ? { machine: { dot: [], madd: [], readBytes: [] } } : {}),
   }
 }
 
 async function measureRound(
-  { model, ceilings, prefill, decode, fastest, machine }: Subject,
+  { model, ceilings, prefill, decode, fastest, at, machine }: Subject,
   prompts: readonly (readonly number[])[],
-  count: number,
+  reading: Readers,
+  { decode: count, at: positions = [] }: Pick<BenchFlags, 'decode' | 'at'>,
   counts: boolean,
   signal: AbortSignal,
 ): Promise<void> {
@@ -157,6 +169,32 @@ async function measureRound(
     }
     session.dispose()
   }
+  for (const [i, position] of positions.entries()) {
+    const rate = await fastestAt(model, reading.decode, position, signal)
+    if (counts) at[i]!.push(rate)
+  }
+}
+
+/** Tokens per second by the fastest of those that are decoded from a position on; what was read before is all zeros. */
+async function fastestAt(
+  model: Model,
+  { entry, tokens, positioned }: ReadingEntry,
+  position: number,
+  signal: AbortSignal,
+): Promise<number> {
+  if (!positioned) throw new LlamacError('E_ENTRY', `--at needs positions, and ${entry.name} has none`)
+  const empty = model.createSession()
+  // A copy has memory of its own: pages that nobody has written are read at the speed of a cache.
+  const session = empty.fork()
+  let shortest = Infinity
+  for (let t = 0; t < tokensAt; t++) {
+    const before = performance.now()
+    await session.call(entry.name, { [tokens]: [1], start: position + t }, { signal })
+    shortest = Math.min(shortest, performance.now() - before)
+  }
+  session.dispose()
+  empty.dispose()
+  return 1000 / shortest
 }
 
 /** The kernels behind a program; undefined when the artifact does not say. */

@@ -1,5 +1,7 @@
 // The kernels that a WASM program exports, called from JavaScript with the addresses that its entries give them.
 
+import { type LoopFunction, partsOf } from '../../compiler/schedule/loops.ts'
+import { evaluateCount } from '../../compiler/schedule/count.ts'
 import { lowerWasm } from '../../compiler/targets/wasm/lower.ts'
 import { kernelExport } from '../../compiler/targets/wasm/module.ts'
 import type { Address, Step, WasmProgram } from '../../compiler/targets/wasm/program.ts'
@@ -8,7 +10,7 @@ import { sourceKey } from '../../compiler/kernel/program.ts'
 import type { Operand } from '../../compiler/kernel/types.ts'
 import type { EntryPlan, Plan } from '../../compiler/plan/plan.ts'
 import type { Binding } from '../../dsl/affine.ts'
-import { elementCount, evaluateAffine } from '../../runtime/artifact/affine.ts'
+import { elementCount } from '../../runtime/artifact/affine.ts'
 import type { WasmVariant } from '../../runtime/artifact/manifest.ts'
 import type { Artifact } from '../../runtime/artifact/read.ts'
 import { wasmUnmet } from '../../runtime/devices/wasm.ts'
@@ -20,16 +22,19 @@ const pageBytes = 65536
 const maxPages = 65536
 
 interface Call {
-  readonly kernel: string
+  /** With what joins its parts, if there is that. */
+  readonly functions: readonly LoopFunction[]
   readonly addresses: readonly number[]
 }
 
 /** Calls in launch order, loops unrolled; the first session's states begin at `statesBase`. */
-function callsOf(steps: readonly Step[], { data, ownBase }: WasmProgram, statesBase: number): Call[] {
+function callsOf(steps: readonly Step[], { kernels, data, ownBase }: WasmProgram, statesBase: number): Call[] {
+  const functions = new Map(kernels.map((fn) => [fn.name, partsOf(fn)]))
   const visit = (list: readonly Step[], row: Int32Array): Call[] =>
     list.flatMap((step): Call[] => {
-      if (step.kind === 'barrier') return []
-      if (step.kind === 'call') return [{ kernel: step.kernel, addresses: step.operands.map((at) => addressOf(at, row)) }]
+      if (step.kind === 'barrier' || (step.kind === 'call' && step.joins)) return []
+      if (step.kind === 'call')
+        return [{ functions: functions.get(step.kernel)!, addresses: step.operands.map((at) => addressOf(at, row)) }]
       const { bytes } = data.find(({ address }) => address === step.table)!
       const table = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4)
       return step.order.flatMap((group, i) => visit(step.groups[group]!, table.subarray(i * step.slots, (i + 1) * step.slots)))
@@ -65,21 +70,19 @@ export class WasmProbe implements KernelProbe {
     await artifact.loadTensors((tensor, offset, bytes) =>
       new Uint8Array(memory.buffer, layout.tensors[tensor]! + offset, bytes.length).set(bytes),
     )
-    const missing = [...plan.functions.values()].find(({ name }) => !(kernelExport(name) in instance.exports))
+    const missing = [...plan.functions.values()].flatMap(partsOf).find(({ name }) => !(kernelExport(name) in instance.exports))
     if (missing) throw new LlamacError('E_NO_KERNELS', `${variant.program} does not export its kernels: compile the model again`)
     return new WasmProbe(memory, instance.exports, plan, variant, mode)
   }
 
   /** Runs one launch on what is in memory. */
   call(entry: string, launch: number, symbols: Binding): void {
-    const { kernel, addresses } = this.#calls.get(entry)![launch]!
-    const fn = this.#plan.functions.get(kernel)!
-    const rows = fn.rows ? [0, evaluateAffine(fn.rows.count, symbols)] : []
-    ;(this.#exports[kernelExport(kernel)] as (...args: readonly number[]) => void)(
-      ...addresses,
-      ...rows,
-      ...fn.symbols.map((name) => symbols[name]!),
-    )
+    const { functions, addresses } = this.#calls.get(entry)![launch]!
+    for (const fn of functions) {
+      const rows = fn.rows ? [0, evaluateCount(fn.rows.count, symbols)] : []
+      const run = this.#exports[kernelExport(fn.name)] as (...args: readonly number[]) => void
+      run(...addresses, ...rows, ...fn.symbols.map((name) => symbols[name]!))
+    }
   }
 
   async run(

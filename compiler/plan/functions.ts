@@ -6,7 +6,7 @@ import { LlamacError } from '../../runtime/error.ts'
 import type { KernelProgram, KernelStep } from '../kernel/program.ts'
 import type { Kernel } from '../kernel/types.ts'
 import { schedule } from '../schedule/index.ts'
-import type { LoopFunction } from '../schedule/loops.ts'
+import { type LoopFunction, partsOf } from '../schedule/loops.ts'
 import type { Machine } from '../schedule/machine.ts'
 import { ScratchOverflow } from '../schedule/staged.ts'
 import { verifyLoops } from '../schedule/verify-loops.ts'
@@ -72,7 +72,7 @@ function structureNumbers(): (value: unknown) => number {
 function scheduleFor(kernel: Kernel, machine: Machine, program: KernelProgram): LoopFunction {
   try {
     const fn = schedule(kernel, machine, program.symbols)
-    verifyLoops(fn)
+    partsOf(fn).forEach(verifyLoops)
     return fn
   } catch (cause) {
     if (!(cause instanceof ScratchOverflow)) throw cause

@@ -7,7 +7,7 @@ import type { Kernel } from '../kernel/types.ts'
 import { fillSource } from '../kernel/launches.ts'
 import { isPerInstance, type KernelProgram, type KernelStep } from '../kernel/program.ts'
 import { kernelsOf } from '../kernel/weights.ts'
-import type { LoopFunction } from '../schedule/loops.ts'
+import { type LoopFunction, partsOf } from '../schedule/loops.ts'
 import type { Machine } from '../schedule/machine.ts'
 import { type Arena, type Buffer, placeBuffers } from './arena.ts'
 import { placeBarriers } from './barriers.ts'
@@ -15,14 +15,14 @@ import { functionsOf } from './functions.ts'
 import type { Layout } from './layout.ts'
 import { argumentKey, lifetimes, scratchKey, valueBytes, valueKey } from './lifetimes.ts'
 import type { SharedStep, Touch } from './races.ts'
-import { type Share, shareKernels } from './share.ts'
+import { joinOf, type Share, shareKernels } from './share.ts'
 
 export interface EntryPlan {
   readonly info: EntryInfo
   readonly program: KernelProgram
   /** Offsets from `Plan.ownFrom` on lie in memory that every thread has for itself. */
   readonly arena: Arena
-  /** How threads share each kernel, by name. */
+  /** How threads share each kernel, by name; and what joins its parts (`joinOf`). */
   readonly shares: ReadonlyMap<string, Share>
   /** What kernels touch of the memory that threads share. */
   readonly touches: readonly SharedStep[]
@@ -41,7 +41,7 @@ export interface Plan {
   readonly ownFrom: number
 }
 
-const scratchWords = (fn: LoopFunction): number[] => fn.operands.flatMap(({ memory }) => (memory.kind === 'scratch' ? [memory.words] : []))
+const scratchOperands = (fn: LoopFunction) => fn.operands.flatMap(({ memory }) => (memory.kind === 'scratch' ? [memory] : []))
 
 export function makePlan(
   layout: Layout,
@@ -57,16 +57,19 @@ export function makePlan(
         : [],
     )
     // Scratch lies in the arena where the machine has no memory of its own for it.
-    const scratchOf = (kernel: Kernel): readonly number[] => (machine.rowBlocks ? scratchWords(functions.get(kernel.name)!) : [])
+    const scratchIn = (kernel: Kernel) => (machine.rowBlocks ? scratchOperands(functions.get(kernel.name)!) : [])
+    const scratchOf = (kernel: Kernel): readonly number[] => scratchIn(kernel).map(({ words }) => words)
     const sharing = shareKernels(program, functions)
     const own = new Set([
       ...[...sharing.own].map(valueKey),
-      ...kernelsOf(program.steps).flatMap((kernel) => scratchOf(kernel).map((_, i) => scratchKey(kernel.name, i))),
+      ...kernelsOf(program.steps).flatMap((kernel) =>
+        scratchIn(kernel).flatMap(({ shared }, i) => (shared ? [] : [scratchKey(kernel.name, i)])),
+      ),
     ])
     const buffers = lifetimes(program, args, scratchOf)
     const isShared = ({ id }: Buffer): boolean => !(machine.rowBlocks && own.has(id))
     const touchesIn = (arena: Pick<Arena, 'offsets'>): readonly SharedStep[] =>
-      machine.rowBlocks ? touchesOf(program, sharing.of, arena, new Map(args.map(({ name, bytes }) => [name, bytes]))) : []
+      machine.rowBlocks ? touchesOf(program, sharing.of, functions, arena, new Map(args.map(({ name, bytes }) => [name, bytes]))) : []
     return {
       info,
       program,
@@ -118,6 +121,7 @@ const alignOwn = (bytes: number): number => Math.ceil(bytes / 256) * 256
 function touchesOf(
   program: KernelProgram,
   shares: ReadonlyMap<string, Share>,
+  functions: ReadonlyMap<string, LoopFunction>,
   arena: Pick<Arena, 'offsets'>,
   args: ReadonlyMap<string, number>,
 ): SharedStep[] {
@@ -148,12 +152,15 @@ function touchesOf(
     steps.flatMap((step): SharedStep[] => {
       if (step.kind === 'loop') return [{ kind: 'loop', order: step.order, groups: step.groups.map((group) => visit(group, step)) }]
       const kernels = step.kind === 'kernel' ? [step.kernel] : step.kernels
-      return kernels.map((kernel) => ({
-        kind: 'kernel',
-        name: kernel.name,
-        share: shares.get(kernel.name)!,
-        touches: kernel.operands.flatMap((operand) => touch(operand, loop)),
-      }))
+      return kernels.flatMap((kernel): SharedStep[] => {
+        const fn = functions.get(kernel.name)!
+        const operands = kernel.operands.flatMap((operand) => touch(operand, loop))
+        return partsOf(fn).map((part): SharedStep => {
+          const name = part === fn ? kernel.name : joinOf(kernel.name)
+          const scratch = scratchOperands(fn).flatMap(({ words }, i) => inArena(scratchKey(kernel.name, i), words * 4, part === fn))
+          return { kind: 'kernel', name, share: shares.get(name)!, touches: [...operands, ...scratch] }
+        })
+      })
     })
   return visit(program.steps)
 }

@@ -8,6 +8,7 @@ import { isPerInstance, type KernelProgram } from '../kernel/program.ts'
 import { readsWhatItWrites } from '../kernel/small-kernels.ts'
 import type { AxisId, Index, Kernel } from '../kernel/types.ts'
 import { kernelsOf } from '../kernel/weights.ts'
+import { countMost } from '../schedule/count.ts'
 import type { LoopFunction } from '../schedule/loops.ts'
 import { valueBytes } from './lifetimes.ts'
 
@@ -24,6 +25,11 @@ export interface Sharing {
 const splitFrom = 4096
 /** What a kernel writes is not copied into every thread's memory when it is larger. */
 const copyUpToBytes = 1 << 20
+/** What joins the parts of a kernel is done by each thread up to this many words of them: as long as a barrier, in vectors. */
+const joinUpTo = 4 * splitFrom
+
+/** The name, among shares and barriers, of the function that joins what a kernel's rows left. */
+export const joinOf = (kernel: string): string => `${kernel} joined`
 
 /** `functions`: the loops of every kernel of the program, by name. */
 export function shareKernels(program: KernelProgram, functions: ReadonlyMap<string, LoopFunction>): Sharing {
@@ -43,16 +49,19 @@ export function shareKernels(program: KernelProgram, functions: ReadonlyMap<stri
   }
   const canSplit = (kernel: Kernel): boolean => {
     const { rows } = functions.get(kernel.name)!
-    return rows !== undefined && affine.range(rows.count, program.symbols).max > 1 && rowsAreApart(kernel)
+    return rows !== undefined && countMost(rows.count, program.symbols) > 1 && rowsAreApart(kernel)
   }
   const copied = new Map<string, readonly string[]>()
   for (const kernel of kernels) {
     const ids = written(kernel)
     if (!ids) continue
+    const fn = functions.get(kernel.name)!
     // What cannot be split is waited for by all: they may as well do it.
-    const each = canSplit(kernel)
-      ? points(kernel, program.symbols) <= splitFrom && !readsMatrix(kernel)
-      : ids.reduce((sum, id) => sum + valueBytes(program.values.get(id)!, program.symbols), 0) <= copyUpToBytes
+    const each = fn.join
+      ? sharedWords(fn) <= joinUpTo
+      : canSplit(kernel)
+        ? points(kernel, program.symbols) <= splitFrom && !readsMatrix(kernel)
+        : ids.reduce((sum, id) => sum + valueBytes(program.values.get(id)!, program.symbols), 0) <= copyUpToBytes
     if (each) copied.set(kernel.name, ids)
   }
   // A value with another writer is everybody's after all, and so is what its other writers write.
@@ -64,9 +73,22 @@ export function shareKernels(program: KernelProgram, functions: ReadonlyMap<stri
     }
     for (const [name, ids] of copied) if (ids.some((id) => shared.has(id))) copied.delete(name)
   }
-  const of = kernels.map((kernel) => [kernel.name, copied.has(kernel.name) ? 'each' : canSplit(kernel) ? 'split' : 'one'] as const)
+  const of = kernels.flatMap((kernel): [string, Share][] => {
+    const alone = canSplit(kernel) ? 'split' : 'one'
+    const whole = copied.has(kernel.name) ? 'each' : alone
+    return functions.get(kernel.name)!.join
+      ? [
+          [kernel.name, alone],
+          [joinOf(kernel.name), whole],
+        ]
+      : [[kernel.name, whole]]
+  })
   return { of: new Map(of), own: new Set([...copied.values()].flat()) }
 }
+
+/** Words that the rows of a function leave to be joined. */
+const sharedWords = ({ operands }: LoopFunction): number =>
+  operands.reduce((sum, { memory }) => sum + (memory.kind === 'scratch' && memory.shared ? memory.words : 0), 0)
 
 /** No row writes what another reads, nor where another writes (indices that are data may collide). */
 const rowsAreApart = (kernel: Kernel): boolean =>

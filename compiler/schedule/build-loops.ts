@@ -202,11 +202,11 @@ export function buffer(
   return { name, element, access, memory: { kind: 'buffer', operand }, ...(vector ? { vector } : {}) }
 }
 
-export const scratch = (name: string, words: number, element: 'f32' | 'i32' = 'f32'): LoopOperand => ({
+export const scratch = (name: string, words: number, element: 'f32' | 'i32' = 'f32', shared = false): LoopOperand => ({
   name,
   element,
   access: 'readwrite',
-  memory: { kind: 'scratch', words },
+  memory: { kind: 'scratch', words, ...(shared ? { shared } : {}) },
 })
 
 /** Collects the statements of one function. Names given are hints: the second `x` becomes `x_2`. */

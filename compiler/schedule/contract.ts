@@ -7,6 +7,7 @@ import * as affine from '../../dsl/affine.ts'
 import { axesOfIndex, type IndexScope, linearParts } from '../kernel/index-map.ts'
 import type { AxisId, Expr, Index, Kernel, KernelAxis, Operand } from '../kernel/types.ts'
 import { builtin, constant, Emitter, load, ops } from './build-loops.ts'
+import { countOf } from './count.ts'
 import type { LoopExpr, LoopFunction } from './loops.ts'
 import type { Machine } from './machine.ts'
 import { a8 } from './activation-blocks.ts'
@@ -400,7 +401,7 @@ function scheduleLanes(kernel: Kernel, plan: ContractPlan, bounds: affine.Bounds
   }
 
   const tokens = plan.token ? affine.range(plan.token.extent, bounds).max : 1
-  const rows = { count: affine.constant(count), unit }
+  const rows = { count: countOf(affine.constant(count)), unit }
   return kernelFunction(kernel, e, plan.writesBlocks ? { rows, scratch: [a8.k * tokens] } : { rows })
 }
 

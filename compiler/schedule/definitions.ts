@@ -45,3 +45,18 @@ export function accumulate(scope: Scope, definition: Definition, acc: LoopExpr, 
     scope.emitter.set(acc, ops.madd(value(body.args[0]!), value(body.args[1]!), acc))
   } else scope.emitter.set(acc, combine(definition.combine!, acc, toWords(value(body))))
 }
+
+/** Definitions over the axis that some expressions need, those behind them included, in order. */
+export function valuesFor({ definitions }: Kernel, axis: AxisId, exprs: readonly Expr[]): number[] {
+  const found = new Set<number>()
+  const visit = (e: Expr): void => {
+    for (const id of uses(e)) {
+      const { free, body } = definitions[id]!
+      if (!free.includes(axis) || found.has(id)) continue
+      found.add(id)
+      visit(body)
+    }
+  }
+  exprs.forEach(visit)
+  return [...found].sort((a, b) => a - b)
+}

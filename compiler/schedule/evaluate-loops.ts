@@ -3,7 +3,7 @@
 // barriers. f32 arithmetic rounds after every operation (madd twice); exp and its kin are correctly rounded, so targets agree
 // within a tolerance only. Accesses out of range throw `internal:`. Fresh scratch memory holds NaNs.
 
-import { evaluate as evaluateAffine } from '../../dsl/affine.ts'
+import { evaluateCount } from './count.ts'
 import { combine, type Value } from './evaluate-ops.ts'
 import type { LoopExpr, LoopFunction, LoopStmt, LoopType } from './loops.ts'
 
@@ -32,8 +32,8 @@ export function evaluateLoops(fn: LoopFunction, call: LoopCall): void {
   const symbols = call.symbols ?? {}
   const compile = compiler(fn, symbols)
   const body = hasBarrier(fn.body) ? { steps: compile.steps(fn.body) } : { run: compile.run(fn.body) }
-  const size = (d: number) => (fn.grid[d] ?? []).reduce((n, f) => n * Math.ceil(evaluateAffine(f.size, symbols) / f.divisor), 1)
-  const rows = fn.rows ? evaluateAffine(fn.rows.count, symbols) : 0
+  const size = (d: number) => evaluateCount(fn.grid[d] ?? [], symbols)
+  const rows = fn.rows ? evaluateCount(fn.rows.count, symbols) : 0
   const range = { from: call.from ?? 0, to: call.to ?? rows }
   for (let z = 0; z < size(2); z++) {
     for (let y = 0; y < size(1); y++) {

@@ -166,6 +166,12 @@ const lanes: Partial<Record<LoopOp, Readonly<Record<string, Lane>>>> = {
 type Apply = (...args: Value[]) => Value
 type Four = readonly [number, number, number, number]
 
+/** Of the eight lanes of two vectors, some plus some others. */
+function sums(a: Value, b: Value, left: readonly number[], right: readonly number[]): number[] {
+  const all = [...(a as Four), ...(b as Four)]
+  return left.map((lane, i) => round(all[lane]! + all[right[i]!]!))
+}
+
 /** Operations that are not lane by lane. */
 const whole4: Partial<Record<LoopOp, Apply>> = {
   splat_f32: (a) => [a, a, a, a] as number[],
@@ -177,6 +183,8 @@ const whole4: Partial<Record<LoopOp, Apply>> = {
   lane_f32: (v, i) => (v as Four)[i as 0]!,
   lane_i32: (v, i) => (v as Four)[i as 0]!,
   hsum: (v) => round(round((v as Four)[0] + (v as Four)[2]) + round((v as Four)[1] + (v as Four)[3])),
+  sum_halves: (a, b) => sums(a, b, [0, 4, 1, 5], [2, 6, 3, 7]),
+  sum_pairs: (a, b) => sums(a, b, [0, 1, 4, 5], [2, 3, 6, 7]),
   hmax: (v) => Math.max(...(v as Four)),
   hmin: (v) => Math.min(...(v as Four)),
   pack_bytes: (v) => (v as Four).reduce((word, lane, i) => word | ((lane & 255) << (8 * i)), 0),

@@ -2,6 +2,7 @@
 
 import { type Bounds, isConstant } from '../../dsl/affine.ts'
 import type { Kernel } from '../kernel/types.ts'
+import { scheduleAttend } from './attend.ts'
 import { Emitter } from './build-loops.ts'
 import { planContract, scheduleContract } from './contract.ts'
 import type { LoopFunction } from './loops.ts'
@@ -19,6 +20,8 @@ const writesNothing = ({ axes, outputs }: Kernel): boolean =>
 export function schedule(kernel: Kernel, machine: Machine, bounds: Bounds): LoopFunction {
   if (kernel.select) return scheduleSelect(kernel, machine, bounds)
   if (writesNothing(kernel)) return kernelFunction(kernel, new Emitter(), {})
+  const attend = scheduleAttend(kernel, machine, bounds)
+  if (attend) return attend
   const contract = planContract(kernel, bounds)
   if (contract) return scheduleContract(kernel, contract, machine, bounds)
   try {

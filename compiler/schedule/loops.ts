@@ -2,7 +2,7 @@
 // words from the start of an operand. Every value is 32 bits wide or four of those; packed formats are i32x4 and i32 words.
 // One function is one kernel (or a part of it); WGSL runs it once per invocation, WASM once per thread.
 
-import type { Affine } from '../graph/types.ts'
+import type { Count } from './count.ts'
 
 export type LoopType = 'i32' | 'f32' | 'bool' | 'i32x4' | 'f32x4' | 'boolx4'
 
@@ -84,6 +84,9 @@ export const loopOps = {
   hsum: ['f32', 1, ['f32x4']],
   hmax: ['f32', 1, ['f32x4']],
   hmin: ['f32', 1, ['f32x4']],
+  /** Two steps of four such sums at once: a, b → (a0+a2, b0+b2, a1+a3, b1+b3); then of two of these, (a0+a2, a1+a3, b0+b2, b1+b3). */
+  sum_halves: ['f32x4', 2, ['f32x4']],
+  sum_pairs: ['f32x4', 2, ['f32x4']],
   /** dot4(a, b, acc): acc + Σ over the 4 bytes of each word of signed a times unsigned 7-bit b (both as packed words); exact. */
   dot4: ['same', 3, integers],
   /**
@@ -169,6 +172,12 @@ export type LoopStmt =
   /** All invocations of a workgroup wait and see each other's writes to scratch and operands. In uniform control flow only. */
   | { readonly kind: 'barrier' }
 
+interface Scratch {
+  readonly kind: 'scratch'
+  readonly words: number
+  readonly shared?: true
+}
+
 export interface LoopOperand {
   readonly name: string
   /** Word type of the memory; loads of other types are bit casts. */
@@ -176,9 +185,9 @@ export interface LoopOperand {
   readonly access: 'read' | 'write' | 'readwrite'
   /**
    * 'buffer': operand of the kernel, by its index in Kernel.operands. 'scratch': private to one call (WASM: in the arena) or
-   * one workgroup (WGSL: workgroup memory), of `words` words.
+   * one workgroup (WGSL: workgroup memory), of `words` words; `shared`: of all rows of a launch, for what `join` reads.
    */
-  readonly memory: { readonly kind: 'buffer'; readonly operand: number } | { readonly kind: 'scratch'; readonly words: number }
+  readonly memory: { readonly kind: 'buffer'; readonly operand: number } | Scratch
   /** True where every vector access is 16-byte aligned (packed weights). */
   readonly vector?: boolean
 }
@@ -190,7 +199,12 @@ export interface LoopFunction {
   readonly body: readonly LoopStmt[]
   /** WGSL: invocations per workgroup, and the workgroups of each dimension as products of ⌈size / divisor⌉. */
   readonly workgroup: number
-  readonly grid: readonly (readonly { readonly size: Affine; readonly divisor: number }[])[]
+  readonly grid: readonly Count[]
   /** WASM: the axis that may be cut into row blocks `from … to`; extent in units of `unit` rows. Absent: called once. */
-  readonly rows?: { readonly count: Affine; readonly unit: number }
+  readonly rows?: { readonly count: Count; readonly unit: number }
+  /** WASM: joins what the rows left in shared scratch memory, once all of them are done. Has the same operands. */
+  readonly join?: LoopFunction
 }
+
+/** The functions of a launch, in order. */
+export const partsOf = (fn: LoopFunction): readonly LoopFunction[] => (fn.join ? [fn, fn.join] : [fn])

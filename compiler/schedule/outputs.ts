@@ -92,6 +92,9 @@ interface Shape {
   readonly grid?: LoopFunction['grid']
   readonly rows?: LoopFunction['rows']
   readonly scratch?: readonly number[]
+  /** Which of these all rows share. */
+  readonly shared?: ReadonlySet<number>
+  readonly join?: LoopFunction
 }
 
 /** The function of a kernel: its operands in the kernel's order, then scratch memory. */
@@ -102,12 +105,13 @@ export function kernelFunction(kernel: Kernel, emitter: Emitter, shape: Shape): 
   })
   return {
     name: kernel.name,
-    operands: [...operands, ...(shape.scratch ?? []).map((words, i) => scratch(`scratch${i}`, words))],
+    operands: [...operands, ...(shape.scratch ?? []).map((words, i) => scratch(`scratch${i}`, words, 'f32', shape.shared?.has(i)))],
     symbols: [...symbolsOf(kernel)].sort(),
     body: emitter.finish(),
     workgroup: shape.workgroup ?? 1,
     grid: shape.grid ?? [],
     ...(shape.rows ? { rows: shape.rows } : {}),
+    ...(shape.join ? { join: shape.join } : {}),
   }
 }
 

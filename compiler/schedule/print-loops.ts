@@ -1,6 +1,7 @@
 // Readable text of a loop function, for goldens, `--emit` output and error messages. Deterministic; parentheses only where an
 // operator is nested in another one. `q.f32x4[k*4 + 8]` is a load of four words of operand q, `q[…] = x` a store.
 
+import type { Count } from './count.ts'
 import { show } from '../../dsl/affine.ts'
 import type { LoopExpr, LoopFunction, LoopOp, LoopStmt } from './loops.ts'
 
@@ -84,20 +85,20 @@ function statements(body: readonly LoopStmt[], operands: readonly string[], inde
 
 export const printStatements = (body: readonly LoopStmt[], operands: readonly string[]): string => statements(body, operands, '').join('\n')
 
+const printCount = (count: Count): string =>
+  count.map(({ size, divisor }) => (divisor === 1 ? show(size) : `⌈(${show(size)}) / ${divisor}⌉`)).join('·') || '1'
+
 /** Text of a whole function: head, operands, symbols, launch shape, body. */
 export function printLoops(fn: LoopFunction): string {
   const operands = fn.operands.map((o) => {
-    const memory = o.memory.kind === 'scratch' ? `scratch ${o.memory.words}` : `buffer ${o.memory.operand}`
+    const memory =
+      o.memory.kind === 'scratch' ? `${o.memory.shared ? 'shared ' : ''}scratch ${o.memory.words}` : `buffer ${o.memory.operand}`
     return `  ${o.name}: ${o.access} ${o.element} ${memory}${o.vector ? ' vector' : ''}`
   })
   const launch = [
     ...(fn.symbols.length > 0 ? [`  symbols ${fn.symbols.join(', ')}`] : []),
-    ...(fn.rows ? [`  rows ${show(fn.rows.count)} by ${fn.rows.unit}`] : []),
-    ...(fn.grid.length > 0 || fn.workgroup > 1
-      ? [
-          `  workgroup ${fn.workgroup}, grid ${fn.grid.map((d) => d.map((f) => `⌈(${show(f.size)}) / ${f.divisor}⌉`).join('·') || '1').join(' × ')}`,
-        ]
-      : []),
+    ...(fn.rows ? [`  rows ${printCount(fn.rows.count)} by ${fn.rows.unit}`] : []),
+    ...(fn.grid.length > 0 || fn.workgroup > 1 ? [`  workgroup ${fn.workgroup}, grid ${fn.grid.map(printCount).join(' × ')}`] : []),
   ]
   const names = fn.operands.map((o) => o.name)
   return [`kernel ${fn.name}`, ...operands, ...launch, '{', ...statements(fn.body, names, '  '), '}', ''].join('\n')

@@ -3,6 +3,7 @@
 import * as affine from '../../dsl/affine.ts'
 import type { KernelAxis } from '../kernel/types.ts'
 import { builtin } from './build-loops.ts'
+import { countOf } from './count.ts'
 import type { LoopFunction } from './loops.ts'
 import { nest, type Scope, unflatten } from './scope.ts'
 
@@ -29,5 +30,5 @@ export function overRows(scope: Scope, axes: readonly KernelAxis[], body: () => 
   e.loop(name, builtin('from'), builtin('to'), 1, (flat) => {
     scope.at(taken === 1 ? [[first.id, flat]] : unflatten(e, flat, axes.slice(0, taken)), () => nest(scope, rest, body))
   })
-  return { count, unit: 1 }
+  return { count: countOf(count), unit: 1 }
 }

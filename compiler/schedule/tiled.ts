@@ -3,9 +3,9 @@
 // walk: scores of a tile, the running maximum, exponentials, and sums that are rescaled when the maximum moved.
 
 import * as affine from '../../dsl/affine.ts'
-import type { AxisId, Definition, Expr, Kernel, KernelAxis } from '../kernel/types.ts'
+import type { AxisId, Definition, Kernel, KernelAxis } from '../kernel/types.ts'
 import { builtin, constant, Emitter, load, ops } from './build-loops.ts'
-import { accumulate, axisOf, combine, identityOf, innerAxes, typeOf, uses } from './definitions.ts'
+import { accumulate, axisOf, combine, identityOf, innerAxes, typeOf, valuesFor } from './definitions.ts'
 import type { LoopExpr, LoopFunction } from './loops.ts'
 import type { Machine } from './machine.ts'
 import { emitAffine, nest, Scope, type ScratchPlace, toWords } from './scope.ts'
@@ -68,21 +68,6 @@ function emitPasses(tiled: Tiled): void {
   }
   for (const output of kernel.outputs) emitOutput(tiled, output)
   for (const id of kernel.definitions.keys()) scope.places.delete(id)
-}
-
-/** Definitions over the axis that some expressions need, those behind them first. */
-function valuesFor({ kernel, axis }: Tiled, exprs: readonly Expr[]): Set<number> {
-  const found = new Set<number>()
-  const visit = (e: Expr): void => {
-    for (const id of uses(e)) {
-      const { free, body } = kernel.definitions[id]!
-      if (!free.includes(axis.id) || found.has(id)) continue
-      found.add(id)
-      visit(body)
-    }
-  }
-  exprs.forEach(visit)
-  return found
 }
 
 /** The axis in tiles; all invocations have finished one before the next begins. */
@@ -155,10 +140,8 @@ function emitPass(tiled: Tiled, { reductions, running }: TilePass): void {
     )
   const accs = new Map(single.map((id) => [id, e.let(id === running?.maximum ? 'maximum' : 'acc', identity(id))]))
   for (const id of spread) eachOf(id, () => e.store(placeOf(id).operand, scope.scratchAt(placeOf(id)), identity(id)))
-  const values = valuesFor(
-    tiled,
-    reductions.map((id) => definitionOf(id).body),
-  )
+  const bodies = reductions.map((id) => definitionOf(id).body)
+  const values = new Set(valuesFor(kernel, tiled.axis.id, bodies))
   overTiles(tiled, (tile) => {
     let factor: LoopExpr | undefined
     for (const id of [...values, ...reductions].sort((a, b) => a - b)) {

@@ -1,6 +1,7 @@
 // A real artifact with threads, made of two kernels written by hand: `go(bad)` gives out[i] = 3·i + state, where every call adds
 // one to the state, in rows that threads share and with a barrier between; row `bad` reads far outside the memory and traps.
 
+import { countOf } from '../../compiler/schedule/count.ts'
 import { constant } from '../../dsl/affine.ts'
 import type { ArtifactContents, VariantContents } from '../../compiler/artifact/write.ts'
 import { buffer, builtin, constant as value, Emitter, load, ops, symbol } from '../../compiler/schedule/build-loops.ts'
@@ -27,7 +28,7 @@ function tripleRows(): LoopFunction {
     body: e.finish(),
     workgroup: 1,
     grid: [],
-    rows: { count: constant(rows), unit: 1 },
+    rows: { count: countOf(constant(rows)), unit: 1 },
   }
 }
 
@@ -42,7 +43,15 @@ function addReversed(): LoopFunction {
   const e = new Emitter()
   e.loop('i', builtin('from'), builtin('to'), 1, (i) => e.store(2, i, ops.add(load('i32', 0, ops.sub(rows - 1, i)), load('i32', 1, 0))))
   const operands = [buffer('in', 0, 'read', 'i32'), buffer('state', 1, 'read', 'i32'), buffer('out', 2, 'write', 'i32')]
-  return { name: 'reverse', operands, symbols: [], body: e.finish(), workgroup: 1, grid: [], rows: { count: constant(rows), unit: 1 } }
+  return {
+    name: 'reverse',
+    operands,
+    symbols: [],
+    body: e.finish(),
+    workgroup: 1,
+    grid: [],
+    rows: { count: countOf(constant(rows)), unit: 1 },
+  }
 }
 
 const [zeros, middle, out, own, weights] = [4096, 4352, 4608, 4864, 8192]

@@ -1,6 +1,7 @@
 // The loop IR's tools: construction simplifies without changing the result, the verifier finds planted errors in random
 // functions, workgroups run in lock step, the printed form is stable.
 
+import { countOf } from '../../compiler/schedule/count.ts'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { constant as sizeOf } from '../../dsl/affine.ts'
@@ -202,7 +203,7 @@ test('the printed form', () => {
     symbols: ['n'],
     workgroup: 1,
     grid: [],
-    rows: { count: sizeOf(12), unit: 1 },
+    rows: { count: countOf(sizeOf(12)), unit: 1 },
     body: e.finish(),
     operands: [buffer('w', 0, 'read', 'i32', true), buffer('x', 1, 'read'), buffer('y', 2, 'write'), scratch('s', 4)],
   }

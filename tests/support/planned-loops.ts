@@ -3,12 +3,15 @@
 // any order. What a thread has for itself is its own array here, and full of NaNs at first: a value that another thread should
 // have made, or that comes too early or too late, shows. Scratch memory is the evaluator's own.
 
+import { joinOf } from '../../compiler/plan/share.ts'
+import { partsOf } from '../../compiler/schedule/loops.ts'
 import type { KernelStep } from '../../compiler/kernel/program.ts'
 import type { Kernel, OperandSource } from '../../compiler/kernel/types.ts'
 import { weightSize } from '../../compiler/passes/split-weights.ts'
-import { argumentKey, valueKey } from '../../compiler/plan/lifetimes.ts'
+import { argumentKey, scratchKey, valueKey } from '../../compiler/plan/lifetimes.ts'
 import type { EntryPlan, Plan } from '../../compiler/plan/plan.ts'
 import { evaluateLoops } from '../../compiler/schedule/evaluate-loops.ts'
+import { evaluateCount } from '../../compiler/schedule/count.ts'
 import { type Binding, evaluate } from '../../dsl/affine.ts'
 
 type Frames = readonly (readonly [array: string, index: number])[]
@@ -84,18 +87,24 @@ export function runPlannedLoops(
     since = []
   }
   const launch = (kernel: Kernel, frames: Frames): void => {
-    if (barriers.has(kernel.name)) meet()
-    const fn = plan.functions.get(kernel.name)!
-    const share = entry.shares.get(kernel.name)!
-    since.push((thread) => {
-      if (share === 'one' && thread > 0) return
-      const operands = fn.operands.map(({ memory: m }) =>
-        m.kind === 'scratch' ? undefined : memory(kernel.operands[m.operand]!, frames, thread),
-      )
-      const rows = fn.rows && share === 'split' ? evaluate(fn.rows.count, binding) : undefined
-      const cut = (part: number): number => Math.floor((rows! * part) / threads)
-      evaluateLoops(fn, { memory: operands, symbols: binding, ...(rows === undefined ? {} : { from: cut(thread), to: cut(thread + 1) }) })
-    })
+    const whole = plan.functions.get(kernel.name)!
+    for (const fn of partsOf(whole)) {
+      const name = fn === whole ? kernel.name : joinOf(kernel.name)
+      if (barriers.has(name)) meet()
+      const share = entry.shares.get(name)!
+      since.push((thread) => {
+        if (share === 'one' && thread > 0) return
+        let scratch = 0
+        const operands = fn.operands.map(({ memory: m }) => {
+          if (m.kind === 'buffer') return memory(kernel.operands[m.operand]!, frames, thread)
+          const key = scratchKey(kernel.name, scratch++)
+          return m.shared ? at(key).subarray(0, m.words) : undefined
+        })
+        const rows = fn.rows && share === 'split' ? evaluateCount(fn.rows.count, binding) : undefined
+        const cut = (part: number): number => Math.floor((rows! * part) / threads)
+        evaluateLoops(fn, { memory: operands, symbols: binding, ...(rows === undefined ? {} : { from: cut(thread), to: cut(thread + 1) }) })
+      })
+    }
   }
   const run = (steps: readonly KernelStep[], frames: Frames): void => {
     for (const step of steps) {

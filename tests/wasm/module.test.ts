@@ -1,6 +1,7 @@
 // Whole modules: entries call kernels in order, loops over instances take addresses from tables and choose bodies by group,
 // rows come in blocks, states move with statesBase. The expected memory is computed by the evaluator, kernel by kernel.
 
+import { countOf } from '../../compiler/schedule/count.ts'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { symbol as symbolAffine } from '../../dsl/affine.ts'
@@ -15,7 +16,7 @@ function rowsKernel(name: string, f: (x: ReturnType<typeof load>, w: ReturnType<
   const e = new Emitter()
   e.loop('i', builtin('from'), builtin('to'), 1, (i) => e.store(2, i, f(load('i32', 0, i), load('i32', 1, ops.and(i, 3)))))
   const operands = [buffer('x', 0, 'read', 'i32'), buffer('w', 1, 'read', 'i32'), buffer('out', 2, 'write', 'i32')]
-  return { name, operands, symbols: [], body: e.finish(), workgroup: 1, grid: [], rows: { count: symbolAffine('n'), unit: 1 } }
+  return { name, operands, symbols: [], body: e.finish(), workgroup: 1, grid: [], rows: { count: countOf(symbolAffine('n')), unit: 1 } }
 }
 
 /** state[at] += Σ x[0…n), by way of scratch. */

@@ -1,8 +1,8 @@
 // Runs one loop function on WebAssembly with the same call as the evaluator's: operands are copied into a memory with guard
 // words around each, the kernel is called once, written operands are copied back, and the guards must be untouched.
 
+import { evaluateCount } from '../../compiler/schedule/count.ts'
 import binaryen from 'binaryen'
-import { evaluate as evaluateAffine } from '../../dsl/affine.ts'
 import type { LoopCall } from '../../compiler/schedule/evaluate-loops.ts'
 import type { LoopFunction } from '../../compiler/schedule/loops.ts'
 import { emitKernel } from '../../compiler/targets/wasm/emit.ts'
@@ -44,7 +44,7 @@ export function compileKernel(fn: LoopFunction, relaxed: boolean, shift = 0, pai
       })
       const instance = new WebAssembly.Instance(compiled, { env: { memory } })
       const symbols = call.symbols ?? {}
-      const rows = fn.rows ? [call.from ?? 0, call.to ?? evaluateAffine(fn.rows.count, symbols)] : []
+      const rows = fn.rows ? [call.from ?? 0, call.to ?? evaluateCount(fn.rows.count, symbols)] : []
       const run = instance.exports.run as (...args: number[]) => void
       run(...starts.map((s) => s * 4), ...rows, ...fn.symbols.map((s) => symbols[s]!))
       fn.operands.forEach((o, i) => {

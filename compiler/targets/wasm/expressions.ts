@@ -104,6 +104,20 @@ const fold =
     return f32x4.extract_lane(step(step(c.expr(e.args[0]!), swapHalves), swapNeighbours), 0)
   }
 
+/** Some lanes of two vectors plus some others; lanes 4 to 7 are the second vector's. */
+const crossed =
+  (left: readonly number[], right: readonly number[]): Sequence =>
+  (c, e) =>
+    bind(c, e.args, e.type, (a, b) => {
+      const pick4 = (lanes: readonly number[]) =>
+        c.module.i8x16.shuffle(
+          a!(),
+          b!(),
+          lanes.flatMap((lane) => [0, 1, 2, 3].map((byte) => 4 * lane + byte)),
+        )
+      return c.module.f32x4.add(pick4(left), pick4(right))
+    })
+
 /** A scalar load that is splat at once is one instruction. */
 const splat =
   (space: 'i32x4' | 'f32x4'): Sequence =>
@@ -119,6 +133,8 @@ const splat =
 const pack =
   (space: 'i32x4' | 'f32x4'): Sequence =>
   (c, e) => {
+    const known = e.args.map((a) => (a.kind === 'const' ? a.value : Number.NaN))
+    if (!known.some(Number.isNaN)) return c.fourWords([...(space === 'i32x4' ? known : new Int32Array(Float32Array.from(known).buffer))])
     const [first, ...rest] = e.args.map((a) => c.expr(a)) as [Ref, ...Ref[]]
     return rest.reduce((vector, value, i) => c.module[space].replace_lane(vector, i + 1, value), c.module[space].splat(first))
   }
@@ -248,6 +264,8 @@ const unary =
 
 const sequences: Partial<Record<LoopOp, Sequence>> = {
   hsum: fold('add'),
+  sum_halves: crossed([0, 4, 1, 5], [2, 6, 3, 7]),
+  sum_pairs: crossed([0, 1, 4, 5], [2, 3, 6, 7]),
   hmax: fold('pmax'),
   hmin: fold('pmin'),
   splat_f32: splat('f32x4'),

@@ -8,6 +8,8 @@ import { LlamacError } from '../../../runtime/error.ts'
 import { argumentKey, scratchKey, valueKey } from '../../plan/lifetimes.ts'
 import type { EntryPlan, Plan } from '../../plan/plan.ts'
 import type { VariantContents } from '../../artifact/write.ts'
+import { joinOf } from '../../plan/share.ts'
+import { partsOf } from '../../schedule/loops.ts'
 import { type Address, control, type Step, type WasmProgram } from './program.ts'
 
 type WasmContents = Extract<VariantContents, { target: 'wasm' }>
@@ -99,8 +101,17 @@ export function lowerWasm(plan: Plan, { fits = true }: { readonly fits?: boolean
           }
           return fixed(entry, source)
         })
-        const call: Step = { kind: 'call', kernel: fn.name, operands, share: entry.shares.get(kernel.name)! }
-        return entry.barriers.has(kernel.name) ? [{ kind: 'barrier' }, call] : [call]
+        return partsOf(fn).flatMap((part): Step[] => {
+          const name = part === fn ? kernel.name : joinOf(kernel.name)
+          const call: Step = {
+            kind: 'call',
+            kernel: part.name,
+            operands,
+            share: entry.shares.get(name)!,
+            ...(part === fn ? {} : { joins: true }),
+          }
+          return entry.barriers.has(name) ? [{ kind: 'barrier' }, call] : [call]
+        })
       })
     })
 
@@ -150,7 +161,7 @@ export function lowerWasm(plan: Plan, { fits = true }: { readonly fits?: boolean
   const data = tables.map(({ address, rows }) => ({ address, bytes: new Uint8Array(Int32Array.from(rows.flat()).buffer) }))
   return {
     program: {
-      kernels: [...new Set(plan.functions.values())],
+      kernels: [...new Set(plan.functions.values())].flatMap(partsOf),
       entries: programs,
       data,
       memoryBytes: statesBase,

@@ -6,6 +6,7 @@
 
 import binaryen from 'binaryen'
 import type { Affine } from '../../graph/types.ts'
+import type { Count } from '../../schedule/count.ts'
 import type { LoopFunction } from '../../schedule/loops.ts'
 import { emitKernel } from './emit.ts'
 import type { Ref } from './expressions.ts'
@@ -112,6 +113,13 @@ function addEntry(
   const size = (affine: Affine): Ref =>
     affine.terms.reduce((sum, [name, factor]) => m.i32.add(sum, m.i32.mul(symbol(name), m.i32.const(factor))), m.i32.const(affine.const))
 
+  const count = (factors: Count): Ref =>
+    factors
+      .map(({ size: all, divisor }) =>
+        divisor === 1 ? size(all) : m.i32.div_s(m.i32.add(size(all), m.i32.const(divisor - 1)), m.i32.const(divisor)),
+      )
+      .reduce((product, factor) => m.i32.mul(product, factor), m.i32.const(1))
+
   const address = (at: Address, row: number | undefined): Ref => {
     if ('slot' in at) {
       if (row === undefined) throw new Error('internal: a table slot outside a loop')
@@ -137,9 +145,9 @@ function addEntry(
     const { rows } = fn
     const run = (from: Ref, to: Ref): Ref => m.call(blocksName(fn.name), [...operands, from, to, ...symbols], binaryen.none)
     // Thread t of n takes rows [count·t/n, count·(t+1)/n).
-    const cut = (part: Ref): Ref => m.i32.div_u(m.i32.mul(size(rows!.count), part), get(threads))
+    const cut = (part: Ref): Ref => m.i32.div_u(m.i32.mul(count(rows!.count), part), get(threads))
     if (shared && rows && step.share === 'split') return run(cut(get(thread)), cut(m.i32.add(get(thread), m.i32.const(1))))
-    const whole = rows ? run(m.i32.const(0), size(rows.count)) : m.call(fn.name, [...operands, ...symbols], binaryen.none)
+    const whole = rows ? run(m.i32.const(0), count(rows.count)) : m.call(fn.name, [...operands, ...symbols], binaryen.none)
     return shared && step.share !== 'each' ? onlyFirst(whole) : whole
   }
 

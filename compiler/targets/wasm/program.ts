@@ -14,7 +14,14 @@ export type Address =
 
 export type Step =
   /** One address per operand of the function, scratch included. `share`: how threads share it, by default thread 0 alone. */
-  | { readonly kind: 'call'; readonly kernel: string; readonly operands: readonly Address[]; readonly share?: Share }
+  | {
+      readonly kind: 'call'
+      readonly kernel: string
+      readonly operands: readonly Address[]
+      readonly share?: Share
+      /** It joins what the call before left. */
+      readonly joins?: boolean
+    }
   /** All threads meet: what any of them wrote before is seen by all after. */
   | { readonly kind: 'barrier' }
   /** Runs groups[order[i]] for every instance i. The table holds `slots` i32 a row, rows in instance order. */

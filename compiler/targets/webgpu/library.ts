@@ -48,6 +48,12 @@ const single = {
   hsum: `(v: vec4<f32>) -> f32 {
   return (v.x + v.z) + (v.y + v.w);
 }`,
+  sum_halves: `(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
+  return vec4<f32>(a.x, b.x, a.y, b.y) + vec4<f32>(a.z, b.z, a.w, b.w);
+}`,
+  sum_pairs: `(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
+  return vec4<f32>(a.x, a.y, b.x, b.y) + vec4<f32>(a.z, a.w, b.z, b.w);
+}`,
   hmax: `(v: vec4<f32>) -> f32 {
   return max(max(v.x, v.z), max(v.y, v.w));
 }`,

@@ -121,6 +121,8 @@ export const printOps: Readonly<Record<LoopOp, Row>> = {
   lane_f32: lane,
   lane_i32: lane,
   hsum: reduction('hsum'),
+  sum_halves: reduction('sum_halves'),
+  sum_pairs: reduction('sum_pairs'),
   hmax: reduction('hmax'),
   hmin: reduction('hmin'),
   dot4: dotBytes,

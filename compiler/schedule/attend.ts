@@ -1,0 +1,189 @@
+// Attention in lanes: rows of a block see the same vectors (query heads of one key head, neighbouring queries) and walk the positions
+// in tiles together, so that every vector is loaded once for all of them. Of each row there is a running maximum; sums are rescaled
+// when it moves (online softmax), and scratch memory does not grow with the positions.
+//
+// Where there are few blocks of rows, each is cut into chunks of positions, and a second function joins what they left.
+// Rows past the end of an axis are computed as its last one and not stored. Positions that a mask hides from the whole block are not
+// walked over (visible.ts). Which rows share a block never changes how a row is computed: no result depends on who computes it.
+
+import * as affine from '../../dsl/affine.ts'
+import type { Kernel } from '../kernel/types.ts'
+import { planAttend, rowAxis } from './attend-plan.ts'
+import { tileSize } from './attend-rows.ts'
+import { AttendTiles } from './attend-tile.ts'
+import { builtin, constant, load, ops } from './build-loops.ts'
+import type { Count } from './count.ts'
+import { combine, identityOf } from './definitions.ts'
+import type { LoopExpr, LoopFunction } from './loops.ts'
+import type { Machine } from './machine.ts'
+import { kernelFunction } from './outputs.ts'
+import type { Place } from './scope.ts'
+import { commonAxes, emitOutput } from './staged.ts'
+
+/** Undefined for what is no attention, or has parts that need the general schedule. */
+export function scheduleAttend(original: Kernel, machine: Machine, bounds: affine.Bounds): LoopFunction | undefined {
+  if (machine.lanes === 1 || machine.threads > 1) return undefined
+  const outer = commonAxes(original)
+  const plan = planAttend(original, outer, bounds)
+  if (!plan) return undefined
+  const attend = new Attend(plan, machine, bounds)
+  return attend.build(attend.chunked ? new Attend(plan, machine, bounds).join() : undefined)
+}
+
+class Attend extends AttendTiles {
+  build(join?: LoopFunction): LoopFunction {
+    const { batch, token } = this.plan
+    const { units, most } = this.chunks
+    const e = this.e
+    if (most > 1) {
+      const { from, to } = this.range(1)
+      const { size, count } = this.chunk(from, to)
+      // Of the rows handed out, as many as there are chunks have one each, evenly spread.
+      const all = units * most
+      const before = (flat: LoopExpr): LoopExpr => ops.div(ops.mul(flat, ops.mul(count, units)), all)
+      e.loop('flat', builtin('from'), builtin('to'), 1, (flat) =>
+        e.loop('item', before(flat), before(ops.add(flat, 1)), 1, (item) => {
+          const chunk = e.value('chunk', ops.rem(item, count))
+          const unit = e.value('unit', ops.div(item, count))
+          this.place(unit, () => {
+            const start = e.value('start', ops.add(from, ops.mul(chunk, size)))
+            this.base = e.value('base', ops.mul(ops.add(ops.mul(unit, most), chunk), this.rows.count))
+            this.start()
+            this.walk(start, e.value('stop', ops.min(ops.add(start, size), to)))
+          })
+        }),
+      )
+      return this.functionOf([{ size: affine.constant(all), divisor: 1 }], join)
+    }
+    e.loop('group', builtin('from'), builtin('to'), 1, (flat) =>
+      this.place(flat, () => {
+        this.eachBlock(() => this.start())
+        const { from, to } = this.range(this.rows.blocks)
+        this.walk(from, to)
+        this.eachBlock(() => this.finish())
+      }),
+    )
+    return this.functionOf([
+      ...batch.map(({ extent }) => ({ size: extent, divisor: 1 })),
+      { size: affine.constant(this.all), divisor: this.rows.heads },
+      ...(token ? [{ size: token.extent, divisor: this.rows.tokens * this.rows.blocks }] : []),
+    ])
+  }
+
+  protected functionOf(count: Count, join?: LoopFunction): LoopFunction {
+    const kernel = join || this.chunks.most === 1 ? this.plan.kernel : { ...this.plan.kernel, name: `${this.plan.kernel.name}_join` }
+    const shape = { scratch: this.words, shared: this.shared, rows: { count, unit: 1 } }
+    return kernelFunction(kernel, this.e, join ? { ...shape, join } : shape)
+  }
+
+  /** How positions are cut: chunks of equal size, whole groups of four, none much shorter than a tile. */
+  protected chunk(from: LoopExpr, to: LoopExpr): { size: LoopExpr; count: LoopExpr } {
+    const e = this.e
+    const length = e.value('length', ops.max(ops.sub(to, from), 1))
+    const wanted = e.value('wanted', ops.min(ops.div(ops.add(length, tileSize - 1), tileSize), this.chunks.most))
+    const size = e.value('size', ops.and(ops.add(ops.div(ops.sub(ops.add(length, wanted), 1), wanted), 3), -4))
+    return { size, count: e.value('count', ops.div(ops.sub(ops.add(length, size), 1), size)) }
+  }
+
+  /** The function that joins the chunks of each row, in order: sums are brought to the highest of their maxima. */
+  join(): LoopFunction {
+    const { weighted, totals, running } = this.plan
+    const { definitions } = this.kernel
+    const e = this.e
+    const { units, most } = this.chunks
+    const { from, to } = this.range(1)
+    const { count } = this.chunk(from, to)
+    e.loop('unit', builtin('from'), builtin('to'), 1, (unit) =>
+      this.place(unit, () => {
+        const start = e.value('start', ops.mul(unit, most * this.rows.count))
+        this.eachRow((row, stored) => {
+          const at = (chunk: LoopExpr): LoopExpr => ops.add(ops.add(start, row), ops.mul(chunk, this.rows.count))
+          const maximum = e.let('maximum', constant('f32', identityOf(definitions[running.maximum]!)))
+          e.loop('c', 0, count, 1, (c) => e.set(maximum, combine('max', maximum, this.number(running.maximum, at(c)))))
+          const highest = this.level(maximum)
+          const sums = totals.map((id) => [id, e.let('total', constant('f32', 0))] as const)
+          e.loop('c', 0, count, 1, (c) => {
+            const factor = e.let('factor', ops.exp(ops.sub(this.level(this.number(running.maximum, at(c))), highest)))
+            e.store(this.factor, c, factor)
+            for (const [id, sum] of sums) e.set(sum, ops.madd(this.number(id, at(c)), factor, sum))
+          })
+          for (const { id, axis } of weighted) {
+            const width = axis.extent.const
+            e.loop(axis.id, 0, width, 4, (d) => {
+              const sum = e.let('sum', constant('f32x4', 0))
+              e.loop('c', 0, count, 1, (c) => {
+                const part = load('f32x4', this.sums.get(id)!, ops.add(ops.mul(at(c), width), d))
+                e.set(sum, ops.madd(part, ops.splat_f32(load('f32', this.factor, c)), sum))
+              })
+              e.store(this.joined.get(id)!, ops.add(ops.mul(row, width), d), sum)
+            })
+          }
+          const numbers = [[running.maximum, maximum] as const, ...sums]
+          this.output(row, stored, new Map(numbers), this.joined)
+        })
+      }),
+    )
+    return this.functionOf([{ size: affine.constant(units), divisor: 1 }])
+  }
+
+  /** Queries side by side, empty sums. */
+  protected start(): void {
+    const { scores, weighted, running, totals } = this.plan
+    const e = this.e
+    this.eachRow((row) => {
+      // Queries are the call's own, and its first rows where it does a chunk.
+      const own = this.chunked ? e.value('own', ops.sub(row, this.base)) : row
+      for (const { id, axis, query } of scores) {
+        e.loop(axis.id, 0, axis.extent.const, 4, (d) =>
+          this.scope.at([[axis.id, d]], () =>
+            e.store(this.queries.get(id)!, ops.add(ops.mul(own, axis.extent.const), d), this.scope.vector(query, axis.id)),
+          ),
+        )
+      }
+      for (const id of [running.maximum, ...totals]) {
+        e.store(this.numbers.get(id)!, row, constant('f32', identityOf(this.kernel.definitions[id]!)))
+      }
+    })
+    for (const { id, axis } of weighted) {
+      const start = ops.mul(this.base, axis.extent.const)
+      e.loop('i', 0, this.rows.count * axis.extent.const, 4, (i) => e.store(this.sums.get(id)!, ops.add(start, i), constant('f32x4', 0)))
+    }
+  }
+
+  protected walk(from: LoopExpr, to: LoopExpr): void {
+    const e = this.e
+    e.loop('tile', from, to, tileSize, (tile) =>
+      this.eachBlock(() => {
+        const last = this.rows.blocks === 1 ? to : this.range(1).to
+        const end = e.value('end', ops.min(ops.add(tile, tileSize), last))
+        const step = (): void => {
+          const full = e.value('full', ops.add(tile, ops.and(ops.sub(end, tile), -4)))
+          for (const score of this.plan.scores) this.scores(score, tile, full, end)
+          this.weights(tile, full, end)
+          for (const weighted of this.plan.weighted) this.weighted(weighted, tile, end)
+        }
+        if (this.rows.blocks === 1) step()
+        else e.if(ops.lt(tile, end), () => this.scope.nested(step))
+      }),
+    )
+  }
+
+  protected finish(): void {
+    const { running, totals } = this.plan
+    this.eachRow((row, stored) => {
+      this.output(row, stored, new Map([running.maximum, ...totals].map((id) => [id, this.number(id, row)])), this.sums)
+    })
+  }
+
+  /** Stores a row's outputs, where it is one. */
+  protected output(row: LoopExpr, stored: LoopExpr, numbers: ReadonlyMap<number, LoopExpr>, sums: ReadonlyMap<number, number>): void {
+    const { weighted, outer } = this.plan
+    const places = [
+      ...[...numbers].map(([id, value]): [number, Place] => [id, { kind: 'scalar', value }]),
+      ...weighted.map(({ id, axis }): [number, Place] => [id, { kind: 'scratch', operand: sums.get(id)!, axes: [rowAxis, axis.id] }]),
+    ]
+    const staged = { kernel: this.kernel, machine: this.machine, scope: this.scope, outer, scratch: new Map(), tree: 0 }
+    const outputs = (): void => this.kernel.outputs.forEach((output) => emitOutput(staged, output))
+    this.e.if(stored, () => this.scope.at([[rowAxis, row]], () => this.scope.with(places, outputs)))
+  }
+}

@@ -1,0 +1,129 @@
+// Attention on WASM for any grouping, mask and length: against the reference, and the same bits on 1 to 4 threads. Lengths lie around
+// the sizes of tiles and chunks; weights of the softmax run from nearly equal to nearly one.
+
+import fc from 'fast-check'
+import { afterAll, expect, test } from 'vitest'
+import { referenceOf } from '../../cli/project.ts'
+import { compile, packageSources } from '../../compiler/index.ts'
+import { partsOf } from '../../compiler/schedule/loops.ts'
+import { load, memoryFiles, type Model } from '../../runtime/index.ts'
+
+interface Form {
+  readonly heads: number
+  readonly groups: number
+  readonly size: number
+  readonly ends?: number
+  readonly mask: string
+  readonly more?: string
+}
+
+const forms: Readonly<Record<string, Form>> = {
+  'three heads a key': { heads: 6, groups: 2, size: 8, mask: 'causal(at, iota(t))' },
+  'a head a key, all seen': { heads: 2, groups: 2, size: 12, ends: 20, mask: 'expand(iota(t), [seq, t]) >= 0' },
+  'one key for all heads, a window': { heads: 7, groups: 1, size: 4, ends: 8, mask: 'sliding(at, iota(t), window: 70)' },
+  'eight heads a key, capped': { heads: 8, groups: 1, size: 8, mask: 'causal(at, iota(t))', more: 'softcap: 3.0' },
+  'a bias, and every third masked': {
+    heads: 4,
+    groups: 2,
+    size: 8,
+    mask: 'expand(iota(t), [seq, t]) % 3 != 0',
+    more: 'bias: expand(f32(iota(t)) * 0.01, [seq, heads, t])',
+  },
+  'two heads a key, those before': { heads: 4, groups: 2, size: 8, mask: 'expand(at, [seq, t]) > iota(t)' },
+}
+
+const most = { seq: 19, t: 520 }
+
+const textOf = ({ heads, groups, size, ends = size, mask, more }: Form): string => `module probe
+import std.attention { attend, causal, sliding }
+config Sizes { heads: dim = ${heads}  groups: dim = ${groups}  size: dim = ${size}  ends: dim = ${ends} }
+model Probe uses Sizes {
+  entry read(q: real[seq, heads, size], k: real[t, groups, size], v: real[t, groups, ends], start: index) -> real[seq, heads, ends] {
+    let at = start + iota(seq)
+    return attend(q, k, v, mask: ${mask}${more ? `, ${more}` : ''})
+  }
+  entry one = read with seq = 1
+}
+`
+
+interface Compiled {
+  readonly form: Form
+  readonly reference: Model
+  readonly teams: readonly Model[]
+}
+
+const models: Model[] = []
+afterAll(async () => {
+  for (const model of models) await model.dispose()
+})
+
+async function compiled(form: Form, math: 'strict' | 'fast'): Promise<Compiled> {
+  const sources = packageSources(new Map([['probe.dsl', textOf(form)]]))
+  const result = await compile(sources, { entry: 'probe.dsl', seedWeights: 1, math, maximum: most })
+  if (!result.ok) throw new Error(result.diagnostics.map(({ message }) => message).join('; '))
+  const functions = [...result.compilation.results[0]!.plan!.functions.values()]
+  // A function that walks in tiles, and one in chunks that are joined: were it the general schedule, nothing here would be tested.
+  expect(functions.map((fn) => partsOf(fn).length)).toEqual([1, 2])
+  for (const fn of functions) expect(fn.operands.some(({ name }) => name === 'scratch0')).toBe(true)
+  const source = memoryFiles(result.artifact)
+  const reference = await load(source, { device: referenceOf(result as never) })
+  const teams = await Promise.all([1, 2, 3, 4].map((threads) => load(source, { device: 'wasm', threads })))
+  models.push(reference, ...teams)
+  return { form, reference, teams }
+}
+
+const lengths = fc.oneof(
+  fc.integer({ min: 1, max: 9 }),
+  fc.constantFrom(63, 64, 65, 127, 128, 129, 255, 256, 257, 320, 511, 512, 513),
+  fc.integer({ min: 1, max: most.t }),
+)
+const calls = fc.record({
+  seq: fc.oneof(fc.constant(1), fc.integer({ min: 1, max: most.seq })),
+  t: lengths,
+  first: fc.integer({ min: 0, max: most.t }),
+  seed: fc.nat(),
+  scale: fc.constantFrom(0.1, 1, 8),
+})
+
+/** Numbers between -1 and 1. */
+function numbers(count: number, seed: number): Float32Array {
+  let state = seed | 1
+  return Float32Array.from({ length: count }, () => {
+    state = (Math.imul(state, 1103515245) + 12345) | 0
+    return state / 2 ** 31
+  })
+}
+
+test.each(Object.entries(forms).flatMap(([name, form]) => (['strict', 'fast'] as const).map((math) => [name, math, form] as const)))(
+  '%s, %s math',
+  async (_, math, form) => {
+    const { reference, teams } = await compiled(form, math)
+    const { heads, groups, size, ends = size } = form
+    await fc.assert(
+      fc.asyncProperty(calls, async ({ seq, t, first, seed, scale }) => {
+        const given = {
+          q: numbers(seq * heads * size, seed).map((x) => x * scale),
+          k: numbers(t * groups * size, seed + 1).map((x) => x * scale),
+          v: numbers(t * groups * ends, seed + 2),
+          start: first % (t + 1),
+        }
+        const entry = seq === 1 ? 'one' : 'read'
+        const run = async (model: Model): Promise<Float32Array> => {
+          const session = model.createSession()
+          const [result] = await session.call(entry, given)
+          session.dispose()
+          return result!.values as Float32Array
+        }
+        const wanted = await run(reference)
+        const results: Float32Array[] = []
+        for (const team of teams) results.push(await run(team))
+        // Scores are up to scale² in size, and exponents err by as much of them.
+        const bound = 2e-6 * (1 + scale * scale)
+        for (const [i, value] of wanted.entries()) expect(Math.abs(results[0]![i]! - value), `element ${i}`).toBeLessThan(bound)
+        for (const other of results.slice(1)) expect(Buffer.compare(Buffer.from(other.buffer), Buffer.from(results[0]!.buffer))).toBe(0)
+      }),
+      { numRuns: math === 'strict' ? 10 : 4 },
+    )
+  },
+  60_000,
+)
