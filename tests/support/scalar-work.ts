@@ -1,7 +1,8 @@
 // How much of a kernel's arithmetic its loops do one number at a time: the loops are walked with the sizes of a call, and every
 // operation on floats counts as often as it runs, with its lanes. Integer arithmetic of single words is left out: it is addresses.
 
-import { type Binding, evaluate } from '../../dsl/affine.ts'
+import { evaluateCount } from '../../compiler/schedule/count.ts'
+import type { Binding } from '../../dsl/affine.ts'
 import type { LoopExpr, LoopFunction, LoopStmt } from '../../compiler/schedule/loops.ts'
 
 export interface FloatWork {
@@ -42,7 +43,7 @@ export function floatWork(fn: LoopFunction, symbols: Binding): FloatWork {
     if (e.kind === 'const') return e.value
     if (e.kind === 'symbol') return symbols[e.name]
     if (e.kind === 'local') return known.get(e.name)
-    if (e.kind === 'builtin') return e.name === 'to' ? evaluate(fn.rows!.count, symbols) : 0
+    if (e.kind === 'builtin') return e.name === 'to' ? evaluateCount(fn.rows!.count, symbols) : 0
     if (e.kind !== 'op' || !Object.hasOwn(integerOps, e.op)) return undefined
     const args = e.args.map(valueAt)
     return args.some((arg) => arg === undefined) ? undefined : integerOps[e.op]!(args[0]!, args[1]!, args[2]!)
