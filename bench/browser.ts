@@ -1,64 +1,23 @@
 // The same program in Chromium and in Node, in turn: prefill and decode on one thread and on two, in a page (whose own thread may not
 // wait for others) and in a worker of it, with shared memory and without. Prints rates and their ratio to Node's by round.
 //
-//   node bench/browser.ts MODEL [--weights FILE] [--preset P --seed-weights N] [--ctx N] [--prefill N] [--decode N] [--rounds N] [--threads 1,2]
+//   node bench/browser.ts MODEL … [--threads 1,2]
+// (flags as in bench/model-rounds.ts)
 //
 // MODEL is a .dsl. Chromium is that of the development packages; the runtime is served as the tests do it.
 
 import { parseArgs } from 'node:util'
-import { spreadOf } from '../cli/measure/spread.ts'
-import { compile, nodeFiles, openCheckpoint, packageSources, render } from '../compiler/index.ts'
-import { load, type Model, memoryFiles } from '../runtime/index.ts'
+import { load, memoryFiles } from '../runtime/index.ts'
 import { launchChromium } from '../tests/browser/launch.ts'
 import { isolation, serveSite } from '../tests/browser/site.ts'
+import { compiled, measure, medianOf, medianRatio, modelFlags, type Rates, requestOf, type Sizes, sizesOf, usage } from './model-rounds.ts'
 
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,
-  options: {
-    weights: { type: 'string' },
-    preset: { type: 'string' },
-    'seed-weights': { type: 'string' },
-    ctx: { type: 'string', default: '512' },
-    prefill: { type: 'string', default: '128' },
-    decode: { type: 'string', default: '32' },
-    rounds: { type: 'string', default: '5' },
-    threads: { type: 'string', default: '1,2' },
-  },
+  options: { ...modelFlags, threads: { type: 'string', default: '1,2' } },
 })
 const [entry] = positionals
-if (entry === undefined) throw new Error('usage: node bench/browser.ts MODEL --weights FILE | --seed-weights N')
-
-interface Sizes {
-  readonly prefill: number
-  readonly decode: number
-}
-interface Rates {
-  readonly prefill: number
-  readonly decode: number
-  readonly fastest: number
-}
-
-/** One round. Its text also runs in pages and workers, so it may use nothing of this file. */
-async function measure(model: Pick<Model, 'createSession'>, { prefill, decode }: Sizes): Promise<Rates> {
-  const session = model.createSession()
-  const largest = (scores: ArrayLike<number>): number => {
-    let best = 0
-    for (let i = 1; i < scores.length; i++) if (scores[i]! > scores[best]!) best = i
-    return best
-  }
-  const started = performance.now()
-  let next = largest(await session.prefill(Array.from({ length: prefill }, (_, i) => (i * 7919 + 101) % 30_000)))
-  const read = performance.now()
-  let [last, shortest] = [read, Infinity]
-  for (let t = 0; t < decode; t++) {
-    next = largest(await session.decode(next))
-    const now = performance.now()
-    shortest = Math.min(shortest, now - last)
-    last = now
-  }
-  session.dispose()
-  return { prefill: (prefill * 1000) / (read - started), decode: (decode * 1000) / (last - read), fastest: 1000 / shortest }
-}
+if (entry === undefined) throw new Error(`usage: node bench/browser.ts ${usage} [--threads 1,2]`)
 
 /** A place where a loaded model is measured round by round. */
 interface Place {
@@ -67,16 +26,8 @@ interface Place {
   round(sizes: Sizes): Promise<Rates>
 }
 
-const result = await compile(packageSources(), {
-  entry,
-  target: 'wasm',
-  set: { ctx: flags.ctx },
-  ...(flags.weights === undefined ? {} : { checkpoint: openCheckpoint(flags.weights, nodeFiles) }),
-  ...(flags.preset === undefined ? {} : { preset: flags.preset }),
-  ...(flags['seed-weights'] === undefined ? {} : { seedWeights: Number(flags['seed-weights']) }),
-})
-if (!result.ok) throw new Error(result.diagnostics.map((each) => render(each)).join('\n'))
-const files = memoryFiles(result.artifact)
+const { artifact } = await compiled(requestOf(entry, flags))
+const files = memoryFiles(artifact)
 const browser = await launchChromium()
 
 async function inNode(threads: number): Promise<Place> {
@@ -120,7 +71,7 @@ async function inChromium(threads: number, where: { readonly shared: boolean; re
       return ask<string>(null)
     },
     {
-      url: site.publish(result.ok ? result.artifact : new Map()),
+      url: site.publish(artifact),
       runtime: `${site.origin}/runtime/index.ts`,
       threads,
       worker: where.worker,
@@ -144,7 +95,7 @@ for (const threads of flags.threads.split(',').map(Number)) {
     else places.push(await inChromium(threads, { shared: true, worker }))
   }
 }
-const sizes = { prefill: Number(flags.prefill), decode: Number(flags.decode) }
+const sizes = sizesOf(flags)
 const measured = places.map((): Rates[] => [])
 for (let round = 0; round <= Number(flags.rounds); round++) {
   // Whoever comes first in a round must not always be the same one; the first round warms up.
@@ -160,8 +111,7 @@ console.log(
 for (const [i, { name, threads }] of places.entries()) {
   const node = measured[places.findIndex((place) => place.name === 'Node' && place.threads === threads)]!
   const show = (kind: keyof Rates): string => {
-    const rate = spreadOf(measured[i]!.map((rates) => rates[kind])).median
-    const ratio = spreadOf(measured[i]!.map((rates, round) => rates[kind] / node[round]![kind])).median
+    const [rate, ratio] = [medianOf(measured[i]!, kind), medianRatio(measured[i]!, node, kind)]
     return `${kind} ${rate.toFixed(0).padStart(4)} (${ratio.toFixed(2)})`
   }
   console.log(`${threads}  ${name.padEnd(36)}  ${show('prefill')}  ${show('decode')}  ${show('fastest')}`)
