@@ -31,7 +31,7 @@ export function addBench(program: Command): void {
     .option('--kernels', 'also the time of each kernel, on one thread of WASM; measured apart, after the rounds')
     .option(
       '--compare <name=command>',
-      'a command to time in the same rounds; repeatable. A line {"prefill": …, "decode": …} of its stdout tells tokens per second, else its wall time counts',
+      'a command to time in the same rounds, for each number of threads; repeatable. Its environment has LLAMAC_PREFILL, LLAMAC_DECODE and LLAMAC_THREADS; a line {"prefill": …, "decode": …} of its stdout tells tokens per second, else its wall time counts',
       peer,
     )
     .option('--json', 'one JSON document')

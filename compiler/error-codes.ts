@@ -16,7 +16,7 @@ export const compilerCodes = {
   E_TENSOR_TOO_LARGE: 'One weight exceeds a WebGPU binding and cannot be cut: use a smaller storage format (--quant) or the target wasm.',
   E_QUANT_PATHS: 'No weight fits the paths of a --quant rule: `llamac inspect` of an artifact lists the paths of its weights.',
   E_OUTPUT_FOLDER: 'The artifact cannot be written there: the folder holds other files, or is not writable. Choose another with -o.',
-  G101: 'There is no graph pass of that name; the message lists them.',
+  G101: 'There is no pass of that name, or it cannot be left out; the message lists those there are.',
   E_TAP:
     'A pattern of --tap names no part and no function that an entry of the model calls: `layers.*`, `layers.3.attn`, `out_norm`; `*` stays between two dots, a last `**` does not.',
   K101: 'Axes with a size known only at run time can be merged or split only when they are outermost. Reorder the axes.',

@@ -4,6 +4,7 @@
 // order, with it in descending order, the coin scaled by what was kept. Equal probabilities go by index.
 import type { ResultArray } from './devices/device.ts'
 import { fail } from './error-codes.ts'
+import { expF32 } from './exp-f32.ts'
 import { uniform } from './philox.ts'
 
 export interface SamplingOptions {
@@ -106,7 +107,7 @@ function softmax(scores: Scores, temperature: number, out: Float32Array): void {
   }
   let sum = 0
   for (let i = 0; i < out.length; i++) {
-    const e = f32(Math.exp(f32(out[i]! - max)))
+    const e = expF32(f32(out[i]! - max))
     out[i] = e
     sum = f32(sum + e)
   }
@@ -122,7 +123,7 @@ function truncate(p: Float32Array, topK: number, topP: number, minP: number): { 
   let floor = 0
   if (minP > 0) {
     let max = 0
-    for (const value of p) if (value > max) max = value
+    for (let i = 0; i < p.length; i++) if (p[i]! > max) max = p[i]!
     floor = f32(f32(minP) * max)
   }
   if (topK === 0 && topP < 1 && p.length > 1) floor = Math.max(floor, f32(f32(1 - f32(topP)) / (p.length - 1)))
@@ -176,10 +177,13 @@ function largest(p: Float32Array, k: number): number[] {
   }
   for (let i = 0; i < k; i++) heap.push(i)
   for (let i = (k >> 1) - 1; i >= 0; i--) sink(i)
+  // Later ids lose against equals.
+  let least = p[heap[0]!]!
   for (let i = k; i < p.length; i++) {
-    if (worse(heap[0]!, i)) {
+    if (p[i]! > least) {
       heap[0] = i
       sink(0)
+      least = p[heap[0]!]!
     }
   }
   return heap

@@ -57,6 +57,12 @@ export interface Measured {
 /** Tokens that are decoded at each position of `--at`. */
 export const tokensAt = 16
 
+/** A peer on so many threads, by round. */
+export interface MeasuredPeer extends Peer {
+  readonly threads: number
+  readonly figures: readonly PeerFigures[]
+}
+
 /** What was asked for. */
 export interface Asked {
   readonly prefill: readonly number[]
@@ -116,7 +122,18 @@ export interface BenchReport {
     readonly machine?: { readonly [Kind in keyof Ceilings]: Spread }
   }[]
   readonly memory: { readonly resident_bytes: number; readonly peak_bytes: number }
-  readonly peers: readonly { readonly name: string; readonly prefill?: Spread; readonly decode?: Spread; readonly seconds?: Spread }[]
+  readonly peers: readonly PeerRates[]
+}
+
+/** A peer with as many threads as a row of `threads`. */
+interface PeerRates {
+  readonly name: string
+  readonly threads: number
+  readonly prefill?: Spread
+  readonly decode?: Spread
+  readonly seconds?: Spread
+  /** How many times as fast this program is, round by round. */
+  readonly times?: { readonly prefill?: Spread; readonly decode?: Spread }
 }
 
 /** `work` is absent where the kernels are not known. */
@@ -124,7 +141,7 @@ export function reportOf(
   manifest: Manifest,
   device: string,
   measured: readonly Measured[],
-  peers: readonly (Peer & { readonly figures: readonly PeerFigures[] })[],
+  peers: readonly MeasuredPeer[],
   asked: Asked,
   work: WorkCounter | undefined,
 ): BenchReport {
@@ -175,12 +192,25 @@ export function reportOf(
     })),
     // The peak counts all that the process did, compiling a .dsl included.
     memory: { resident_bytes: process.memoryUsage().rss, peak_bytes: process.resourceUsage().maxRSS * 1024 },
-    peers: peers.map(({ name, figures }) => {
+    peers: peers.map(({ name, threads, figures }): PeerRates => {
       const of = (kind: keyof PeerFigures) => {
         const values = figures.flatMap((one) => one[kind] ?? [])
         return values.length > 0 ? { [kind]: spreadOf(values) } : {}
       }
-      return { name, ...of('prefill'), ...of('decode'), ...of('seconds') }
+      const ours = measured.find((one) => one.threads === threads)!
+      const times = (kind: 'prefill' | 'decode', rates: readonly number[]) => {
+        const values = figures.flatMap((one, round) => (one[kind] === undefined ? [] : rates[round]! / one[kind]))
+        return values.length > 0 ? { [kind]: spreadOf(values) } : {}
+      }
+      const faster = { ...times('prefill', ours.prefill[0]!), ...times('decode', ours.decode) }
+      return {
+        name,
+        threads,
+        ...of('prefill'),
+        ...of('decode'),
+        ...of('seconds'),
+        ...(Object.keys(faster).length > 0 ? { times: faster } : {}),
+      }
     }),
   }
 }
@@ -210,10 +240,13 @@ export function textOf(report: BenchReport): string {
       rows.push([count, `decode at ${position}`, ...rate(tokens_per_second), needs])
     }
   }
-  for (const { name, prefill, decode, seconds } of peers) {
-    if (prefill) rows.push(['', `${name}: prefill`, ...rate(prefill), ''])
-    if (decode) rows.push(['', `${name}: decode`, ...rate(decode), ''])
-    if (seconds) rows.push(['', name, `${figure(seconds.median)} s`, `${figure(seconds.min)} .. ${figure(seconds.max)}`, ''])
+  for (const { name, threads: count, seconds, times, ...rates } of peers) {
+    for (const kind of ['prefill', 'decode'] as const) {
+      const [spread, ratio] = [rates[kind], times?.[kind]]
+      if (spread)
+        rows.push([String(count), `${name}: ${kind}`, ...rate(spread), ratio ? `this is ${figure(ratio.median)} times as fast` : ''])
+    }
+    if (seconds) rows.push([String(count), name, `${figure(seconds.median)} s`, `${figure(seconds.min)} .. ${figure(seconds.max)}`, ''])
   }
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((cells) => cells[column]!.length)))
   const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(0)} MiB`

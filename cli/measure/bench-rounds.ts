@@ -16,6 +16,7 @@ import {
   type CallTimes,
   kernelText,
   type Measured,
+  type MeasuredPeer,
   type Readers,
   reportOf,
   textOf,
@@ -24,7 +25,7 @@ import {
 } from './bench-report.ts'
 import { ThreadCeilings } from './ceilings.ts'
 import { timeKernels } from './kernel-times.ts'
-import { type Peer, type PeerFigures, runPeer } from './peers.ts'
+import { type PeerFigures, runPeer } from './peers.ts'
 
 /** One thread count: its model, and what was measured with it so far. */
 interface Subject extends Measured {
@@ -36,19 +37,20 @@ interface Subject extends Measured {
 export interface Benchmark {
   /** One round over all thread counts; one that does not count warms up. */
   round(counts: boolean): Promise<void>
-  report(peers?: readonly (Peer & { readonly figures: readonly PeerFigures[] })[]): BenchReport
+  report(peers?: readonly MeasuredPeer[]): BenchReport
   /** Where the kernels are known; throws E_NO_KERNELS where they should be and are not. */
   kernels(): Promise<CallTimes[]>
   close(): Promise<void>
 }
 
 export async function bench(path: string, flags: BenchFlags, signal: AbortSignal): Promise<void> {
-  const peers = (flags.compare ?? []).map((one) => ({ ...one, figures: [] as PeerFigures[] }))
+  const peers = flags.threads.flatMap((threads) => (flags.compare ?? []).map((one) => ({ ...one, threads, figures: [] as PeerFigures[] })))
+  const task = { prefill: flags.prefill[0]!, decode: flags.decode }
   const benchmark = await openBenchmark(path, flags, signal)
   try {
     for (let round = 0; round <= flags.rounds; round++) {
       await benchmark.round(round > 0)
-      if (round > 0) for (const one of peers) one.figures.push(await runPeer(one, signal))
+      if (round > 0) for (const one of peers) one.figures.push(await runPeer(one, { ...task, threads: one.threads }, signal))
     }
     const report = benchmark.report(peers)
     const times = flags.kernels ? await benchmark.kernels() : undefined

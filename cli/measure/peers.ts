@@ -1,5 +1,6 @@
 // Other programs, timed in the same rounds: a shell command each. What counts is the last line of its stdout that is a JSON
-// object with `prefill` or `decode` in tokens per second; without one, the command's wall time.
+// object with `prefill` or `decode` in tokens per second; without one, the command's wall time. The environment tells what to
+// measure: LLAMAC_PREFILL tokens of a prompt, LLAMAC_DECODE tokens after it, LLAMAC_THREADS.
 
 import { spawn } from 'node:child_process'
 import { LlamacError } from '../../runtime/error.ts'
@@ -12,11 +13,19 @@ export interface Peer {
 /** Tokens per second as the peer says, or the seconds that it took. */
 export type PeerFigures = Readonly<Partial<Record<'prefill' | 'decode' | 'seconds', number>>>
 
+/** What a peer is asked to measure. */
+export interface PeerTask {
+  readonly prefill: number
+  readonly decode: number
+  readonly threads: number
+}
+
 /** Runs the command once. E_PEER when it cannot be run or fails; E_ABORTED. */
-export function runPeer({ name, command }: Peer, signal: AbortSignal): Promise<PeerFigures> {
+export function runPeer({ name, command }: Peer, task: PeerTask, signal: AbortSignal): Promise<PeerFigures> {
   return new Promise((resolve, reject) => {
     const started = performance.now()
-    const child = spawn(command, { shell: true, stdio: ['ignore', 'pipe', 'pipe'], signal })
+    const told = Object.fromEntries(Object.entries(task).map(([what, count]) => [`LLAMAC_${what.toUpperCase()}`, String(count)]))
+    const child = spawn(command, { shell: true, stdio: ['ignore', 'pipe', 'pipe'], signal, env: { ...process.env, ...told } })
     let [stdout, stderr] = ['', '']
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       stdout += text

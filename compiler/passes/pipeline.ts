@@ -12,7 +12,7 @@ import { quantiseActivations } from './quantise-activations.ts'
 import { tabulate } from './tabulate.ts'
 
 export interface PassOptions {
-  /** `--disable-pass`: names of passes to leave out, graph or kernel passes. Kernels know no composites: compiling needs inlining. */
+  /** `--disable-pass`: names of passes to leave out, graph or kernel passes, of `optionalPasses`. */
   readonly disabledPasses?: readonly string[]
   /** `--print-after`: names of passes whose result goes to `print`; `all` for every one. */
   readonly printAfter?: readonly string[]
@@ -45,8 +45,14 @@ const graphPassNames = graphPasses.map((pass) => pass.name)
 
 export const passNames: readonly string[] = [...graphPassNames, ...kernelPasses]
 
+/** Kernels know no composites, so nothing compiles without inlining. */
+const needed = 'inline-composites'
+
+/** What `--disable-pass` may leave out. */
+export const optionalPasses: readonly string[] = passNames.filter((name) => name !== needed)
+
 function expectKnown(names: readonly string[], known: readonly string[], what: string): void {
-  const unknown = names.find((name) => name !== 'all' && !known.includes(name))
+  const unknown = names.find((name) => !known.includes(name))
   if (unknown !== undefined) throw new LlamacError('G101', `there is no ${what} ${unknown}; there are ${known.join(', ')}`)
 }
 
@@ -54,11 +60,13 @@ function expectKnown(names: readonly string[], known: readonly string[], what: s
 export const runsPass = (pass: (typeof kernelPasses)[number], { disabledPasses = [] }: PassOptions): boolean =>
   !disabledPasses.includes(pass)
 
-/** Runs all graph passes but the disabled ones. Throws LlamacError G101 for a name that no pass has. */
+/** Runs all graph passes but the disabled ones. Throws LlamacError G101 for a name that no pass has, or one that is needed. */
 export function runGraphPasses(graph: Graph, options: PassOptions = {}): Graph {
   const { disabledPasses = [], printAfter = [], verify = false } = options
-  expectKnown(disabledPasses, passNames, 'pass')
-  expectKnown(printAfter, graphPassNames, 'graph pass')
+  if (disabledPasses.includes(needed))
+    throw new LlamacError('G101', `the pass ${needed} is needed to compile; those that can be left out are ${optionalPasses.join(', ')}`)
+  expectKnown(disabledPasses, optionalPasses, 'pass')
+  expectKnown(printAfter, [...graphPassNames, 'all'], 'graph pass')
   if (verify) expectValid(graph, 'building')
   return graphPasses.reduce((before, pass) => {
     if (disabledPasses.includes(pass.name)) return before

@@ -11,10 +11,11 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import { compile, packageSources } from '../../compiler/index.ts'
 import { createSampler, load, memoryFiles } from '../../runtime/index.ts'
 import { type Compiled, compileForTest } from '../support/compiled.ts'
-import { foreignHost, openChromium } from './chromium.ts'
+import { openChromium } from './chromium.ts'
+import { foreignHost } from './launch.ts'
 import type { PageGlobals } from './page/page.ts'
 import { openPage } from './remote-model.ts'
-import { type ArtifactBytes, isolation } from './server.ts'
+import { type ArtifactBytes, isolation } from './site.ts'
 import { compileStories, tryModel, visit } from './visit.ts'
 
 let compiled: Compiled

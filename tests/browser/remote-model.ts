@@ -9,7 +9,8 @@ import type { PlaceModel, PlaceSession } from '../support/places.ts'
 import { openChromium } from './chromium.ts'
 import type { Answer, Call } from './page/objects.ts'
 import type { PageGlobals } from './page/page.ts'
-import { openSite, type Site, type SiteHeaders } from './server.ts'
+import { openSite } from './server.ts'
+import type { Site, SiteHeaders } from './site.ts'
 
 export interface PageOptions {
   /** Headers of the page: `isolation` gives it shared memory. */

@@ -1,101 +1,17 @@
-// A static server on 127.0.0.1: the runtime as ES modules, artifacts from memory, one page. Modules are the sources themselves with
-// their types taken off by Node: the graph of files is that of the published build, no build can be out of date, and no bundler hides
-// what a browser would have to fetch. (One test loads a published build.)
+// The sites of a test file: open until its end (importing this file registers that).
 
-import { readFileSync } from 'node:fs'
-import { createServer, type Server, type ServerResponse } from 'node:http'
-import { stripTypeScriptTypes } from 'node:module'
-import type { AddressInfo } from 'node:net'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { afterAll } from 'vitest'
+import { serveSite, type Site, type SiteOptions } from './site.ts'
 
-/** Headers of every answer, the page's and its workers' alike. */
-export type SiteHeaders = Readonly<Record<string, string>>
-
-/** What a page needs for SharedArrayBuffer. */
-export const isolation: SiteHeaders = { 'cross-origin-opener-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp' }
-
-export type ArtifactBytes = ReadonlyMap<string, Uint8Array>
-
-export interface Site {
-  /** `http://127.0.0.1:1234`, without a slash at the end. */
-  readonly origin: string
-  /** Paths that were asked for, in order. */
-  readonly requests: readonly string[]
-  /** The URL of an artifact made of these files; the same files keep their URL. */
-  publish(files: ArtifactBytes): string
-}
-
-export interface SiteOptions {
-  readonly headers?: SiteHeaders
-  /** Takes over the answer for a file of an artifact when it returns true. */
-  readonly intercept?: (path: string, bytes: Uint8Array, response: ServerResponse) => boolean
-  /** A folder with a published build, served under /dist/. */
-  readonly build?: string
-}
-
-const root = fileURLToPath(new URL('../../', import.meta.url))
-const modules = /^\/(?:runtime|tests\/browser\/page)\/[\w./-]+\.ts$/
-const builtModules = /^\/dist\/(runtime\/[\w./-]+\.js)$/
-const page = '<!doctype html><meta charset="utf-8"><title>llamac</title><script type="module" src="/tests/browser/page/page.ts"></script>'
-
-const stripped = new Map<string, string>()
-
-function moduleText(path: string): string {
-  const known = stripped.get(path) ?? stripTypeScriptTypes(readFileSync(root + path.slice(1), 'utf8'))
-  stripped.set(path, known)
-  return known
-}
-
-const servers: Server[] = []
+const open: Site[] = []
 
 afterAll(() => {
-  for (const server of servers.splice(0)) {
-    server.closeAllConnections()
-    server.close()
-  }
+  for (const site of open.splice(0)) site.close()
 })
 
 /** Open until the end of the test file. */
-export async function openSite({ headers = {}, intercept = () => false, build }: SiteOptions = {}): Promise<Site> {
-  const artifacts: ArtifactBytes[] = []
-  const requests: string[] = []
-
-  function answer(path: string, response: ServerResponse): void {
-    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value)
-    const [, index, file] = /^\/artifacts\/(\d+)\/([\w.-]+)$/.exec(path) ?? []
-    const [, built] = builtModules.exec(path) ?? []
-    const bytes = index === undefined ? undefined : artifacts[Number(index)]?.get(file!)
-    if (path === '/') response.setHeader('content-type', 'text/html').end(page)
-    else if (modules.test(path)) response.setHeader('content-type', 'text/javascript').end(moduleText(path))
-    else if (built !== undefined && build !== undefined)
-      response.setHeader('content-type', 'text/javascript').end(readFileSync(join(build, built)))
-    else if (!bytes) response.writeHead(404).end()
-    else if (!intercept(path, bytes, response)) response.setHeader('content-type', 'application/octet-stream').end(bytes)
-  }
-
-  const server: Server = createServer(({ url = '/' }, response) => {
-    requests.push(url)
-    answer(new URL(url, 'http://127.0.0.1').pathname, response)
-  })
-  servers.push(server)
-  const origin = `http://127.0.0.1:${await listen(server)}`
-  return {
-    origin,
-    requests,
-    publish(files) {
-      if (!artifacts.includes(files)) artifacts.push(files)
-      return `${origin}/artifacts/${artifacts.indexOf(files)}`
-    },
-  }
-}
-
-/** Listens on a free port of 127.0.0.1, and says which. */
-export async function listen(server: Server): Promise<number> {
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', resolve)
-  })
-  return (server.address() as AddressInfo).port
+export async function openSite(options: SiteOptions = {}): Promise<Site> {
+  const site = await serveSite(options)
+  open.push(site)
+  return site
 }

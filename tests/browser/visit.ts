@@ -5,7 +5,8 @@ import type { ModelOptions } from '../../runtime/index.ts'
 import { type Compiled, compileForTest } from '../support/compiled.ts'
 import type { PageGlobals } from './page/page.ts'
 import { openPage } from './remote-model.ts'
-import { openSite, type Site, type SiteOptions } from './server.ts'
+import { openSite } from './server.ts'
+import type { Site, SiteOptions } from './site.ts'
 
 /** A trained model with a tokenizer, 1 MB. */
 export const compileStories = (): Promise<Compiled> =>

@@ -61,7 +61,7 @@ test('figures stand in a table, rates in order of size within their rounds', () 
     '3',
     '--kernels',
     '--compare',
-    'echo=echo \'{"decode": 5}\'',
+    'echo=echo "{\\"decode\\": $LLAMAC_DECODE$LLAMAC_THREADS}"',
     '--compare',
     'nap=true',
   )
@@ -85,8 +85,8 @@ threads median rounds of the machine
  # prefill # # tokens/s # .. # # % of its arithmetic
  # decode # # tokens/s # .. #
  # fastest token # tokens/s # .. # # % of its bandwidth, # GB/s
- echo: decode # tokens/s # .. #
- nap # s # .. #
+ # echo: decode # tokens/s # .. # this is # times as fast
+ # nap # s # .. #
 a token of decode needs # MB of weights, states and tables
 memory: # MiB now, # MiB at most`)
   expect(kernels.length).toBeGreaterThan(10)
@@ -120,11 +120,18 @@ test('wrong flags are wrong usage; a peer that fails is an error', async () => {
     expect([wrong, llamac('bench', ...tiny, ...wrong).status]).toEqual([wrong, 2])
   }
   const { signal } = new AbortController()
-  await expect(runPeer({ name: 'peer', command: 'echo bad news >&2; exit 3' }, signal)).rejects.toMatchObject({
+  const task = { prefill: 8, decode: 4, threads: 2 }
+  await expect(runPeer({ name: 'peer', command: 'echo bad news >&2; exit 3' }, task, signal)).rejects.toMatchObject({
     code: 'E_PEER',
     message: 'peer ended with exit code 3: bad news',
   })
-  expect(Object.keys(await runPeer({ name: 'peer', command: 'echo decode' }, signal))).toEqual(['seconds'])
+  expect(Object.keys(await runPeer({ name: 'peer', command: 'echo decode' }, task, signal))).toEqual(['seconds'])
+})
+
+test('a peer is told what to measure', async () => {
+  const command = `echo "{\\"prefill\\": $LLAMAC_PREFILL$LLAMAC_THREADS, \\"decode\\": $LLAMAC_DECODE}"`
+  const figures = await runPeer({ name: 'peer', command }, { prefill: 128, decode: 32, threads: 2 }, new AbortController().signal)
+  expect(figures).toEqual({ prefill: 1282, decode: 32 })
 })
 
 test('the last line that tells a rate counts', () => {

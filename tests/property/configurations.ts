@@ -1,15 +1,12 @@
-// Which passes run: none, all, each alone, all but one, every prefix, and random subsets. Inlining always runs, since kernels know
-// no composites.
+// Which passes run: none, all, each alone, all but one, every prefix, and random subsets of the optional ones.
 
-import { passNames } from '../../compiler/passes/pipeline.ts'
+import { optionalPasses } from '../../compiler/passes/pipeline.ts'
 import type { Choices } from '../../compiler/ops/op.ts'
 
 export interface Configuration {
   readonly name: string
   readonly disabled: readonly string[]
 }
-
-export const optionalPasses = passNames.filter((name) => name !== 'inline-composites')
 
 const without = (name: string, enabled: readonly string[]): Configuration => ({
   name,

@@ -3,7 +3,7 @@
 
 import { expect, test } from 'vitest'
 import { opNames } from '../../compiler/ops/index.ts'
-import { optionalPasses } from './configurations.ts'
+import { optionalPasses } from '../../compiler/passes/pipeline.ts'
 import { checkRandom, replay, show } from './replay.ts'
 
 const levels = new Set(['wasm'] as const)

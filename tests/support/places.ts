@@ -5,7 +5,7 @@
 import type { TargetName } from '../../compiler/targets/index.ts'
 import type { Model, Session } from '../../runtime/index.ts'
 import { loadInChromium, type PageOptions } from '../browser/remote-model.ts'
-import { isolation } from '../browser/server.ts'
+import { isolation } from '../browser/site.ts'
 import type { Compiled } from './compiled.ts'
 
 export type PlaceSession = Pick<Session, 'prefill' | 'decode' | 'score' | 'call' | 'generate' | 'dispose'>
