@@ -183,7 +183,7 @@ function tokenStride(kernel: Kernel, dot: Dot, axis: AxisId, scope: IndexScope):
 export function scheduleContract(kernel: Kernel, plan: ContractPlan, machine: Machine, bounds: affine.Bounds): LoopFunction {
   const emitter = new Emitter()
   const scope = new Scope(kernel, emitter, bounds)
-  return machine.threads > 1 ? scheduleThreads(kernel, plan, machine, bounds, scope) : scheduleLanes(kernel, plan, bounds, scope)
+  return machine.threads > 1 ? scheduleThreads(kernel, plan, machine, bounds, scope) : scheduleLanes(kernel, plan, machine, bounds, scope)
 }
 
 const tilesOf = (plan: ContractPlan): number => Math.ceil(plan.lane.extent.const / plan.tile)
@@ -293,31 +293,54 @@ const emitDot = (
 const areAlike = (dots: readonly Dot[]): boolean =>
   dots.every(({ format, k, bytes }) => format === dots[0]!.format && k === dots[0]!.k && bytes === dots[0]!.bytes)
 
-/** Lanes: rows in blocks from the caller, tokens inside, so that a tile's weights stay in the nearest cache. */
-function scheduleLanes(kernel: Kernel, plan: ContractPlan, bounds: affine.Bounds, scope: Scope): LoopFunction {
+/** Bytes of the weights of one tile. */
+const tileBytes = ({ dots, tile }: ContractPlan): number =>
+  dots.reduce((sum, { format, k }) => sum + (k / format.k) * format.words * 4, 0) * (tile / 8)
+
+/**
+ * Lanes: rows in runs from the caller, cut into blocks of weights that stay in a core's own cache; over each block all tokens
+ * pass, four at a time, so that the activations of a tile stay in the nearest cache meanwhile.
+ */
+function scheduleLanes(kernel: Kernel, plan: ContractPlan, machine: Machine, bounds: affine.Bounds, scope: Scope): LoopFunction {
   const e = scope.emitter
   const unit = plan.writesBlocks ? a8.k : plan.tile
   const units = Math.ceil(plan.lane.extent.const / unit)
   const fixed = plan.rowAxes.filter((axis) => affine.isConstant(axis.extent))
   const moving = plan.rowAxes.filter((axis) => !affine.isConstant(axis.extent))
   const count = fixed.reduce((product, axis) => product * axis.extent.const, units)
+  const rest = [...moving, ...plan.others]
+  const most = plan.token ? affine.range(plan.token.extent, bounds).max : 1
+  const perBlock = Math.max(1, Math.floor(machine.blockBytes / tileBytes(plan)))
   const scratch = kernel.operands.length
   /** Where in its block of 8-bit activations the tile begins. */
   let inBlock: LoopExpr = constant('i32', 0)
-  e.loop('tile', builtin('from'), builtin('to'), 1, (flat) => {
-    const at = unflatten(e, flat, [...fixed, { id: plan.lane.id, extent: affine.constant(units) }])
-    const lane = e.value('row', ops.mul(at.pop()![1], unit))
-    const rows = (): void => (plan.writesBlocks ? overBlock(lane) : overTokens(lane))
-    scope.at([...at, [plan.lane.id, lane]], () => nest(scope, [...moving, ...plan.others], rows))
-  })
+  if (plan.writesBlocks || rest.length > 0 || most < 4) {
+    const rows = (lane: LoopExpr) => (plan.writesBlocks ? overBlock(lane) : overTokens((tokens) => tile(lane, tokens)))
+    overUnits(builtin('from'), builtin('to'), (lane) => nest(scope, rest, () => rows(lane)))
+  } else {
+    e.loop('block', builtin('from'), builtin('to'), perBlock, (first) => {
+      const end = e.value('end', ops.min(ops.add(first, perBlock), builtin('to')))
+      overTokens((tokens) => overUnits(first, end, (lane) => tile(lane, tokens)))
+    })
+  }
+
+  function overUnits(from: LoopExpr, to: LoopExpr, body: (lane: LoopExpr) => void): void {
+    e.loop('tile', from, to, 1, (flat) => {
+      const at = unflatten(e, flat, [...fixed, { id: plan.lane.id, extent: affine.constant(units) }])
+      const lane = e.value('row', ops.mul(at.pop()![1], unit))
+      scope.at([...at, [plan.lane.id, lane]], () => body(lane))
+    })
+  }
 
   /** The tiles of a block for all tokens into scratch memory, then rounded. */
   function overBlock(first: LoopExpr): void {
-    e.loop('r', 0, a8.k, plan.tile, (r) => {
-      inBlock = r
-      const lane = e.value('row', ops.add(first, r))
-      scope.at([[plan.lane.id, lane]], () => overTokens(lane))
-    })
+    overTokens((tokens) =>
+      e.loop('r', 0, a8.k, plan.tile, (r) => {
+        inBlock = r
+        const lane = e.value('row', ops.add(first, r))
+        scope.at([[plan.lane.id, lane]], () => tile(lane, tokens))
+      }),
+    )
     nest(scope, plan.token ? [plan.token] : [], () => {
       const at = e.value('block', placeOfToken())
       const values = Array.from({ length: a8.k / 4 }, (_, i) => e.value('x', load('f32x4', scratch, at, 4 * i)))
@@ -329,13 +352,13 @@ function scheduleLanes(kernel: Kernel, plan: ContractPlan, bounds: affine.Bounds
     return plan.token ? ops.mul(scope.axes.get(plan.token.id)!, a8.k) : constant('i32', 0)
   }
 
-  function overTokens(lane: LoopExpr): void {
-    if (!plan.token) return tile(lane, 1)
+  /** Four tokens at a time, then one by one. */
+  function overTokens(body: (tokens: number) => void): void {
+    if (!plan.token) return body(1)
     const extent = emitAffine(plan.token.extent)
-    const most = affine.range(plan.token.extent, bounds).max
     const full = most >= 4 ? e.value('full', ops.mul(ops.shr_u(extent, 2), 4)) : constant('i32', 0)
-    if (most >= 4) e.loop('s', 0, full, 4, (s) => scope.at([[plan.token!.id, s]], () => tile(lane, 4)))
-    e.loop('s', full, extent, 1, (s) => scope.at([[plan.token!.id, s]], () => tile(lane, 1)))
+    if (most >= 4) e.loop('s', 0, full, 4, (s) => scope.at([[plan.token!.id, s]], () => body(4)))
+    e.loop('s', full, extent, 1, (s) => scope.at([[plan.token!.id, s]], () => body(1)))
   }
 
   function tile(lane: LoopExpr, tokens: number): void {
@@ -400,9 +423,8 @@ function scheduleLanes(kernel: Kernel, plan: ContractPlan, bounds: affine.Bounds
     )
   }
 
-  const tokens = plan.token ? affine.range(plan.token.extent, bounds).max : 1
   const rows = { count: countOf(affine.constant(count)), unit }
-  return kernelFunction(kernel, e, plan.writesBlocks ? { rows, scratch: [a8.k * tokens] } : { rows })
+  return kernelFunction(kernel, e, plan.writesBlocks ? { rows, scratch: [a8.k * most] } : { rows })
 }
 
 /** Threads: one workgroup a tile; its invocations share k, add up in scratch, then take one (token, row) each. */
