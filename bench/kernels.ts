@@ -1,6 +1,6 @@
-// node bench/kernels.ts [pattern] [--json] [--plain|--words|--pairs]: what the schedules of packed matrices reach on this machine, beside its ceilings
+// node bench/kernels.ts [pattern] [--json] [--hot] [--plain|--words|--pairs]: what the schedules of packed matrices reach on this machine, beside its ceilings
 // measured in the same process. 1 GMAC/s = 1e9 multiply-adds a second. --plain: without relaxed SIMD; --words, --pairs: with
-// its 32-bit or its 16-bit dots of bytes, by default those that this engine is faster with. Results are checked
+// its 32-bit or its 16-bit dots of bytes, by default those that this engine is faster with. --hot: no streaming. Results are checked
 // against f64 before they are printed.
 
 import { constant as sizeOf, symbol as symbolSize } from '../dsl/affine.ts'
@@ -176,7 +176,8 @@ function matrixBench(
   k = formats[formatName].values === 256 ? 768 : 576,
 ): Bench {
   const format = formats[formatName]
-  const name = `${formatName} x ${bytes ? 'a8' : 'f32'}${rotated ? ', turned and stored' : ''}, ${tokens} token${tokens === 1 ? '' : 's'}`
+  const shape = rows === 576 && k <= 768 ? '' : `, ${rows} x ${k}`
+  const name = `${formatName} x ${bytes ? 'a8' : 'f32'}${rotated ? ', turned and stored' : ''}${shape}, ${tokens} token${tokens === 1 ? '' : 's'}`
   const bounds = new Map([
     ['s', { min: 1, max: most }],
     ['start', { min: 0, max: positions - most }],
@@ -267,19 +268,28 @@ cases.push(
   ),
 )
 
+// Longer rows: activations of many tokens are more than a cache holds.
+for (const [rows, k] of [
+  [1536, 576],
+  [576, 1536],
+] as const)
+  cases.push(...[1, 128].map((tokens) => () => matrixBench('q4_1', true, tokens, false, rows, k)))
+
 const ceilings = measureCeilings(relaxed)
 const timings: Timing[] = []
-for (const make of cases) {
-  const bench = make()
-  if (pattern.test(bench.name)) timings.push(measure(bench, { relaxed, pairs }))
-}
-
-if (flags.includes('--json')) console.log(JSON.stringify({ relaxed, pairs, ceilings, timings }, null, 2))
-else {
-  const n = (x: number | undefined, width = 8) => (x === undefined ? '' : x.toFixed(1)).padStart(width)
+const json = flags.includes('--json')
+const n = (x: number | undefined, width = 8) => (x === undefined ? '' : x.toFixed(1)).padStart(width)
+if (!json) {
   console.log(
     `ceilings: dot ${ceilings.dot.toFixed(0)} GMAC/s, f32 madd ${ceilings.madd.toFixed(1)} GMAC/s, read ${ceilings.readBytes.toFixed(1)} GB/s`,
   )
   console.log(`${'kernel'.padEnd(42)}${'us/call'.padStart(10)}${'hot'.padStart(8)}${'stream'.padStart(8)}${'GB/s'.padStart(8)}`)
-  for (const t of timings) console.log(`${t.name.padEnd(42)}${n(t.microseconds, 10)}${n(t.hot)}${n(t.stream)}${n(t.streamBytes)}`)
 }
+for (const make of cases) {
+  const bench = make()
+  if (!pattern.test(bench.name)) continue
+  const t = measure(flags.includes('--hot') ? { ...bench, streamed: undefined } : bench, { relaxed, pairs })
+  timings.push(t)
+  if (!json) console.log(`${t.name.padEnd(42)}${n(t.microseconds, 10)}${n(t.hot)}${n(t.stream)}${n(t.streamBytes)}`)
+}
+if (json) console.log(JSON.stringify({ relaxed, pairs, ceilings, timings }, null, 2))

@@ -1,23 +1,22 @@
 // q4_1: 32 values as unsigned nibbles with an f16 scale and an f16 minimum (20 bytes); value = nibble * d + m. Quantisation
 // follows ggml's quantize_row_q4_1_ref in float32: d = (max - min) / 15, nibble = trunc((x - min)/d + 0.5), at most 15.
-// r8 (160 bytes): word r = d(row r) | m(row r) << 16, r = 0..7; then the nibbles (nibble-rows.ts).
+// r8 (160 bytes): word r = d(row r) | m(row r) << 16, r = 0..7; then one run of 4 bits (run-rows.ts).
 
 import { f16FromNumber, f16ToNumber } from './halves.ts'
-import { packNibbles, unpackNibbles } from './nibble-rows.ts'
-import type { Format } from './types.ts'
+import { readFours, writeFours } from './four-bits.ts'
+import { runFormat, runLength } from './run-blocks.ts'
+import { run4 } from './run-rows.ts'
 
-const block = 32
 const plainBytes = 20
-const packedBytes = 160
 const fround = Math.fround
 
 const nibble = (x: number, least: number, inverse: number): number => Math.min(15, fround(fround(fround(x - least) * inverse) + 0.5) | 0)
 
 function encode(values: Float32Array, out: Uint8Array): void {
-  for (let b = 0, at = 0; b < values.length; b += block, at += plainBytes) {
+  for (let b = 0, at = 0; b < values.length; b += runLength, at += plainBytes) {
     let least = values[b]!
     let most = least
-    for (let i = 1; i < block; i++) {
+    for (let i = 1; i < runLength; i++) {
       least = Math.min(least, values[b + i]!)
       most = Math.max(most, values[b + i]!)
     }
@@ -36,7 +35,7 @@ function encode(values: Float32Array, out: Uint8Array): void {
 }
 
 function decode(bytes: Uint8Array, out: Float32Array): void {
-  for (let b = 0, at = 0; b < out.length; b += block, at += plainBytes) {
+  for (let b = 0, at = 0; b < out.length; b += runLength, at += plainBytes) {
     const d = f16ToNumber(bytes[at]! | (bytes[at + 1]! << 8))
     const m = f16ToNumber(bytes[at + 2]! | (bytes[at + 3]! << 8))
     for (let i = 0; i < 16; i++) {
@@ -48,37 +47,20 @@ function decode(bytes: Uint8Array, out: Float32Array): void {
   }
 }
 
-function packGroup(plainRows: Uint8Array, K: number, out: Uint8Array): void {
-  const blocks = K / block
-  for (let row = 0; row < 8; row++) {
-    for (let b = 0; b < blocks; b++) {
-      const from = (row * blocks + b) * plainBytes
-      const to = b * packedBytes
-      for (let i = 0; i < 4; i++) out[to + row * 4 + i] = plainRows[from + i]!
-      packNibbles(plainRows, from + 4, row, out, to + 32)
-    }
-  }
-}
-
-function unpackGroup(packed: Uint8Array, K: number, out: Uint8Array): void {
-  const blocks = K / block
-  for (let row = 0; row < 8; row++) {
-    for (let b = 0; b < blocks; b++) {
-      const to = (row * blocks + b) * plainBytes
-      const from = b * packedBytes
-      for (let i = 0; i < 4; i++) out[to + i] = packed[from + row * 4 + i]!
-      unpackNibbles(packed, from + 32, row, out, to + 4)
-    }
-  }
-}
-
-export const q4_1: Format = {
+export const q4_1 = runFormat({
   name: 'q4_1',
-  values: block,
+  values: runLength,
   bytes: plainBytes,
-  r8Block: { k: block, bytes: packedBytes },
+  headBytes: 32,
+  rows: run4,
+  packHead(plain, at, row, out, start) {
+    for (let i = 0; i < 4; i++) out[start + 4 * row + i] = plain[at + i]!
+  },
+  unpackHead(packed, start, row, out, at) {
+    for (let i = 0; i < 4; i++) out[at + i] = packed[start + 4 * row + i]!
+  },
+  readRun: (plain, at, _run, into) => readFours(plain, at + 4, into),
+  writeRun: (from, _run, out, at) => writeFours(from, out, at + 4),
   encode,
   decode,
-  packGroup,
-  unpackGroup,
-}
+})

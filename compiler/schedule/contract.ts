@@ -1,189 +1,24 @@
 // Schedules a contract: dots of packed weight rows with one or several rows of activations, and their epilogue.
-// A tile is 8 rows (or 4, where rows start in the middle of a packed group) by up to 4 tokens. With lanes, four rows are one
+// A tile is 8 rows (or 4, where rows start in the middle of a packed group) by up to 4 tokens (q4_1, GMAC/s by tokens of a tile: 2 42,
+// 3 44, 4 48, 5 49, 6 47, 8 47: from 4 on what is saved on unpacking weights is lost to registers). With lanes, four rows are one
 // vector and the epilogue runs on vectors; with threads, the invocations share k and meet in scratch memory.
-// What does not fit (no row axis, unaligned rows, other reductions) is left to the staged schedule: `planContract` says so.
 
 import * as affine from '../../dsl/affine.ts'
-import { axesOfIndex, type IndexScope, linearParts } from '../kernel/index-map.ts'
-import type { AxisId, Expr, Index, Kernel, KernelAxis, Operand } from '../kernel/types.ts'
+import type { AxisId, Kernel } from '../kernel/types.ts'
 import { builtin, constant, Emitter, load, ops } from './build-loops.ts'
 import { countOf } from './count.ts'
 import type { LoopExpr, LoopFunction } from './loops.ts'
 import type { Machine } from './machine.ts'
 import { a8 } from './activation-blocks.ts'
-import { packedFormat } from './packed.ts'
-import type { Address, PackedFormat } from './packed-words.ts'
-import { isContiguous, kernelFunction, storeByteBlock, storeOutput } from './outputs.ts'
-import { emitAffine, emitStrides, indexScopeOf, nest, type Place, Scope, unflatten } from './scope.ts'
-
-interface Dot {
-  readonly definition: number
-  readonly weight: number
-  readonly activation: number
-  readonly format: PackedFormat
-  readonly bytes: boolean
-  /** Row of the matrix, leading dims only. */
-  readonly rows: readonly Index[]
-  readonly activationIndex: readonly Index[]
-  readonly k: number
-}
-
-export interface ContractPlan {
-  readonly dots: readonly Dot[]
-  /** The axis along the rows: coefficient 1 in every row index. */
-  readonly lane: KernelAxis
-  /** Other axes that rows depend on, in kernel order. */
-  readonly rowAxes: readonly KernelAxis[]
-  /** The axis that only activations depend on and that tiles run over, if any. */
-  readonly token?: KernelAxis
-  /** All remaining axes. */
-  readonly others: readonly KernelAxis[]
-  /** Rows of a tile: 8, or 4 when rows may start in the middle of a group. */
-  readonly tile: 8 | 4
-  /** The one output is made of blocks of 8-bit activations along the lane axis. */
-  readonly writesBlocks: boolean
-}
-
-/** The form of a definition that is a dot of packed rows with contiguous activations, or undefined. */
-function dotOf(kernel: Kernel, id: number): Dot | undefined {
-  const definition = kernel.definitions[id]!
-  if (definition.combine !== 'sum' || definition.body.kind !== 'call' || definition.body.fn !== 'mul') return undefined
-  const loads = definition.body.args.map(stripCasts)
-  const at = loads.findIndex((arg) => arg.kind === 'load' && kernel.operands[arg.operand]!.layout === 'r8')
-  const [weight, activation] = [loads[at], loads[1 - at]]
-  if (weight?.kind !== 'load' || activation?.kind !== 'load') return undefined
-  const [w, x] = [kernel.operands[weight.operand]!, kernel.operands[activation.operand]!]
-  if (x.layout !== 'plain') return undefined
-  const n = definition.over.length
-  const trails = (operand: Operand, index: readonly Index[]): boolean =>
-    definition.over.every((axis, i) => {
-      const place = index.length - n + i
-      const at = index[place]
-      const extent = kernel.axes.find((other) => other.id === axis)!.extent
-      return at?.kind === 'axis' && at.axis === axis && affine.isConstant(extent) && affine.equals(operand.dims[place]!, extent)
-    })
-  if (!trails(w, weight.index) || !trails(x, activation.index)) return undefined
-  const k = definition.over.reduce((product, axis) => product * kernel.axes.find((other) => other.id === axis)!.extent.const, 1)
-  const format = packedFormat(w.format)
-  if (w.matrix!.k !== k || k % format.k !== 0) return undefined
-  const bytes = x.format === 'a8'
-  if (bytes && !format.dotBytes) return undefined
-  return {
-    definition: id,
-    weight: weight.operand,
-    activation: activation.operand,
-    format,
-    bytes,
-    rows: weight.index.slice(0, -n),
-    activationIndex: activation.index.slice(0, -n),
-    k,
-  }
-}
-
-const stripCasts = (expr: Expr): Expr =>
-  expr.kind === 'call' && expr.fn === 'cast' && expr.dtype === 'f32' && expr.args[0]!.kind === 'load' ? expr.args[0]! : expr
-
-/** A row index taken apart: factors of axes, and of indirect or other terms with the axes inside them. */
-interface RowForm {
-  readonly const: number
-  readonly axes: ReadonlyMap<AxisId, number>
-  readonly opaque: readonly { readonly axes: ReadonlySet<AxisId>; readonly factor: number }[]
-}
-
-function formOf(index: Index, scope: IndexScope): RowForm {
-  const { const: rest, terms } = linearParts(index, scope)
-  const axes = new Map<AxisId, number>()
-  const opaque: RowForm['opaque'][number][] = []
-  for (const { atom, factor } of terms) {
-    if (atom.kind === 'axis') axes.set(atom.axis, factor)
-    else opaque.push({ axes: axesOfIndex(atom), factor })
-  }
-  return { const: rest, axes, opaque }
-}
-
-/** Row of the matrix: Σ index_i · stride_i over the leading dims. */
-function rowForm(kernel: Kernel, dot: Dot, scope: IndexScope): RowForm {
-  const operand = kernel.operands[dot.weight]!
-  let sum: Index = { kind: 'const', value: 0 }
-  let stride = 1
-  for (let i = dot.rows.length - 1; i >= 0; i--) {
-    sum = { kind: 'add', a: sum, b: { kind: 'mul', a: dot.rows[i]!, by: stride } }
-    stride *= operand.dims[i]!.const
-  }
-  return formOf(sum, scope)
-}
-
-export function planContract(kernel: Kernel, bounds: affine.Bounds): ContractPlan | undefined {
-  if (kernel.select) return undefined
-  const scope = indexScopeOf(kernel, bounds)
-  const dots: Dot[] = []
-  for (const [id, definition] of kernel.definitions.entries()) {
-    if (definition.over.length === 0) continue
-    const dot = dotOf(kernel, id)
-    if (!dot) return undefined
-    dots.push(dot)
-  }
-  if (dots.length === 0) return undefined
-  const blocks = kernel.outputs.find((output) => kernel.operands[output.operand]!.format === 'a8')
-  if (blocks && kernel.outputs.length > 1) return undefined
-  const forms = dots.map((dot) => rowForm(kernel, dot, scope))
-  const reduced = new Set(dots.flatMap((dot) => kernel.definitions[dot.definition]!.over))
-  const parallel = kernel.axes.filter((axis) => !reduced.has(axis.id))
-  // Every output and every dot runs over the same points.
-  for (const output of kernel.outputs) if (output.axes.length !== parallel.length) return undefined
-  if (!dots.every((dot) => kernel.definitions[dot.definition]!.free.every((id) => parallel.some((axis) => axis.id === id))))
-    return undefined
-  const lane = parallel.findLast(
-    (axis) =>
-      affine.isConstant(axis.extent) &&
-      forms.every((form) => form.axes.get(axis.id) === 1 && !form.opaque.some((part) => part.axes.has(axis.id))),
-  )
-  if (!lane) return undefined
-  if (blocks && (lane.extent.const % a8.k !== 0 || !isContiguous(scope, blocks, lane.id))) return undefined
-  let tile: 8 | 4 = 8
-  const rowAxes = new Set<AxisId>()
-  for (const form of forms) {
-    const others = [...form.axes].filter(([axis]) => axis !== lane.id)
-    const factors = [form.const, ...others.map(([, factor]) => factor), ...form.opaque.map((part) => part.factor)]
-    if (factors.some((factor) => factor % 4 !== 0)) return undefined
-    if (factors.some((factor) => factor % 8 !== 0)) tile = 4
-    for (const [axis] of others) rowAxes.add(axis)
-    for (const part of form.opaque) for (const axis of part.axes) rowAxes.add(axis)
-  }
-  const free = parallel.filter((axis) => axis !== lane && !rowAxes.has(axis.id))
-  const token = free.find((axis) => dots.every((dot) => tokenStride(kernel, dot, axis.id, scope) !== undefined))
-  return {
-    dots,
-    lane,
-    tile,
-    writesBlocks: blocks !== undefined,
-    rowAxes: parallel.filter((axis) => rowAxes.has(axis.id)),
-    token,
-    others: free.filter((axis) => axis !== token),
-  }
-}
-
-/** Words of one row of activations of length k. */
-const activationWords = (dot: Dot): number => (dot.bytes ? (dot.k / a8.k) * a8.words : dot.k)
-
-/** Words between the activations of neighbouring tokens, if that is a constant. */
-function tokenStride(kernel: Kernel, dot: Dot, axis: AxisId, scope: IndexScope): number | undefined {
-  const dims = kernel.operands[dot.activation]!.dims
-  let [total, stride] = [0, activationWords(dot)]
-  for (let i = dot.activationIndex.length - 1; i >= 0; i--) {
-    const form = formOf(dot.activationIndex[i]!, scope)
-    if (form.opaque.some((part) => part.axes.has(axis))) return undefined
-    total += (form.axes.get(axis) ?? 0) * stride
-    if (i > 0 && !affine.isConstant(dims[i]!)) return undefined
-    stride *= dims[i]!.const
-  }
-  return total
-}
+import { activationWords, type ContractPlan, type Dot, tokenStride } from './contract-plan.ts'
+import type { Address } from './packed-words.ts'
+import { kernelFunction, storeByteBlock, storeOutput } from './outputs.ts'
+import { emitAffine, emitStrides, nest, type Place, Scope, unflatten } from './scope.ts'
 
 export function scheduleContract(kernel: Kernel, plan: ContractPlan, machine: Machine, bounds: affine.Bounds): LoopFunction {
   const emitter = new Emitter()
   const scope = new Scope(kernel, emitter, bounds)
-  return machine.threads > 1 ? scheduleThreads(kernel, plan, machine, bounds, scope) : scheduleLanes(kernel, plan, bounds, scope)
+  return machine.threads > 1 ? scheduleThreads(kernel, plan, machine, bounds, scope) : scheduleLanes(kernel, plan, machine, bounds, scope)
 }
 
 const tilesOf = (plan: ContractPlan): number => Math.ceil(plan.lane.extent.const / plan.tile)
@@ -293,31 +128,54 @@ const emitDot = (
 const areAlike = (dots: readonly Dot[]): boolean =>
   dots.every(({ format, k, bytes }) => format === dots[0]!.format && k === dots[0]!.k && bytes === dots[0]!.bytes)
 
-/** Lanes: rows in blocks from the caller, tokens inside, so that a tile's weights stay in the nearest cache. */
-function scheduleLanes(kernel: Kernel, plan: ContractPlan, bounds: affine.Bounds, scope: Scope): LoopFunction {
+/** Bytes of the weights of one tile. */
+const tileBytes = ({ dots, tile }: ContractPlan): number =>
+  dots.reduce((sum, { format, k }) => sum + (k / format.k) * format.words * 4, 0) * (tile / 8)
+
+/**
+ * Lanes: rows in runs from the caller, cut into blocks of weights that stay in a core's own cache; over each block all tokens
+ * pass, four at a time, so that the activations of a tile stay in the nearest cache meanwhile.
+ */
+function scheduleLanes(kernel: Kernel, plan: ContractPlan, machine: Machine, bounds: affine.Bounds, scope: Scope): LoopFunction {
   const e = scope.emitter
   const unit = plan.writesBlocks ? a8.k : plan.tile
   const units = Math.ceil(plan.lane.extent.const / unit)
   const fixed = plan.rowAxes.filter((axis) => affine.isConstant(axis.extent))
   const moving = plan.rowAxes.filter((axis) => !affine.isConstant(axis.extent))
   const count = fixed.reduce((product, axis) => product * axis.extent.const, units)
+  const rest = [...moving, ...plan.others]
+  const most = plan.token ? affine.range(plan.token.extent, bounds).max : 1
+  const perBlock = Math.max(1, Math.floor(machine.blockBytes / tileBytes(plan)))
   const scratch = kernel.operands.length
   /** Where in its block of 8-bit activations the tile begins. */
   let inBlock: LoopExpr = constant('i32', 0)
-  e.loop('tile', builtin('from'), builtin('to'), 1, (flat) => {
-    const at = unflatten(e, flat, [...fixed, { id: plan.lane.id, extent: affine.constant(units) }])
-    const lane = e.value('row', ops.mul(at.pop()![1], unit))
-    const rows = (): void => (plan.writesBlocks ? overBlock(lane) : overTokens(lane))
-    scope.at([...at, [plan.lane.id, lane]], () => nest(scope, [...moving, ...plan.others], rows))
-  })
+  if (plan.writesBlocks || rest.length > 0 || most < 4) {
+    const rows = (lane: LoopExpr) => (plan.writesBlocks ? overBlock(lane) : overTokens((tokens) => tile(lane, tokens)))
+    overUnits(builtin('from'), builtin('to'), (lane) => nest(scope, rest, () => rows(lane)))
+  } else {
+    e.loop('block', builtin('from'), builtin('to'), perBlock, (first) => {
+      const end = e.value('end', ops.min(ops.add(first, perBlock), builtin('to')))
+      overTokens((tokens) => overUnits(first, end, (lane) => tile(lane, tokens)))
+    })
+  }
+
+  function overUnits(from: LoopExpr, to: LoopExpr, body: (lane: LoopExpr) => void): void {
+    e.loop('tile', from, to, 1, (flat) => {
+      const at = unflatten(e, flat, [...fixed, { id: plan.lane.id, extent: affine.constant(units) }])
+      const lane = e.value('row', ops.mul(at.pop()![1], unit))
+      scope.at([...at, [plan.lane.id, lane]], () => body(lane))
+    })
+  }
 
   /** The tiles of a block for all tokens into scratch memory, then rounded. */
   function overBlock(first: LoopExpr): void {
-    e.loop('r', 0, a8.k, plan.tile, (r) => {
-      inBlock = r
-      const lane = e.value('row', ops.add(first, r))
-      scope.at([[plan.lane.id, lane]], () => overTokens(lane))
-    })
+    overTokens((tokens) =>
+      e.loop('r', 0, a8.k, plan.tile, (r) => {
+        inBlock = r
+        const lane = e.value('row', ops.add(first, r))
+        scope.at([[plan.lane.id, lane]], () => tile(lane, tokens))
+      }),
+    )
     nest(scope, plan.token ? [plan.token] : [], () => {
       const at = e.value('block', placeOfToken())
       const values = Array.from({ length: a8.k / 4 }, (_, i) => e.value('x', load('f32x4', scratch, at, 4 * i)))
@@ -329,13 +187,13 @@ function scheduleLanes(kernel: Kernel, plan: ContractPlan, bounds: affine.Bounds
     return plan.token ? ops.mul(scope.axes.get(plan.token.id)!, a8.k) : constant('i32', 0)
   }
 
-  function overTokens(lane: LoopExpr): void {
-    if (!plan.token) return tile(lane, 1)
+  /** Four tokens at a time, then one by one. */
+  function overTokens(body: (tokens: number) => void): void {
+    if (!plan.token) return body(1)
     const extent = emitAffine(plan.token.extent)
-    const most = affine.range(plan.token.extent, bounds).max
     const full = most >= 4 ? e.value('full', ops.mul(ops.shr_u(extent, 2), 4)) : constant('i32', 0)
-    if (most >= 4) e.loop('s', 0, full, 4, (s) => scope.at([[plan.token!.id, s]], () => tile(lane, 4)))
-    e.loop('s', full, extent, 1, (s) => scope.at([[plan.token!.id, s]], () => tile(lane, 1)))
+    if (most >= 4) e.loop('s', 0, full, 4, (s) => scope.at([[plan.token!.id, s]], () => body(4)))
+    e.loop('s', full, extent, 1, (s) => scope.at([[plan.token!.id, s]], () => body(1)))
   }
 
   function tile(lane: LoopExpr, tokens: number): void {
@@ -400,9 +258,8 @@ function scheduleLanes(kernel: Kernel, plan: ContractPlan, bounds: affine.Bounds
     )
   }
 
-  const tokens = plan.token ? affine.range(plan.token.extent, bounds).max : 1
   const rows = { count: countOf(affine.constant(count)), unit }
-  return kernelFunction(kernel, e, plan.writesBlocks ? { rows, scratch: [a8.k * tokens] } : { rows })
+  return kernelFunction(kernel, e, plan.writesBlocks ? { rows, scratch: [a8.k * most] } : { rows })
 }
 
 /** Threads: one workgroup a tile; its invocations share k, add up in scratch, then take one (token, row) each. */

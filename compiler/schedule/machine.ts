@@ -9,18 +9,24 @@ export interface Machine {
   readonly scratchWords: number
   /** Rows of one call's split axis are handed out in blocks (`LoopFunction.rows`); else the grid covers them. */
   readonly rowBlocks: boolean
+  /** Weights of so many bytes stay in a core's own cache while tile after tile of tokens passes over them. */
+  readonly blockBytes: number
   /** Largest piece of memory that one operand may be, in bytes. */
   readonly bindingBytes: number
   /** All of its memory, in bytes, as far as it is known. */
   readonly memoryBytes: number
 }
 
-/** WASM-SIMD: one thread a call, 4 lanes, scratch in the arena. */
+/**
+ * WASM-SIMD: one thread a call, 4 lanes, scratch in the arena. Blocks of weights of 128 KiB fit the second cache of any x86 or ARM core
+ * beside the activations; 24 KiB to 1 MiB are within 2 % of each other on an idle machine (q4_1: 48 GMAC/s, row by row 46).
+ */
 export const wasmMachine: Machine = {
   lanes: 4,
   threads: 1,
   scratchWords: 1 << 26,
   rowBlocks: true,
+  blockBytes: 128 * 2 ** 10,
   bindingBytes: Number.POSITIVE_INFINITY,
   memoryBytes: 2 ** 32,
 }
@@ -31,6 +37,7 @@ export const webgpuMachine: Machine = {
   threads: 64,
   scratchWords: 4096,
   rowBlocks: false,
+  blockBytes: 0,
   bindingBytes: 128 * 2 ** 20,
   memoryBytes: Number.POSITIVE_INFINITY,
 }

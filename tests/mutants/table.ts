@@ -147,8 +147,8 @@ export const mutants: readonly Mutant[] = [
   ...inFile('compiler/schedule/contract.ts', {
     'tiles of a block of activations are written over each other': ['ops.add(placeOfToken(), inBlock), value', 'placeOfToken(), value'],
     'the last token of four is left out': [
-      'scope.at([[plan.token!.id, s]], () => tile(lane, 4)))',
-      'scope.at([[plan.token!.id, s]], () => tile(lane, 3)))',
+      'scope.at([[plan.token!.id, s]], () => body(4)))',
+      'scope.at([[plan.token!.id, s]], () => body(3)))',
     ],
     'a tile writes past the last row': ['ops.le(row, extent - 4)', 'ops.le(row, extent - 1)'],
     'the second chain of a dot is dropped': ['sums.slice(1).reduce(', 'sums.slice(2).reduce('],
@@ -347,8 +347,15 @@ export const mutants: readonly Mutant[] = [
       'halves[k * 8 + (lane ^ 1)] = rows[row * K + k]!',
     ],
   }),
-  ...inFile('compiler/formats/nibble-rows.ts', {
-    'neighbouring bytes of nibbles are swapped': ['to[start + place[i]!] = from[at + i]!', 'to[start + place[i ^ 1]!] = from[at + i]!'],
+  ...inFile('compiler/formats/run-rows.ts', {
+    'neighbouring bytes of nibbles are swapped': [
+      'out[at + (i >> 2) * 32 + (i & 3)] = (quants[i]! & 15)',
+      'out[at + (i >> 2) * 32 + ((i & 3) ^ 1)] = (quants[i]! & 15)',
+    ],
+  }),
+  ...inFile('compiler/schedule/byte-sums.ts', {
+    'a part of a dot takes twice the products that it holds': ['Math.floor(32767 / (2 * 127 * most))', 'Math.floor(32767 / (127 * most))'],
+    'what a dot starts from is left out': ['ops.dot_close(part, this.#sum)', 'ops.dot_close(part, ops.dot_open(this.#sum))'],
   }),
 ]
 
