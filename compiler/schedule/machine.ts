@@ -15,14 +15,14 @@ export interface Machine {
   readonly memoryBytes: number
 }
 
-/** WASM-SIMD: one thread a call, 4 lanes, scratch in the arena. */
+/** WASM-SIMD: one thread a call, 4 lanes, scratch in the arena; 16 GiB are what engines allow with 64-bit addresses. */
 export const wasmMachine: Machine = {
   lanes: 4,
   threads: 1,
   scratchWords: 1 << 26,
   rowBlocks: true,
   bindingBytes: Number.POSITIVE_INFINITY,
-  memoryBytes: 2 ** 32,
+  memoryBytes: 2 ** 34,
 }
 
 /** WebGPU's guaranteed minimum: 16 KiB of workgroup memory; 64 invocations fill a wave on every GPU. */
