@@ -7,6 +7,7 @@ import { addCall } from './call.ts'
 import { addCheck } from './check.ts'
 import { addCompile } from './compile.ts'
 import { addDiff } from './diff.ts'
+import { addEstimate } from './estimate.ts'
 import { addEval } from './eval.ts'
 import { addExpand } from './expand.ts'
 import { addExplain } from './explain.ts'
@@ -28,6 +29,7 @@ const commands = [
   addCall,
   addVerify,
   addBench,
+  addEstimate,
   addEval,
   addCheck,
   addFmt,

@@ -14,7 +14,11 @@ export function addCompile(program: Command): void {
   addTap(
     addCompileFlags(program.command('compile').argument('<file>', 'a .dsl file').description('compiles a model to an artifact folder')),
   )
-    .option('--emit <kinds>', 'also ast, graph, kernels, loops, plan, wat, wgsl, types; into the folder, or to stdout without -o', list)
+    .option(
+      '--emit <kinds>',
+      'also ast, graph, kernels, loops, plan, plan-json, wat, wgsl, types; into the folder, or to stdout without -o',
+      list,
+    )
     .option('--no-source', 'keep no texts of the model in the artifact: verify and bench --kernels will then need the .dsl')
     .option('-o, --output <folder>', 'the artifact (default: out/<model>)')
     .action(compile)

@@ -8,6 +8,7 @@ import { printProgram } from '../compiler/kernel/print.ts'
 import { printLoops } from '../compiler/schedule/print-loops.ts'
 import { parse } from '../dsl/parse.ts'
 import { manifestFormat } from '../runtime/artifact/manifest.ts'
+import { planText } from './plan-text.ts'
 import { entryPath } from './project.ts'
 
 type Emitted = readonly (readonly [name: string, text: string])[]
@@ -32,7 +33,7 @@ const textNamed =
 /** Spans hold the whole source; places are enough. */
 const withoutSource = (key: string, value: unknown): unknown => (key === 'source' ? undefined : value)
 
-const planText = ({ plan }: TargetResult): string | undefined =>
+const planJson = ({ plan }: TargetResult): string | undefined =>
   plan &&
   JSON.stringify(
     {
@@ -41,12 +42,12 @@ const planText = ({ plan }: TargetResult): string | undefined =>
       stateBytes: plan.layout.stateBytes,
       states: plan.layout.states,
       tensors: plan.layout.tensors,
-      entries: plan.entries.map(({ info, arena, shares, barriers }) => ({
+      entries: plan.entries.map(({ info, arena, buffers, steps, shares, barriers }) => ({
         name: info.name,
         arenaBytes: arena.bytes,
         lowerBound: arena.lowerBound,
-        offsets: Object.fromEntries(arena.offsets),
-        threads: [...shares].map(([kernel, share]) => `${barriers.has(kernel) ? 'meet, ' : ''}${share} ${kernel}`),
+        buffers: buffers.map((buffer) => ({ ...buffer, offset: arena.offsets.get(buffer.id) })),
+        steps: steps.map((kernels) => kernels.map((name) => ({ name, share: shares.get(name), meet: barriers.has(name) }))),
       })),
     },
     undefined,
@@ -75,7 +76,14 @@ export const emitters: Readonly<Record<string, Emitter>> = {
       ({ plan }) => plan && [...new Set(plan.functions.values())].flatMap(partsOf).map(printLoops).join('\n\n'),
     ),
   },
-  plan: { what: 'memory plan', emit: perTarget((target) => `plan.${target}.json`, planText) },
+  plan: {
+    what: 'memory plan',
+    emit: perTarget(
+      (target) => `plan.${target}.txt`,
+      ({ plan }) => plan && planText(plan),
+    ),
+  },
+  'plan-json': { what: 'memory plan as JSON', emit: perTarget((target) => `plan.${target}.json`, planJson) },
   wat: {
     what: 'the WASM module',
     emit: perTarget(() => 'program.wat', textNamed('wat')),

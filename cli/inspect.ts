@@ -3,6 +3,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Command } from 'commander'
+import { byteSize } from '../compiler/byte-size.ts'
 import { type Manifest, readArtifact } from '../runtime/index.ts'
 import { signature } from '../runtime/entry-call.ts'
 import { printable } from '../dsl/text-width.ts'
@@ -44,17 +45,17 @@ async function inspectArtifact(path: string, { json }: Flags): Promise<void> {
       section('variants', manifest.variants.map(variantText)),
       section(
         'states',
-        manifest.states.map(({ path: name, dtype, dims, bytes }) => `${name}  ${dtype}[${dims.join(', ')}]  ${size(bytes)}`),
+        manifest.states.map(({ path: name, dtype, dims, bytes }) => `${name}  ${dtype}[${dims.join(', ')}]  ${byteSize(bytes)}`),
       ),
       section(
         'tensors',
         manifest.tensors.map(
-          ({ path: name, dims, format, layout, bytes }) => `${name}  ${format}/${layout} [${dims.join(', ')}]  ${size(bytes)}`,
+          ({ path: name, dims, format, layout, bytes }) => `${name}  ${format}/${layout} [${dims.join(', ')}]  ${byteSize(bytes)}`,
         ),
       ),
       section(
         'shards',
-        manifest.shards.map(({ file, bytes }) => `${file}  ${size(bytes)}`),
+        manifest.shards.map(({ file, bytes }) => `${file}  ${byteSize(bytes)}`),
       ),
       `tokenizer: ${manifest.tokenizer?.file ?? 'none'}`,
     ].join('\n'),
@@ -65,8 +66,8 @@ function variantText(variant: Manifest['variants'][number]): string {
   const title = [variant.target, ...variant.requires].join('+')
   if (variant.target !== 'wasm') return title
   const { arenaBytes, stateBytes, statesBase, dataBytes } = variant.memory
-  const further = variant.threads ? `, ${size(variant.threads.ownBytes)} per further thread` : ''
-  return `${title}  tensors and program ${size(statesBase)}, arena ${size(arenaBytes)}, ${size(stateBytes)} per session${further}, data ${size(dataBytes)}`
+  const further = variant.threads ? `, ${byteSize(variant.threads.ownBytes)} per further thread` : ''
+  return `${title}  tensors and program ${byteSize(statesBase)}, arena ${byteSize(arenaBytes)}, ${byteSize(stateBytes)} per session${further}, data ${byteSize(dataBytes)}`
 }
 
 async function inspectCheckpoint(path: string, { json }: Flags): Promise<void> {
@@ -106,8 +107,6 @@ async function inspectCheckpoint(path: string, { json }: Flags): Promise<void> {
 /** Names and values come from files: they may not break lines or steer the terminal. */
 const section = (title: string, lines: readonly string[]): string =>
   [`${title}:${lines.length === 0 ? ' none' : ''}`, ...lines.map((line) => `  ${printable(line)}`)].join('\n')
-
-const size = (bytes: number): string => (bytes < 2 ** 20 ? `${(bytes / 2 ** 10).toFixed(1)} KiB` : `${(bytes / 2 ** 20).toFixed(1)} MiB`)
 
 /** Vocabularies are not for reading; 64-bit integers are no JSON. */
 function shortened(value: unknown): unknown {

@@ -43,7 +43,7 @@ export const sourceReader = (): ReadSource => packageSources(sourceText)
 export const entryPath = (file: string): string => file.replaceAll('\\', '/')
 
 /** Shows warnings, throws when there are errors. */
-async function accept(diagnostics: readonly Diagnostic[]): Promise<void> {
+export async function accept(diagnostics: readonly Diagnostic[]): Promise<void> {
   if (hasErrors(diagnostics)) throw new Rejected(diagnostics)
   await showDiagnostics(diagnostics)
 }
@@ -103,9 +103,11 @@ function chooseTokenizer(flags: CompileFlags, checkpoint: Checkpoint | undefined
   return checkpoint?.tokenizer
 }
 
-export interface Project {
-  readonly compilation: Compilation
-  readonly weights?: ReadonlyMap<string, BoundWeight>
+/** A model with its numbers, and all that the compiler is told besides. */
+export interface Prepared {
+  readonly model: SpecialisedModel
+  readonly options: CompileOptions
+  readonly maximum: Readonly<Record<string, number>>
 }
 
 /** The model with the entries that a command runs; with all where it has none of them, so that the runtime says what is missing. */
@@ -114,13 +116,19 @@ function onlyRoles(model: SpecialisedModel, roles: readonly string[] | undefined
   return entries.length > 0 ? { ...model, entries } : model
 }
 
-/** Everything that `compile` does but for writing. Errors: Rejected, LlamacError, UsageError. */
-export async function compileProject(
+interface Asked {
+  readonly buildWasm?: BuildProgram | undefined
+  /** Only these entries. */
+  readonly roles?: readonly string[] | undefined
+}
+
+/** Everything before compiling; weights are bound, not read. Errors: Rejected, LlamacError, UsageError. */
+export async function prepareProject(
   file: string,
   flags: CompileFlags,
   targets: readonly TargetName[],
-  { buildWasm, roles }: { readonly buildWasm?: BuildProgram | undefined; readonly roles?: readonly string[] | undefined } = {},
-): Promise<Project> {
+  { buildWasm, roles }: Asked = {},
+): Promise<Prepared> {
   if (flags.ctx !== undefined && flags.set?.['ctx'] !== undefined) throw new UsageError('--ctx and --set ctx=… say the same thing twice')
   const { read, files } = recordSources(sourceReader())
   const checked = await openModelFile(file, read)
@@ -143,12 +151,28 @@ export async function compileProject(
     ...(weights ? { weights } : {}),
     ...(tokenizer ? { tokenizer } : {}),
   }
+  return { model, options, maximum }
+}
+
+export interface Project {
+  readonly compilation: Compilation
+  readonly weights?: ReadonlyMap<string, BoundWeight>
+}
+
+/** Everything that `compile` does but for writing. Errors: Rejected, LlamacError, UsageError. */
+export async function compileProject(
+  file: string,
+  flags: CompileFlags,
+  targets: readonly TargetName[],
+  asked: Asked = {},
+): Promise<Project> {
+  const { model, options } = await prepareProject(file, flags, targets, asked)
   const { compilation, diagnostics } = compileModel(model, options)
   await accept(diagnostics)
   if (!compilation) throw new Error('internal: no compilation and no diagnostics')
   markStart('compiling')
   for (const text of compilation.notes) note(`note: ${text}`)
-  return { compilation, ...(weights ? { weights } : {}) }
+  return { compilation, ...(options.weights ? { weights: options.weights } : {}) }
 }
 
 /**

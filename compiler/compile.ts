@@ -45,6 +45,8 @@ export interface CompileOptions extends PassOptions {
   readonly buildWasm?: BuildProgram
   /** Other numbers than a target's own machine has: tests take smaller bindings. */
   readonly machines?: Readonly<Partial<Record<TargetName, Machine>>>
+  /** 64-bit addresses on WASM where 32 would do: for tests. */
+  readonly wide?: boolean
 }
 
 /** One target's entries before they are printed. */
@@ -70,14 +72,18 @@ export interface Compilation {
   readonly warnings: readonly Diagnostic[]
 }
 
-/** Compiles every entry for every target. Diagnostics are the user's; anything else that goes wrong is thrown. E_TAP. */
-export function compileModel(
-  model: SpecialisedModel,
-  options: CompileOptions,
-): { readonly compilation?: Compilation; readonly diagnostics: readonly Diagnostic[] } {
+export interface BuiltGraphs {
+  /** The model with the results that taps add. Absent, as `graphs`, when a diagnostic says why. */
+  readonly model?: SpecialisedModel
+  readonly graphs: readonly Graph[]
+  readonly diagnostics: readonly Diagnostic[]
+}
+
+/** The graph of every entry, as elaborated. E_TAP, E_TOO_LARGE. */
+export function buildGraphs(model: SpecialisedModel, taps: readonly string[] = []): BuiltGraphs {
   const diagnostics: Diagnostic[] = []
   const graphs: Graph[] = []
-  const patterns = options.taps?.length ? new TapPatterns(options.taps) : undefined
+  const patterns = taps.length > 0 ? new TapPatterns(taps) : undefined
   const entries: EntryInfo[] = []
   for (const entry of model.entries) {
     const built = buildGraph(model, entry.name, patterns)
@@ -90,10 +96,20 @@ export function compileModel(
       () => model.name,
     )
   }
-  if (graphs.length < model.entries.length) return { diagnostics }
+  if (graphs.length < model.entries.length) return { graphs: [], diagnostics }
   patterns?.expectAllMatched()
+  return { model: { ...model, entries }, graphs, diagnostics }
+}
+
+/** Compiles every entry for every target. Diagnostics are the user's; anything else that goes wrong is thrown. E_TAP. */
+export function compileModel(
+  model: SpecialisedModel,
+  options: CompileOptions,
+): { readonly compilation?: Compilation; readonly diagnostics: readonly Diagnostic[] } {
+  const { model: tapped, graphs, diagnostics } = buildGraphs(model, options.taps)
+  if (!tapped) return { diagnostics }
   try {
-    const compilation = compileGraphs({ ...model, entries }, graphs, options)
+    const compilation = compileGraphs(tapped, graphs, options)
     return { compilation, diagnostics: [...diagnostics, ...compilation.warnings] }
   } catch (cause) {
     if (cause instanceof Refused) return { diagnostics: [...diagnostics, ...cause.diagnostics] }
@@ -180,7 +196,10 @@ export function compileGraphs(model: GraphModel, graphs: readonly Graph[], optio
     if (tooLarge.some(({ severity }) => severity === 'error')) throw new Refused(tooLarge)
     warnings.push(...tooLarge)
     return plan
-      ? { ...made, ...targets[target].lower!(plan, { math, fits: tooLarge.length === 0, build: options.buildWasm }) }
+      ? {
+          ...made,
+          ...targets[target].lower!(plan, { math, fits: tooLarge.length === 0, wide: options.wide ?? false, build: options.buildWasm }),
+        }
       : { ...made, variants: [{ target: 'reference', requires: [] }] }
   })
   const contents: ArtifactContents = {
@@ -211,7 +230,11 @@ export function compileGraphs(model: GraphModel, graphs: readonly Graph[], optio
         }
       : {}),
   }
-  return { model, graphs, results, contents, notes: planned.notes, warnings }
+  const wide = contents.variants.some(({ requires }) => requires.includes('memory64'))
+  const notes = wide
+    ? [...planned.notes, 'wasm: memory beyond 4 GiB, so addresses have 64 bits and the engine must know such memories (memory64)']
+    : planned.notes
+  return { model, graphs, results, contents, notes, warnings }
 }
 
 function tensorOf(
@@ -236,7 +259,8 @@ function tensorOf(
 
 const roles: ReadonlySet<string> = new Set(['prefill', 'decode', 'score', 'encode'])
 
-function describeEntry(entry: EntryInfo, model: GraphModel): EntryManifest {
+/** What an artifact says of an entry. */
+export function describeEntry(entry: EntryInfo, model: GraphModel): EntryManifest {
   const vocab = model.config['vocab']
   return {
     name: entry.name,

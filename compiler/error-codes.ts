@@ -8,7 +8,7 @@ export const compilerCodes = {
   E_PROGRAM_TOO_LARGE:
     'What the model becomes is larger than the compiler handles: unrolled loops, long chains of operations, or nested `concat` and `pad`. Use parts and `for`, or fewer steps.',
   E_MEMORY_TOO_LARGE:
-    "Weights, states and intermediate values together exceed WASM's 4 GiB: use --quant, a smaller --ctx or --max-seq, or the target webgpu.",
+    "Weights, states and intermediate values together exceed WASM's 16 GiB: use --quant, a smaller --ctx or --max-seq, or the target webgpu.",
   E_SCRATCH:
     'A kernel keeps more at once than the target has room for, usually the scores of one query over the whole context: use a smaller --ctx.',
   E_ARENA_TOO_LARGE: 'The intermediate values exceed one WebGPU binding: use a smaller --max-seq or --ctx.',

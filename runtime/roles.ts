@@ -34,7 +34,7 @@ function readingEntry(entry: EntryManifest): ReadingEntry | undefined {
 }
 
 /** The first entry of each role that has the form a session needs. */
-export function findRoles(manifest: Manifest): Roles {
+export function findRoles(manifest: Pick<Manifest, 'entries'>): Roles {
   const reading = new Map<string, ReadingEntry>()
   for (const entry of manifest.entries) {
     if (entry.role === undefined || entry.role === 'encode') continue

@@ -11,15 +11,12 @@ import type { Operand } from '../../compiler/kernel/types.ts'
 import type { EntryPlan, Plan } from '../../compiler/plan/plan.ts'
 import type { Binding } from '../../dsl/affine.ts'
 import { elementCount } from '../../runtime/artifact/affine.ts'
-import type { WasmVariant } from '../../runtime/artifact/manifest.ts'
+import { isWide, type WasmVariant } from '../../runtime/artifact/manifest.ts'
 import type { Artifact } from '../../runtime/artifact/read.ts'
-import { wasmUnmet } from '../../runtime/devices/wasm.ts'
+import { createMemory, wasmUnmet } from '../../runtime/devices/wasm.ts'
 import { LlamacError } from '../../runtime/error.ts'
 import { arenaOffset, type KernelProbe, neededOperands, type ProbeMode, writtenOperands } from './probe.ts'
 import { wordDims } from './words.ts'
-
-const pageBytes = 65536
-const maxPages = 65536
 
 interface Call {
   /** With what joins its parts, if there is that. */
@@ -28,20 +25,20 @@ interface Call {
 }
 
 /** Calls in launch order, loops unrolled; the first session's states begin at `statesBase`. */
-function callsOf(steps: readonly Step[], { kernels, data, ownBase }: WasmProgram, statesBase: number): Call[] {
+function callsOf(steps: readonly Step[], { kernels, data, ownBase, wide }: WasmProgram, statesBase: number): Call[] {
   const functions = new Map(kernels.map((fn) => [fn.name, partsOf(fn)]))
-  const visit = (list: readonly Step[], row: Int32Array): Call[] =>
+  const visit = (list: readonly Step[], row: readonly number[]): Call[] =>
     list.flatMap((step): Call[] => {
       if (step.kind === 'barrier' || (step.kind === 'call' && step.joins)) return []
       if (step.kind === 'call')
         return [{ functions: functions.get(step.kernel)!, addresses: step.operands.map((at) => addressOf(at, row)) }]
       const { bytes } = data.find(({ address }) => address === step.table)!
-      const table = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4)
-      return step.order.flatMap((group, i) => visit(step.groups[group]!, table.subarray(i * step.slots, (i + 1) * step.slots)))
+      const table = wide ? Array.from(new BigInt64Array(bytes.buffer), Number) : [...new Int32Array(bytes.buffer)]
+      return step.order.flatMap((group, i) => visit(step.groups[group]!, table.slice(i * step.slots, (i + 1) * step.slots)))
     })
   const bases = { absolute: 0, states: statesBase, own: ownBase }
-  const addressOf = (at: Address, row: Int32Array): number => ('slot' in at ? row[at.slot]! : at.offset) + bases[at.base]
-  return visit(steps, new Int32Array(0))
+  const addressOf = (at: Address, row: readonly number[]): number => ('slot' in at ? row[at.slot]! : at.offset) + bases[at.base]
+  return visit(steps, [])
 }
 
 export class WasmProbe implements KernelProbe {
@@ -51,6 +48,7 @@ export class WasmProbe implements KernelProbe {
   readonly #memoryLayout: WasmVariant['memory']
   readonly #calls: ReadonlyMap<string, readonly Call[]>
   readonly #mode: ProbeMode
+  readonly #wide: boolean
 
   private constructor(memory: WebAssembly.Memory, exports: WebAssembly.Exports, plan: Plan, variant: WasmVariant, mode: ProbeMode) {
     this.#memory = memory
@@ -58,14 +56,15 @@ export class WasmProbe implements KernelProbe {
     this.#plan = plan
     this.#memoryLayout = variant.memory
     this.#mode = mode
-    const { program } = lowerWasm(plan)
+    const { program } = lowerWasm(plan, { wide: isWide(variant) })
+    this.#wide = isWide(variant)
     this.#calls = new Map(program.entries.map((entry) => [entry.export, callsOf(entry.steps, program, variant.memory.statesBase)]))
   }
 
   /** Loads the program and the weights. E_NO_KERNELS when the program, of an older compiler, does not export its kernels. */
   static async open(artifact: Artifact, variant: WasmVariant, plan: Plan, mode: ProbeMode): Promise<WasmProbe> {
     const { memory: layout } = variant
-    const memory = new WebAssembly.Memory({ initial: Math.ceil((layout.statesBase + layout.stateBytes) / pageBytes), maximum: maxPages })
+    const memory = createMemory(layout.statesBase + layout.stateBytes, false, isWide(variant))
     const { instance } = await WebAssembly.instantiate(await artifact.program(variant), { env: { memory } })
     await artifact.loadTensors((tensor, offset, bytes) =>
       new Uint8Array(memory.buffer, layout.tensors[tensor]! + offset, bytes.length).set(bytes),
@@ -80,8 +79,8 @@ export class WasmProbe implements KernelProbe {
     const { functions, addresses } = this.#calls.get(entry)![launch]!
     for (const fn of functions) {
       const rows = fn.rows ? [0, evaluateCount(fn.rows.count, symbols)] : []
-      const run = this.#exports[kernelExport(fn.name)] as (...args: readonly number[]) => void
-      run(...addresses, ...rows, ...fn.symbols.map((name) => symbols[name]!))
+      const run = this.#exports[kernelExport(fn.name)] as (...args: readonly (number | bigint)[]) => void
+      run(...(this.#wide ? addresses.map(BigInt) : addresses), ...rows, ...fn.symbols.map((name) => symbols[name]!))
     }
   }
 

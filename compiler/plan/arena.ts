@@ -1,6 +1,8 @@
-// Places buffers with live ranges in one arena: largest first, each at the lowest offset where it meets no buffer that lives at
-// the same time. Steps are numbered; a buffer lives from the step that writes it to the last step that reads it, both included.
-// The lower bound is the largest sum of sizes alive at one step: no placement can be smaller.
+// Places buffers with live ranges in one arena, one after the other, each at the lowest offset where it meets no buffer that lives at
+// the same time. What counts is the order: largest first is nearly always best, others are tried where it is not (dynamic storage
+// allocation is NP-hard), and then what stands out at the top is placed earlier and earlier. Steps are numbered; a buffer lives from
+// the step that writes it to the last step that reads it, both included. The lower bound is the largest sum of sizes alive at one
+// step: no placement can be smaller.
 
 export interface Buffer {
   readonly id: string
@@ -23,11 +25,50 @@ const align = (bytes: number): number => Math.ceil(bytes / alignment) * alignmen
 /** True if two buffers are alive at a common step. */
 export const overlap = (a: Buffer, b: Buffer): boolean => a.from <= b.to && b.from <= a.to
 
+type Order = (a: Buffer, b: Buffer) => number
+
+const length = ({ from, to }: Buffer): number => to - from + 1
+const ties: Order = (a, b) => a.from - b.from || (a.id < b.id ? -1 : 1)
+
+/** By which buffers are sorted before they are placed, in the order of trying. */
+const orders: readonly Order[] = [
+  (a, b) => b.bytes - a.bytes || ties(a, b),
+  (a, b) => b.bytes * length(b) - a.bytes * length(a) || ties(a, b),
+  (a, b) => length(b) - length(a) || b.bytes - a.bytes || ties(a, b),
+  ties,
+]
+
+/** How often what stands out at the top is placed earlier. */
+const attempts = 64
+
+/** Deterministic: the same buffers lie at the same places. Ids are distinct. */
 export function placeBuffers(buffers: readonly Buffer[]): Arena {
+  const lowerBound = largestLiveSet(buffers).bytes
+  let best: Placement | undefined
+  for (const order of orders) {
+    const placed = placeInOrder([...buffers].sort(order))
+    if (!best || placed.bytes < best.bytes) best = placed
+    if (best.bytes === lowerBound) break
+  }
+  let last = best!
+  for (let attempt = 0; attempt < attempts && best!.bytes > lowerBound; attempt++) {
+    const top = last.order.filter((buffer) => last.offsets.get(buffer.id)! + align(buffer.bytes) === last.bytes)
+    last = placeInOrder([...top, ...last.order.filter((buffer) => !top.includes(buffer))])
+    if (last.bytes < best!.bytes) best = last
+  }
+  return { offsets: best!.offsets, bytes: best!.bytes, lowerBound }
+}
+
+interface Placement {
+  readonly order: readonly Buffer[]
+  readonly offsets: ReadonlyMap<string, number>
+  readonly bytes: number
+}
+
+function placeInOrder(order: readonly Buffer[]): Placement {
   const offsets = new Map<string, number>()
   const placed: Buffer[] = []
   let bytes = 0
-  const order = [...buffers].sort((a, b) => b.bytes - a.bytes || a.from - b.from || (a.id < b.id ? -1 : 1))
   for (const buffer of order) {
     const size = align(buffer.bytes)
     const others = placed
@@ -43,19 +84,25 @@ export function placeBuffers(buffers: readonly Buffer[]): Arena {
     placed.push(buffer)
     bytes = Math.max(bytes, offset + size)
   }
-  return { offsets, bytes, lowerBound: largestLiveSet(buffers) }
+  return { order, offsets, bytes }
 }
 
-function largestLiveSet(buffers: readonly Buffer[]): number {
+/** Bytes that live at a step, each buffer aligned. */
+export const aliveAt = (buffers: readonly Buffer[], step: number): number =>
+  buffers.reduce((sum, { bytes, from, to }) => sum + (from <= step && step <= to ? align(bytes) : 0), 0)
+
+/** The step at which most bytes are alive, the first of several, and how many they are. */
+export function largestLiveSet(buffers: readonly Buffer[]): { readonly step: number; readonly bytes: number } {
   const changes = new Map<number, number>()
   for (const { bytes, from, to } of buffers) {
     changes.set(from, (changes.get(from) ?? 0) + align(bytes))
     changes.set(to + 1, (changes.get(to + 1) ?? 0) - align(bytes))
   }
-  let [alive, most] = [0, 0]
-  for (const [, change] of [...changes].sort(([a], [b]) => a - b)) {
+  let alive = 0
+  let most = { step: 0, bytes: 0 }
+  for (const [step, change] of [...changes].sort(([a], [b]) => a - b)) {
     alive += change
-    most = Math.max(most, alive)
+    if (alive > most.bytes) most = { step, bytes: alive }
   }
   return most
 }

@@ -28,12 +28,19 @@ export const scratchKey = (kernel: string, index: number): string => `scratch:${
 /** What is known of a kernel's scratch memory: words of each operand after the kernel's own. */
 export type ScratchOf = (kernel: Kernel) => readonly number[]
 
+export interface Lifetimes {
+  readonly buffers: readonly Buffer[]
+  /** What runs in each step: kernels, by name; none where a loop ends. */
+  readonly steps: readonly (readonly string[])[]
+}
+
 export function lifetimes(
   program: KernelProgram,
   args: readonly { readonly name: string; readonly bytes: number }[],
   scratchOf: ScratchOf,
   meetings: ReadonlySet<string> = new Set(),
-): Buffer[] {
+): Lifetimes {
+  const names: string[][] = []
   const ranges = new Map<string, { from: number; to: number }>()
   const bytes = new Map<string, number>()
   const stops: number[] = []
@@ -51,6 +58,8 @@ export function lifetimes(
   }
   const kernel = (each: Kernel): void => {
     if (meetings.has(each.name)) stops.push(now)
+    while (names.length <= now) names.push([])
+    names[now]!.push(each.name)
     for (const operand of each.operands) note(operand.source, now)
     for (const [i, words] of scratchOf(each).entries()) {
       bytes.set(scratchKey(each.name, i), words * 4)
@@ -97,5 +106,6 @@ export function lifetimes(
   }
   const alive = meetings.size > 0 ? untilMeeting : (range: { readonly from: number; readonly to: number }) => range
   const buffers = [...ranges].map(([id, range]): Buffer => ({ id, bytes: bytes.get(id)!, ...alive(range) }))
-  return [...args.map(({ name, bytes: size }): Buffer => ({ id: argumentKey(name), bytes: size, from: -1, to: now })), ...buffers]
+  const given = args.map(({ name, bytes: size }): Buffer => ({ id: argumentKey(name), bytes: size, from: -1, to: now }))
+  return { buffers: [...given, ...buffers], steps: names }
 }

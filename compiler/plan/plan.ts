@@ -22,6 +22,13 @@ export interface EntryPlan {
   readonly program: KernelProgram
   /** Offsets from `Plan.ownFrom` on lie in memory that every thread has for itself. */
   readonly arena: Arena
+  /**
+   * What lies in the arena, and when: steps are numbered as in `steps`, -1 is before the first. Where the largest entry leaves room, values
+   * live until the threads have met, so the arena of the others may exceed their lower bound.
+   */
+  readonly buffers: readonly Buffer[]
+  /** Names of the kernels of each step. */
+  readonly steps: readonly (readonly string[])[]
   /** How threads share each kernel, by name; and what joins its parts (`joinOf`). */
   readonly shares: ReadonlyMap<string, Share>
   /** What kernels touch of the memory that threads share. */
@@ -66,34 +73,35 @@ export function makePlan(
         scratchIn(kernel).flatMap(({ shared }, i) => (shared ? [] : [scratchKey(kernel.name, i)])),
       ),
     ])
-    const buffers = lifetimes(program, args, scratchOf)
+    const { buffers, steps } = lifetimes(program, args, scratchOf)
     const isShared = ({ id }: Buffer): boolean => !(machine.rowBlocks && own.has(id))
     const touchesIn = (arena: Pick<Arena, 'offsets'>): readonly SharedStep[] =>
       machine.rowBlocks ? touchesOf(program, sharing.of, functions, arena, new Map(args.map(({ name, bytes }) => [name, bytes]))) : []
     return {
       info,
       program,
+      steps,
       shares: sharing.of,
-      shared: placeBuffers(buffers.filter(isShared)),
-      own: placeBuffers(buffers.filter((buffer) => !isShared(buffer))),
+      shared: place(buffers.filter(isShared)),
+      own: place(buffers.filter((buffer) => !isShared(buffer))),
       touchesIn,
       /** The shared part where values live until the threads have met. */
-      longer: (): Arena => {
+      longer: () => {
         const meetings = placeBarriers(touchesIn(apart(buffers.filter(isShared))))
-        return placeBuffers(lifetimes(program, args, scratchOf, meetings).filter(isShared))
+        return place(lifetimes(program, args, scratchOf, meetings).buffers.filter(isShared))
       },
     }
   })
   const sharedBytes = Math.max(0, ...placed.map(({ shared }) => shared.bytes))
   const ownFrom = alignOwn(sharedBytes)
-  const entries = placed.map(({ info, program, shares, shared: tight, own, touchesIn, longer }): EntryPlan => {
+  const entries = placed.map(({ info, program, steps, shares, shared: tight, own, touchesIn, longer }): EntryPlan => {
     // All entries share the arena: what the largest one needs is there for the meetings that others can do without.
     const roomy = machine.rowBlocks ? longer() : tight
     const shared = roomy.bytes <= sharedBytes ? roomy : tight
     const offsets = new Map([...shared.offsets, ...[...own.offsets].map(([key, offset]) => [key, ownFrom + offset] as const)])
     const arena = { offsets, bytes: shared.bytes + own.bytes, lowerBound: tight.lowerBound + own.lowerBound }
     const touches = touchesIn(shared)
-    return { info, program, arena, shares, touches, barriers: placeBarriers(touches) }
+    return { info, program, arena, buffers: [...shared.buffers, ...own.buffers], steps, shares, touches, barriers: placeBarriers(touches) }
   })
   return { layout, entries, functions, ownFrom, arenaBytes: Math.max(0, ...placed.map(({ own }) => ownFrom + own.bytes)) }
 }
@@ -111,6 +119,8 @@ function apart(buffers: readonly Buffer[]): Pick<Arena, 'offsets'> {
     ),
   }
 }
+
+const place = (buffers: readonly Buffer[]): Arena & Pick<EntryPlan, 'buffers'> => ({ ...placeBuffers(buffers), buffers })
 
 type Loop = Extract<KernelStep, { kind: 'loop' }>
 

@@ -13,6 +13,8 @@ export interface LowerOptions {
   readonly math: 'fast' | 'strict'
   /** False: the target's memory is too small, the program is for reading only, and whoever asked for it was told (L601). */
   readonly fits: boolean
+  /** 64-bit addresses where 32 would do: for tests. */
+  readonly wide?: boolean
   /** Who builds WASM modules. */
   readonly build?: BuildProgram | undefined
 }
@@ -32,6 +34,8 @@ export interface Target {
   readonly machine?: Machine
   /** Multiplies 8-bit activations with quantised weights under --math fast. */
   readonly quantisedActivations: boolean
+  /** Bytes of all memory that a plan takes with one session on one thread, alignment and addresses included. */
+  readonly memory?: (plan: Plan) => number
   readonly lower?: (plan: Plan, options: LowerOptions) => Lowered
 }
 
@@ -52,14 +56,18 @@ export const targets: Readonly<Record<TargetName, Target>> = {
   wasm: {
     machine: wasmMachine,
     quantisedActivations: true,
-    lower(plan, { math, fits, build = buildHere }) {
-      const { program, memory, entries, threads } = lowerWasm(plan, { fits })
+    memory(plan) {
+      const { memory } = lowerWasm(plan, { fits: false })
+      return memory.statesBase + memory.stateBytes
+    },
+    lower(plan, { math, fits, wide = false, build = buildHere }) {
+      const { program, memory, entries, threads } = lowerWasm(plan, { fits, wide })
       const forms = formsOf(program, math)
       // The runtime takes the first variant whose needs are met: relaxed SIMD passes a numeric self-test, its dots are made of
       // pairs; threads are wanted and memory can be shared, or one thread runs alone.
       const variants = forms.flatMap(({ needs, ...form }) =>
         [true, false].map((shared): VariantContents => {
-          const requires = [...needs, ...(shared ? ['threads'] : [])]
+          const requires = [...needs, ...(program.wide ? ['memory64'] : []), ...(shared ? ['threads'] : [])]
           // Built when it is asked for: a machine that compiles for itself takes one of them.
           const built = () => build(program, { ...form, shared })
           return { target: 'wasm', requires, program: built, memory, entries, ...(shared ? { threads } : {}) }
@@ -72,6 +80,7 @@ export const targets: Readonly<Record<TargetName, Target>> = {
   webgpu: {
     machine: webgpuMachine,
     quantisedActivations: false,
+    memory: (plan) => lowerWebgpu(plan).buffers.reduce((sum, { bytes }) => sum + bytes, 0),
     lower(plan) {
       const program = lowerWebgpu(plan)
       const print = (): string => program.modules.map(({ name, wgsl }) => `// ${name}\n${wgsl}`).join('\n')

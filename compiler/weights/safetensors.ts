@@ -10,6 +10,8 @@ import { isObject, parseStrictJson, type JsonObject, type JsonValue } from './st
 
 const largestHeader = 100_000_000
 const largestCount = 2n ** 64n - 1n
+/** Of values and bytes: what numbers hold exactly. */
+const largestSize = BigInt(Number.MAX_SAFE_INTEGER)
 
 const dtypes: Readonly<Record<string, string>> = {
   BOOL: 'bool',
@@ -120,10 +122,10 @@ function checkSize({ name, dtype, shape, from, to }: Entry, file: string, base: 
   let values = 1n
   for (const dim of shape) {
     values *= dim
-    if (values > largestCount) break
+    if (values > largestSize) break
   }
   bytes *= values
-  if (values > largestCount || bytes > largestCount) {
+  if (values > largestSize || bytes > largestSize) {
     throw refusal(
       'E_SAFETENSORS_OVERFLOW',
       file,

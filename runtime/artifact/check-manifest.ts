@@ -1,7 +1,7 @@
 // What a manifest and a WebGPU program must look like before anything is allocated from their numbers:
 // first the shapes, then the relations (offsets inside files, addresses inside memory, indexes inside lists).
 import { fail } from '../error-codes.ts'
-import { manifestFormat } from './manifest.ts'
+import { isWide, manifestFormat } from './manifest.ts'
 import type { AffineJson, EntryManifest, Manifest, WasmVariant, WebgpuProgram } from './manifest.ts'
 import { anything, integer, listOf, mapOf, matching, object, oneOf, optional, pair, tagged, text } from './shape.ts'
 
@@ -138,7 +138,9 @@ function checkWasm(item: WasmVariant, artifact: Manifest): void {
   const { memory } = item
   if (memory.tensors.length !== tensors.length) bad(`${memory.tensors.length} addresses for ${tensors.length} tensors`)
   if (memory.statesBase % 256 !== 0) bad('statesBase is not a multiple of 256')
-  if (!lacksWeights(artifact) && memory.statesBase + memory.stateBytes > 2 ** 32) bad('the states reach beyond 4 GiB')
+  const gibibytes = isWide(item) ? 16 : 4
+  if (!lacksWeights(artifact) && memory.statesBase + memory.stateBytes > gibibytes * 2 ** 30)
+    bad(`the states reach beyond ${gibibytes} GiB`)
   if (memory.arenaBase + memory.arenaBytes > memory.statesBase) bad('the arena reaches into the states')
   for (const [index, { path, bytes }] of tensors.entries()) {
     const at = memory.tensors[index]!
@@ -150,7 +152,11 @@ function checkWasm(item: WasmVariant, artifact: Manifest): void {
   if (item.threads) {
     const { mailbox, ownBase, ownBytes } = item.threads
     if (mailbox % 4 !== 0 || mailbox + 512 > memory.statesBase) bad('the mailbox of the threads has no place in memory')
-    if (ownBase % 16 !== 0 || ownBase < memory.arenaBase || ownBase + ownBytes > memory.arenaBase + memory.arenaBytes)
+    if (
+      ownBase % (isWide(item) ? 256 : 16) !== 0 ||
+      ownBase < memory.arenaBase ||
+      ownBase + ownBytes > memory.arenaBase + memory.arenaBytes
+    )
       bad('the own memory of thread 0 lies outside the arena')
   }
   for (const { path, offset, bytes } of states) if (offset + bytes > memory.stateBytes) bad(`the state ${path} lies outside its block`)

@@ -141,6 +141,12 @@ export interface WasmVariant {
   }
 }
 
+/** Whether a module has 64-bit addresses, for memories beyond 4 GiB. */
+export const isWide = ({ requires }: Pick<WasmVariant, 'requires'>): boolean => requires.includes('memory64')
+
+/** Bytes that one counts of an address (statesBase, own) that an entry takes: i32 in every module, in a wide one blocks. */
+export const addressUnit = (variant: Pick<WasmVariant, 'requires'>): 1 | 256 => (isWide(variant) ? 256 : 1)
+
 /** Buffers of a WebGPU program. Weights are bound alone; arena parts and states are `read_write`. */
 export interface WebgpuVariant {
   readonly target: 'webgpu'

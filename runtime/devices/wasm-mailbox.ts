@@ -12,7 +12,7 @@ export interface Membership {
   readonly memory: WebAssembly.Memory
   readonly thread: number
   readonly threads: number
-  /** Address of the thread's own memory. */
+  /** Address of the thread's own memory, as entries take it (`addressUnit`). */
   readonly own: number
   readonly mailbox: number
   /** Exports by entry number, with how many symbols each takes. */

@@ -2,7 +2,7 @@
 // may block (Node, a worker; not a browser's main thread, which waits for a message instead). A call is written into the
 // mailbox and counted; idle members wait for the count inside the module, first spinning, then asleep. The members meet inside
 // the entry; the mailbox is free again when it returns. A member that traps or ends breaks the team for good: E_DEVICE.
-import type { WasmVariant } from '../artifact/manifest.ts'
+import { addressUnit, type WasmVariant } from '../artifact/manifest.ts'
 import { checkAborted, fail } from '../error-codes.ts'
 import { fillArguments, mailbox, type Membership, stop, type TeamExports, type ThreadedProgram } from './wasm-mailbox.ts'
 import { type StartedWorker, startWorker } from './workers.ts'
@@ -58,14 +58,13 @@ export class Team {
     this.#exports = instance.exports as unknown as TeamExports
     this.#words = new Int32Array(memory.buffer, at, mailbox.words)
     this.#bytes = new Uint8Array(memory.buffer, at + mailbox.text * 4, (mailbox.words - mailbox.text) * 4)
-    this.#own = ownBase
+    this.#own = ownBase / addressUnit(variant)
     this.#programs = programs.map(({ program }) => program)
     this.#arguments = programs.map(({ symbols }) => new Array<number>(symbols + 5).fill(0))
   }
 
   /**
-   * Starts the workers and waits until all are ready. `ownFrom`: where the own memory of threads 1, 2, … begins, `ownStride`
-   * bytes each. E_DEVICE when a worker cannot be started, E_ABORTED.
+   * Starts the workers and waits until all are ready. `own`: where the own memory of threads 1, 2, … begins, `stride` bytes each. E_DEVICE when a worker cannot be started, E_ABORTED.
    */
   static async start(
     module: WebAssembly.Module,
@@ -89,7 +88,7 @@ export class Team {
       threads: options.threads,
       entries: named,
       mailbox: variant.threads!.mailbox,
-      own: thread === 0 ? variant.threads!.ownBase : own.from + (thread - 1) * own.stride,
+      own: (thread === 0 ? variant.threads!.ownBase : own.from + (thread - 1) * own.stride) / addressUnit(variant),
       report: thread === 0,
     })
     const first = options.takesPart ? 1 : 0
@@ -109,7 +108,7 @@ export class Team {
     return team
   }
 
-  /** Runs entry number `entry` on all threads. E_DEVICE. Calls must not overlap. */
+  /** Runs entry number `entry` on all threads; `statesBase` as the module takes it (`addressUnit`). E_DEVICE. Calls must not overlap. */
   run(entry: number, name: string, statesBase: number, symbols: readonly number[]): Promise<void> | undefined {
     if (this.#broken !== undefined) fail('E_DEVICE', `the threads stopped earlier: ${this.#broken}`)
     const words = this.#words

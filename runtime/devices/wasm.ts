@@ -3,7 +3,7 @@
 // but the arrays of its results. With threads, the memory is shared and a team (wasm-team.ts) runs each call.
 import type { Artifact, LoadOptions } from '../artifact/read.ts'
 import { elementCount } from '../artifact/affine.ts'
-import type { EntryManifest, WasmVariant } from '../artifact/manifest.ts'
+import { addressUnit, type EntryManifest, isWide, type WasmVariant } from '../artifact/manifest.ts'
 import { together } from '../abort.ts'
 import { checkAborted, fail } from '../error-codes.ts'
 import { type ArgumentArray, asResult, type Device, type ResultArray, type States } from './device.ts'
@@ -11,7 +11,8 @@ import { relaxedSimd } from './relaxed-simd.ts'
 import { mayBlock, Team } from './wasm-team.ts'
 
 const pageBytes = 65536
-const maxPages = 65536
+/** With 32-bit addresses, and with 64-bit ones ('memory64'). */
+const maxPages = { narrow: 65536, wide: 262144 } as const
 const blockAlignment = 256
 
 export interface WasmOptions extends LoadOptions {
@@ -33,6 +34,8 @@ export async function wasmUnmet(variant: WasmVariant, threads = 1): Promise<stri
       if (threads === 1) return 'one thread runs alone'
       if (!memoryIsShareable())
         return 'memory cannot be shared between threads (serve the page with COOP same-origin and COEP require-corp)'
+    } else if (feature === 'memory64') {
+      if (!hasWideMemory()) return 'memories beyond 4 GiB are missing (memory64)'
     } else return `the runtime does not offer ${feature}`
   }
   return undefined
@@ -75,7 +78,7 @@ export async function createWasmDevice(artifact: Artifact, variant: WasmVariant,
   const stride = shared ? alignBlock(shared.ownBytes) : 0
   const sessionsBase = layout.statesBase + (threads - 1) * stride
   artifact.needWeights()
-  const memory = createMemory(sessionsBase, shared !== undefined)
+  const memory = createMemory(sessionsBase, shared !== undefined, isWide(variant))
   const { entries } = artifact.manifest
   const start = async (signal: AbortSignal): Promise<Started> => {
     const module = await compile(await artifact.program(variant, signal))
@@ -111,6 +114,9 @@ class WasmDevice implements Device {
   readonly #team: Team | undefined
   readonly #entries = new Map<string, { readonly manifest: EntryManifest; readonly program: Program; readonly number: number }>()
   readonly #blockBytes: number
+  readonly #wide: boolean
+  /** Bytes that an address counts where the module is called. */
+  readonly #unit: number
   readonly #free: number[] = []
   #end: number
   #disposed = false
@@ -134,6 +140,8 @@ class WasmDevice implements Device {
     this.#team = team
     this.#end = sessionsBase
     this.#blockBytes = alignBlock(variant.memory.stateBytes)
+    this.#wide = isWide(variant)
+    this.#unit = addressUnit(variant)
     for (const [number, manifest] of entries.entries()) {
       const name = variant.entries[manifest.name]!.export
       const program = instance.exports[name]
@@ -178,10 +186,12 @@ class WasmDevice implements Device {
     }
     const args = (this.#arguments[places.symbols.length] ??= new Array<number>(places.symbols.length))
     for (let i = 0; i < args.length; i++) args[i] = symbols[places.symbols[i]!]!
-    if (this.#team) await this.#team.run(number, entry, base, args)
+    // Modules with 64-bit addresses take blocks (compiler/targets/wasm/address-type.ts).
+    const passed = base / this.#unit
+    if (this.#team) await this.#team.run(number, entry, passed, args)
     else {
       try {
-        program(base, ...args)
+        program(passed, ...args)
       } catch (cause) {
         fail('E_DEVICE', `the WASM program stopped in ${entry}: ${(cause as Error).message}`, cause)
       }
@@ -218,7 +228,8 @@ class WasmDevice implements Device {
     const missing = Math.ceil((end - this.#memory.buffer.byteLength) / pageBytes)
     if (missing > 0) {
       try {
-        this.#memory.grow(missing)
+        // A memory with 64-bit addresses counts its pages so too.
+        this.#memory.grow((this.#wide ? BigInt(missing) : missing) as number)
       } catch (cause) {
         fail('E_OUT_OF_MEMORY', `no memory for another session (${this.#blockBytes} bytes): dispose of one first`, cause)
       }
@@ -241,11 +252,31 @@ function live(states: States): WasmStates {
   return states
 }
 
-function createMemory(bytes: number, shared: boolean): WebAssembly.Memory {
+/** E_OUT_OF_MEMORY. */
+export function createMemory(bytes: number, shared: boolean, wide: boolean): WebAssembly.Memory {
+  const pages = Math.ceil(bytes / pageBytes)
   try {
-    return new WebAssembly.Memory({ initial: Math.ceil(bytes / pageBytes), maximum: maxPages, shared })
+    return wide ? wideMemory(pages, shared) : new WebAssembly.Memory({ initial: pages, maximum: maxPages.narrow, shared })
   } catch (cause) {
     fail('E_OUT_OF_MEMORY', `no memory for the model: it needs ${bytes} bytes`, cause)
+  }
+}
+
+/** TypeScript's library does not know 64-bit memories yet. */
+const wideMemory = (pages: number, shared: boolean): WebAssembly.Memory =>
+  new WebAssembly.Memory({
+    address: 'i64',
+    initial: BigInt(pages),
+    maximum: BigInt(maxPages.wide),
+    shared,
+  } as unknown as WebAssembly.MemoryDescriptor)
+
+/** An engine without them takes no numbers of 64 bits, or ignores `address`. */
+function hasWideMemory(): boolean {
+  try {
+    return (wideMemory(0, false).grow(0n as unknown as number) as unknown) === 0n
+  } catch {
+    return false
   }
 }
 

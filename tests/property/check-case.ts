@@ -309,7 +309,8 @@ class Check {
     const level = relaxed ? 'WASM with relaxed SIMD' : 'WASM'
     this.at(level, configuration, () => {
       const wanted = this.boundsOfFinal(graph!)
-      const lowered = lowerWasm(plan!)
+      // Both widths of addresses get their share.
+      const lowered = lowerWasm(plan!, { wide: configuration.disabled.length % 2 === 1 })
       const { binary } = buildModule(lowered.program, { relaxed, pairs: relaxed })
       const session = openWasm(binary, lowered, plan!.entries[0]!.info, plan!.layout.states, tensors)
       this.case.calls.forEach((binding, i) => {

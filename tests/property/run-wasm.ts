@@ -6,6 +6,7 @@ import type { StateManifest } from '../../runtime/artifact/manifest.ts'
 import { type Binding, evaluate } from '../../dsl/affine.ts'
 
 import type { LoweredWasm } from '../../compiler/targets/wasm/lower.ts'
+import { createMemory } from '../../runtime/devices/wasm.ts'
 
 const guard = 0x5bd1e995
 const poison = 0x7fc0dead
@@ -29,7 +30,8 @@ export function openWasm(
   const { memory: layout } = lowered
   const entry = lowered.entries[info.name]!
   const end = layout.statesBase + layout.stateBytes + guardBytes
-  const memory = new WebAssembly.Memory({ initial: Math.ceil(end / 65536), maximum: 65536 })
+  const { wide = false } = lowered.program
+  const memory = createMemory(end, false, wide)
   const words = new Int32Array(memory.buffer)
   words.fill(guard)
   words.fill(0, layout.statesBase / 4, (layout.statesBase + layout.stateBytes) / 4)
@@ -53,7 +55,7 @@ export function openWasm(
         const view = argument.type.dtype === 'i32' ? words : floats
         view.set(inputs[argument.name]!, entry.arguments[argument.name]! / 4)
       }
-      program(layout.statesBase, ...entry.symbols.map((name) => binding[name]!))
+      program(wide ? layout.statesBase / 256 : layout.statesBase, ...entry.symbols.map((name) => binding[name]!))
       let from = 0
       for (const [start, stop] of [...free, [words.length, words.length] as const]) {
         for (let i = from; i < start; i++)

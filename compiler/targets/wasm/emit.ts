@@ -1,5 +1,5 @@
 // Emission of one kernel: a loop function becomes a wasm function whose parameters are the byte address of every operand
-// (scratch included), then `from` and `to` where it has rows, then its entry symbols; all i32, no result. Addresses may be any
+// (scratch included; i64 in a wide module), then `from` and `to` where it has rows, then its entry symbols; all i32, no result. Addresses may be any
 // multiple of 4; a negative word index is possible only above the operand's start, so no operand may lie at address 0.
 
 import type binaryen from 'binaryen'

@@ -7,6 +7,7 @@ import binaryen from 'binaryen'
 import type { LoopExpr, LoopOperand, LoopStmt, LoopType } from '../../schedule/loops.ts'
 import { type MathOp, mathFunction } from '../../schedule/math-loops.ts'
 import { type Access, accessKey, loopPointers, type Pointer } from './addresses.ts'
+import { addressType, type AddressType } from './address-type.ts'
 import { type Context, emitOp, type Ref, wasmType } from './expressions.ts'
 import { NegativeWords } from './negative-words.ts'
 
@@ -15,6 +16,8 @@ export interface EmitOptions {
   readonly relaxed: boolean
   /** Sum dots of bytes in pairs, with relaxed SIMD's 16-bit dot: for engines that have no instruction for the 32-bit one. */
   readonly pairs?: boolean
+  /** Addresses of 64 bits, for memories beyond 4 GiB. */
+  readonly wide?: boolean
 }
 
 export interface FunctionParameter {
@@ -34,6 +37,7 @@ export class FunctionEmitter implements Context {
   readonly module: binaryen.Module
   readonly relaxed: boolean
   readonly pairs: boolean
+  readonly #addresses: AddressType
   readonly #operands: readonly LoopOperand[]
   readonly #params: readonly binaryen.Type[]
   readonly #vars: binaryen.Type[] = []
@@ -48,7 +52,7 @@ export class FunctionEmitter implements Context {
   /** Parameters: one address per operand (named by `addressOf`), then `params`. */
   constructor(
     module: binaryen.Module,
-    { relaxed, pairs = false }: EmitOptions,
+    { relaxed, pairs = false, wide = false }: EmitOptions,
     operands: readonly LoopOperand[],
     params: readonly FunctionParameter[],
     math: MathSource,
@@ -56,9 +60,10 @@ export class FunctionEmitter implements Context {
     this.module = module
     this.relaxed = relaxed
     this.pairs = pairs
+    this.#addresses = addressType(module, wide)
     this.#operands = operands
     this.#math = math
-    this.#params = [...operands.map(() => binaryen.i32), ...params.map((p) => wasmType(p.type))]
+    this.#params = [...operands.map(() => this.#addresses.type), ...params.map((p) => wasmType(p.type))]
     for (const [i, p] of params.entries()) this.#names.set(p.name, operands.length + i)
   }
 
@@ -134,28 +139,23 @@ export class FunctionEmitter implements Context {
   place({ operand, at, offset }: Access & { readonly offset: number }): { pointer: Ref; offset: number } {
     const pointer = this.#pointer(operand, at)
     if (offset === 0 || !this.#negatives.mayBe(at)) return { pointer, offset: offset * 4 }
-    return { pointer: this.module.i32.add(pointer, this.module.i32.const(offset * 4)), offset: 0 }
+    return { pointer: this.#addresses.add(pointer, this.#addresses.const(offset * 4)), offset: 0 }
   }
 
   #pointer(operand: number, at: LoopExpr): Ref {
-    const m = this.module
     const live = this.#pointers.get(accessKey({ operand, at }))
-    if (live) return m.local.get(live.local, binaryen.i32)
+    if (live) return this.module.local.get(live.local, this.#addresses.type)
     return this.#address({ operand, at })
   }
 
   #address({ operand, at }: Access): Ref {
-    const m = this.module
+    const { type, add, const: constant, distance } = this.#addresses
     if (!this.#operands[operand]) throw new Error(`internal: no operand ${operand}`)
-    const base = m.local.get(operand, binaryen.i32)
-    if (at.kind === 'const') return at.value === 0 ? base : m.i32.add(base, m.i32.const(at.value * 4))
+    const base = this.module.local.get(operand, type)
+    if (at.kind === 'const') return at.value === 0 ? base : add(base, constant(at.value * 4))
     const by = at.kind === 'op' && at.op === 'shl' && at.args[1]!.kind === 'const' ? at.args[1]!.value : undefined
-    const bytes = by !== undefined && by < 30 ? this.#shift((at as { args: readonly LoopExpr[] }).args[0]!, by + 2) : this.#shift(at, 2)
-    return m.i32.add(base, bytes)
-  }
-
-  #shift(e: LoopExpr, by: number): Ref {
-    return this.module.i32.shl(this.expr(e), this.module.i32.const(by))
+    const shifted = by !== undefined && by < 30
+    return add(base, distance(this.expr(shifted ? (at as { args: readonly LoopExpr[] }).args[0]! : at), shifted ? by + 2 : 2))
   }
 
   #get(name: string, type: LoopType): Ref {
@@ -212,7 +212,7 @@ export class FunctionEmitter implements Context {
       end = () => m.local.get(local, binaryen.i32)
     }
     this.#depth++
-    const pointers = loopPointers(s).map((p): LivePointer => ({ ...p, local: this.newLocal(binaryen.i32) }))
+    const pointers = loopPointers(s).map((p): LivePointer => ({ ...p, local: this.newLocal(this.#addresses.type) }))
     const start = pointers.map((p) => m.local.set(p.local, this.#address(p)))
     const outer = this.#pointers
     this.#pointers = new Map(pointers.map((p) => [p.key, p]))
@@ -220,11 +220,13 @@ export class FunctionEmitter implements Context {
     this.#pointers = outer
     this.#depth--
     const index = this.#names.get(s.variable)!
-    const step = (local: number, by: number) => m.local.set(local, m.i32.add(m.local.get(local, binaryen.i32), m.i32.const(by)))
-    const steps = pointers.filter((p) => p.stride !== 0).map((p) => step(p.local, p.stride * 4))
+    const { type, add, const: constant } = this.#addresses
+    const steps = pointers
+      .filter((p) => p.stride !== 0)
+      .map((p) => m.local.set(p.local, add(m.local.get(p.local, type), constant(p.stride * 4))))
     const label = `loop${this.#labels++}`
     const again = m.br(label, m.i32.lt_s(variable(), end()))
-    const loop = m.loop(label, m.block(null, [...body, ...steps, step(index, s.step), again]))
+    const loop = m.loop(label, m.block(null, [...body, ...steps, m.local.set(index, m.i32.add(variable(), m.i32.const(s.step))), again]))
     const runs = s.from.kind === 'const' && s.to.kind === 'const' && s.from.value < s.to.value
     return [...before, ...(runs ? [...start, loop] : [m.if(m.i32.lt_s(variable(), end()), m.block(null, [...start, loop]))])]
   }

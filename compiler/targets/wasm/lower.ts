@@ -24,8 +24,10 @@ export interface LoweredWasm {
 
 const alignment = 256
 const align = (bytes: number): number => Math.ceil(bytes / alignment) * alignment
-/** Of wasm32. */
-const mostBytes = 2 ** 32
+/** What 32-bit addresses reach; a program that needs more has 64-bit ones ('wide'). */
+export const narrowBytes = 2 ** 32
+/** What engines allow of a memory with 64-bit addresses. */
+const mostBytes = 2 ** 34
 const gibibytes = (bytes: number): string => (bytes / 2 ** 30).toFixed(1)
 
 /** Address 0 stays free: a negative index may reach below an operand's start, never below the memory's. Threads meet there too. */
@@ -37,15 +39,26 @@ interface Table {
 }
 
 /**
- * E_MEMORY_TOO_LARGE when one session does not fit. With `fits: false` it need not: addresses beyond 4 GiB are then as they are in
- * `memory` and modulo 2^32 in the program, which nobody can run.
+ * E_MEMORY_TOO_LARGE when one session does not fit; with `fits: false` it need not, and nobody can run the program. `wide` forces
+ * addresses of 64 bits on a program that needs none.
  */
-export function lowerWasm(plan: Plan, { fits = true }: { readonly fits?: boolean } = {}): LoweredWasm {
+export function lowerWasm(plan: Plan, options: { readonly fits?: boolean; readonly wide?: boolean } = {}): LoweredWasm {
+  const narrow = place(plan, { ...options, wide: false })
+  return options.wide || narrow.memory.statesBase + narrow.memory.stateBytes > narrowBytes
+    ? place(plan, { ...options, wide: true })
+    : narrow
+}
+
+function place(plan: Plan, { fits = true, wide }: { readonly fits?: boolean; readonly wide: boolean }): LoweredWasm {
+  const addressBytes = wide ? 8 : 4
   const tables: Table[] = []
   const tableBytes = plan.entries.reduce(
     (sum, { program }) =>
       sum +
-      program.steps.reduce((bytes, step) => bytes + (step.kind === 'loop' ? align(slotsOf(step).length * step.order.length * 4) : 0), 0),
+      program.steps.reduce(
+        (bytes, step) => bytes + (step.kind === 'loop' ? align(slotsOf(step).length * step.order.length * addressBytes) : 0),
+        0,
+      ),
     0,
   )
   let next = firstAddress
@@ -61,7 +74,7 @@ export function lowerWasm(plan: Plan, { fits = true }: { readonly fits?: boolean
   if (fits && !(needed <= mostBytes)) {
     throw new LlamacError(
       'E_MEMORY_TOO_LARGE',
-      `the model needs ${gibibytes(needed)} GiB, WASM has 4 GiB: ${gibibytes(statesBase - arenaBase - plan.arenaBytes)} for weights (use --quant), ` +
+      `the model needs ${gibibytes(needed)} GiB, WASM has ${gibibytes(mostBytes)} GiB: ${gibibytes(statesBase - arenaBase - plan.arenaBytes)} for weights (use --quant), ` +
         `${gibibytes(plan.arenaBytes)} for intermediate values (--max-seq), ${gibibytes(plan.layout.stateBytes)} for states (--ctx)`,
     )
   }
@@ -127,7 +140,7 @@ export function lowerWasm(plan: Plan, { fits = true }: { readonly fits?: boolean
       }),
     )
     const table = next
-    next = align(next + slots.length * rows.length * 4)
+    next = align(next + slots.length * rows.length * addressBytes)
     tables.push({ address: table, rows })
     return {
       kind: 'loop',
@@ -158,7 +171,9 @@ export function lowerWasm(plan: Plan, { fits = true }: { readonly fits?: boolean
     }
     return { export: info.name, symbols, steps: lowerSteps(entry, program.steps, []) }
   })
-  const data = tables.map(({ address, rows }) => ({ address, bytes: new Uint8Array(Int32Array.from(rows.flat()).buffer) }))
+  const addressesOf = (rows: Table['rows']): ArrayBuffer =>
+    wide ? BigInt64Array.from(rows.flat(), BigInt).buffer : Int32Array.from(rows.flat()).buffer
+  const data = tables.map(({ address, rows }) => ({ address, bytes: new Uint8Array(addressesOf(rows)) }))
   return {
     program: {
       kernels: [...new Set(plan.functions.values())].flatMap(partsOf),
@@ -166,6 +181,7 @@ export function lowerWasm(plan: Plan, { fits = true }: { readonly fits?: boolean
       data,
       memoryBytes: statesBase,
       ownBase: arenaBase + plan.ownFrom,
+      wide,
     },
     memory: { tensors, stateBytes: plan.layout.stateBytes, statesBase, arenaBase, arenaBytes: plan.arenaBytes, dataBytes: tableBytes },
     entries,

@@ -8,6 +8,7 @@ import binaryen from 'binaryen'
 import type { Affine } from '../../graph/types.ts'
 import type { Count } from '../../schedule/count.ts'
 import type { LoopFunction } from '../../schedule/loops.ts'
+import { type AddressType, addressType } from './address-type.ts'
 import { emitKernel } from './emit.ts'
 import type { Ref } from './expressions.ts'
 import { type Address, type EntryProgram, type ModuleOptions, rowBlock, type Step, type WasmProgram } from './program.ts'
@@ -19,7 +20,8 @@ export interface BuiltModule {
 }
 
 const pageBytes = 65536
-const maxPages = 65536
+/** Of an engine's largest memory with 32-bit and with 64-bit addresses: 4 GiB, 16 GiB. */
+export const maxPages = { narrow: 65536, wide: 262144 } as const
 const { i32 } = binaryen
 
 /** Emits, validates and encodes; throws `internal:` if binaryen finds the module invalid. */
@@ -34,19 +36,23 @@ export function buildModule(program: WasmProgram, options: ModuleOptions): Built
     all.MutableGlobals,
     ...(options.relaxed ? [all.RelaxedSIMD] : []),
     ...(options.shared ? [all.Atomics] : []),
+    ...(program.wide ? [all.Memory64] : []),
   ]
   module.setFeatures(features.reduce<number>((set, one) => set | one, 0))
   const shared = options.shared ?? false
+  const { wide = false } = program
+  const addresses = addressType(module, wide)
+  const pages = wide ? maxPages.wide : maxPages.narrow
   // Active segments would be written again by every thread's instance.
   const segments = program.data.map(({ address, bytes }) =>
-    shared ? { offset: 0, data: bytes, passive: true } : { offset: module.i32.const(address), data: bytes },
+    shared ? { offset: 0, data: bytes, passive: true } : { offset: addresses.const(address), data: bytes },
   )
   // A program that is only read may be of a model that no memory holds.
-  module.setMemory(Math.min(Math.ceil(program.memoryBytes / pageBytes), maxPages), maxPages, null, segments, shared, false, 'memory')
+  module.setMemory(Math.min(Math.ceil(program.memoryBytes / pageBytes), pages), pages, null, segments, shared, wide, 'memory')
   module.addMemoryImport('memory', 'env', 'memory', shared)
   for (const fn of program.kernels) {
-    emitKernel(module, fn, options)
-    if (fn.rows) addRowBlocks(module, fn)
+    emitKernel(module, fn, { ...options, wide })
+    if (fn.rows) addRowBlocks(module, fn, addresses)
     // Tools call kernels one by one: to time them, and to find the one that computes wrong numbers.
     module.addFunctionExport(fn.rows ? blocksName(fn.name) : fn.name, kernelExport(fn.name))
   }
@@ -55,8 +61,9 @@ export function buildModule(program: WasmProgram, options: ModuleOptions): Built
     addThreadFunctions(
       module,
       program.data.map(({ address, bytes }, i) => ({ name: String(i), address, bytes: bytes.length })),
+      addresses,
     )
-  for (const entry of program.entries) addEntry(module, entry, kernels, program.ownBase, shared)
+  for (const entry of program.entries) addEntry(module, entry, kernels, program.ownBase, shared, addresses)
   try {
     if (!module.validate()) throw new Error('internal: the WASM module is invalid')
     const binary = module.emitBinary() as Uint8Array<ArrayBuffer>
@@ -72,19 +79,24 @@ export const kernelExport = (kernel: string): string => `kernel ${kernel}`
 const blocksName = (kernel: string): string => `${kernel}.blocks`
 
 /** `kernel.blocks(operands…, from, to, symbols…)` calls the kernel for rows [from, to) in blocks. */
-function addRowBlocks(m: binaryen.Module, fn: LoopFunction): void {
+function addRowBlocks(m: binaryen.Module, fn: LoopFunction, { type }: AddressType): void {
   const operands = fn.operands.length
   const [from, until] = [operands, operands + 1]
   const get = (index: number) => m.local.get(index, i32)
   const end = () => m.i32.add(get(from), m.i32.const(Math.max(1, Math.floor(rowBlock / Math.ceil(fn.rows!.unit / 8)))))
   const to = m.select(m.i32.lt_s(end(), get(until)), end(), get(until))
-  const args = [...Array.from({ length: operands }, (_, i) => get(i)), get(from), to, ...fn.symbols.map((_, i) => get(until + 1 + i))]
+  const args = [
+    ...Array.from({ length: operands }, (_, i) => m.local.get(i, type)),
+    get(from),
+    to,
+    ...fn.symbols.map((_, i) => get(until + 1 + i)),
+  ]
   const body = m.block(null, [
     m.call(fn.name, args, binaryen.none),
     m.local.set(from, end()),
     m.br('rows', m.i32.lt_s(get(from), get(until))),
   ])
-  const params = binaryen.createType(Array.from({ length: until + 1 + fn.symbols.length }, () => i32))
+  const params = binaryen.createType(Array.from({ length: until + 1 + fn.symbols.length }, (_, i) => (i < operands ? type : i32)))
   m.addFunction(blocksName(fn.name), params, binaryen.none, [], m.if(m.i32.lt_s(get(from), get(until)), m.loop('rows', body)))
 }
 
@@ -95,6 +107,7 @@ function addEntry(
   kernels: ReadonlyMap<string, LoopFunction>,
   ownBase: number,
   shared: boolean,
+  addresses: AddressType,
 ): void {
   const own = 1 + entry.symbols.length
   const [thread, threads, arrived] = [own + 1, own + 2, own + 3]
@@ -102,7 +115,7 @@ function addEntry(
   const vars: binaryen.Type[] = []
   let labels = 0
   const get = (index: number): Ref => m.local.get(index, i32)
-  const newLocal = () => params + vars.push(i32) - 1
+  const newLocal = (type: binaryen.Type = i32) => params + vars.push(type) - 1
 
   const symbol = (name: string): Ref => {
     const index = entry.symbols.indexOf(name)
@@ -123,11 +136,12 @@ function addEntry(
   const address = (at: Address, row: number | undefined): Ref => {
     if ('slot' in at) {
       if (row === undefined) throw new Error('internal: a table slot outside a loop')
-      const entryOfTable = m.i32.load(at.slot * 4, 4, get(row))
-      return at.base === 'states' ? m.i32.add(get(0), entryOfTable) : entryOfTable
+      const entryOfTable = addresses.load(at.slot * addresses.bytes, m.local.get(row, addresses.type))
+      return at.base === 'states' ? addresses.add(addresses.passed(get(0)), entryOfTable) : entryOfTable
     }
-    if (at.base === 'own') return shared ? m.i32.add(get(own), m.i32.const(at.offset)) : m.i32.const(ownBase + at.offset)
-    return at.base === 'states' ? m.i32.add(get(0), m.i32.const(at.offset)) : m.i32.const(at.offset)
+    const offset = (base: number): Ref => addresses.const(base + at.offset)
+    if (at.base === 'own') return shared ? addresses.add(addresses.passed(get(own)), offset(0)) : offset(ownBase)
+    return at.base === 'states' ? addresses.add(addresses.passed(get(0)), offset(0)) : offset(0)
   }
 
   /** The count of arrivals that completes the next meeting. */
@@ -153,18 +167,17 @@ function addEntry(
 
   const loop = (step: Step & { kind: 'loop' }): Ref => {
     if (step.order.length === 0) return m.nop()
-    const [row, instance] = [newLocal(), newLocal()]
+    const [row, instance] = [newLocal(addresses.type), newLocal()]
     const label = `loop${labels++}`
-    const increase = (index: number, by: number) => m.local.set(index, m.i32.add(get(index), m.i32.const(by)))
     return m.block(null, [
-      m.local.set(row, m.i32.const(step.table)),
+      m.local.set(row, addresses.const(step.table)),
       m.local.set(instance, m.i32.const(0)),
       m.loop(
         label,
         m.block(null, [
           ...dispatch(step, instance, label, row),
-          increase(row, step.slots * 4),
-          increase(instance, 1),
+          m.local.set(row, addresses.add(m.local.get(row, addresses.type), addresses.const(step.slots * addresses.bytes))),
+          m.local.set(instance, m.i32.add(get(instance), m.i32.const(1))),
           m.br(label, m.i32.lt_s(get(instance), m.i32.const(step.order.length))),
         ]),
       ),

@@ -24,7 +24,7 @@ export type Step =
     }
   /** All threads meet: what any of them wrote before is seen by all after. */
   | { readonly kind: 'barrier' }
-  /** Runs groups[order[i]] for every instance i. The table holds `slots` i32 a row, rows in instance order. */
+  /** Runs groups[order[i]] for every instance i. The table holds `slots` addresses a row (i32, wide: i64), rows in instance order. */
   | {
       readonly kind: 'loop'
       readonly order: readonly number[]
@@ -34,7 +34,7 @@ export type Step =
     }
 
 export interface EntryProgram {
-  /** Export name; the function takes (statesBase, ...symbols), all i32; with threads also what threads.ts says. */
+  /** Export name; the function takes (statesBase, ...symbols), all i32 (a wide module: statesBase in blocks of 256 bytes); with threads also what threads.ts says. */
   readonly export: string
   readonly symbols: readonly string[]
   readonly steps: readonly Step[]
@@ -47,6 +47,8 @@ export interface WasmProgram {
   readonly data: readonly { readonly address: number; readonly bytes: Uint8Array }[]
   /** Bytes of memory that exist before the first session. */
   readonly memoryBytes: number
+  /** Memory beyond 4 GiB: addresses are i64, and what the runtime passes of them are blocks (address-type.ts). */
+  readonly wide?: boolean
   /** Where the own memory of thread 0, or of the only one, begins. */
   readonly ownBase: number
 }

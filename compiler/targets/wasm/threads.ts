@@ -12,6 +12,7 @@
 // completes it, modulo 2^32.
 
 import binaryen from 'binaryen'
+import type { AddressType } from './address-type.ts'
 import type { Ref } from './expressions.ts'
 import { control } from './program.ts'
 
@@ -51,8 +52,9 @@ const [spinGlobal, waitGlobal] = ['spins', 'waits']
 export function addThreadFunctions(
   m: binaryen.Module,
   data: readonly { readonly name: string; readonly address: number; readonly bytes: number }[],
+  addresses: AddressType,
 ): void {
-  const at = (place: number): Ref => m.i32.const(place)
+  const at = (place: number): Ref => addresses.const(place)
   const atomic = m.i32.atomic
   const get = (index: number): Ref => m.local.get(index, i32)
   const read = (place: number): Ref => atomic.load(0, at(place))
