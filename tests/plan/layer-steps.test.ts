@@ -9,6 +9,8 @@ import { launchesOf } from '../../compiler/kernel/launches.ts'
 import { classify } from '../../compiler/kernel/shape.ts'
 import { kernelsOf } from '../../compiler/kernel/weights.ts'
 import type { EntryPlan, Plan } from '../../compiler/plan/plan.ts'
+import { joinOf } from '../../compiler/plan/share.ts'
+import { partsOf } from '../../compiler/schedule/loops.ts'
 import { loadModel } from '../../dsl/index.ts'
 import { modelNames, numbered, projectFolder, readProject, summary } from '../dsl/read-models.ts'
 import { floatWork } from '../support/scalar-work.ts'
@@ -45,18 +47,22 @@ function planOf(file: string, set: Readonly<Record<string, string>> = {}): Plan 
   return planGraphs(model, graphs, { targets: ['wasm'], math: 'fast', quant: 'q8_0' }).targets[0]!.plan!
 }
 
-function layersOf({ program, shares, barriers }: EntryPlan): LayerSteps[] {
+function layersOf({ program, shares, barriers }: EntryPlan, { functions }: Plan): LayerSteps[] {
   return program.steps.flatMap((step) =>
     step.kind !== 'loop'
       ? []
       : step.groups.map((group): LayerSteps => {
           const kernels = kernelsOf(group)
-          const words = kernels.map((kernel) => `${barriers.has(kernel.name) ? '| ' : ''}${shares.get(kernel.name)} ${classify(kernel)}`)
+          const parts = kernels.flatMap((kernel) => [
+            { name: kernel.name, what: classify(kernel) },
+            ...(functions.get(kernel.name)!.join ? [{ name: joinOf(kernel.name), what: 'join' }] : []),
+          ])
+          const words = parts.map(({ name, what }) => `${barriers.has(name) ? '| ' : ''}${shares.get(name)} ${what}`)
           return {
             array: step.array,
-            meetings: kernels.filter(({ name }) => barriers.has(name)).length,
+            meetings: parts.filter(({ name }) => barriers.has(name)).length,
             attentions: kernels.filter((kernel) => classify(kernel) === 'attend').length,
-            alone: kernels.flatMap(({ name }) => (shares.get(name) === 'one' && !name.endsWith('scatter') ? [name] : [])),
+            alone: parts.flatMap(({ name }) => (shares.get(name) === 'one' && !name.endsWith('scatter') ? [name] : [])),
             text: words.join(', ').replaceAll(', | ', ' | '),
           }
         }),
@@ -67,9 +73,11 @@ function stepsOf(plan: Plan): EntrySteps[] {
   return plan.entries.flatMap((entry) => {
     if (entry.info.name === 'score') return []
     const binding = Object.fromEntries(entry.info.symbols.map(({ name, kind }) => [name, kind === 'size' ? 32 : 16]))
-    const works = launchesOf(entry.program).map(({ kernel }) => floatWork(plan.functions.get(kernel.name)!, binding))
+    const works = launchesOf(entry.program).flatMap(({ kernel }) =>
+      partsOf(plan.functions.get(kernel.name)!).map((part) => floatWork(part, binding)),
+    )
     const [scalar, vector] = [works.reduce((sum, one) => sum + one.scalar, 0), works.reduce((sum, one) => sum + one.vector, 0)]
-    return [{ entry: entry.info.name, layers: layersOf(entry), scalarShare: scalar / (scalar + vector) }]
+    return [{ entry: entry.info.name, layers: layersOf(entry, plan), scalarShare: scalar / (scalar + vector) }]
   })
 }
 
