@@ -50,19 +50,20 @@ const threads = flags.threads.split(',').map(Number)
 const rounds = Number(flags.rounds)
 
 const benchmarks = new Map<string, Benchmark>()
-try {
-  for (const name of names) {
-    const path = fileURLToPath(new URL(`../models/${name}.dsl`, import.meta.url))
-    const measured = { prefill: [Number(flags.prefill)], decode: Number(flags.decode), rounds, threads, kernels: flags.kernels }
-    const compiled = { ...shapes[name]!, device: 'wasm' as const, seedWeights: 1, quant: [{ paths: '*', policy }] }
-    benchmarks.set(name, await openBenchmark(path, { ...compiled, ...measured }, new AbortController().signal))
-  }
-  for (let round = 0; round <= rounds; round++) for (const one of benchmarks.values()) await one.round(round > 0)
+/** Rounds so far, the one that warms up among them. */
+let done = 0
+// Whoever limits the time gets what has been measured by then.
+process.once('SIGTERM', () => {
+  if (done > 1) printTables()
+  process.exit(1)
+})
+
+function printTables(): void {
   const reports = [...benchmarks].map(([name, one]) => ({ name, ...one.report() }))
   for (const [i, count] of threads.entries()) {
     const share = (rate: Rate): number => rate.share!.median
     const base = share(reports[0]!.threads[i]!.decode)
-    console.log(`\n${flags.quant}, ${count} thread${count === 1 ? '' : 's'}, medians of ${rounds} rounds\n`)
+    console.log(`\n${flags.quant}, ${count} thread${count === 1 ? '' : 's'}, medians of ${done - 1} rounds\n`)
     console.log('| model | parameters | MB a token | prefill tok/s | decode tok/s | fastest | share of bandwidth | relative to LLaMA |')
     console.log('| --- | --- | --- | --- | --- | --- | --- | --- |')
     for (const { name, parameters, bytes_per_token, threads: measured } of reports) {
@@ -80,6 +81,17 @@ try {
       console.log(`| ${cells.join(' | ')} |`)
     }
   }
+}
+
+try {
+  for (const name of names) {
+    const path = fileURLToPath(new URL(`../models/${name}.dsl`, import.meta.url))
+    const measured = { prefill: [Number(flags.prefill)], decode: Number(flags.decode), rounds, threads, kernels: flags.kernels }
+    const compiled = { ...shapes[name]!, device: 'wasm' as const, seedWeights: 1, quant: [{ paths: '*', policy }] }
+    benchmarks.set(name, await openBenchmark(path, { ...compiled, ...measured }, new AbortController().signal))
+  }
+  for (; done <= rounds; done++) for (const one of benchmarks.values()) await one.round(done > 0)
+  printTables()
   if (flags.kernels) for (const [name, one] of benchmarks) console.log(`\n${name}\n${(await one.kernels()).map(kernelText).join('\n')}`)
 } finally {
   for (const one of benchmarks.values()) await one.close()
