@@ -39,7 +39,7 @@ const masked = (value: LoopExpr, byte: number): LoopExpr => ops.and(value, fille
 export const fives: RunQuants = {
   words: 40,
   most: 31,
-  order: [0, 3, 5, 1, 4, 6, 2, 7],
+  order: [2, 3, 4, 7, 0, 5, 1, 6],
   period: 8,
   bytes(_, i, vector) {
     const read = (v: number): LoopExpr => vector(i32(v))
