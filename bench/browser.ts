@@ -4,8 +4,10 @@
 //   node bench/browser.ts MODEL … [--threads 1,2]
 // (flags as in bench/model-rounds.ts)
 //
-// MODEL is a .dsl. Chromium is that of the development packages; the runtime is served as the tests do it.
+// MODEL is a .dsl or the folder of an artifact. Chromium is that of the development packages; the runtime is served as the tests do it.
 
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { load, memoryFiles } from '../runtime/index.ts'
 import { launchChromium } from '../tests/browser/launch.ts'
@@ -26,7 +28,9 @@ interface Place {
   round(sizes: Sizes): Promise<Rates>
 }
 
-const { artifact } = await compiled(requestOf(entry, flags))
+const artifact = entry.endsWith('.dsl')
+  ? (await compiled(requestOf(entry, flags))).artifact
+  : new Map(readdirSync(entry).map((name) => [name, readFileSync(join(entry, name))]))
 const files = memoryFiles(artifact)
 const browser = await launchChromium()
 
