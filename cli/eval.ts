@@ -41,6 +41,7 @@ async function evaluate(path: string, flags: Flags, signal: AbortSignal): Promis
   if (documents.length === 0) throw new LlamacError('E_TEXT', `${flags.text} holds no text`)
   await using model = await openModel(path, flags, signal)
   await using other = flags.against === undefined ? undefined : await openOther(flags.against, flags, signal)
+  if (other) expectSameVocabulary(model, other, flags.against!)
   const { tokenizer } = model
   if (!tokenizer) throw new LlamacError('E_NO_TOKENIZER', 'the model has no tokenizer: compile it with --tokenizer')
   const context = Math.min(flags.context ?? Infinity, contextOf(model), other ? contextOf(other) : Infinity)
@@ -96,7 +97,14 @@ function openOther(path: string, flags: Flags, signal: AbortSignal): Promise<Mod
   return openModel(path, isSource(path) ? { ...rest, ...where } : where, signal)
 }
 
-/** E_AGAINST where the other model cuts the text into other tokens, or gives scores to more or fewer. */
+/** E_AGAINST where the models give scores to different numbers of tokens, as far as their configs tell. */
+function expectSameVocabulary(model: Model, other: Model, path: string): void {
+  const [own, theirs] = [model, other].map(({ manifest }) => manifest.config['vocab'])
+  if (typeof own === 'number' && typeof theirs === 'number' && own !== theirs)
+    throw new LlamacError('E_AGAINST', `${path} scores ${theirs} tokens, the model ${own}: their predictions cannot be compared`)
+}
+
+/** E_AGAINST where the other model cuts the text into other tokens. */
 function expectAlike(other: Model, text: string, ids: readonly number[], path: string): Model {
   const theirs = other.tokenizer?.encode(text)
   if (theirs && (theirs.length !== ids.length || theirs.some((id, i) => id !== ids[i])))

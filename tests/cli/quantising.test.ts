@@ -83,11 +83,21 @@ test('what cannot be done is said', () => {
     return `${status} ${stderr.trim().split('\n').at(-1)}`
   }
   const file = ['compile', 'models/llama.dsl', '--preset', 'tiny']
+  const tiny = join(folder, 'tiny')
+  expect(llamac(...file, '--seed-weights', '1', '-o', tiny).status).toBe(0)
   expect([
     told(...file, '--seed-weights', '1', '--calibrate', text),
     told(...file, '--quant', 'q8_0', '--calibrate', text),
     told(...file, '--seed-weights', '1', '--quant', 'q8_0', '--calibrate', text),
     told(...file, '--quant', 'q8_0', '--quant-report', '-'),
-    told('eval', ...stories, '--text', text, '--against', join(root, 'models/default')),
-  ]).toMatchInlineSnapshot()
+    told('eval', ...stories, '--text', text, '--against', tiny).replace(folder, ''),
+  ]).toMatchInlineSnapshot(`
+    [
+      "2 error: --calibrate weighs what --quant rounds: give --quant too",
+      "2 error: --calibrate runs the model: give its --weights",
+      "1 error[E_NO_TOKENIZER]: a text calibrates only a model with a tokenizer: give --tokenizer",
+      "2 error: --quant-report compares weights: give --weights",
+      "1 error[E_AGAINST]: /tiny scores 256 tokens, the model 512: their predictions cannot be compared",
+    ]
+  `)
 })
