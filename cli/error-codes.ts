@@ -9,6 +9,7 @@ export const cliCodes = {
   E_SOURCE_FILE: 'A source file cannot be read.',
   E_TEXT_FILE: 'A text cannot be read, or is not UTF-8.',
   E_TEXT: 'A text that is to be judged holds nothing that can be predicted.',
+  E_AGAINST: 'Two models can be compared token by token only if they cut text alike and score the same vocabulary.',
   E_PEER: 'A command that `bench` was to time beside the model cannot be run, or failed.',
   E_NO_KERNELS: 'Kernels can be called one by one only on WASM, in a program that exports them, from an artifact that keeps its source.',
   E_EXPAND: 'A model cannot be written as one file because two things would have one name; the message says what to rename.',

@@ -15,6 +15,8 @@ export interface CompileFlags {
   readonly seedWeights?: number
   readonly tokenizer?: string
   readonly quant?: readonly QuantRule[]
+  /** A text that tells which columns of weights matter. */
+  readonly calibrate?: string
   readonly math?: 'fast' | 'strict'
   readonly ctx?: number
   readonly maxSeq?: number
@@ -38,6 +40,7 @@ const compileFlagNames = [
   'seedWeights',
   'tokenizer',
   'quant',
+  'calibrate',
   'math',
   'ctx',
   'maxSeq',
@@ -125,6 +128,7 @@ export function addCompileFlags(command: Command): Command {
         `how weights are stored: ${quantPolicies.join(', ')} (default: keep); paths=format for some of them (layers.*.attn.*=q8_0); repeatable, the last that fits a weight counts`,
       ).argParser(quantRule),
     )
+    .option('--calibrate <file>', 'a text that the model reads first: what --quant rounds is weighed by what meets it there')
     .addOption(new Option('--math <mode>', 'strict: no relaxed SIMD, f32 activations (default: fast)').choices(['fast', 'strict']))
     .addOption(new Option('--ctx <n>', 'context length: sets the field ctx').argParser(whole(1)))
     .addOption(new Option('--max-seq <n>', 'most tokens in one call (default: 128, less with a large vocabulary)').argParser(whole(1)))

@@ -22,7 +22,7 @@ export interface Opened {
 }
 
 /** Compiles a .dsl in memory for the device, only the entries of `roles` if they are given; passes an artifact on. Errors: those of compiling, E_NO_WEIGHTS, UsageError. */
-export async function openSource(path: string, flags: OpenFlags, roles?: readonly EntryRole[]): Promise<Opened> {
+export async function openSource(path: string, flags: OpenFlags, roles?: readonly EntryRole[], signal?: AbortSignal): Promise<Opened> {
   if (!isSource(path)) {
     refuseCompileFlags(path, flags)
     return { source: path }
@@ -31,7 +31,7 @@ export async function openSource(path: string, flags: OpenFlags, roles?: readonl
   const buildWasm = targets.includes('wasm') ? startBuilder() : undefined
   const { compileProject } = await import('./project.ts')
   const { compiledArtifact } = await import('../compiler/artifact/compiled.ts')
-  const project = await compileProject(path, flags, targets, { buildWasm, roles })
+  const project = await compileProject(path, flags, targets, { buildWasm, roles, signal })
   return { source: compiledArtifact(project.compilation.contents), project }
 }
 
@@ -45,7 +45,7 @@ function targetsFor(path: string, { device, target, weights, seedWeights }: Open
 
 /** Errors: those of compiling and of `load`, E_REFERENCE_NEEDS_SOURCE, E_NO_WEIGHTS. The caller disposes of the model. */
 export async function openModel(path: string, flags: OpenFlags, signal?: AbortSignal, roles?: readonly EntryRole[]): Promise<Model> {
-  return loadOpened(await openSource(path, flags, roles), flags, signal)
+  return loadOpened(await openSource(path, flags, roles, signal), flags, signal)
 }
 
 /** Loads what was opened; may be called several times. */

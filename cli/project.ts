@@ -16,6 +16,7 @@ import {
   type BoundWeight,
   type Checkpoint,
   type CheckpointConfig,
+  type Importance,
   nodeFiles,
   openCheckpoint,
   openTokenizer,
@@ -28,8 +29,10 @@ import type { Device } from '../runtime/devices/device.ts'
 import { LlamacError } from '../runtime/error.ts'
 import type { CompactTokenizer } from '../runtime/tokenizer/compact.ts'
 import type { CompileFlags } from './flags.ts'
+import type { Calibration } from './measure/calibrate.ts'
 import { markStart } from './measure/start-times.ts'
 import { readSource } from './model-files.ts'
+import { readText } from './read-text.ts'
 import { note, plainText, Rejected, showDiagnostics, UsageError } from './report.ts'
 
 /** A file's text; undefined when there is none. E_SOURCE_FILE when it cannot be read. */
@@ -105,7 +108,9 @@ function chooseTokenizer(flags: CompileFlags, checkpoint: Checkpoint | undefined
 
 /** A model with its numbers, and all that the compiler is told besides. */
 export interface Prepared {
+  /** With the entries that were asked for, and with all. */
   readonly model: SpecialisedModel
+  readonly whole: SpecialisedModel
   readonly options: CompileOptions
   readonly maximum: Readonly<Record<string, number>>
 }
@@ -120,6 +125,25 @@ interface Asked {
   readonly buildWasm?: BuildProgram | undefined
   /** Only these entries. */
   readonly roles?: readonly string[] | undefined
+}
+
+interface AskedOfCompile extends Asked {
+  readonly signal?: AbortSignal | undefined
+  readonly onStored?: CompileOptions['onStored']
+}
+
+/** What the text of --calibrate tells, before anything is compiled. */
+async function calibration(text: string, { whole, options }: Prepared, signal: AbortSignal | undefined): Promise<Calibration> {
+  const { weights, tokenizer } = options
+  if (!weights) throw new UsageError('--calibrate runs the model: give its --weights')
+  const { calibrate } = await import('./measure/calibrate.ts')
+  let told = performance.now()
+  const onRead = (read: number, all: number): void => {
+    if (performance.now() - told < 5000) return
+    told = performance.now()
+    note(`calibrating: ${read.toLocaleString('en-US')} of ${all.toLocaleString('en-US')} tokens`)
+  }
+  return calibrate(whole, { weights, ...(tokenizer ? { tokenizer } : {}) }, readText(text), { signal, onRead })
 }
 
 /** Everything before compiling; weights are bound, not read. Errors: Rejected, LlamacError, UsageError. */
@@ -151,11 +175,12 @@ export async function prepareProject(
     ...(weights ? { weights } : {}),
     ...(tokenizer ? { tokenizer } : {}),
   }
-  return { model, options, maximum }
+  return { model, whole, options, maximum }
 }
 
 export interface Project {
   readonly compilation: Compilation
+  readonly calibrated?: Calibration
   readonly weights?: ReadonlyMap<string, BoundWeight>
 }
 
@@ -164,22 +189,29 @@ export async function compileProject(
   file: string,
   flags: CompileFlags,
   targets: readonly TargetName[],
-  asked: Asked = {},
+  { signal, onStored, ...asked }: AskedOfCompile = {},
 ): Promise<Project> {
-  const { model, options } = await prepareProject(file, flags, targets, asked)
-  const { compilation, diagnostics } = compileModel(model, options)
+  if (flags.calibrate !== undefined && !flags.quant) throw new UsageError('--calibrate weighs what --quant rounds: give --quant too')
+  const prepared = await prepareProject(file, flags, targets, asked)
+  const calibrated = flags.calibrate === undefined ? undefined : await calibration(flags.calibrate, prepared, signal)
+  const options: CompileOptions = {
+    ...prepared.options,
+    ...(calibrated ? { importance: calibrated.importance } : {}),
+    ...(onStored ? { onStored } : {}),
+  }
+  const { compilation, diagnostics } = compileModel(prepared.model, options)
   await accept(diagnostics)
   if (!compilation) throw new Error('internal: no compilation and no diagnostics')
   markStart('compiling')
   for (const text of compilation.notes) note(`note: ${text}`)
-  return { compilation, ...(options.weights ? { weights: options.weights } : {}) }
+  return { compilation, ...(options.weights ? { weights: options.weights } : {}), ...(calibrated ? { calibrated } : {}) }
 }
 
 /**
  * The reference on a compilation, in f64, with the weights as the artifact stores them: a quantised weight's values are those
  * of its blocks, so that devices differ from it by their arithmetic alone.
  */
-export function referenceOf({ compilation, weights }: Project): Device {
+export function referenceOf({ compilation, weights, calibrated }: Project): Device {
   const { graphs, contents, model } = compilation
   const canonical = canonicalPaths(model.weights)
   const formatOf = new Map(contents.tensors.map(({ path, format }) => [path, format]))
@@ -191,7 +223,7 @@ export function referenceOf({ compilation, weights }: Project): Device {
     const bound = weights?.get(own)
     const format = formatOf.get(own)
     if (!bound || format === undefined || !isFormatName(format)) throw new Error(`internal: no values for ${path}`)
-    const value = { dims: bound.dims, data: storedValues(bound, format) }
+    const value = { dims: bound.dims, data: storedValues(bound, format, calibrated?.importance.get(own)) }
     known.set(own, value)
     return value
   }
@@ -199,9 +231,9 @@ export function referenceOf({ compilation, weights }: Project): Device {
 }
 
 /** Blocks never cross rows in a format that was chosen, so the whole weight can be taken as one row. */
-function storedValues(bound: BoundWeight, format: FormatName): Float64Array {
+function storedValues(bound: BoundWeight, format: FormatName, importance: Importance | undefined): Float64Array {
   const elements = bound.dims.reduce((product, dim) => product * dim, 1)
   const values = new Float32Array(elements)
-  formats[format].decode(prepareTensor(bound, { format, layout: 'plain', rows: 1, k: elements }), values)
+  formats[format].decode(prepareTensor(bound, { format, layout: 'plain', rows: 1, k: elements }, { importance }), values)
   return Float64Array.from(values)
 }

@@ -14,6 +14,7 @@ import type { KernelProgram } from './kernel/program.ts'
 import { buildKernels } from './kernel/steps.ts'
 import { analyseWeights, withWeights } from './kernel/weights.ts'
 import { isFormatName } from './formats/index.ts'
+import { observeInputs } from './passes/observe-inputs.ts'
 import { mergeSiblings } from './passes/merge-siblings.ts'
 import { type PassOptions, runGraphPasses, runsPass } from './passes/pipeline.ts'
 import { splitGroups } from './passes/split-groups.ts'
@@ -27,7 +28,8 @@ import type { Machine } from './schedule/machine.ts'
 import { type Lowered, targets, type TargetName } from './targets/index.ts'
 import type { BuildProgram } from './targets/wasm/program.ts'
 import type { BoundWeight } from './weights/bind.ts'
-import { preparePieces } from './weights/prepare.ts'
+import { type Importance, preparePieces } from './weights/prepare.ts'
+import { newChange, type StoredChange } from './weights/stored-change.ts'
 
 export interface CompileOptions extends PassOptions {
   readonly targets: readonly TargetName[]
@@ -36,6 +38,12 @@ export interface CompileOptions extends PassOptions {
   readonly quant?: QuantPolicy | readonly QuantRule[]
   /** Patterns of paths whose values become further results of the entries that compute them: `layers.*` (graph/taps.ts). */
   readonly taps?: readonly string[]
+  /** Behind the entries' results come, by path of the weight, the squares of what meets its columns (passes/observe-inputs.ts). */
+  readonly observe?: boolean
+  /** What the squared error of each column counts when a weight is quantised, by path. Absent: all count alike. */
+  readonly importance?: ReadonlyMap<string, Importance>
+  /** Told of each weight, when it is written, what storing it in another format than the checkpoint's has changed. */
+  readonly onStored?: (path: string, change: StoredChange) => void
   /** Weights by path. Absent: compile without weights. */
   readonly weights?: ReadonlyMap<string, BoundWeight>
   readonly tokenizer?: CompactTokenizer
@@ -88,8 +96,10 @@ export function buildGraphs(model: SpecialisedModel, taps: readonly string[] = [
   for (const entry of model.entries) {
     const built = buildGraph(model, entry.name, patterns)
     diagnostics.push(...built.diagnostics)
-    if (built.graph) graphs.push(built.graph)
-    entries.push({ ...entry, results: [...entry.results, ...built.taps] })
+    const { graph, kept } = built.graph && options.observe ? observeInputs(built.graph) : { graph: built.graph, kept: [] }
+    if (graph) graphs.push(graph)
+    const squares = kept.map(({ path, node: { type } }) => ({ name: path, type, labels: type.dims.map(() => 'column') }))
+    entries.push({ ...entry, results: [...entry.results, ...built.taps, ...squares] })
     within(
       'nodes',
       graphs.reduce((sum, graph) => sum + graph.spans.size, 0),
@@ -179,7 +189,7 @@ export function planGraphs(model: GraphModel, graphs: readonly Graph[], options:
       }
     }),
     layout,
-    tensors: layout.tensors.map((entry) => tensorOf(entry, choice.plans, options.weights, constants)),
+    tensors: layout.tensors.map((entry) => tensorOf(entry, choice.plans, options, constants)),
     notes: choice.notes,
   }
 }
@@ -240,7 +250,7 @@ export function compileGraphs(model: GraphModel, graphs: readonly Graph[], optio
 function tensorOf(
   entry: Layout['tensors'][number],
   plans: ReadonlyMap<string, WeightPlan>,
-  weights: CompileOptions['weights'],
+  { weights, importance, onStored }: CompileOptions,
   constants: ReadonlyMap<string, Constant>,
 ): ArtifactTensor {
   const { path, dims, format, layout, bytes } = entry
@@ -252,9 +262,23 @@ function tensorOf(
     const bound = weights?.get(path)
     const plan = plans.get(path)!
     if (!bound || !isFormatName(format)) throw new Error(`internal: no bytes for ${path}`)
-    return preparePieces(bound, plan)
+    const weighed = importance?.get(path)
+    return onStored ? measured(path, bound, plan, weighed, onStored) : preparePieces(bound, plan, { importance: weighed })
   }
   return { path, dims, format, layout, bytes, pieces }
+}
+
+/** The pieces of a weight; after the last, what storing it has changed is told. */
+function* measured(
+  path: string,
+  bound: BoundWeight,
+  plan: WeightPlan,
+  importance: Importance | undefined,
+  onStored: NonNullable<CompileOptions['onStored']>,
+): Iterable<Uint8Array> {
+  const change = newChange(bound.format)
+  yield* preparePieces(bound, plan, { importance, change })
+  onStored(path, change)
 }
 
 const roles: ReadonlySet<string> = new Set(['prefill', 'decode', 'score', 'encode'])

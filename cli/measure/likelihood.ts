@@ -26,7 +26,7 @@ export function logSumExp(scores: ArrayLike<number>, offset = 0, length = scores
 export const surprise = (scores: ArrayLike<number>, offset: number, length: number, id: number): number =>
   logSumExp(scores, offset, length) - scores[offset + id]!
 
-function readerOf(model: Model): ReadingEntry {
+export function readerOf(model: Model): ReadingEntry {
   const { score, prefill, decode } = findRoles(model.manifest)
   const reader = score ?? decode ?? prefill
   if (!reader)
@@ -40,49 +40,117 @@ export function contextOf(model: Model): number {
   return reader.positioned ? roomAt(reader, 0, {}) : reader.most
 }
 
-/** The likelihood of `ids` (at least one) on sessions of their own. Errors: those of Session.score and decode, E_NOT_FINITE. */
-export async function likelihoodOf(
-  model: Model,
-  ids: readonly number[],
-  options: { readonly context?: number; readonly stride?: number; readonly signal?: AbortSignal } = {},
-): Promise<Likelihood> {
+export interface Windows {
+  readonly context?: number
+  readonly stride?: number
+  readonly signal?: AbortSignal
+}
+
+/** The scores of one prediction: `length` numbers of `scores` from `offset` on, for the token `id`. Read before the next is asked for. */
+interface Prediction {
+  readonly scores: ArrayLike<number>
+  readonly offset: number
+  readonly length: number
+  readonly id: number
+}
+
+const surpriseOf = ({ scores, offset, length, id }: Prediction): number => surprise(scores, offset, length, id)
+
+/** Every prediction of `ids` but for the first, in order, on sessions of their own. Errors: those of Session.score and decode. */
+async function* predictions(model: Model, ids: readonly number[], options: Windows): AsyncGenerator<Prediction, void, void> {
   const context = Math.min(options.context ?? Infinity, contextOf(model))
   const stride = Math.min(options.stride ?? Math.ceil(context / 2), context)
-  let nats = 0
   let predicted = 1 // ids[0] is given
   for (let start = 0; predicted < ids.length; start += stride) {
     // Nothing is predicted from the last id.
     const end = Math.min(start + context, ids.length - 1)
-    nats += await windowNats(model, ids, start, end, predicted, options.signal)
+    yield* inWindow(model, ids, start, end, predicted, options.signal)
     predicted = end + 1
   }
-  if (!Number.isFinite(nats)) throw new LlamacError('E_NOT_FINITE', 'the model gives scores that are not numbers')
-  return { nats, predictions: ids.length - 1 }
 }
 
-/** Reads ids[start … end) and sums over the predictions of ids[from … end]. */
-async function windowNats(
+/** Reads ids[start … end), gives the predictions of ids[from … end]. */
+async function* inWindow(
   model: Model,
   ids: readonly number[],
   start: number,
   end: number,
   from: number,
   signal: AbortSignal | undefined,
-): Promise<number> {
+): AsyncGenerator<Prediction, void, void> {
   using session = model.createSession()
   const read = ids.slice(start, end)
   const abort = signal ? { signal } : {}
-  let nats = 0
   if (readerOf(model).entry.role === 'score') {
-    const { values, dims } = await session.score(read, abort)
-    const vocabulary = dims.at(-1)!
-    for (let at = from; at <= end; at++) nats += surprise(values, (at - 1 - start) * vocabulary, vocabulary, ids[at]!)
-    return nats
+    const { values: scores, dims } = await session.score(read, abort)
+    const length = dims.at(-1)!
+    for (let at = from; at <= end; at++) yield { scores, offset: (at - 1 - start) * length, length, id: ids[at]! }
+    return
   }
   for (const [i, id] of read.entries()) {
     const scores = await session.decode(id, abort)
     const next = start + i + 1
-    if (next >= from) nats += surprise(scores, 0, scores.length, ids[next]!)
+    if (next >= from) yield { scores, offset: 0, length: scores.length, id: ids[next]! }
   }
-  return nats
+}
+
+const expectNumber = (nats: number): void => {
+  if (!Number.isFinite(nats)) throw new LlamacError('E_NOT_FINITE', 'the model gives scores that are not numbers')
+}
+
+/** The likelihood of `ids` (at least one). Errors: those of Session.score and decode, E_NOT_FINITE. */
+export async function likelihoodOf(model: Model, ids: readonly number[], options: Windows = {}): Promise<Likelihood> {
+  let nats = 0
+  for await (const prediction of predictions(model, ids, options)) nats += surpriseOf(prediction)
+  expectNumber(nats)
+  return { nats, predictions: ids.length - 1 }
+}
+
+/** A model beside another that it should be like, over the same predictions. */
+export interface Comparison extends Likelihood {
+  /** Sum of −ln p of the other. */
+  readonly otherNats: number
+  /** KL(other ‖ model) of each prediction: what it costs to take the model's distribution for the other's, in nats. */
+  readonly divergences: readonly number[]
+  /** Predictions for which both give the same token the highest score. */
+  readonly sameBest: number
+}
+
+/** Both read the same windows in step. Errors as `likelihoodOf`; E_AGAINST for vocabularies of two sizes. */
+export async function compareOn(model: Model, other: Model, ids: readonly number[], options: Windows = {}): Promise<Comparison> {
+  const context = Math.min(options.context ?? Infinity, contextOf(model), contextOf(other))
+  const windows = { ...options, context }
+  const theirs = predictions(other, ids, windows)
+  let [nats, otherNats, sameBest] = [0, 0, 0]
+  const divergences: number[] = []
+  for await (const own of predictions(model, ids, windows)) {
+    const { value } = await theirs.next()
+    if (!value) throw new Error('internal: two models predict a text differently often')
+    if (value.length !== own.length) {
+      throw new LlamacError('E_AGAINST', `the models score ${own.length} and ${value.length} tokens: their predictions cannot be compared`)
+    }
+    nats += surpriseOf(own)
+    otherNats += surpriseOf(value)
+    divergences.push(divergence(value, own))
+    if (bestOf(own) === bestOf(value)) sameBest++
+  }
+  expectNumber(nats + otherNats)
+  return { nats, otherNats, predictions: ids.length - 1, divergences, sameBest }
+}
+
+/** Σ p (ln p − ln q), p and q being the softmax of each side's scores. */
+function divergence(p: Prediction, q: Prediction): number {
+  const [lnP, lnQ] = [p, q].map(({ scores, offset, length }) => logSumExp(scores, offset, length))
+  let sum = 0
+  for (let i = 0; i < p.length; i++) {
+    const log = p.scores[p.offset + i]! - lnP!
+    sum += Math.exp(log) * (log - (q.scores[q.offset + i]! - lnQ!))
+  }
+  return sum
+}
+
+function bestOf({ scores, offset, length }: Prediction): number {
+  let best = 0
+  for (let i = 1; i < length; i++) if (scores[offset + i]! > scores[offset + best]!) best = i
+  return best
 }

@@ -5,8 +5,6 @@
 // odd runs, minima of the even, of the odd runs, byte p being that of run 2p or 2p+1. A kernel then has a run's scale after one
 // instruction. Taken apart from 6 bits, and d from a half that may be denormal, they cost a sixth of a product's instructions; as
 // whole bytes and floats 5 % more memory.
-//
-// Quantisation here takes each run's range and rounds; ggml searches for better steps (make_qkx2_quants).
 
 import { packHalf, unpackHalf } from './half-rows.ts'
 import { f16FromNumber, f16ToNumber } from './halves.ts'
@@ -71,25 +69,25 @@ export function readSteps(plain: Uint8Array, at: number, steps: Float32Array, le
   }
 }
 
-/** Writes the head of a block of 256 values from `from` on, for quants up to `most`. */
-export function writeHead(values: Float32Array, from: number, most: number, out: Uint8Array, at: number): void {
-  const [steps, least] = [new Float32Array(runs), new Float32Array(runs)]
-  for (let run = 0; run < runs; run++) {
-    let [low, high] = [0, 0]
-    for (let i = 0; i < 32; i++) {
-      low = Math.min(low, values[from + 32 * run + i]!)
-      high = Math.max(high, values[from + 32 * run + i]!)
-    }
-    steps[run] = (high - low) / most
-    least[run] = -low
-  }
-  for (const [i, list] of [steps, least].entries()) {
-    const half = f16FromNumber(Math.max(...list) / 63)
+/** A block's head before it is written: d, dmin and the 6-bit numbers of its runs. */
+export interface Head {
+  d: number
+  dmin: number
+  readonly scales: Uint8Array
+  readonly minima: Uint8Array
+}
+
+export const newHead = (): Head => ({ d: 0, dmin: 0, scales: new Uint8Array(runs), minima: new Uint8Array(runs) })
+
+/** The 6-bit number whose multiple of `unit` is nearest. */
+export const sixBits = (value: number, unit: number): number => (unit === 0 ? 0 : Math.min(63, Math.max(0, Math.round(value / unit))))
+
+/** Writes the head of the plain block at `at`. d and dmin are binary16 values. */
+export function writeHead({ d, dmin, scales: sc, minima: m }: Head, out: Uint8Array, at: number): void {
+  for (const [i, value] of [d, dmin].entries()) {
+    const half = f16FromNumber(value)
     out[at + 2 * i] = half
     out[at + 2 * i + 1] = half >> 8
-    const unit = f16ToNumber(half)
-    const into = i === 0 ? scales : minima
-    for (let run = 0; run < runs; run++) into[run] = unit === 0 ? 0 : Math.min(63, Math.round(list[run]! / unit))
   }
-  writeScales(scales, minima, out, at + 4)
+  writeScales(sc, m, out, at + 4)
 }

@@ -1,5 +1,5 @@
-// q4_0: 32 values as unsigned nibbles with one f16 scale (18 bytes); value = (nibble - 8) * d. Quantisation follows ggml's
-// quantize_row_q4_0_ref in float32: d = (the value of largest magnitude, with its sign) / -8, nibble = trunc(x/d + 8.5), at most 15.
+// q4_0: 32 values as unsigned nibbles with one f16 scale (18 bytes); value = (nibble - 8) * d. Quantisation searches
+// for d (search.ts) from ggml's plain one on, (the value of largest magnitude, with its sign) / -8.
 // r8 (144 bytes): word i = d(row i) | d(row 4+i) << 16, i = 0..3; then one run of 4 bits (run-rows.ts).
 
 import { readFours, writeFours } from './four-bits.ts'
@@ -7,22 +7,21 @@ import { halfPlace } from './half-rows.ts'
 import { f16FromNumber, f16ToNumber } from './halves.ts'
 import { runFormat, runLength } from './run-blocks.ts'
 import { run4 } from './run-rows.ts'
+import { fitScale, halfOf, loadRun, writeQuants } from './search.ts'
 
 const plainBytes = 18
-const fround = Math.fround
 
-const nibble = (x: number, inverse: number): number => Math.min(15, fround(fround(x * inverse) + 8.5) | 0)
+const quants = new Uint8Array(runLength)
 
-function encode(values: Float32Array, out: Uint8Array): void {
+function encode(values: Float32Array, out: Uint8Array, importance?: Float32Array): void {
   for (let b = 0, at = 0; b < values.length; b += runLength, at += plainBytes) {
-    let extreme = 0
-    for (let i = 0; i < runLength; i++) if (Math.abs(values[b + i]!) > Math.abs(extreme)) extreme = values[b + i]!
-    const d = fround(extreme / -8)
-    const inverse = d === 0 ? 0 : fround(1 / d)
+    loadRun(values, b, runLength, importance)
+    const d = fitScale(-8, 7, halfOf)
+    writeQuants(d, 0, -8, 7, quants)
     const half = f16FromNumber(d)
     out[at] = half
     out[at + 1] = half >> 8
-    for (let i = 0; i < 16; i++) out[at + 2 + i] = nibble(values[b + i]!, inverse) | (nibble(values[b + 16 + i]!, inverse) << 4)
+    writeFours(quants, out, at + 2)
   }
 }
 

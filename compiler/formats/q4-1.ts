@@ -1,36 +1,29 @@
 // q4_1: 32 values as unsigned nibbles with an f16 scale and an f16 minimum (20 bytes); value = nibble * d + m. Quantisation
-// follows ggml's quantize_row_q4_1_ref in float32: d = (max - min) / 15, nibble = trunc((x - min)/d + 0.5), at most 15.
+// searches for both (search.ts) from ggml's plain ones on, m = min and d = (max - min) / 15.
 // r8 (160 bytes): word r = d(row r) | m(row r) << 16, r = 0..7; then one run of 4 bits (run-rows.ts).
 
 import { f16FromNumber, f16ToNumber } from './halves.ts'
 import { readFours, writeFours } from './four-bits.ts'
 import { runFormat, runLength } from './run-blocks.ts'
 import { run4 } from './run-rows.ts'
+import { fitHalfLine, type Line, loadRun, writeQuants } from './search.ts'
 
 const plainBytes = 20
-const fround = Math.fround
 
-const nibble = (x: number, least: number, inverse: number): number => Math.min(15, fround(fround(fround(x - least) * inverse) + 0.5) | 0)
+const quants = new Uint8Array(runLength)
+const line: Line = { scale: 0, min: 0 }
 
-function encode(values: Float32Array, out: Uint8Array): void {
+function encode(values: Float32Array, out: Uint8Array, importance?: Float32Array): void {
   for (let b = 0, at = 0; b < values.length; b += runLength, at += plainBytes) {
-    let least = values[b]!
-    let most = least
-    for (let i = 1; i < runLength; i++) {
-      least = Math.min(least, values[b + i]!)
-      most = Math.max(most, values[b + i]!)
-    }
-    const d = fround(fround(most - least) / 15)
-    const inverse = d === 0 ? 0 : fround(1 / d)
-    const half = f16FromNumber(d)
-    const minimum = f16FromNumber(least)
+    loadRun(values, b, runLength, importance)
+    fitHalfLine(15, line)
+    writeQuants(line.scale, line.min, 0, 15, quants)
+    const [half, minimum] = [f16FromNumber(line.scale), f16FromNumber(line.min)]
     out[at] = half
     out[at + 1] = half >> 8
     out[at + 2] = minimum
     out[at + 3] = minimum >> 8
-    for (let i = 0; i < 16; i++) {
-      out[at + 4 + i] = nibble(values[b + i]!, least, inverse) | (nibble(values[b + 16 + i]!, least, inverse) << 4)
-    }
+    writeFours(quants, out, at + 4)
   }
 }
 

@@ -1,5 +1,5 @@
-// q5_0: 32 values of 5 bits with one f16 scale (22 bytes); value = (q - 16) * d. Quantisation follows ggml's
-// quantize_row_q5_0_ref in float32: d = (the value of largest magnitude, with its sign) / -16, q = trunc(x/d + 16.5), at most 31.
+// q5_0: 32 values of 5 bits with one f16 scale (22 bytes); value = (q - 16) * d. Quantisation searches
+// for d (search.ts) from ggml's plain one on, (the value of largest magnitude, with its sign) / -16.
 // r8 (176 bytes): word i = d(row i) | d(row 4+i) << 16, i = 0..3; then one run of 5 bits (run-rows.ts).
 
 import { readFives, writeFives } from './five-bits.ts'
@@ -7,21 +7,19 @@ import { halfPlace } from './half-rows.ts'
 import { f16FromNumber, f16ToNumber } from './halves.ts'
 import { runFormat, runLength } from './run-blocks.ts'
 import { run5 } from './run-rows.ts'
+import { fitScale, halfOf, loadRun, writeQuants } from './search.ts'
 
 const plainBytes = 22
-const fround = Math.fround
 const quants = new Uint8Array(runLength)
 
-function encode(values: Float32Array, out: Uint8Array): void {
+function encode(values: Float32Array, out: Uint8Array, importance?: Float32Array): void {
   for (let b = 0, at = 0; b < values.length; b += runLength, at += plainBytes) {
-    let extreme = 0
-    for (let i = 0; i < runLength; i++) if (Math.abs(values[b + i]!) > Math.abs(extreme)) extreme = values[b + i]!
-    const d = fround(extreme / -16)
-    const inverse = d === 0 ? 0 : fround(1 / d)
+    loadRun(values, b, runLength, importance)
+    const d = fitScale(-16, 15, halfOf)
+    writeQuants(d, 0, -16, 15, quants)
     const half = f16FromNumber(d)
     out[at] = half
     out[at + 1] = half >> 8
-    for (let i = 0; i < runLength; i++) quants[i] = Math.min(31, fround(fround(values[b + i]! * inverse) + 16.5) | 0)
     writeFives(quants, out, at + 2)
   }
 }

@@ -1,33 +1,28 @@
-// q5_1: 32 values of 5 bits with an f16 scale and an f16 minimum (24 bytes); value = q * d + m. Quantisation follows ggml's
-// quantize_row_q5_1_ref in float32: d = (max - min) / 31, q = trunc((x - min)/d + 0.5), at most 31.
+// q5_1: 32 values of 5 bits with an f16 scale and an f16 minimum (24 bytes); value = q * d + m. Quantisation
+// searches for both (search.ts) from ggml's plain ones on, m = min and d = (max - min) / 31.
 // r8 (192 bytes): word r = d(row r) | m(row r) << 16, r = 0..7; then one run of 5 bits (run-rows.ts).
 
 import { readFives, writeFives } from './five-bits.ts'
 import { f16FromNumber, f16ToNumber } from './halves.ts'
 import { runFormat, runLength } from './run-blocks.ts'
 import { run5 } from './run-rows.ts'
+import { fitHalfLine, type Line, loadRun, writeQuants } from './search.ts'
 
 const plainBytes = 24
-const fround = Math.fround
 const quants = new Uint8Array(runLength)
 
-function encode(values: Float32Array, out: Uint8Array): void {
+const line: Line = { scale: 0, min: 0 }
+
+function encode(values: Float32Array, out: Uint8Array, importance?: Float32Array): void {
   for (let b = 0, at = 0; b < values.length; b += runLength, at += plainBytes) {
-    let least = values[b]!
-    let most = least
-    for (let i = 1; i < runLength; i++) {
-      least = Math.min(least, values[b + i]!)
-      most = Math.max(most, values[b + i]!)
-    }
-    const d = fround(fround(most - least) / 31)
-    const inverse = d === 0 ? 0 : fround(1 / d)
-    for (const [i, half] of [f16FromNumber(d), f16FromNumber(least)].entries()) {
-      out[at + 2 * i] = half
-      out[at + 2 * i + 1] = half >> 8
-    }
-    for (let i = 0; i < runLength; i++) {
-      quants[i] = Math.min(31, fround(fround(fround(values[b + i]! - least) * inverse) + 0.5) | 0)
-    }
+    loadRun(values, b, runLength, importance)
+    fitHalfLine(31, line)
+    writeQuants(line.scale, line.min, 0, 31, quants)
+    const [half, minimum] = [f16FromNumber(line.scale), f16FromNumber(line.min)]
+    out[at] = half
+    out[at + 1] = half >> 8
+    out[at + 2] = minimum
+    out[at + 3] = minimum >> 8
     writeFives(quants, out, at + 4)
   }
 }

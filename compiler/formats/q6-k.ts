@@ -3,13 +3,12 @@
 // the high two bits in 32 bytes, bits 2r, 2r+1 of byte i being those of value i of run r; then 16 scales, then d.
 // r8 (1696 bytes): d of rows 0..7 as f32; for i = 0..3 the scales of groups i, 4+i, 8+i, 12+i as a word of each row (a kernel walks
 // over the bytes); then 8 runs of 6 bits (run-rows.ts).
-//
-// Quantisation here divides by each group's largest value and rounds; ggml searches for better steps (make_qx_quants).
 
 import { packHalf, unpackHalf } from './half-rows.ts'
 import { f16FromNumber, f16ToNumber } from './halves.ts'
 import { runFormat, runLength } from './run-blocks.ts'
 import { run6 } from './run-rows.ts'
+import { asItIs, errorOf, extremeOf, fitScale, halfOf, loadRun, writeQuants } from './search.ts'
 
 const values = 256
 const [highAt, scalesAt, scaleAt] = [128, 192, 208]
@@ -17,6 +16,7 @@ const bytes = 210
 const groups = 16
 const groupLength = 16
 const quants = new Uint8Array(runLength)
+const upperHalf = quants.subarray(groupLength)
 const signed = (byte: number): number => (byte << 24) >> 24
 
 /** First low byte of a run, and whether its nibbles are the high ones. */
@@ -56,29 +56,64 @@ function decode(stored: Uint8Array, out: Float32Array): void {
   }
 }
 
-function encode(given: Float32Array, out: Uint8Array): void {
-  const steps = new Float32Array(groups)
+/** d and the i8 scales of a block's groups, before they are written. */
+interface Scales {
+  d: number
+  readonly scales: Int8Array
+}
+const [searched, plain]: readonly Scales[] = [
+  { d: 0, scales: new Int8Array(groups) },
+  { d: 0, scales: new Int8Array(groups) },
+]
+const [fitSteps, plainSteps] = [new Float64Array(groups), new Float64Array(groups)]
+
+/** The step of largest magnitude gets the scale `end`. */
+function setUnit(of: Scales, steps: Float64Array, end: number): void {
+  let extreme = 0
+  for (const step of steps) if (Math.abs(step) > Math.abs(extreme)) extreme = step
+  of.d = halfOf(extreme / end)
+}
+
+const scaleOf = (step: number, d: number): number => (d === 0 ? 0 : Math.min(127, Math.max(-128, Math.round(step / d))))
+
+/** Chooses the loaded group's scale among the three nearest. Gives the error. */
+function chooseScale(of: Scales, group: number, step: number): number {
+  const nearest = scaleOf(step, of.d)
+  let best = Number.POSITIVE_INFINITY
+  for (let scale = Math.max(-128, nearest - 1); scale <= Math.min(127, nearest + 1); scale++) {
+    const error = errorOf(of.d * scale, 0, -32, 31)
+    if (error >= best) continue
+    best = error
+    of.scales[group] = scale
+  }
+  return best
+}
+
+/** Each group's step is searched for (search.ts), then its scale; a block that the plain rounding would make better is rounded so. */
+function encode(given: Float32Array, out: Uint8Array, importance?: Float32Array): void {
   for (let b = 0, at = 0; b < given.length; b += values, at += bytes) {
     for (let group = 0; group < groups; group++) {
-      let extreme = 0
-      for (let i = 0; i < groupLength; i++) {
-        const value = given[b + group * groupLength + i]!
-        if (Math.abs(value) > Math.abs(extreme)) extreme = value
-      }
-      steps[group] = extreme / -32
+      loadRun(given, b + group * groupLength, groupLength, importance)
+      plainSteps[group] = extremeOf() / -32
+      fitSteps[group] = fitScale(-32, 31, asItIs)
     }
-    const half = f16FromNumber(Math.max(...steps.map(Math.abs)) / 127)
+    setUnit(searched!, fitSteps, -128)
+    setUnit(plain!, plainSteps, 127)
+    let more = 0
+    for (let group = 0; group < groups; group++) {
+      loadRun(given, b + group * groupLength, groupLength, importance)
+      plain!.scales[group] = scaleOf(plainSteps[group]!, plain!.d)
+      more += chooseScale(searched!, group, fitSteps[group]!) - errorOf(plain!.d * plain!.scales[group]!, 0, -32, 31)
+    }
+    const { d, scales } = more <= 0 ? searched! : plain!
+    const half = f16FromNumber(d)
     out[at + scaleAt] = half
     out[at + scaleAt + 1] = half >> 8
-    const d = f16ToNumber(half)
-    for (let group = 0; group < groups; group++) {
-      out[at + scalesAt + group] = d === 0 ? 0 : Math.min(127, Math.max(-128, Math.round(steps[group]! / d)))
-    }
+    for (let group = 0; group < groups; group++) out[at + scalesAt + group] = scales[group]!
     for (let run = 0; run < 8; run++) {
-      for (let i = 0; i < runLength; i++) {
-        const step = d * signed(out[at + scalesAt + 2 * run + (i >> 4)]!)
-        const q = step === 0 ? 0 : Math.round(given[b + run * runLength + i]! / step)
-        quants[i] = Math.min(31, Math.max(-32, q)) + 32
+      for (let group = 2 * run; group < 2 * run + 2; group++) {
+        loadRun(given, b + group * groupLength, groupLength, importance)
+        writeQuants(d * scales[group]!, 0, -32, 31, group & 1 ? upperHalf : quants)
       }
       writeRun(quants, run, out, at)
     }

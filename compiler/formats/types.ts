@@ -19,8 +19,11 @@ export interface Format {
   readonly bytes: number
   /** One r8 block: 8 rows x `k` values in `bytes` bytes. */
   readonly r8Block: { readonly k: number; readonly bytes: number }
-  /** Writes whole blocks; `values.length` is a multiple of `values`, `out` holds exactly their bytes. */
-  encode(values: Float32Array, out: Uint8Array): void
+  /**
+   * Writes whole blocks; `values.length` is a multiple of `values`, `out` holds exactly their bytes. `importance`: what the squared
+   * error of each column counts, for one row of the matrix; `values` are whole rows then. Formats that do not search take no notice.
+   */
+  encode(values: Float32Array, out: Uint8Array, importance?: Float32Array): void
   /** The inverse reading: `bytes` are whole blocks, `out` gets every value. */
   decode(bytes: Uint8Array, out: Float32Array): void
   /** `plainRows`: 8 plain rows of K values, one after the other; `out`: their r8 blocks. K is a multiple of r8Block.k. */

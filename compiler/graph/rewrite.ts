@@ -22,6 +22,17 @@ export interface Rewrite {
   regroup(node: Node<'loop'>, groups: Pick<LoopAttributes, 'groups' | 'order'>): readonly Node[]
   /** A path of the region that is being mapped, in the first instance that runs it. */
   concrete(path: string): string
+  /**
+   * Makes a value of the region that is being mapped a further result of the graph, by the path of what it tells about: in a loop's
+   * body the value of every instance. A composite's body cannot keep anything: `inline` it.
+   */
+  keep(path: string, node: Node): void
+}
+
+/** A further result, by concrete path. */
+export interface Kept {
+  readonly path: string
+  readonly node: Node
 }
 
 /**
@@ -54,6 +65,8 @@ class Mapper implements Rewrite {
   /** The loops around, each with the first instance of the group that is being mapped. */
   #frames: readonly Frame[] = []
   #memo = new Map<Node, readonly Node[]>()
+  /** What the region that is being mapped keeps, paths with `[*]`. */
+  #kept: Kept[] = []
 
   constructor(graph: Graph, rule: Rule) {
     this.graph = graph
@@ -61,10 +74,12 @@ class Mapper implements Rewrite {
     this.factory = nodeFactory(graph.constants.values())
   }
 
-  run(): Graph {
+  /** What the rule keeps comes behind the graph's own results. */
+  run(): { readonly graph: Graph; readonly kept: readonly Kept[] } {
     const { graph } = this
-    const results = graph.results.map((node) => this.map(node))
+    const own = graph.results.map((node) => this.map(node))
     const states = this.#states(graph)
+    const results = [...own, ...this.#kept.map(({ node }) => node)]
     const live = new Set<string>()
     const collect = (owner: Pick<Region, 'results' | 'states'>): void => {
       for (const node of reachable(rootsOf(owner))) {
@@ -75,7 +90,7 @@ class Mapper implements Rewrite {
     }
     collect({ results, states })
     const constants = new Map([...this.factory.constants].filter(([id]) => live.has(id)))
-    return { ...graph, results, states, constants, spans: this.#spans }
+    return { graph: { ...graph, results, states, constants, spans: this.#spans }, kept: this.#kept }
   }
 
   map(node: Node): Node {
@@ -92,6 +107,10 @@ class Mapper implements Rewrite {
 
   concrete(path: string): string {
     return fillPath(path, this.#frames)
+  }
+
+  keep(path: string, node: Node): void {
+    if (!this.#kept.some((known) => known.path === path && known.node === node)) this.#kept.push({ path, node })
   }
 
   inline(region: Region, params: readonly Node[]): readonly Node[] {
@@ -123,7 +142,10 @@ class Mapper implements Rewrite {
       return [values[node.attributes.index]!]
     }
     if (is(node, 'composite')) {
-      const region = this.#region(node.attributes.region, (region, param) => this.factory.param(region, param.attributes.index, param.type))
+      const { region, kept } = this.#region(node.attributes.region, (id, param) =>
+        this.factory.param(id, param.attributes.index, param.type),
+      )
+      if (kept.length > 0) throw new Error('internal: a rule keeps values of a composite that it does not inline')
       const call = this.factory.make(
         'composite',
         node.operands.map((operand) => this.map(operand)),
@@ -159,28 +181,46 @@ class Mapper implements Rewrite {
       }
     })
     const outer = this.#frames
-    const regions = groups.map((group, number): Region => {
+    const bodies = groups.map((group, number) => {
       this.#frames = [...outer, { array: fillPath(array, outer), index: order.indexOf(number) }]
-      const region = this.#region(group, (id, param) => {
+      const { region, kept } = this.#region(group, (id, param) => {
         const place = places.get(param.attributes.index)
         return typeof place === 'number' ? this.factory.param(id, place, param.type) : (place ?? this.factory.param(id, -1, param.type))
       })
-      return { ...region, params: operands.map((operand, index) => this.factory.param(region.id, index, operand.type)) }
+      const params = operands.map((operand, index) => this.factory.param(region.id, index, operand.type))
+      return { region: { ...region, params, results: [...region.results, ...kept.map(({ node: value }) => value)] }, kept }
     })
     this.#frames = outer
-    const call = this.factory.make('loop', operands, { ...attributes, groups: regions })
+    const call = this.factory.make('loop', operands, { ...attributes, groups: bodies.map(({ region }) => region) })
     this.#loops.set(node, call)
-    return resultsOf(this.factory, call)
+    // Behind what is carried lie the values of one instance after the other, of each those it keeps last.
+    const results = resultsOf(this.factory, call)
+    const own = results.slice(0, carried)
+    let next = carried
+    for (const [index, number] of order.entries()) {
+      const { region, kept } = bodies[number]!
+      const end = next + region.results.length - carried
+      own.push(...results.slice(next, end - kept.length))
+      for (const [i, { path }] of kept.entries()) this.keep(fillPath(path, [{ array, index }]), results[end - kept.length + i]!)
+      next = end
+    }
+    return own
   }
 
-  #region(old: Region, param: (region: number, param: Node<'param'>) => Node): Region {
+  #region(old: Region, param: (region: number, param: Node<'param'>) => Node): { readonly region: Region; readonly kept: readonly Kept[] } {
     const id = this.factory.region()
-    return this.#inside(() => {
-      const params = old.params.map((each) => param(id, each))
-      for (const [i, each] of old.params.entries()) this.#memo.set(each, [params[i]!])
-      const results = old.results.map((node) => this.map(node))
-      return { id, params: params as Node<'param'>[], results, states: this.#states(old) }
-    })
+    const outer = this.#kept
+    this.#kept = []
+    try {
+      return this.#inside(() => {
+        const params = old.params.map((each) => param(id, each))
+        for (const [i, each] of old.params.entries()) this.#memo.set(each, [params[i]!])
+        const results = old.results.map((node) => this.map(node))
+        return { region: { id, params: params as Node<'param'>[], results, states: this.#states(old) }, kept: this.#kept }
+      })
+    } finally {
+      this.#kept = outer
+    }
   }
 
   #states(owner: Pick<Region, 'states'>): ReadonlyMap<string, Node> {
@@ -205,7 +245,11 @@ class Mapper implements Rewrite {
 }
 
 /** Maps a graph through a rule. */
-export const rewriteGraph = (graph: Graph, rule: Rule): Graph => new Mapper(graph, rule).run()
+export const rewriteGraph = (graph: Graph, rule: Rule): Graph => new Mapper(graph, rule).run().graph
+
+/** The same, and what the rule kept: results behind the graph's own, in this order. */
+export const rewriteKeeping = (graph: Graph, rule: Rule): { readonly graph: Graph; readonly kept: readonly Kept[] } =>
+  new Mapper(graph, rule).run()
 
 /** Only the values that results and states need, interned afresh. */
 export const dropDeadValues = (graph: Graph): Graph => rewriteGraph(graph, () => undefined)

@@ -9,7 +9,7 @@ import { isFloat } from '../ops/op.ts'
 import { blockSize } from '../ops/quantise.ts'
 
 /** The weight that a node is a view of or a gather from, if its last `count` axes are the weight's own last ones. */
-function weightBehind(node: Node, count: number): string | undefined {
+export function weightBehind(node: Node, count: number): string | undefined {
   const x = node.operands[0]
   const rank = node.type.dims.length
   const inFront = (axis: number, of: number): boolean => axis < of - count
@@ -32,7 +32,7 @@ function weightBehind(node: Node, count: number): string | undefined {
 }
 
 /** Whether these are the last axes, in order. */
-const areLast = (axes: readonly number[], rank: number): boolean => axes.every((axis, i) => axis === rank - axes.length + i)
+export const areLast = (axes: readonly number[], rank: number): boolean => axes.every((axis, i) => axis === rank - axes.length + i)
 
 function quantised(x: Node, count: number, { factory }: Rewrite): Node {
   if (count === 1) return factory.make('quantise', [x], {})

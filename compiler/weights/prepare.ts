@@ -6,6 +6,7 @@ import { fits, formats, groupRows, layoutBytes, type FormatName, type LayoutName
 import { groupPacker } from '../formats/moves.ts'
 import type { BoundWeight } from './bind.ts'
 import { product, toF32, type PlainTensor } from './plain-tensor.ts'
+import { addChange, type StoredChange } from './stored-change.ts'
 
 export interface Prepared {
   readonly format: FormatName
@@ -15,14 +16,25 @@ export interface Prepared {
   readonly k: number
 }
 
-/** Bytes of stored rows that are worked on at a time; at least one group of rows. */
-const pieceBytes = 2 ** 19
+/** What the squared error of a weight's columns counts: one row for all its rows, or several, each for an equal share of them. */
+export interface Importance {
+  readonly columns: number
+  readonly values: Float32Array
+}
+
+export interface PrepareOptions {
+  readonly importance?: Importance | undefined
+  /** Gets what storing changes. */
+  readonly change?: StoredChange | undefined
+  /** Bytes of stored rows that are worked on at a time; at least one group of rows. */
+  readonly most?: number
+}
 
 /** Bytes of the weight in the wanted format and layout; `layoutBytes(format, layout, rows, k)` of them. */
-export function prepareTensor(bound: BoundWeight, to: Prepared): Uint8Array {
+export function prepareTensor(bound: BoundWeight, to: Prepared, options: PrepareOptions = {}): Uint8Array {
   const whole = new Uint8Array(layoutBytes(to.format, to.layout, to.rows, to.k))
   let at = 0
-  for (const piece of preparePieces(bound, to)) {
+  for (const piece of preparePieces(bound, to, options)) {
     whole.set(piece, at)
     at += piece.length
   }
@@ -30,7 +42,8 @@ export function prepareTensor(bound: BoundWeight, to: Prepared): Uint8Array {
 }
 
 /** The same bytes in order; a piece is good until the next one is asked for. */
-export function* preparePieces(bound: BoundWeight, to: Prepared, most: number = pieceBytes): Iterable<Uint8Array> {
+export function* preparePieces(bound: BoundWeight, to: Prepared, options: PrepareOptions = {}): Iterable<Uint8Array> {
+  const { importance, change, most = 2 ** 19 } = options
   const { format, layout, rows, k } = to
   if (rows * k !== product(bound.dims)) throw new Error(`internal: ${bound.path} [${bound.dims}] is no [${rows}, ${k}]`)
   if (!fits(format, layout, k)) throw new Error(`internal: ${bound.path}: rows of ${k} values cannot be stored as ${format}/${layout}`)
@@ -43,6 +56,7 @@ export function* preparePieces(bound: BoundWeight, to: Prepared, most: number = 
   const read = rowReader(source, sourceRow, Math.min(step, rows))
   const pack = layout === 'r8' ? groupPacker(formats[format], k) : undefined
   const values = source.format === format ? undefined : new Float32Array(groupRows * k)
+  const runs = runsByImportance(rows * k, importance)
   // Only rows that are encoded, or that are too few for a group, need a place of their own.
   const plain = new Uint8Array(values || rows % groupRows !== 0 ? groupRows * plainRow : 0)
   const packed = new Uint8Array(pack ? Math.ceil(Math.min(step, rows) / groupRows) * groupBytes : 0)
@@ -61,7 +75,13 @@ export function* preparePieces(bound: BoundWeight, to: Prepared, most: number = 
         const part = values.subarray(0, here * k)
         const target = pack ? plain.subarray(0, here * plainRow) : output.subarray(row * plainRow, (row + here) * plainRow)
         formats[source.format].decode(group, part)
-        formats[format].encode(part, target)
+        const first = (from + row) * k
+        for (const { start, end, columns } of runs(first, first + here * k)) {
+          const before = part.subarray(start - first, end - first)
+          const stored = target.subarray(layoutBytes(format, 'plain', 1, start - first), layoutBytes(format, 'plain', 1, end - first))
+          formats[format].encode(before, stored, columns)
+          if (change) addChange(change, format, before, stored, columns)
+        }
         group = target
       }
       if (!pack) continue
@@ -86,4 +106,26 @@ function rowReader(source: PlainTensor, rowBytes: number, most: number): (from: 
   }
   const buffer = new Uint8Array(most * rowBytes)
   return (from, count) => part(from * rowBytes, buffer.subarray(0, count * rowBytes))
+}
+
+interface Run {
+  readonly start: number
+  readonly end: number
+  readonly columns: Float32Array | undefined
+}
+
+/** Cuts a range of a weight's values where other columns become important: at the next expert. */
+function runsByImportance(elements: number, importance: Importance | undefined): (start: number, end: number) => readonly Run[] {
+  if (!importance) return (start, end) => [{ start, end, columns: undefined }]
+  const { columns, values } = importance
+  const share = (elements * columns) / values.length
+  if (share % columns !== 0) throw new Error(`internal: importance of ${values.length} in rows of ${columns} for ${elements} values`)
+  return (start, end) => {
+    const runs: Run[] = []
+    for (let at = start; at < end; at = runs.at(-1)!.end) {
+      const one = Math.floor(at / share)
+      runs.push({ start: at, end: Math.min(end, (one + 1) * share), columns: values.subarray(one * columns, (one + 1) * columns) })
+    }
+    return runs
+  }
 }

@@ -87,6 +87,26 @@ test('a tensor that cannot be kept is named, with the reason; an array only wher
   ])
 })
 
+test('rows that a format does not divide go into smaller blocks, else into halves; second roundings are told', () => {
+  const some = [512, 96, 100, 96, 100].map((k, i) => matrix('abcde'[i]!, [8, k]))
+  const layout = new Map(some.map(({ path }) => [path, { layout: 'r8', rowDims: 1 } as const]))
+  const stored: Record<string, string> = { a: 'q4_1', b: 'q8_0', c: 'bf16', d: 'f32', e: 'f32' }
+  const { plans, notes } = planWeights(
+    some,
+    layout,
+    (path) => (path === 'e' ? 'q8_0' : 'q4_k'),
+    (path) => stored[path],
+  )
+  expect([...plans].map(([path, { format }]) => `${path} ${format}`)).toEqual(['a q4_k', 'b q5_0', 'c bf16', 'd q5_0', 'e f16'])
+  expect(notes).toEqual([
+    'b: a row has 96 values, which q4_k cannot cut into blocks; stored as q5_0',
+    'c: a row has 100 values, which q4_k cannot cut into blocks; stored as bf16',
+    'd: a row has 96 values, which q4_k cannot cut into blocks; stored as q5_0',
+    'e: a row has 100 values, which q8_0 cannot cut into blocks; stored as f16',
+    "quantised a second time: q4_1 as q4_k (1 weight), q8_0 as q5_0 (1 weight); what the file's own rounding took stays lost, so a file in f16, bf16 or f32 gives better",
+  ])
+})
+
 test('rules by path: the last that fits counts, and one that fits nothing is told', () => {
   const paths = ['embedding', 'layers[0].attn.wq', 'layers[1].attn.wq', 'layers[1].mlp.up', 'layers[10].mlp.up']
   const rules: readonly QuantRule[] = [

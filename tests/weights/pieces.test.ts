@@ -73,7 +73,7 @@ test('pieces of any size are the weight packed as a whole', () => {
       const expected = packedWhole(bound, wanted)
       expect(prepareTensor(bound, wanted)).toEqual(expected)
       const pieces: number[] = []
-      for (const piece of preparePieces(bound, wanted, most)) pieces.push(...piece)
+      for (const piece of preparePieces(bound, wanted, { most })) pieces.push(...piece)
       expect(Uint8Array.from(pieces)).toEqual(expected)
     }),
     { numRuns: 150 },
