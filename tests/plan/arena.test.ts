@@ -85,3 +85,17 @@ test.each(planned)('%s %s: at most a tenth above the largest live set, on every 
     expect(plan!.arenaBytes / bound, target).toBeLessThanOrEqual(1.1)
   }
 })
+
+test('the arena does not grow with the context: prompts are read in chunks, and no scores of a whole context are kept', () => {
+  for (const name of ['llama', 'gpt2']) {
+    const small = { embed: '256', heads: '4', ffn: '512', vocab: '500', depth: '2' }
+    const known = Object.fromEntries(Object.entries(small).filter(([field]) => name !== 'gpt2' || field !== 'ffn'))
+    const [short, long] = ['1024', '32768'].map((ctx) => {
+      const { model: checked } = loadModel(`models/${name}.dsl`, readProject)
+      const { model } = fitForCalls(checked!, { set: { ...known, ctx } }, {})
+      const { graphs } = buildGraphs(model!)
+      return planGraphs(model!, graphs, { targets: ['wasm', 'webgpu'], quant: 'q8_0' }).targets.map(({ plan }) => plan!.arenaBytes)
+    })
+    for (const [i, bytes] of long!.entries()) expect(bytes / short![i]!, name).toBeLessThanOrEqual(1.01)
+  }
+})
