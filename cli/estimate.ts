@@ -34,7 +34,7 @@ async function estimate(file: string, flags: Flags): Promise<void> {
     import('./estimate-report.ts'),
   ])
   const prepared = await prepareProject(file, flags, flags.target ?? ['wasm', 'webgpu'])
-  const { model, graphs, diagnostics } = buildGraphs(prepared.model, flags.tap)
+  const { model, graphs, diagnostics } = buildGraphs(prepared.model, flags.tap ? { taps: flags.tap } : {})
   await accept(diagnostics)
   if (!model) throw new Rejected(diagnostics)
   const estimated = estimateGraphs(model, graphs, prepared.options)

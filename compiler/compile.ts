@@ -88,7 +88,10 @@ export interface BuiltGraphs {
 }
 
 /** The graph of every entry, as elaborated. E_TAP, E_TOO_LARGE. */
-export function buildGraphs(model: SpecialisedModel, taps: readonly string[] = []): BuiltGraphs {
+export function buildGraphs(
+  model: SpecialisedModel,
+  { taps = [], observe = false }: Pick<CompileOptions, 'taps' | 'observe'> = {},
+): BuiltGraphs {
   const diagnostics: Diagnostic[] = []
   const graphs: Graph[] = []
   const patterns = taps.length > 0 ? new TapPatterns(taps) : undefined
@@ -96,7 +99,7 @@ export function buildGraphs(model: SpecialisedModel, taps: readonly string[] = [
   for (const entry of model.entries) {
     const built = buildGraph(model, entry.name, patterns)
     diagnostics.push(...built.diagnostics)
-    const { graph, kept } = built.graph && options.observe ? observeInputs(built.graph) : { graph: built.graph, kept: [] }
+    const { graph, kept } = built.graph && observe ? observeInputs(built.graph) : { graph: built.graph, kept: [] }
     if (graph) graphs.push(graph)
     const squares = kept.map(({ path, node: { type } }) => ({ name: path, type, labels: type.dims.map(() => 'column') }))
     entries.push({ ...entry, results: [...entry.results, ...built.taps, ...squares] })
@@ -116,7 +119,7 @@ export function compileModel(
   model: SpecialisedModel,
   options: CompileOptions,
 ): { readonly compilation?: Compilation; readonly diagnostics: readonly Diagnostic[] } {
-  const { model: tapped, graphs, diagnostics } = buildGraphs(model, options.taps)
+  const { model: tapped, graphs, diagnostics } = buildGraphs(model, options)
   if (!tapped) return { diagnostics }
   try {
     const compilation = compileGraphs(tapped, graphs, options)
