@@ -56,7 +56,7 @@ try {
   const modules = readdirSync(compiled).filter((name) => name.endsWith('.wasm'))
   console.log(`modules: ${modules.map((name) => `${(statSync(join(compiled, name)).size / 1000).toFixed(0)} kB`).join(', ')}`)
 
-  const plan = JSON.parse(node(cli, 'compile', model, '--weights', weights, '--ctx', ctx, '--emit', 'plan')) as {
+  const plan = JSON.parse(node(cli, 'compile', model, '--weights', weights, '--ctx', ctx, '--emit', 'plan-json')) as {
     readonly arenaBytes: number
     readonly entries: readonly { readonly lowerBound: number }[]
   }

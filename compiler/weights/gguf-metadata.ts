@@ -144,7 +144,8 @@ function readArray(cursor: GgufCursor, key: string, depth: number): GgufValue {
   if (count > mostItems) throw cursor.refuse('TOO_LARGE', `${key} has ${count} items, at most ${mostItems} are read`, start)
   if (type === stringType || type === arrayType) {
     const items: GgufValue[] = []
-    for (let i = 0; i < count; i++) items.push(readValue(cursor, type, `${key}[${i}]`, depth + 1))
+    // Vocabularies have a hundred thousand texts: which one is wrong is told by its place in the file.
+    for (let i = 0; i < count; i++) items.push(readValue(cursor, type, key, depth + 1))
     return items
   }
   const { bytes, array } = scalars[type]!

@@ -39,6 +39,14 @@ export function createMergeTable(tokenizer: CompactTokenizer, ids: ReadonlyMap<s
     extraIds.set(text, made)
     return made
   }
+  /** Most vocabularies list what merges make in the order of merging: the next piece is tried before a text is made to look it up. */
+  let last = -1
+  const joined = (left: string, right: string): number => {
+    const next = pieces[last + 1]
+    const follows = next?.length === left.length + right.length && next.startsWith(left) && next.endsWith(right)
+    last = idOf(follows ? next : left + right)
+    return last
+  }
   let rank = 0
   for (const [left, right, made] of pairsOf(tokenizer)) {
     const [leftId, rightId] = [idOf(left), idOf(right)]
@@ -48,7 +56,7 @@ export function createMergeTable(tokenizer: CompactTokenizer, ids: ReadonlyMap<s
     lefts[at] = leftId
     rights[at] = rightId
     ranks[at] = rank
-    results[at] = made ?? idOf(left + right)
+    results[at] = made ?? joined(left, right)
   }
   return {
     extra,
