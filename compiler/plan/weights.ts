@@ -77,7 +77,8 @@ export function planWeights(
   stored: (path: string) => string | undefined,
 ): WeightChoice {
   const plans = new Map<string, WeightPlan>()
-  const notes: string[] = []
+  /** Paths by what is said of them, in the order in which it comes up. */
+  const remarks = new Map<string, string[]>()
   const unasked = { declared: [] as string[], plain: [] as string[] }
   /** Weights that were rounded before, by what they were and become: these two. */
   const again = new Map<string, number>()
@@ -115,9 +116,12 @@ export function planWeights(
     }
     const named = (some: readonly { readonly path: string }[]): readonly string[] =>
       some.length === members.length ? [pattern] : some.map(({ path }) => path)
-    for (const [text, some] of Map.groupBy(refused, (each) => each.text)) notes.push(`${named(some).join(', ')}: ${text}`)
+    for (const [text, some] of Map.groupBy(refused, (each) => each.text)) {
+      remarks.set(text, [...(remarks.get(text) ?? []), ...named(some)])
+    }
     for (const [by, some] of Map.groupBy(pinned, (each) => each.by)) unasked[by].push(...named(some))
   }
+  const notes = [...remarks].map(([text, paths]) => `${paths.join(', ')}: ${text}`)
   if (unasked.declared.length > 0) notes.push(`${unasked.declared.join(', ')}: f32, as the model declares`)
   if (unasked.plain.length > 0) notes.push(`${unasked.plain.join(', ')}: f32, since only rows of products are quantised`)
   if (again.size > 0) {

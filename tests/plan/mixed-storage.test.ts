@@ -99,9 +99,8 @@ test('rows that a format does not divide go into smaller blocks, else into halve
   )
   expect([...plans].map(([path, { format }]) => `${path} ${format}`)).toEqual(['a q4_k', 'b q5_0', 'c bf16', 'd q5_0', 'e f16'])
   expect(notes).toEqual([
-    'b: a row has 96 values, which q4_k cannot cut into blocks; stored as q5_0',
+    'b, d: a row has 96 values, which q4_k cannot cut into blocks; stored as q5_0',
     'c: a row has 100 values, which q4_k cannot cut into blocks; stored as bf16',
-    'd: a row has 96 values, which q4_k cannot cut into blocks; stored as q5_0',
     'e: a row has 100 values, which q8_0 cannot cut into blocks; stored as f16',
     "quantised a second time: q4_1 as q4_k (1 weight), q8_0 as q5_0 (1 weight); what the file's own rounding took stays lost, so a file in f16, bf16 or f32 gives better",
   ])
