@@ -14,6 +14,8 @@ export const compilerCodes = {
   E_ARENA_TOO_LARGE: 'The intermediate values exceed one WebGPU binding: use a smaller --max-seq or --ctx.',
   E_STATE_TOO_LARGE: 'One state (a cache) exceeds one WebGPU binding: use a smaller --ctx.',
   E_TENSOR_TOO_LARGE: 'One weight exceeds a WebGPU binding and cannot be cut: use a smaller storage format (--quant) or the target wasm.',
+  E_TENSOR_VALUES:
+    'A weight has values that are no numbers (NaN or infinities), and its storage format cannot keep them: the checkpoint is damaged. --quant none keeps them.',
   E_QUANT_PATHS: 'No weight fits the paths of a --quant rule: `llamac inspect` of an artifact lists the paths of its weights.',
   E_OUTPUT_FOLDER: 'The artifact cannot be written there: the folder holds other files, or is not writable. Choose another with -o.',
   G101: 'There is no pass of that name, or it cannot be left out; the message lists those there are.',

@@ -6,6 +6,7 @@ import { loadModel } from '../dsl/index.ts'
 import { LlamacError } from '../runtime/error.ts'
 import type { Manifest } from '../runtime/artifact/manifest.ts'
 import type { Artifact } from '../runtime/artifact/read.ts'
+import { isCompiledHere } from './artifact/compiled.ts'
 import { emitArtifact, type FileSink } from './artifact/contents.ts'
 import { parseSourceRecord } from './artifact/source-record.ts'
 import { type Compilation, compileModel, type TargetResult } from './compile.ts'
@@ -68,7 +69,7 @@ export async function recompile(artifact: Artifact, target: TargetName, signal?:
     compilation,
     result,
     matches: shapeOf(manifest, target) === shapeOf(made, target),
-    unaltered: hashesOf(manifest, target) === hashesOf(made, target),
+    unaltered: isCompiledHere(manifest) || hashesOf(manifest, target) === hashesOf(made, target),
   }
 }
 

@@ -12,6 +12,9 @@ import { sourceRecordFile } from './source-record.ts'
 const breath = 2 ** 24
 const noHash = '0'.repeat(64)
 
+/** Whether it describes such an artifact: its programs are those that its sources give. */
+export const isCompiledHere = ({ source }: Manifest): boolean => source?.sha256 === noHash
+
 export function compiledArtifact(contents: ArtifactContents): Artifact {
   const { tensors, variants, source, tokenizer, withWeights } = contents
   const { plan, described } = describeTensors(tensors)

@@ -2,6 +2,7 @@
 // runs of a few groups of 8 rows, read from the checkpoint as they are needed: whatever the weight's size, a megabyte or two
 // is in memory. Packing into r8 moves whole words in most formats (formats/moves.ts).
 
+import { LlamacError } from '../../runtime/error.ts'
 import { fits, formats, groupRows, layoutBytes, type FormatName, type LayoutName } from '../formats/index.ts'
 import { groupPacker } from '../formats/moves.ts'
 import type { BoundWeight } from './bind.ts'
@@ -67,6 +68,7 @@ export function* preparePieces(bound: BoundWeight, to: Prepared, options: Prepar
       yield input
       continue
     }
+    if (!values && format === 'f16') expectHalves(bound.path, input)
     const output = pack ? packed.subarray(0, Math.ceil(count / groupRows) * groupBytes) : new Uint8Array(count * plainRow)
     for (let row = 0; row < count; row += groupRows) {
       const here = Math.min(groupRows, count - row)
@@ -76,6 +78,7 @@ export function* preparePieces(bound: BoundWeight, to: Prepared, options: Prepar
         const target = pack ? plain.subarray(0, here * plainRow) : output.subarray(row * plainRow, (row + here) * plainRow)
         formats[source.format].decode(group, part)
         const first = (from + row) * k
+        expectNumbers(bound.path, format, part)
         for (const { start, end, columns } of runs(first, first + here * k)) {
           const before = part.subarray(start - first, end - first)
           const stored = target.subarray(layoutBytes(format, 'plain', 1, start - first), layoutBytes(format, 'plain', 1, end - first))
@@ -95,6 +98,23 @@ export function* preparePieces(bound: BoundWeight, to: Prepared, options: Prepar
     }
     yield output
   }
+}
+
+/** Formats that keep NaN and infinities. To blocks they would be zeros, and kernels read such halves as large numbers: wrong without a word. */
+const keepsAll: ReadonlySet<FormatName> = new Set(['f32', 'bf16'])
+
+function expectNumbers(path: string, format: FormatName, values: Float32Array): void {
+  if (keepsAll.has(format)) return
+  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i]!)) refuseValues(path, format)
+}
+
+/** The same of stored binary16 values. */
+function expectHalves(path: string, bytes: Uint8Array): void {
+  for (let i = 1; i < bytes.length; i += 2) if ((bytes[i]! & 0x7c) === 0x7c) refuseValues(path, 'f16')
+}
+
+function refuseValues(path: string, format: FormatName): never {
+  throw new LlamacError('E_TENSOR_VALUES', `${path} has values that are no numbers, which ${format} cannot keep: the checkpoint is damaged`)
 }
 
 /** Reads `count` rows from row `from` on, straight from the file where the tensor is one of its tensors as it stands. */
