@@ -141,7 +141,7 @@ test('offsets that no number holds are refused, not rounded', () => {
   const header = (from: bigint): string =>
     `{"a":{"dtype":"F32","shape":[${(from / 4n).toString()}],"data_offsets":[0,${from}]},"b":{"dtype":"F32","shape":[1],"data_offsets":[${from},${from + 4n}]}}`
   fc.assert(
-    fc.property(fc.bigInt({ min: 2n ** 51n, max: 2n ** 60n }), (quarter) => {
+    fc.property(fc.bigInt({ min: 2n ** 51n, max: 2n ** 58n }), (quarter) => {
       const bytes = writeSafetensors(header(quarter * 4n), 64)
       expect(() => readSafetensors({ name: 'x', size: bytes.length, read: (at, length) => bytes.subarray(at, at + length) })).toThrow(
         /which no memory holds/,
@@ -152,6 +152,6 @@ test('offsets that no number holds are refused, not rounded', () => {
       const whole = gguf.done()
       expect(() => readGguf({ name: 'x', size: whole.length, read: (at, length) => whole.subarray(at, at + length) })).toThrow()
     }),
-    { numRuns: 50 },
+    { numRuns: 200 },
   )
 })
