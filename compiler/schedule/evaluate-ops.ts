@@ -1,6 +1,7 @@
 // One table: what each loop op computes on JavaScript numbers (i32 as integers, f32 as doubles that hold an f32, bool as 0/1;
 // vectors as arrays of four). The rounding of f32 happens here and nowhere else in the evaluator.
 
+import { expMost } from './math-loops.ts'
 import { isVector } from './build-loops.ts'
 import type { LoopOp, LoopType } from './loops.ts'
 
@@ -132,7 +133,7 @@ const lanes: Partial<Record<LoopOp, Readonly<Record<string, Lane>>>> = {
   rsqrt: { f32: real((a) => 1 / round(Math.sqrt(a))) },
   floor: { f32: Math.floor },
   nearest: { f32: nearestEven },
-  exp: { f32: real((a) => Math.exp(Math.min(a, 88))) },
+  exp: { f32: real((a) => Math.exp(Math.min(a, expMost))) },
   log: { f32: real(Math.log) },
   tanh: { f32: real(Math.tanh) },
   erf: { f32: real(erf) },

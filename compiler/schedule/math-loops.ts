@@ -12,6 +12,12 @@ type Float = 'f32' | 'f32x4'
 const largest = 3.4028234663852886e38
 const smallestNormal = 1.1754943508222875e-38
 
+/**
+ * exp gives what it gives for this for all that is larger: no infinities. It is the most whose exponent stays 127, and twice its reciprocal
+ * (as in 1 + tanh) lies below the smallest normal number, as it should.
+ */
+export const expMost = 88.37
+
 /** ln 2 in two parts; the first has so few bits that its product with an exponent is exact. */
 const ln2 = [0.693359375, -2.1219444e-4] as const
 
@@ -81,7 +87,7 @@ function expSmall(m: Maths, r: LoopExpr): LoopExpr {
 }
 
 function exp(m: Maths, [given]: readonly LoopExpr[]): LoopExpr {
-  const x = m.let('x', ops.max(ops.min(given!, m.c(88)), m.c(-88)))
+  const x = m.let('x', ops.max(ops.min(given!, m.c(expMost)), m.c(-88)))
   const n = m.let('n', ops.nearest(ops.mul(x, m.c(Math.LOG2E))))
   const r = m.let('r', ops.madd(n, m.c(-ln2[1]), ops.madd(n, m.c(-ln2[0]), x)))
   return ops.mul(expSmall(m, r), m.power2(n))

@@ -3,6 +3,8 @@
 // mathematical functions come from schedule/math-loops.ts: WGSL has no erf, its tanh is inexact near 0, its sin and cos are good
 // between −π and π only, its pow takes no negative base.
 
+import { expMost } from '../../schedule/math-loops.ts'
+
 /** Type names of one width; F, I, U also convert and splat. */
 interface Width {
   readonly F: string
@@ -19,7 +21,7 @@ const widths = {
 const lanewise = {
   // Below −104 exp rounds to 0; clamped, since what a driver makes of a huge argument is not defined.
   exp_safe: ({ F }) => `(x: ${F}) -> ${F} {
-  return exp(clamp(x, ${F}(-104.0), ${F}(88.0)));
+  return exp(clamp(x, ${F}(-104.0), ${F}(${expMost})));
 }`,
   // Bit shift and rebias for normal halves; m·2^-24 for denormal ones. `h` holds the half in its low 16 bits, above them anything.
   half: ({ F, U }) => `(h: ${U}) -> ${F} {
