@@ -25,7 +25,7 @@ export async function folderFiles(folder: string | URL): Promise<ArtifactFiles> 
         async fill(offset, into) {
           for (let done = 0; done < into.length; ) {
             const { bytesRead } = await file.read(into, done, into.length - done, offset + done).catch(unread)
-            if (bytesRead === 0) unread(new Error('it became shorter'))
+            if (bytesRead === 0) unread({ message: 'it became shorter' })
             done += bytesRead
           }
           return createHash('sha256').update(into).digest('hex')
