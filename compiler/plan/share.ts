@@ -26,7 +26,7 @@ const splitFrom = 4096
 /** What a kernel writes is not copied into every thread's memory when it is larger. */
 const copyUpToBytes = 1 << 20
 /** What joins the parts of a kernel is done by each thread up to this many words of them: as long as a barrier, in vectors. */
-const joinUpTo = 4 * splitFrom
+const joinUpTo = 8 * splitFrom
 
 /** The name, among shares and barriers, of the function that joins what a kernel's rows left. */
 export const joinOf = (kernel: string): string => `${kernel} joined`

@@ -17,8 +17,10 @@ const mostRows = 6
 /** Blocks that use a tile while it is in the nearest cache; of the tokens there should be enough groups for threads to share. */
 const mostBlocks = 8
 const fewestGroups = 4
-/** Enough for any number of threads to share, where blocks are cut. */
-const fewestUnits = 24
+/** So many blocks are shared as they are. */
+const enoughUnits = 24
+/** What positions are cut into where there are fewer: equal work for 1, 2, 4 and 8 threads. */
+const fewestChunks = 8
 
 /** A block's rows: so many heads of so many tokens. `blocks` of them, of neighbouring tokens, walk together. */
 interface Rows {
@@ -39,8 +41,8 @@ function rowsOf({ heads, token }: AttendPlan, bounds: affine.Bounds): Rows {
 }
 
 /**
- * Without tokens there are few blocks: each is cut into chunks of positions, that threads find enough to share. How many depends on
- * sizes alone. 1: no chunks.
+ * Without tokens there are few blocks: positions are cut into chunks, that threads find enough to share. How many depends on sizes
+ * alone. 1: no chunks.
  */
 function chunksOf({ axis, batch, heads, token, visible }: AttendPlan, rows: Rows, bounds: affine.Bounds): { units: number; most: number } {
   const none = { units: 1, most: 1 }
@@ -48,8 +50,8 @@ function chunksOf({ axis, batch, heads, token, visible }: AttendPlan, rows: Rows
   const bound = [...visible.from, ...visible.to].some((index) => axesOfIndex(index).size > 0)
   const all = heads.reduce((product, { extent }) => product * extent.const, 1)
   const units = batch.reduce((product, { extent }) => product * extent.const, Math.ceil(all / rows.heads))
-  const most = Math.min(Math.ceil(fewestUnits / units), Math.floor(affine.range(axis.extent, bounds).max / tileSize))
-  return bound || units === 0 || most < 2 ? none : { units, most }
+  const most = Math.min(fewestChunks, Math.floor(affine.range(axis.extent, bounds).max / tileSize))
+  return bound || units === 0 || units >= enoughUnits || most < 2 ? none : { units, most }
 }
 
 export class AttendRows {
@@ -75,6 +77,8 @@ export class AttendRows {
   /** First token of the group, or of the block inside `eachBlock`; the block's first row in what is kept for a group. */
   protected first: LoopExpr | undefined
   protected base: LoopExpr = constant('i32', 0)
+  /** The block's first query where a chunk has all blocks' side by side; else it is that of `base`. */
+  protected queryBase: LoopExpr | undefined
   protected head: LoopExpr = constant('i32', 0)
 
   constructor(plan: AttendPlan, machine: Machine, bounds: affine.Bounds) {
@@ -87,10 +91,11 @@ export class AttendRows {
     this.scope = new Scope(this.kernel, this.e, bounds)
     const { count, blocks } = this.rows
     const all = count * blocks
-    this.queries = new Map(plan.scores.map(({ id, axis }) => [id, this.scratch(all * axis.extent.const)]))
-    this.tiles = new Map([...plan.kept].map((id) => [id, this.scratch(count * tileSize)]))
     const chunks = chunksOf(plan, this.rows, bounds)
-    const left = chunks.most > 1 ? count * chunks.units * chunks.most : all
+    const asked = chunks.most > 1 ? count * chunks.units : all
+    this.queries = new Map(plan.scores.map(({ id, axis }) => [id, this.scratch(asked * axis.extent.const)]))
+    this.tiles = new Map([...plan.kept].map((id) => [id, this.scratch(count * tileSize)]))
+    const left = chunks.most > 1 ? asked * chunks.most : all
     this.numbers = new Map([plan.running.maximum, ...plan.totals].map((id) => [id, this.scratch(left, chunks.most > 1)]))
     this.sums = new Map(plan.weighted.map(({ id, axis }) => [id, this.scratch(left * axis.extent.const, chunks.most > 1)]))
     this.factor = this.scratch(Math.max(count, chunks.most))

@@ -47,7 +47,7 @@ export class AttendTiles extends AttendRows {
     const e = this.e
     const { count } = this.rows
     const width = axis.extent.const
-    const rows = this.chunked ? constant('i32', 0) : e.value('rows', ops.mul(this.base, width))
+    const rows = e.value('rows', ops.mul(this.queryBase ?? this.base, width))
     const unroll = [4, 2, 1].find((n) => width % (4 * n) === 0)!
     const used = Math.min(chains, unroll)
     const sums = Array.from({ length: used }, () =>

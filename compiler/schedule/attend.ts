@@ -2,7 +2,7 @@
 // in tiles together, so that every vector is loaded once for all of them. Of each row there is a running maximum; sums are rescaled
 // when it moves (online softmax), and scratch memory does not grow with the positions.
 //
-// Where there are few blocks of rows, each is cut into chunks of positions, and a second function joins what they left.
+// Where there are few blocks of rows, positions are cut into chunks, each for all blocks, and a second function joins what they left.
 // Rows past the end of an axis are computed as its last one and not stored. Positions that a mask hides from the whole block are not
 // walked over (visible.ts). Which rows share a block never changes how a row is computed: no result depends on who computes it.
 
@@ -33,27 +33,25 @@ export function scheduleAttend(original: Kernel, machine: Machine, bounds: affin
 class Attend extends AttendTiles {
   build(join?: LoopFunction): LoopFunction {
     const { batch, token } = this.plan
-    const { units, most } = this.chunks
+    const { most } = this.chunks
     const e = this.e
     if (most > 1) {
       const { from, to } = this.range(1)
       const { size, count } = this.chunk(from, to)
       // Of the rows handed out, as many as there are chunks have one each, evenly spread.
-      const all = units * most
-      const before = (flat: LoopExpr): LoopExpr => ops.div(ops.mul(flat, ops.mul(count, units)), all)
+      const before = (flat: LoopExpr): LoopExpr => ops.div(ops.mul(flat, count), most)
       e.loop('flat', builtin('from'), builtin('to'), 1, (flat) =>
-        e.loop('item', before(flat), before(ops.add(flat, 1)), 1, (item) => {
-          const chunk = e.value('chunk', ops.rem(item, count))
-          const unit = e.value('unit', ops.div(item, count))
-          this.place(unit, () => {
-            const start = e.value('start', ops.add(from, ops.mul(chunk, size)))
-            this.base = e.value('base', ops.mul(ops.add(ops.mul(unit, most), chunk), this.rows.count))
-            this.start()
-            this.walk(start, e.value('stop', ops.min(ops.add(start, size), to)))
-          })
+        e.loop('chunk', before(flat), before(ops.add(flat, 1)), 1, (chunk) => {
+          const start = e.value('start', ops.add(from, ops.mul(chunk, size)))
+          const stop = e.value('stop', ops.min(ops.add(start, size), to))
+          this.eachUnit(chunk, () => this.start())
+          // All blocks take a tile before the next one: what they read of a position lies side by side in a cache of the usual order.
+          e.loop('tile', start, stop, tileSize, (tile) =>
+            this.eachUnit(chunk, () => this.tile(tile, e.value('end', ops.min(ops.add(tile, tileSize), stop)))),
+          )
         }),
       )
-      return this.functionOf([{ size: affine.constant(all), divisor: 1 }], join)
+      return this.functionOf([{ size: affine.constant(most), divisor: 1 }], join)
     }
     e.loop('group', builtin('from'), builtin('to'), 1, (flat) =>
       this.place(flat, () => {
@@ -70,17 +68,33 @@ class Attend extends AttendTiles {
     ])
   }
 
+  /** Runs `body` for every block, at its place in what the chunk leaves. */
+  protected eachUnit(chunk: LoopExpr, body: () => void): void {
+    const { units } = this.chunks
+    const e = this.e
+    const all = e.value('all', ops.mul(chunk, units * this.rows.count))
+    e.loop('unit', 0, units, 1, (unit) =>
+      this.place(unit, () => {
+        this.queryBase = e.value('query', ops.mul(unit, this.rows.count))
+        this.base = e.value('base', ops.add(all, this.queryBase))
+        body()
+      }),
+    )
+    this.queryBase = undefined
+    this.base = constant('i32', 0)
+  }
+
   protected functionOf(count: Count, join?: LoopFunction): LoopFunction {
     const kernel = join || this.chunks.most === 1 ? this.plan.kernel : { ...this.plan.kernel, name: `${this.plan.kernel.name}_join` }
     const shape = { scratch: this.words, shared: this.shared, rows: { count, unit: 1 } }
     return kernelFunction(kernel, this.e, join ? { ...shape, join } : shape)
   }
 
-  /** How positions are cut: chunks of equal size, whole groups of four, none much shorter than a tile. */
+  /** How positions are cut: chunks of equal size, whole groups of four, none much shorter than half a tile. */
   protected chunk(from: LoopExpr, to: LoopExpr): { size: LoopExpr; count: LoopExpr } {
     const e = this.e
     const length = e.value('length', ops.max(ops.sub(to, from), 1))
-    const wanted = e.value('wanted', ops.min(ops.div(ops.add(length, tileSize - 1), tileSize), this.chunks.most))
+    const wanted = e.value('wanted', ops.min(ops.div(ops.add(length, tileSize / 2 - 1), tileSize / 2), this.chunks.most))
     const size = e.value('size', ops.and(ops.add(ops.div(ops.sub(ops.add(length, wanted), 1), wanted), 3), -4))
     return { size, count: e.value('count', ops.div(ops.sub(ops.add(length, size), 1), size)) }
   }
@@ -90,14 +104,14 @@ class Attend extends AttendTiles {
     const { weighted, totals, running } = this.plan
     const { definitions } = this.kernel
     const e = this.e
-    const { units, most } = this.chunks
+    const { units } = this.chunks
     const { from, to } = this.range(1)
     const { count } = this.chunk(from, to)
     e.loop('unit', builtin('from'), builtin('to'), 1, (unit) =>
       this.place(unit, () => {
-        const start = e.value('start', ops.mul(unit, most * this.rows.count))
+        const start = e.value('start', ops.mul(unit, this.rows.count))
         this.eachRow((row, stored) => {
-          const at = (chunk: LoopExpr): LoopExpr => ops.add(ops.add(start, row), ops.mul(chunk, this.rows.count))
+          const at = (chunk: LoopExpr): LoopExpr => ops.add(ops.add(start, row), ops.mul(chunk, units * this.rows.count))
           const maximum = e.let('maximum', constant('f32', identityOf(definitions[running.maximum]!)))
           e.loop('c', 0, count, 1, (c) => e.set(maximum, combine('max', maximum, this.number(running.maximum, at(c)))))
           const highest = this.level(maximum)
@@ -131,8 +145,7 @@ class Attend extends AttendTiles {
     const { scores, weighted, running, totals } = this.plan
     const e = this.e
     this.eachRow((row) => {
-      // Queries are the call's own, and its first rows where it does a chunk.
-      const own = this.chunked ? e.value('own', ops.sub(row, this.base)) : row
+      const own = this.queryBase ? e.value('own', ops.add(ops.sub(row, this.base), this.queryBase)) : row
       for (const { id, axis, query } of scores) {
         e.loop(axis.id, 0, axis.extent.const, 4, (d) =>
           this.scope.at([[axis.id, d]], () =>
@@ -156,16 +169,17 @@ class Attend extends AttendTiles {
       this.eachBlock(() => {
         const last = this.rows.blocks === 1 ? to : this.range(1).to
         const end = e.value('end', ops.min(ops.add(tile, tileSize), last))
-        const step = (): void => {
-          const full = e.value('full', ops.add(tile, ops.and(ops.sub(end, tile), -4)))
-          for (const score of this.plan.scores) this.scores(score, tile, full, end)
-          this.weights(tile, full, end)
-          for (const weighted of this.plan.weighted) this.weighted(weighted, tile, end)
-        }
-        if (this.rows.blocks === 1) step()
-        else e.if(ops.lt(tile, end), () => this.scope.nested(step))
+        if (this.rows.blocks === 1) this.tile(tile, end)
+        else e.if(ops.lt(tile, end), () => this.scope.nested(() => this.tile(tile, end)))
       }),
     )
+  }
+
+  protected tile(tile: LoopExpr, end: LoopExpr): void {
+    const full = this.e.value('full', ops.add(tile, ops.and(ops.sub(end, tile), -4)))
+    for (const score of this.plan.scores) this.scores(score, tile, full, end)
+    this.weights(tile, full, end)
+    for (const weighted of this.plan.weighted) this.weighted(weighted, tile, end)
   }
 
   protected finish(): void {
