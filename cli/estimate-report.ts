@@ -1,7 +1,7 @@
 // What `llamac estimate` says: its figures as JSON, and as tables for people.
 
 import { byteSize } from '../compiler/byte-size.ts'
-import type { Estimate, PartEstimate, StateEstimate } from '../compiler/estimate.ts'
+import type { Estimate, PartEstimate, StateEstimate, TargetEstimate } from '../compiler/estimate.ts'
 import type { SpecialisedModel } from '../dsl/model.ts'
 import { printable } from '../dsl/text-width.ts'
 import type { Ceilings } from './measure/ceilings.ts'
@@ -34,14 +34,7 @@ export interface EstimateReport {
   readonly states: readonly (Omit<StateEstimate, 'bytesPerPosition'> & { readonly bytes_per_position: number })[]
   readonly targets: readonly {
     readonly target: string
-    readonly memory: {
-      readonly weights: number
-      readonly tables: number
-      readonly states: number
-      readonly arena: number
-      readonly rest: number
-      readonly further_threads: number
-    }
+    readonly memory: TargetEstimate['memory'] & { readonly further_threads: number }
     readonly total: number
     /** 64: needs an engine with memory64. */
     readonly address_bits?: number
