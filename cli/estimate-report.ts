@@ -208,7 +208,7 @@ function arenaTable({ targets }: EstimateReport): string[] {
           printable(entry),
           byteSize(bytes),
           byteSize(lower_bound),
-          printable(peak.join(', ')),
+          printable(peak.length > 1 ? `${peak[0]} and ${peak.length - 1} more` : peak.join('')),
         ]),
       ),
     ],
