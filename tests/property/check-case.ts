@@ -12,7 +12,7 @@ import { evaluateSteps } from '../../compiler/kernel/evaluate.ts'
 import { printProgram } from '../../compiler/kernel/print.ts'
 import { verifyProgram } from '../../compiler/kernel/verify.ts'
 import { kernelsOf } from '../../compiler/kernel/weights.ts'
-import { graphPasses, runGraphPasses } from '../../compiler/passes/pipeline.ts'
+import { graphPasses, optionalPasses, runGraphPasses } from '../../compiler/passes/pipeline.ts'
 import { type Machine, webgpuMachine } from '../../compiler/schedule/machine.ts'
 import { createReference, type StateValues } from '../../compiler/targets/reference/evaluate.ts'
 import { lowerWasm } from '../../compiler/targets/wasm/lower.ts'
@@ -75,6 +75,8 @@ const count = (map: Map<string, number>, key: string, by = 1): void => void map.
 /** Faults of the verifiers that the compiler itself runs. */
 const isVerifiers = (message: string): boolean => /^internal: (graph .* after|loop function|the WASM module is invalid)/.test(message)
 
+const isGraphPass = (name: string): boolean => graphPasses.some((pass) => pass.name === name)
+
 class Check {
   readonly case: Case
   readonly options: CheckOptions
@@ -118,7 +120,7 @@ class Check {
   }
 
   simplified(disabledPasses: readonly string[]): Graph {
-    const left = disabledPasses.filter((name) => name !== 'quantise-activations' && graphPasses.some((pass) => pass.name === name))
+    const left = disabledPasses.filter((name) => name !== 'quantise-activations' && isGraphPass(name))
     const known = this.simple.get(left.join()) ?? runGraphPasses(this.case.graph, { disabledPasses: left, verify: true })
     this.simple.set(left.join(), known)
     return known
@@ -361,7 +363,7 @@ class Check {
     // The default goes the whole way; others begin with the graph that they gave, which no pass needs to change again.
     const [graph, left] = isDefault
       ? [this.case.graph, disabled]
-      : [simple, [...disabled, ...graphPasses.map(({ name }) => name).filter((name) => name !== 'quantise-activations')]]
+      : [simple, [...disabled, ...optionalPasses.filter((name) => isGraphPass(name) && name !== 'quantise-activations')]]
     if (this.options.levels.has('wasm')) await this.target('wasm', graph, left, math, configuration)
     if (withWgsl) await this.target('webgpu', graph, left, math, configuration)
     if (isDefault) this.note(simple)
