@@ -8,6 +8,7 @@ import { addPreset } from './flags.ts'
 import { printable } from '../dsl/text-width.ts'
 import { modelFiles } from './model-files.ts'
 import { print, printJson, Rejected, showDiagnostics, version } from './report.ts'
+import { tableLines } from './table.ts'
 
 interface Flags {
   readonly preset?: string
@@ -131,9 +132,6 @@ function table(models: readonly Checked[]): string[] {
       ]),
     ),
   ].map((line) => line.slice(3 - names))
-  const widths = cells[0]!.map((_, column) => Math.max(...cells.map((line) => line[column]!.length)))
-  const lines = cells.map((line) =>
-    line.map((cell, column) => (column < names ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!))).join('  '),
-  )
+  const lines = tableLines(cells, [...Array(names).keys()])
   return only ? [`${printable(only.file)}: ${printable(only.model)}`, ...lines.map((line) => `  ${line}`)] : lines
 }

@@ -4,6 +4,7 @@ import type { KernelProgram } from '../../compiler/kernel/program.ts'
 import type { Binding } from '../../dsl/affine.ts'
 import type { Manifest } from '../../runtime/index.ts'
 import type { ReadingEntry } from '../../runtime/roles.ts'
+import { tableLines } from '../table.ts'
 import type { Ceilings } from './ceilings.ts'
 import type { KernelTime } from './kernel-times.ts'
 import type { Peer, PeerFigures } from './peers.ts'
@@ -248,16 +249,10 @@ export function textOf(report: BenchReport): string {
     }
     if (seconds) rows.push([String(count), name, `${figure(seconds.median)} s`, `${figure(seconds.min)} .. ${figure(seconds.max)}`, ''])
   }
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((cells) => cells[column]!.length)))
   const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(0)} MiB`
   return [
     `${model}${preset === undefined ? '' : ` ${preset}`}: ${parameters.toLocaleString('en-US')} parameters, ${mib(weight_bytes)} as ${formats.join(', ')}, ${math} math, on ${device}, ${rounds} round${rounds === 1 ? '' : 's'}`,
-    ...rows.map((cells) =>
-      cells
-        .map((cell, column) => (column === 2 || column === 0 ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!)))
-        .join('  ')
-        .trimEnd(),
-    ),
+    ...tableLines(rows, [1, 3, 4]),
     ...(bytes_per_token === undefined
       ? []
       : [`a token of decode needs ${(bytes_per_token / 1e6).toFixed(1)} MB of weights, states and tables`]),
@@ -280,19 +275,10 @@ export function kernelText({ entry, symbols, kernels }: CallTimes): string {
       rate(work.madds + work.dots, milliseconds),
     ]),
   ]
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((cells) => cells[column]!.length)))
   const shown = Object.entries(symbols)
     .map(([name, value]) => `${name} = ${value}`)
     .join(', ')
-  return [
-    `${entry} (${shown}): ${total.toFixed(2)} ms in kernels`,
-    ...rows.map((cells) =>
-      cells
-        .map((cell, column) => (column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]!)))
-        .join('  ')
-        .trimEnd(),
-    ),
-  ].join('\n')
+  return [`${entry} (${shown}): ${total.toFixed(2)} ms in kernels`, ...tableLines(rows)].join('\n')
 }
 
 const figure = (value: number): string => (value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toPrecision(3))

@@ -6,6 +6,7 @@ import type { Compilation } from '../../compiler/compile.ts'
 import type { StoredChange } from '../../compiler/weights/stored-change.ts'
 import { LlamacError } from '../../runtime/error.ts'
 import { print } from '../report.ts'
+import { grouped, tableLines } from '../table.ts'
 
 export interface WeightReport {
   readonly path: string
@@ -77,7 +78,6 @@ export function quantReport(
 }
 
 const percent = (part: number): string => `${(100 * part).toPrecision(3)} %`
-const count = (value: number): string => value.toLocaleString('en-US')
 
 /** The report as a table; weights that only moved are one line at the end. */
 export function showReport({ weights, values, bytes, bits_per_value, error, calibrated_on }: QuantReport): string {
@@ -85,21 +85,18 @@ export function showReport({ weights, values, bytes, bits_per_value, error, cali
   const rows = changed.map(({ path, from, format, ...weight }) => [
     path,
     `${from} > ${format}`,
-    count(weight.bytes),
+    grouped(weight.bytes),
     weight.bits_per_value.toFixed(2),
     percent(weight.error),
     ...(calibrated_on === undefined ? [] : [weight.weighted_error === undefined ? '-' : percent(weight.weighted_error)]),
   ])
   const head = ['weight', 'stored', 'bytes', 'bits', 'error', ...(calibrated_on === undefined ? [] : ['weighted'])]
-  const widths = head.map((name, column) => Math.max(name.length, ...rows.map((row) => row[column]!.length)))
-  const line = (row: readonly string[]): string =>
-    row.map((cell, column) => (column < 2 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!))).join('  ')
   const still = weights.length - changed.length
-  const total = `${weights.length} weights, ${count(values)} values in ${count(bytes)} bytes: ${bits_per_value.toFixed(2)} bits each`
+  const total = `${weights.length} weights, ${grouped(values)} values in ${grouped(bytes)} bytes: ${bits_per_value.toFixed(2)} bits each`
   return [
-    ...(rows.length > 0 ? [line(head), ...rows.map(line), ''] : []),
+    ...(rows.length > 0 ? [...tableLines([head, ...rows], [0, 1]), ''] : []),
     `${total}; error of those that changed ${percent(error)}, ${still} unchanged`,
-    ...(calibrated_on === undefined ? [] : [`weighted by what met each column in ${count(calibrated_on)} tokens of text`]),
+    ...(calibrated_on === undefined ? [] : [`weighted by what met each column in ${grouped(calibrated_on)} tokens of text`]),
   ].join('\n')
 }
 

@@ -39,11 +39,10 @@ export function checkMemory(
   const { bindingBytes, memoryBytes } = machine
   const largest = layout.states.toSorted((a, b) => b.bytes - a.bytes)[0]
   if (largest && largest.bytes > bindingBytes) {
-    const span = model.states.find(({ path }) => path === largest.path)?.span
-    const dims = `[${largest.dims.join(', ')}] of ${largest.dtype}`
-    const labels: Label[] = span ? [{ span, text: dims }] : []
-    const message = `the state ${largest.path} needs ${byteSize(largest.bytes)}; the largest buffer of ${target} is ${byteSize(bindingBytes)}`
     const info = model.states.find(({ path }) => path === largest.path)
+    const dims = `[${largest.dims.join(', ')}] of ${largest.dtype}`
+    const labels: Label[] = info ? [{ span: info.span, text: dims }] : []
+    const message = `the state ${largest.path} needs ${byteSize(largest.bytes)}; the largest buffer of ${target} is ${byteSize(bindingBytes)}`
     const room = info && contextFor(bindingBytes, [{ info, bytes: largest.bytes }])
     found.push(diagnose('L601', { message, labels, help: `use a shorter context: --ctx${room ? ` ${room}` : ''}` }))
   }

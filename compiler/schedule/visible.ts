@@ -2,11 +2,10 @@
 // where its level is guarded; where the condition compares indices, positions are bounded from below or above by an index of the
 // other axes, and nobody need walk over the others. Conditions of another kind bound nothing.
 
-import { f32Max, mapExpr } from '../kernel/expression.ts'
+import { dtypeOf, f32Max } from '../kernel/expression.ts'
 import { addIndex, indexConst, type IndexScope, linearParts, scaleIndex, axesOfIndex, subtractIndex } from '../kernel/index-map.ts'
 import { applyScalar } from '../kernel/scalar.ts'
 import type { AxisId, Expr, Index, Kernel } from '../kernel/types.ts'
-import { dtypeOf } from '../kernel/expression.ts'
 import type { Running } from './tile-passes.ts'
 
 export interface Visible {
@@ -87,5 +86,5 @@ function constantAt(e: Expr, definition: number, value: number): number | undefi
     if (args.some((arg) => arg === undefined)) return undefined
     return applyScalar(part.fn, args as number[], part.dtype, dtypeOf(part.args[0]!))
   }
-  return number(mapExpr(e, () => undefined))
+  return number(e)
 }
