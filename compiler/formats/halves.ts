@@ -62,3 +62,13 @@ export function bf16FromBits(bits: number): number {
   if ((bits & 0x7fffffff) > 0x7f800000) return (bits >>> 16) | 0x40
   return (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16
 }
+
+/** The binary16 at byte `at`. */
+export const readHalf = (bytes: Uint8Array, at: number): number => f16ToNumber(bytes[at]! | (bytes[at + 1]! << 8))
+
+/** Writes the binary16 nearest to a number at byte `at`. */
+export function writeHalf(value: number, out: Uint8Array, at: number): void {
+  const half = f16FromNumber(value)
+  out[at] = half
+  out[at + 1] = half >> 8
+}

@@ -7,7 +7,7 @@
 // whole bytes and floats 5 % more memory.
 
 import { packHalf, unpackHalf } from './half-rows.ts'
-import { f16FromNumber, f16ToNumber } from './halves.ts'
+import { readHalf, writeHalf } from './halves.ts'
 import type { RunBlocks } from './run-blocks.ts'
 
 const runs = 8
@@ -60,8 +60,7 @@ export const kHead: Pick<RunBlocks, 'headBytes' | 'packHead' | 'unpackHead'> = {
 
 /** Steps of the runs of a plain block: `steps[run]` = d * sc, `least[run]` = dmin * m. Both are exact in a float32. */
 export function readSteps(plain: Uint8Array, at: number, steps: Float32Array, least: Float32Array): void {
-  const d = f16ToNumber(plain[at]! | (plain[at + 1]! << 8))
-  const dmin = f16ToNumber(plain[at + 2]! | (plain[at + 3]! << 8))
+  const [d, dmin] = [readHalf(plain, at), readHalf(plain, at + 2)]
   readScales(plain, at + 4, scales, minima)
   for (let run = 0; run < runs; run++) {
     steps[run] = d * scales[run]!
@@ -84,10 +83,7 @@ export const sixBits = (value: number, unit: number): number => (unit === 0 ? 0 
 
 /** Writes the head of the plain block at `at`. d and dmin are binary16 values. */
 export function writeHead({ d, dmin, scales: sc, minima: m }: Head, out: Uint8Array, at: number): void {
-  for (const [i, value] of [d, dmin].entries()) {
-    const half = f16FromNumber(value)
-    out[at + 2 * i] = half
-    out[at + 2 * i + 1] = half >> 8
-  }
+  writeHalf(d, out, at)
+  writeHalf(dmin, out, at + 2)
   writeScales(sc, m, out, at + 4)
 }

@@ -5,7 +5,7 @@
 // over the bytes); then 8 runs of 6 bits (run-rows.ts).
 
 import { packHalf, unpackHalf } from './half-rows.ts'
-import { f16FromNumber, f16ToNumber } from './halves.ts'
+import { readHalf, writeHalf } from './halves.ts'
 import { runFormat, runLength } from './run-blocks.ts'
 import { run6 } from './run-rows.ts'
 import { asItIs, errorOf, extremeOf, fitScale, halfOf, loadRun, writeQuants } from './search.ts'
@@ -40,11 +40,9 @@ function writeRun(from: Uint8Array, run: number, out: Uint8Array, at: number): v
   }
 }
 
-const dOf = (plain: Uint8Array, at: number): number => f16ToNumber(plain[at + scaleAt]! | (plain[at + scaleAt + 1]! << 8))
-
 function decode(stored: Uint8Array, out: Float32Array): void {
   for (let b = 0, at = 0; b < out.length; b += values, at += bytes) {
-    const d = dOf(stored, at)
+    const d = readHalf(stored, at + scaleAt)
     for (let run = 0; run < 8; run++) {
       readRun(stored, at, run, quants)
       for (let i = 0; i < runLength; i++) {
@@ -106,9 +104,7 @@ function encode(given: Float32Array, out: Uint8Array, importance?: Float32Array)
       more += chooseScale(searched!, group, fitSteps[group]!) - errorOf(plain!.d * plain!.scales[group]!, 0, -32, 31)
     }
     const { d, scales } = more <= 0 ? searched! : plain!
-    const half = f16FromNumber(d)
-    out[at + scaleAt] = half
-    out[at + scaleAt + 1] = half >> 8
+    writeHalf(d, out, at + scaleAt)
     for (let group = 0; group < groups; group++) out[at + scalesAt + group] = scales[group]!
     for (let run = 0; run < 8; run++) {
       for (let group = 2 * run; group < 2 * run + 2; group++) {

@@ -4,7 +4,7 @@
 // q[row 4g+r][4j+i], so that a 4-lane dot with four activations splat over the lanes gives four rows at once.
 
 import { halfPlace } from './half-rows.ts'
-import { f16FromNumber, f16ToNumber } from './halves.ts'
+import { readHalf, writeHalf } from './halves.ts'
 import type { Format } from './types.ts'
 
 const block = 32
@@ -18,9 +18,7 @@ function encode(values: Float32Array, out: Uint8Array): void {
     for (let i = 0; i < block; i++) largest = Math.max(largest, Math.abs(values[b + i]!))
     const d = fround(largest / 127)
     const inverse = d === 0 ? 0 : fround(1 / d)
-    const half = f16FromNumber(d)
-    out[at] = half
-    out[at + 1] = half >> 8
+    writeHalf(d, out, at)
     for (let i = 0; i < block; i++) {
       const x = fround(values[b + i]! * inverse)
       out[at + 2 + i] = x < 0 ? -Math.floor(0.5 - x) : Math.floor(x + 0.5)
@@ -30,7 +28,7 @@ function encode(values: Float32Array, out: Uint8Array): void {
 
 function decode(bytes: Uint8Array, out: Float32Array): void {
   for (let b = 0, at = 0; b < out.length; b += block, at += plainBytes) {
-    const d = f16ToNumber(bytes[at]! | (bytes[at + 1]! << 8))
+    const d = readHalf(bytes, at)
     for (let i = 0; i < block; i++) out[b + i] = ((bytes[at + 2 + i]! << 24) >> 24) * d
   }
 }

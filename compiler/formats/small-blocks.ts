@@ -2,7 +2,7 @@
 // differs is how quants lie in a plain block (four-bits.ts, five-bits.ts). Quantisation searches (search.ts) from ggml's plain steps on.
 
 import { halfPlace } from './half-rows.ts'
-import { f16FromNumber, f16ToNumber } from './halves.ts'
+import { readHalf, writeHalf } from './halves.ts'
 import { runFormat, runLength } from './run-blocks.ts'
 import type { RunRows } from './run-rows.ts'
 import { fitHalfLine, fitScale, halfOf, type Line, loadRun, writeQuants } from './search.ts'
@@ -21,14 +21,6 @@ export interface PlainQuants {
 
 const quants = new Uint8Array(runLength)
 const line: Line = { scale: 0, min: 0 }
-
-const readHalf = (bytes: Uint8Array, at: number): number => f16ToNumber(bytes[at]! | (bytes[at + 1]! << 8))
-
-function writeHalf(value: number, out: Uint8Array, at: number): void {
-  const half = f16FromNumber(value)
-  out[at] = half
-  out[at + 1] = half >> 8
-}
 
 /** What both have: the quants behind a head of so many bytes. */
 const behind = (head: number, plain: PlainQuants) => ({

@@ -5,10 +5,9 @@
 
 import { a8 } from './activation-blocks.ts'
 import { constant, type Emitter, i32, load, ops } from './build-loops.ts'
-import { filled } from './integers.ts'
 import type { LoopExpr } from './loops.ts'
 import { ByteSum } from './byte-sums.ts'
-import { type Address, type BlockDot, half, type PackedFormat, splatFloat, splatWord, words } from './packed-words.ts'
+import { type Address, type BlockDot, byteOf, half, type PackedFormat, splatFloat, splatWord, words } from './packed-words.ts'
 import type { RunQuants } from './run-quants.ts'
 import { type IntegerScales, offsetOf, type Run, type RunScales } from './run-scales.ts'
 
@@ -23,12 +22,6 @@ interface Part {
   readonly run: Run
   readonly quants: Address
   readonly activations: readonly Address[]
-}
-
-/** Byte `i` of each word, unsigned. */
-const byteOf = (four: LoopExpr, i: LoopExpr): LoopExpr => {
-  const moved = ops.shr_u(four, ops.mul(i, 8))
-  return i.kind === 'const' && i.value === 3 ? moved : ops.and(moved, filled(moved, 255))
 }
 
 export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {

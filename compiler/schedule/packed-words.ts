@@ -1,6 +1,7 @@
 // What loops over packed rows are made of: addresses, vectors of a quad (half a group: rows 0-3 or rows 4-7), and IEEE halves.
 
 import { constant, type Emitter, isVector, load, type LoopArg, ops } from './build-loops.ts'
+import { filled } from './integers.ts'
 import type { LoopExpr } from './loops.ts'
 
 /** A word address: the operand, a base and a constant part. */
@@ -69,3 +70,9 @@ export function shiftedHalves(pair: LoopExpr, quad: LoopExpr): LoopExpr {
 export const halfOf = (word: LoopExpr, high: LoopExpr): LoopExpr => ops.half_lo_f32(ops.shr_u(word, ops.mul(high, 16)))
 
 export const toFloat = (value: LoopExpr): LoopExpr => (isVector(value.type) ? ops.to_f32x4(value) : ops.to_f32(value))
+
+/** Byte number `byte` of each word, unsigned. */
+export function byteOf(word: LoopExpr, byte: LoopExpr): LoopExpr {
+  const moved = ops.shr_u(word, ops.mul(byte, 8))
+  return byte.kind === 'const' && byte.value === 3 ? moved : ops.and(moved, filled(moved, 255))
+}

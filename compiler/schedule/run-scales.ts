@@ -4,7 +4,7 @@
 import { type Emitter, i32, load, ops } from './build-loops.ts'
 import { filled } from './integers.ts'
 import type { LoopExpr } from './loops.ts'
-import { type Address, half, halfOf, halves, shiftedHalves, toFloat, vector, words } from './packed-words.ts'
+import { type Address, byteOf, half, halfOf, halves, shiftedHalves, toFloat, vector, words } from './packed-words.ts'
 
 /** A run of a block by its pair and its place there: constants, or known at run time. */
 export interface Run {
@@ -82,12 +82,7 @@ const scaleAndMinimum: RunScales = {
   },
 }
 
-/** Byte number `byte` of each word, unsigned. */
-const byteOf = (word: LoopExpr, byte: LoopExpr): LoopExpr => {
-  const moved = ops.shr_u(word, ops.mul(byte, 8))
-  return ops.and(moved, filled(moved, 255))
-}
-/** The same with its sign. */
+/** Byte number `byte` of each word, with its sign. */
 const signedByte = (word: LoopExpr, byte: LoopExpr): LoopExpr => ops.shr_s(ops.shl(word, ops.sub(24, ops.mul(byte, 8))), 24)
 
 /** First word of scales and of minima (compiler/formats/k-scales.ts). */
