@@ -77,6 +77,13 @@ export function errorOf(scale: number, min: number, low: number, high: number): 
   return error
 }
 
+/** Σ w (what rounding x to float32 may have changed)². */
+function roundingOf(): number {
+  let sum = 0
+  for (let i = 0; i < count; i++) sum += wx[i]! * x[i]!
+  return sum * 2 ** -48
+}
+
 /** Writes the quants that `errorOf` judges, less `low`. */
 export function writeQuants(scale: number, min: number, low: number, high: number, quants: Uint8Array): void {
   const inverse = scale === 0 ? 0 : 1 / scale
@@ -237,6 +244,8 @@ export function fitHalfLine(high: number, line: Line): void {
   line.min = halfOf(found.min)
   if (extent === 0) return
   let best = errorOf(line.scale, line.min, 0, high)
+  // Values that a float32 cannot tell from those of the plain line were made by it.
+  if (best <= roundingOf()) return
   const consider = (scale: number, min: number): void => {
     const error = errorOf(scale, min, 0, high)
     if (error >= best) return
