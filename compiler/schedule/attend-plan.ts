@@ -32,7 +32,7 @@ export interface Weighted {
 }
 
 export interface AttendPlan {
-  /** Computes the same as the kernel that was asked about, and has one more axis: the row of a block. */
+  /** Computes the same as the kernel that was asked about. */
   readonly kernel: Kernel
   /** The positions. */
   readonly axis: KernelAxis
@@ -58,9 +58,6 @@ export interface AttendPlan {
   /** Positions outside from … to - 1 are masked for every row of a block. Indices over outer axes. */
   readonly visible: { readonly from: readonly Index[]; readonly to: readonly Index[] }
 }
-
-/** The axis of the added row. */
-export const rowAxis = 'row'
 
 /** Undefined where a kernel is something else, or has parts that this schedule does not do. */
 export function planAttend(original: Kernel, outer: readonly KernelAxis[], bounds: affine.Bounds): AttendPlan | undefined {
@@ -100,7 +97,7 @@ export function planAttend(original: Kernel, outer: readonly KernelAxis[], bound
     ...weighted.map(({ weight }) => weight),
   ])
   return {
-    kernel: { ...kernel, axes: [...kernel.axes, { id: rowAxis, extent: affine.constant(1) }] },
+    kernel,
     axis,
     outer,
     batch,

@@ -1,14 +1,17 @@
-// The rows of attention: which of them make a block and which blocks a group, how a group is cut into chunks of positions, where the
+// The rows of attention: which of them make a block and which blocks a group, how positions are cut into chunks, where the
 // scratch memory of each is, and loops over them. What is done with rows is in attend.ts, what with positions in attend-tile.ts.
 
 import * as affine from '../../dsl/affine.ts'
 import type { AxisId, Index, Kernel, KernelAxis } from '../kernel/types.ts'
 import { axesOfIndex, strideOf } from '../kernel/index-map.ts'
-import { type AttendPlan, rowAxis } from './attend-plan.ts'
+import type { AttendPlan } from './attend-plan.ts'
 import { constant, Emitter, load, ops } from './build-loops.ts'
 import type { LoopExpr } from './loops.ts'
 import type { Machine } from './machine.ts'
 import { emitAffine, Scope, type ScratchPlace } from './scope.ts'
+
+/** The axis that kernels get: the row of a block. */
+export const rowAxis = 'row'
 
 /** Positions of a tile: its vectors of 64 numbers take half of the nearest cache. */
 export const tileSize = 64
@@ -30,9 +33,13 @@ interface Rows {
   readonly blocks: number
 }
 
+/** How many heads see the same vectors. */
+const headsIn = ({ heads }: AttendPlan): number => heads.reduce((product, { extent }) => product * extent.const, 1)
+
 /** Heads in blocks of equal size, and as many tokens as fit beside them. */
-function rowsOf({ heads, token }: AttendPlan, bounds: affine.Bounds): Rows {
-  const all = heads.reduce((product, { extent }) => product * extent.const, 1)
+function rowsOf(plan: AttendPlan, bounds: affine.Bounds): Rows {
+  const { token } = plan
+  const all = headsIn(plan)
   const block = Math.ceil(all / Math.ceil(all / mostRows))
   const most = token ? Math.max(1, affine.range(token.extent, bounds).max) : 1
   const tokens = Math.max(1, Math.min(Math.floor(mostRows / block), most))
@@ -44,12 +51,12 @@ function rowsOf({ heads, token }: AttendPlan, bounds: affine.Bounds): Rows {
  * Without tokens there are few blocks: positions are cut into chunks, that threads find enough to share. How many depends on sizes
  * alone. 1: no chunks.
  */
-function chunksOf({ axis, batch, heads, token, visible }: AttendPlan, rows: Rows, bounds: affine.Bounds): { units: number; most: number } {
+function chunksOf(plan: AttendPlan, rows: Rows, bounds: affine.Bounds): { units: number; most: number } {
+  const { axis, batch, token, visible } = plan
   const none = { units: 1, most: 1 }
   if (token || batch.some(({ extent }) => !affine.isConstant(extent))) return none
   const bound = [...visible.from, ...visible.to].some((index) => axesOfIndex(index).size > 0)
-  const all = heads.reduce((product, { extent }) => product * extent.const, 1)
-  const units = batch.reduce((product, { extent }) => product * extent.const, Math.ceil(all / rows.heads))
+  const units = batch.reduce((product, { extent }) => product * extent.const, Math.ceil(headsIn(plan) / rows.heads))
   const most = Math.min(fewestChunks, Math.floor(affine.range(axis.extent, bounds).max / tileSize))
   return bound || units === 0 || units >= enoughUnits || most < 2 ? none : { units, most }
 }
@@ -71,7 +78,7 @@ export class AttendRows {
   protected readonly factor: number
   /** All heads. */
   protected readonly all: number
-  /** Blocks, and chunks of each at most. */
+  /** Blocks, and chunks of positions at most. */
   protected readonly chunks: { readonly units: number; readonly most: number }
   protected readonly shared = new Set<number>()
   /** First token of the group, or of the block inside `eachBlock`; the block's first row in what is kept for a group. */
@@ -84,9 +91,9 @@ export class AttendRows {
   constructor(plan: AttendPlan, machine: Machine, bounds: affine.Bounds) {
     this.plan = plan
     this.rows = rowsOf(plan, bounds)
-    this.all = plan.heads.reduce((product, { extent }) => product * extent.const, 1)
+    this.all = headsIn(plan)
     const rows = { id: rowAxis, extent: affine.constant(this.rows.count) }
-    this.kernel = { ...plan.kernel, axes: [...plan.kernel.axes.filter(({ id }) => id !== rowAxis), rows] }
+    this.kernel = { ...plan.kernel, axes: [...plan.kernel.axes, rows] }
     this.machine = machine
     this.scope = new Scope(this.kernel, this.e, bounds)
     const { count, blocks } = this.rows
@@ -207,11 +214,8 @@ export class AttendRows {
       indices.map((index) => {
         if (!token) return this.scope.emitIndex(index)
         const rises = strideOf(index, token.id, this.scope.index)! > 0
-        let value: LoopExpr = constant('i32', 0)
-        this.scope.at([[token.id, rises === highest ? e.value('last', last()) : this.first!]], () => {
-          value = e.value('bound', this.scope.emitIndex(index))
-        })
-        return value
+        const end = rises === highest ? e.value('last', last()) : this.first!
+        return this.scope.at([[token.id, end]], () => e.value('bound', this.scope.emitIndex(index)))
       })
     const from = values(visible.from, false).reduce((a, b) => ops.max(a, b), constant('i32', 0))
     const to = values(visible.to, true).map((value) => ops.and(ops.add(value, 3), -4))
@@ -226,11 +230,9 @@ export class AttendRows {
 
   /** What exponents subtract where this is the maximum. */
   protected level(maximum: LoopExpr): LoopExpr {
-    let level = maximum
-    this.scope.with([[this.plan.running.maximum, { kind: 'scalar', value: maximum }]], () => {
-      level = this.e.let('level', this.scope.scalar(this.plan.running.level))
-    })
-    return level
+    return this.scope.with([[this.plan.running.maximum, { kind: 'scalar', value: maximum }]], () =>
+      this.e.let('level', this.scope.scalar(this.plan.running.level)),
+    )
   }
 
   protected number(id: number, row: LoopExpr): LoopExpr {

@@ -1,7 +1,7 @@
 // One tile of attention, in three passes. Scores: vectors of two or four positions times all rows of a block, twelve sums in registers
 // at most. Then, by row, the maximum and the values behind it, four positions a lane. Weighted sums: pieces of the vectors times all rows.
 
-import type { Expr, Kernel } from '../kernel/types.ts'
+import type { AxisId, Expr, Kernel } from '../kernel/types.ts'
 import type { Score, Weighted } from './attend-plan.ts'
 import { AttendRows, tileSize } from './attend-rows.ts'
 import { constant, load, ops } from './build-loops.ts'
@@ -57,17 +57,11 @@ export class AttendTiles extends AttendRows {
       for (let u = 0; u < unroll; u++) {
         const d = ops.add(start, 4 * u)
         const vectors = Array.from({ length: wide }, (_, p) => {
-          let value: LoopExpr | undefined
-          this.scope.at(
-            [
-              [this.plan.axis.id, ops.add(position, p)],
-              [axis.id, d],
-            ],
-            () => {
-              value = this.scope.vector(vector, axis.id)
-            },
-          )
-          return value!
+          const place: [AxisId, LoopExpr][] = [
+            [this.plan.axis.id, ops.add(position, p)],
+            [axis.id, d],
+          ]
+          return this.scope.at(place, () => this.scope.vector(vector, axis.id))
         })
         for (let row = 0; row < count; row++) {
           const query = e.let('query', load('f32x4', this.queries.get(id)!, ops.add(ops.add(d, rows), row * width)))
@@ -199,13 +193,9 @@ export class AttendTiles extends AttendRows {
     )
     const step = (position: LoopExpr, chain: number): void =>
       scope.at([[this.plan.axis.id, position]], () => {
-        const vectors = Array.from({ length: wide }, (_, v) => {
-          let value: LoopExpr | undefined
-          scope.at([[axis.id, ops.add(from, 4 * v)]], () => {
-            value = scope.vector(vector, axis.id)
-          })
-          return value!
-        })
+        const vectors = Array.from({ length: wide }, (_, v) =>
+          scope.at([[axis.id, ops.add(from, 4 * v)]], () => scope.vector(vector, axis.id)),
+        )
         for (let row = 0; row < count; row++) {
           const place = ops.add(ops.sub(position, tile), row * tileSize)
           const p = e.let('p', ops.splat_f32(load('f32', this.tiles.get(weight)!, place)))

@@ -8,8 +8,8 @@
 
 import * as affine from '../../dsl/affine.ts'
 import type { Kernel } from '../kernel/types.ts'
-import { planAttend, rowAxis } from './attend-plan.ts'
-import { tileSize } from './attend-rows.ts'
+import { planAttend } from './attend-plan.ts'
+import { rowAxis, tileSize } from './attend-rows.ts'
 import { AttendTiles } from './attend-tile.ts'
 import { builtin, constant, load, ops } from './build-loops.ts'
 import type { Count } from './count.ts'

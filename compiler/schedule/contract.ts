@@ -286,22 +286,8 @@ function scheduleThreads(kernel: Kernel, plan: ContractPlan, machine: Machine, b
     for (const [d, dot] of plan.dots.entries()) {
       const partial = (): LoopExpr[][] => {
         if (!plan.token) return emitDot(scope, dot, 1, plan.tile, 0, invocation, machine.threads)
-        const rows: LoopExpr[][] = []
-        scope.at([[plan.token.id, first!]], () => {
-          rows.push(
-            ...emitDot(
-              scope,
-              dot,
-              tokens,
-              plan.tile,
-              tokenStride(kernel, dot, plan.token!.id, scope.index)!,
-              invocation,
-              machine.threads,
-              last,
-            ),
-          )
-        })
-        return rows
+        const stride = tokenStride(kernel, dot, plan.token.id, scope.index)!
+        return scope.at([[plan.token.id, first!]], () => emitDot(scope, dot, tokens, plan.tile, stride, invocation, machine.threads, last))
       }
       const mine = partial()
       for (const [t, row] of mine.entries()) {

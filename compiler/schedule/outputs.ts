@@ -43,10 +43,9 @@ export function storeOutput(scope: Scope, output: Output, lane?: AxisId): void {
 /** The output's 32 values along `lane` from its current value on, as vectors. */
 export function blockValues(scope: Scope, output: Output, lane: AxisId): LoopExpr[] {
   const start = scope.axes.get(lane)!
-  const values: LoopExpr[] = []
-  for (let i = 0; i < 8; i++)
-    scope.at([[lane, ops.add(start, 4 * i)]], () => values.push(scope.emitter.value('x', scope.vector(output.value, lane))))
-  return values
+  return Array.from({ length: a8.k / 4 }, (_, i) =>
+    scope.at([[lane, ops.add(start, 4 * i)]], () => scope.emitter.value('x', scope.vector(output.value, lane))),
+  )
 }
 
 /**

@@ -73,7 +73,7 @@ export class Scope {
   }
 
   /** Runs `body` with some axes at the given values; locals bound inside do not leak out. */
-  at(values: ReadonlyMap<AxisId, LoopExpr> | readonly (readonly [AxisId, LoopExpr])[], body: () => void): void {
+  at<T>(values: ReadonlyMap<AxisId, LoopExpr> | readonly (readonly [AxisId, LoopExpr])[], body: () => T): T {
     const before = new Map<AxisId, LoopExpr | undefined>()
     const memo = this.memo
     // What was bound outside stays valid unless it depends on an axis that moves here.
@@ -84,12 +84,13 @@ export class Scope {
       moved.add(axis)
     }
     this.memo = new Map([...memo].filter(([expr]) => ![...this.axesOf(expr)].some((axis) => moved.has(axis))))
-    body()
+    const result = body()
     this.memo = memo
     for (const [axis, value] of before) {
       if (value) this.axes.set(axis, value)
       else this.axes.delete(axis)
     }
+    return result
   }
 
   /** Runs `body` in a nested block (loop or if) without moving an axis. */
@@ -98,7 +99,7 @@ export class Scope {
   }
 
   /** Binds definitions to places inside `body` only. */
-  with(places: Iterable<readonly [number, Place]>, body: () => void): void {
+  with<T>(places: Iterable<readonly [number, Place]>, body: () => T): T {
     const before: [number, Place | undefined][] = []
     const memo = this.memo
     for (const [id, place] of places) {
@@ -106,12 +107,13 @@ export class Scope {
       this.places.set(id, place)
     }
     this.memo = new Map()
-    body()
+    const result = body()
     this.memo = memo
     for (const [id, place] of before) {
       if (place) this.places.set(id, place)
       else this.places.delete(id)
     }
+    return result
   }
 
   /** All axes that an expression depends on. */
