@@ -152,7 +152,8 @@ function estimateTarget(
   // What does not fit a binding cannot be written down; what is too large in all is written for reading.
   const unwritable = plan.arenaBytes > machine.bindingBytes || plan.layout.states.some(({ bytes }) => bytes > machine.bindingBytes)
   const known = sum(Object.values(memory))
-  const total = unwritable ? known : targets[target].memory!(plan)
+  const variant = unwritable ? undefined : lower!(plan, { math, fits: problems.length === 0 }).variants[0]!
+  const total = variant ? memoryOf(variant) : known
   return {
     target,
     memory: { ...memory, rest: total - known },
@@ -161,7 +162,7 @@ function estimateTarget(
     perThread: plan.arenaBytes - plan.ownFrom,
     arenaLowerBound: Math.max(0, ...plan.entries.map(({ arena }) => arena.lowerBound)),
     entries: plan.entries.map(estimateEntry),
-    ...(unwritable ? {} : { programBytes: () => programSize(lower!(plan, { math, fits: problems.length === 0 }).variants[0]!) }),
+    ...(variant ? { programBytes: () => programSize(variant) } : {}),
     memoryBytes: machine.memoryBytes,
     bindingBytes: machine.bindingBytes,
     problems,
@@ -171,6 +172,18 @@ function estimateTarget(
 function estimateEntry({ info, arena, buffers, steps }: EntryPlan): EntryEstimate {
   const { step } = largestLiveSet(buffers)
   return { entry: info.name, bytes: arena.bytes, lowerBound: arena.lowerBound, peak: steps[step] ?? [] }
+}
+
+/** Bytes of all memory with one session on one thread, alignment and addresses included. */
+function memoryOf(variant: VariantContents): number {
+  switch (variant.target) {
+    case 'wasm':
+      return variant.memory.statesBase + variant.memory.stateBytes
+    case 'webgpu':
+      return sum(variant.program.buffers.map(({ bytes }) => bytes))
+    case 'reference':
+      return 0
+  }
 }
 
 async function programSize(variant: VariantContents): Promise<number> {

@@ -34,8 +34,6 @@ export interface Target {
   readonly machine?: Machine
   /** Multiplies 8-bit activations with quantised weights under --math fast. */
   readonly quantisedActivations: boolean
-  /** Bytes of all memory that a plan takes with one session on one thread, alignment and addresses included. */
-  readonly memory?: (plan: Plan) => number
   readonly lower?: (plan: Plan, options: LowerOptions) => Lowered
 }
 
@@ -56,10 +54,6 @@ export const targets: Readonly<Record<TargetName, Target>> = {
   wasm: {
     machine: wasmMachine,
     quantisedActivations: true,
-    memory(plan) {
-      const { memory } = lowerWasm(plan, { fits: false })
-      return memory.statesBase + memory.stateBytes
-    },
     lower(plan, { math, fits, wide = false, build = buildHere }) {
       const { program, memory, entries, threads } = lowerWasm(plan, { fits, wide })
       const forms = formsOf(program, math)
@@ -80,7 +74,6 @@ export const targets: Readonly<Record<TargetName, Target>> = {
   webgpu: {
     machine: webgpuMachine,
     quantisedActivations: false,
-    memory: (plan) => lowerWebgpu(plan).buffers.reduce((sum, { bytes }) => sum + bytes, 0),
     lower(plan) {
       const program = lowerWebgpu(plan)
       const print = (): string => program.modules.map(({ name, wgsl }) => `// ${name}\n${wgsl}`).join('\n')
