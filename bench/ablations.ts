@@ -13,6 +13,7 @@ import { launchesOf } from '../compiler/kernel/launches.ts'
 import { passNames } from '../compiler/passes/pipeline.ts'
 import type { EntryPlan } from '../compiler/plan/plan.ts'
 import { load, type Manifest, memoryFiles, type Model } from '../runtime/index.ts'
+import { head, row } from './markdown.ts'
 import { compiled, measure, medianRatio, modelFlags, medianOf, type Rates, requestOf, sizesOf, usage } from './model-rounds.ts'
 
 const { values: flags, positionals } = parseArgs({
@@ -102,7 +103,6 @@ async function inTurn(whole: Model, other: Model): Promise<readonly [Rates[], Ra
 }
 
 const mib = (bytes: number): string => (bytes / 2 ** 20).toFixed(1)
-const row = (...cells: readonly string[]): void => console.log(`| ${cells.join(' | ')} |`)
 const costs = ({ arena, weights, module, kernels, meetings }: Cost): string[] => [
   mib(arena),
   mib(weights),
@@ -112,7 +112,7 @@ const costs = ({ arena, weights, module, kernels, meetings }: Cost): string[] =>
 ]
 
 const whole = await open({})
-row(
+head(
   '',
   `decode ${sizes.decode}`,
   `prefill ${sizes.prefill}`,
@@ -122,7 +122,6 @@ row(
   'kernels a token',
   'meetings a token',
 )
-row('---', '---', '---', '---', '---', '---', '---', '---')
 const alone: Rates[] = []
 for (let round = 0; round <= Number(flags.rounds); round++) alone.push(await measure(whole.model, sizes))
 const counted = alone.slice(1)

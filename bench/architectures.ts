@@ -11,6 +11,7 @@ import { parseArgs } from 'node:util'
 import { kernelText, type Rate } from '../cli/measure/bench-report.ts'
 import { type Benchmark, openBenchmark } from '../cli/measure/bench-rounds.ts'
 import { quantPolicies } from '../compiler/plan/quant-policy.ts'
+import { head, row } from './markdown.ts'
 
 interface Shape {
   readonly preset?: string
@@ -64,11 +65,10 @@ function printTables(): void {
     const share = (rate: Rate): number => rate.share!.median
     const base = share(reports[0]!.threads[i]!.decode)
     console.log(`\n${flags.quant}, ${count} thread${count === 1 ? '' : 's'}, medians of ${done - 1} rounds\n`)
-    console.log('| model | parameters | MB a token | prefill tok/s | decode tok/s | fastest | share of bandwidth | relative to LLaMA |')
-    console.log('| --- | --- | --- | --- | --- | --- | --- | --- |')
+    head('model', 'parameters', 'MB a token', 'prefill tok/s', 'decode tok/s', 'fastest', 'share of bandwidth', 'relative to LLaMA')
     for (const { name, parameters, bytes_per_token, threads: measured } of reports) {
       const { prefill, decode, machine } = measured[i]!
-      const cells = [
+      row(
         name,
         `${(parameters / 1e6).toFixed(1)} M`,
         (bytes_per_token! / 1e6).toFixed(1),
@@ -77,8 +77,7 @@ function printTables(): void {
         decode.fastest!.median.toFixed(1),
         `${(share(decode) * 100).toFixed(1)} % of ${machine!.readBytes.median.toFixed(1)} GB/s`,
         (share(decode) / base).toFixed(3),
-      ]
-      console.log(`| ${cells.join(' | ')} |`)
+      )
     }
   }
 }

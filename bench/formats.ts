@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util'
 import { kernelText, type Rate } from '../cli/measure/bench-report.ts'
 import { openBenchmark } from '../cli/measure/bench-rounds.ts'
 import { formatNames, formats } from '../compiler/formats/index.ts'
+import { head, row } from './markdown.ts'
 
 const { values: flags } = parseArgs({
   options: {
@@ -30,8 +31,7 @@ const model = fileURLToPath(new URL('../models/llama.dsl', import.meta.url))
 const random = { set: { embed: '768', heads: '12', kv_heads: '4', ffn: '2048', depth: '16' }, seedWeights: 1 }
 const threads = flags.threads.split(',').map(Number)
 
-console.log('| weights | format | threads | MB a token | prefill tok/s | decode tok/s | fastest | GB/s | share of bandwidth |')
-console.log('| --- | --- | --- | --- | --- | --- | --- | --- | --- |')
+head('weights', 'format', 'threads', 'MB a token', 'prefill tok/s', 'decode tok/s', 'fastest', 'GB/s', 'share of bandwidth')
 for (const format of formatNames.filter((name) => wanted.includes(name))) {
   const checkpoint = flags.weights !== undefined && formats[format].values <= 32
   const benchmark = await openBenchmark(
@@ -55,7 +55,7 @@ for (const format of formatNames.filter((name) => wanted.includes(name))) {
     const { bytes_per_token, threads: measured } = benchmark.report()
     const fastest = ({ fastest }: Rate): number => fastest!.median
     for (const { threads, prefill, decode, machine } of measured) {
-      const cells = [
+      row(
         checkpoint ? 'checkpoint' : 'random',
         format,
         String(threads),
@@ -65,8 +65,7 @@ for (const format of formatNames.filter((name) => wanted.includes(name))) {
         fastest(decode).toFixed(1),
         ((fastest(decode) * bytes_per_token!) / 1e9).toFixed(1),
         `${(decode.share!.median * 100).toFixed(0)} % of ${machine!.readBytes.median.toFixed(1)} GB/s`,
-      ]
-      console.log(`| ${cells.join(' | ')} |`)
+      )
     }
     if (flags.kernels) for (const call of await benchmark.kernels()) console.log(`\n${kernelText(call)}\n`)
   } finally {

@@ -7,6 +7,7 @@ import { mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from 'node:f
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { spreadOf } from '../cli/measure/spread.ts'
 import type { StartPart, StartTimes } from '../cli/measure/start-times.ts'
 
 const [, , model = 'models/llama.dsl', weights, rounds = '5', ctx = '640'] = process.argv
@@ -21,7 +22,7 @@ function node(...args: readonly string[]): string {
   return stdout
 }
 
-const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1]!
+const median = (values: readonly number[]): number => spreadOf(values).median
 
 /** Wall time of the process, and its own parts. */
 function start(...source: readonly string[]): { readonly wall: number; readonly start: StartTimes } {
