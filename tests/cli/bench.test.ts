@@ -1,23 +1,12 @@
-// `llamac bench`: what it counts is checked against counts made by hand, what it prints has the form that people read; times
-// themselves are not judged, since they belong to the machine.
-
-import { spawnSync } from 'node:child_process'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { figuresIn, runPeer } from '../../cli/measure/peers.ts'
 import { spreadOf } from '../../cli/measure/spread.ts'
 import { workOfCall } from '../../cli/measure/work.ts'
 import { compile, packageSources } from '../../compiler/index.ts'
+import { llamac } from './llamac.ts'
 
-const root = fileURLToPath(new URL('../../', import.meta.url))
 const tiny = ['models/llama.dsl', '--preset', 'tiny', '--seed-weights', '1']
-
-function llamac(...args: readonly string[]) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [join(root, 'cli/main.ts'), ...args], { cwd: root, encoding: 'utf8' })
-  return { status, stdout, stderr }
-}
 
 // Sizes of the preset tiny.
 const [vocab, embed, depth, heads, kvHeads, ffn] = [256, 64, 2, 4, 2, 172]

@@ -1,21 +1,14 @@
 // `check --format …` and `explain` as users meet them: stdout, stderr and exit code.
 
-import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, test } from 'vitest'
 import { codes } from '../../dsl/codes.ts'
+import { llamac } from './llamac.ts'
 
-const root = fileURLToPath(new URL('../../', import.meta.url))
 const folder = mkdtempSync(join(tmpdir(), 'llamac-diagnostics-'))
 afterAll(() => rmSync(folder, { recursive: true }))
-
-function llamac(...args: readonly string[]): { code: number | null; stdout: string; stderr: string } {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [join(root, 'cli/main.ts'), ...args], { cwd: root, encoding: 'utf8' })
-  return { code: status, stdout, stderr }
-}
 
 const wrong = join(folder, 'a b,1.dsl')
 writeFileSync(
@@ -25,8 +18,8 @@ writeFileSync(
 
 describe('check --format', () => {
   test('json: one document with places, and the models that are fine', () => {
-    const { code, stdout, stderr } = llamac('check', wrong, 'models/llama.dsl', '--format', 'json')
-    expect({ code, stderr }).toEqual({ code: 1, stderr: '' })
+    const { status, stdout, stderr } = llamac('check', wrong, 'models/llama.dsl', '--format', 'json')
+    expect({ status, stderr }).toEqual({ status: 1, stderr: '' })
     const { diagnostics, models } = JSON.parse(stdout)
     expect(diagnostics).toEqual([
       {
@@ -45,8 +38,8 @@ describe('check --format', () => {
   })
 
   test('sarif: the members that code scanning reads', () => {
-    const { code, stdout } = llamac('check', wrong, '--format', 'sarif')
-    expect(code).toBe(1)
+    const { status, stdout } = llamac('check', wrong, '--format', 'sarif')
+    expect(status).toBe(1)
     const log = JSON.parse(stdout)
     expect(log).toMatchObject({
       version: '2.1.0',
@@ -62,8 +55,8 @@ describe('check --format', () => {
   })
 
   test('github: one line per diagnostic, with what could end it escaped', () => {
-    const { code, stdout } = llamac('check', wrong, '--format', 'github')
-    expect(code).toBe(1)
+    const { status, stdout } = llamac('check', wrong, '--format', 'github')
+    expect(status).toBe(1)
     const file = wrong.replaceAll(',', '%2C')
     expect(stdout).toBe(
       `::error file=${file},line=6,endLine=6,col=58,endColumn=62,title=L201::unknown name \`embd\`%0Adid you mean \`embed\`?\n`,
@@ -72,8 +65,8 @@ describe('check --format', () => {
 
   test('without errors all of them succeed', () => {
     for (const format of ['json', 'sarif', 'github'])
-      expect(llamac('check', 'models/gpt2.dsl', '--format', format)).toMatchObject({ code: 0, stderr: '' })
-    expect(llamac('check', 'models/gpt2.dsl', '--format', 'xml').code).toBe(2)
+      expect(llamac('check', 'models/gpt2.dsl', '--format', format)).toMatchObject({ status: 0, stderr: '' })
+    expect(llamac('check', 'models/gpt2.dsl', '--format', 'xml').status).toBe(2)
   })
 
   test('one wrong number of several presets is told once', () => {
@@ -82,8 +75,8 @@ describe('check --format', () => {
       presets,
       'module presets\nconfig C { a: dim = 8  b: dim = 3  c: dim = a / b }\nmodel M uses C { weight w: [c]  preset "x" { a = 10 }  preset "y" { a = 11 } }\n',
     )
-    const { code, stdout } = llamac('check', presets, '--all-presets', '--format', 'json')
-    expect(code).toBe(1)
+    const { status, stdout } = llamac('check', presets, '--all-presets', '--format', 'json')
+    expect(status).toBe(1)
     expect(JSON.parse(stdout).diagnostics).toMatchObject([{ code: 'L231', notes: ['also with "y"'] }])
   })
 
@@ -93,19 +86,19 @@ describe('check --format', () => {
       table,
       'module table\nconfig C { a: dim = 8 }\nmodel M uses C { weight w: [a]  weight v: [a]  checkpoint hf { w <- "w" } }\n',
     )
-    expect(llamac('check', table)).toMatchObject({ code: 1, stderr: expect.stringMatching(/^error\[L501\]: `v` has no rule in hf\n/) })
+    expect(llamac('check', table)).toMatchObject({ status: 1, stderr: expect.stringMatching(/^error\[L501\]: `v` has no rule in hf\n/) })
   })
 })
 
 describe('explain', () => {
   test('a code of the language: title, reason, example, message, correction', () => {
-    const { code, stdout, stderr } = llamac('explain', 'l301')
-    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    const { status, stdout, stderr } = llamac('explain', 'l301')
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
     for (const part of [codes.L301.title, '$ llamac check mine.dsl', 'error[L301]:', 'Right is:']) expect(stdout).toContain(part)
   })
 
   test('a code of the runtime', () =>
-    expect(llamac('explain', 'E_BUSY')).toMatchObject({ code: 0, stdout: expect.stringContaining('another session') }))
+    expect(llamac('explain', 'E_BUSY')).toMatchObject({ status: 0, stdout: expect.stringContaining('another session') }))
 
   test('all of them', () => {
     const { stdout } = llamac('explain')
@@ -113,5 +106,5 @@ describe('explain', () => {
   })
 
   test('an unknown code', () =>
-    expect(llamac('explain', 'L3O1')).toMatchObject({ code: 2, stderr: expect.stringContaining('did you mean L301') }))
+    expect(llamac('explain', 'L3O1')).toMatchObject({ status: 2, stderr: expect.stringContaining('did you mean L301') }))
 })

@@ -1,15 +1,14 @@
 // `llamac estimate` and `--emit plan`: what people read, held by goldens over made-up figures and over a model of two layers; and the
 // command itself, on a model that no machine here could hold.
 
-import { spawnSync } from 'node:child_process'
-import { join } from 'node:path'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { type EstimateReport, textOf } from '../../cli/estimate-report.ts'
 import { boundOf } from '../../cli/measure/floors.ts'
 import { planText } from '../../cli/plan-text.ts'
 import { buildGraphs, planGraphs } from '../../compiler/compile.ts'
-import { numbered, program, projectFolder } from '../dsl/read-models.ts'
+import { numbered, program } from '../dsl/read-models.ts'
+import { llamac } from './llamac.ts'
 
 const report: EstimateReport = {
   model: 'Llama',
@@ -155,10 +154,7 @@ test('bounds are what bandwidth and arithmetic allow, and no more', () => {
 })
 
 test('the command knows a model of 65 billion parameters without having it', { timeout: 60_000 }, () => {
-  const run = (...args: readonly string[]) => {
-    const all = [join(projectFolder, 'cli/main.ts'), 'estimate', 'models/llama.dsl', '--preset', '65B', ...args]
-    return spawnSync(process.execPath, all, { cwd: projectFolder, encoding: 'utf8' })
-  }
+  const run = (...args: readonly string[]) => llamac('estimate', 'models/llama.dsl', '--preset', '65B', ...args)
   const { status, stdout, stderr } = run('--quant', 'q4_0', '--ctx', '1024', '--threads', '2', '--json')
   expect([status, stderr]).toEqual([0, ''])
   const { targets, states, parts, ...rest } = JSON.parse(stdout) as EstimateReport

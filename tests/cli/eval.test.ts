@@ -1,36 +1,22 @@
 // `llamac eval`: windows count every token once and see what they should; the command's figures follow from one another.
 
-import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { afterAll, expect, test } from 'vitest'
 import { documentsIn } from '../../cli/eval.ts'
 import { likelihoodOf, surprise } from '../../cli/measure/likelihood.ts'
 import { compile, packageSources } from '../../compiler/index.ts'
 import { load, memoryFiles, type Model } from '../../runtime/index.ts'
-import { dataPath } from '../support/goldens.ts'
+import { llamac, stories } from './llamac.ts'
 
-const root = fileURLToPath(new URL('../../', import.meta.url))
 const folder = mkdtempSync(join(tmpdir(), 'llamac-eval-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
-const stories = [
-  'models/llama.dsl',
-  '--weights',
-  dataPath('checkpoints/stories260K.legacy.bin'),
-  '--tokenizer',
-  dataPath('checkpoints/tok512.bin'),
-]
 
 function evaluated(text: string, ...args: readonly string[]) {
   const file = join(folder, 'text.txt')
   writeFileSync(file, text)
-  const { status, stdout, stderr } = spawnSync(process.execPath, [join(root, 'cli/main.ts'), 'eval', ...stories, '--text', file, ...args], {
-    cwd: root,
-    encoding: 'utf8',
-  })
-  return { status, stdout, stderr }
+  return llamac('eval', ...stories, '--text', file, ...args)
 }
 
 /** −ln p of the token at `at`, from a session that read ids[from … at). */

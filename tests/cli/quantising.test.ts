@@ -1,32 +1,17 @@
 // Quantising from the command line: the report of what it changed, two models side by side, and what is refused.
 
-import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { afterAll, expect, test } from 'vitest'
 import type { QuantReport } from '../../cli/measure/quant-report.ts'
-import { dataPath } from '../support/goldens.ts'
+import { llamac, stories } from './llamac.ts'
 
-const root = fileURLToPath(new URL('../../', import.meta.url))
 const folder = mkdtempSync(join(tmpdir(), 'llamac-quant-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
-const llamac = (...args: readonly string[]) => {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [join(root, 'cli/main.ts'), ...args], { cwd: root, encoding: 'utf8' })
-  return { status, stdout, stderr }
-}
 const text = join(folder, 'text.txt')
 writeFileSync(text, 'Once upon a time, there was a little cat. She liked to play in the sun.\n')
-const stories = [
-  'models/llama.dsl',
-  '--weights',
-  dataPath('checkpoints/stories260K.legacy.bin'),
-  '--tokenizer',
-  dataPath('checkpoints/tok512.bin'),
-  '--math',
-  'strict',
-]
+const strict = [...stories, '--math', 'strict']
 
 test('the report: formats, bytes and errors, worst first', async () => {
   const rules = ['--quant', 'q4_0', '--quant', 'layers.*.mlp.*=q8_0', '--quant', 'lm_head=f16']
@@ -41,7 +26,7 @@ test('the report: formats, bytes and errors, worst first', async () => {
 test('calibration rounds another way, and the report has both errors', () => {
   const report = (name: string, ...more: readonly string[]): QuantReport => {
     const file = join(folder, `${name}.json`)
-    const { status, stderr } = llamac('compile', ...stories, '--quant', 'q4_0', ...more, '--quant-report', file, '-o', join(folder, name))
+    const { status, stderr } = llamac('compile', ...strict, '--quant', 'q4_0', ...more, '--quant-report', file, '-o', join(folder, name))
     expect(status, stderr).toBe(0)
     return JSON.parse(readFileSync(file, 'utf8')) as QuantReport
   }
@@ -64,7 +49,7 @@ test('calibration rounds another way, and the report has both errors', () => {
 
 test('two models side by side', () => {
   const compared = (...args: readonly string[]) => {
-    const { stdout, stderr, status } = llamac('eval', ...stories, '--text', text, '--json', '--against', 'models/llama.dsl', ...args)
+    const { stdout, stderr, status } = llamac('eval', ...strict, '--text', text, '--json', '--against', 'models/llama.dsl', ...args)
     expect(status, stderr).toBe(0)
     return JSON.parse(stdout) as { perplexity: number; against: Record<string, number> }
   }
@@ -90,7 +75,7 @@ test('what cannot be done is said', () => {
     told(...file, '--quant', 'q8_0', '--calibrate', text),
     told(...file, '--seed-weights', '1', '--quant', 'q8_0', '--calibrate', text),
     told(...file, '--quant', 'q8_0', '--quant-report', '-'),
-    told('eval', ...stories, '--text', text, '--against', tiny).replace(folder, ''),
+    told('eval', ...strict, '--text', text, '--against', tiny).replace(folder, ''),
   ]).toMatchInlineSnapshot(`
     [
       "2 error: --calibrate weighs what --quant rounds: give --quant too",

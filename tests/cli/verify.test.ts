@@ -1,11 +1,9 @@
 // `llamac verify` on programs that are wrong on purpose: a kernel of an artifact is altered, its hash is made right again, and
 // verify must name exactly that kernel. What is altered is chosen here and not known to verify.
 
-import { spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, test } from 'vitest'
 import { type Evaluable, type ExaminedCall, examineCall } from '../../cli/verify/bisect.ts'
 import { WasmProbe } from '../../cli/verify/probe-wasm.ts'
@@ -26,8 +24,8 @@ import { createReference } from '../../compiler/targets/reference/evaluate.ts'
 import { sha256 } from '../../runtime/artifact/read.ts'
 import { type Artifact, load, type Manifest, memoryFiles, readArtifact, type WasmVariant } from '../../runtime/index.ts'
 import { dataPath } from '../support/goldens.ts'
+import { llamac } from './llamac.ts'
 
-const root = fileURLToPath(new URL('../../', import.meta.url))
 const folder = mkdtempSync(join(tmpdir(), 'llamac-verify-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
@@ -78,11 +76,6 @@ async function compiled(request: Partial<Request>, own = new Map<string, string>
   const result = await compile(packageSources(own), { entry: 'models/llama.dsl', seedWeights: 1, ...request })
   if (!result.ok) throw new Error(result.diagnostics.map(({ message }) => message).join('; '))
   return result
-}
-
-function llamac(...args: readonly string[]) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [join(root, 'cli/main.ts'), ...args], { cwd: root, encoding: 'utf8' })
-  return { status, stdout, stderr }
 }
 
 function written(name: string, files: Files): string {
