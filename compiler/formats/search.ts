@@ -62,16 +62,19 @@ export function loadRun(values: Float32Array, from: number, length: number, impo
   }
 }
 
+/** The quant in low … high whose place is nearest to (value − min) · inverse. */
+function quantOf(value: number, min: number, inverse: number, low: number, high: number): number {
+  const q = (value - min) * inverse + toInteger - toInteger
+  return q < low ? low : q > high ? high : q
+}
+
 /** Σ w (x − scale·q − min)² with the nearest quants in low … high. A scale of 0: all quants are 0. */
 export function errorOf(scale: number, min: number, low: number, high: number): number {
   const inverse = scale === 0 ? 0 : 1 / scale
   const length = count
   let error = 0
   for (let i = 0; i < length; i++) {
-    let q = (x[i]! - min) * inverse + toInteger - toInteger
-    if (q < low) q = low
-    if (q > high) q = high
-    const off = x[i]! - (q * scale + min)
+    const off = x[i]! - (quantOf(x[i]!, min, inverse, low, high) * scale + min)
     error += w[i]! * off * off
   }
   return error
@@ -87,7 +90,7 @@ function roundingOf(): number {
 /** Writes the quants that `errorOf` judges, less `low`. */
 export function writeQuants(scale: number, min: number, low: number, high: number, quants: Uint8Array): void {
   const inverse = scale === 0 ? 0 : 1 / scale
-  for (let i = 0; i < count; i++) quants[i] = Math.max(low, Math.min(high, (x[i]! - min) * inverse + toInteger - toInteger)) - low
+  for (let i = 0; i < count; i++) quants[i] = quantOf(x[i]!, min, inverse, low, high) - low
 }
 
 /** The value of largest magnitude, with its sign. */
@@ -225,12 +228,7 @@ export function fitMin(scale: number, min: number, high: number): number {
   const inverse = scale === 0 ? 0 : 1 / scale
   const length = count
   let q1 = 0
-  for (let i = 0; i < length; i++) {
-    let q = (x[i]! - min) * inverse + toInteger - toInteger
-    if (q < 0) q = 0
-    if (q > high) q = high
-    q1 += w[i]! * q
-  }
+  for (let i = 0; i < length; i++) q1 += w[i]! * quantOf(x[i]!, min, inverse, 0, high)
   return (sumX - scale * q1) / sumW
 }
 
