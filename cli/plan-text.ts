@@ -2,7 +2,7 @@
 // share it, how much is alive) and one of values for each entry.
 
 import type { Plan, EntryPlan } from '../compiler/plan/plan.ts'
-import { aliveAt, type Buffer, largestLiveSet } from '../compiler/plan/arena.ts'
+import { aliveAt, type Buffer, firstStep, largestLiveSet, lastStep } from '../compiler/plan/arena.ts'
 import { grouped, tableLines } from './table.ts'
 
 export function planText(plan: Plan): string {
@@ -33,7 +33,7 @@ function entryText({ info, arena, buffers, steps, shares, barriers, touches }: E
   // Without threads nothing is touched by several.
   const kernel = (name: string): string =>
     touches.length === 0 ? name : `${barriers.has(name) ? 'meet, ' : ''}${shares.get(name)!} ${name}`
-  const last = Math.max(...buffers.map(({ to }) => to))
+  const last = Math.max(...buffers.map(lastStep))
   const stepRows = Array.from({ length: last + 1 }, (_, step) => [
     String(step),
     grouped(aliveAt(buffers, step)),
@@ -41,12 +41,12 @@ function entryText({ info, arena, buffers, steps, shares, barriers, touches }: E
     (steps[step] ?? []).map(kernel).join(', ') || (step === last ? '(results)' : '(loop)'),
   ])
   const rows = buffers
-    .toSorted((a, b) => a.from - b.from || arena.offsets.get(a.id)! - arena.offsets.get(b.id)!)
+    .toSorted((a, b) => firstStep(a) - firstStep(b) || arena.offsets.get(a.id)! - arena.offsets.get(b.id)!)
     .map((buffer) => {
       const offset = arena.offsets.get(buffer.id)!
       return [
         buffer.id.replace(':', ' '),
-        `${buffer.from} .. ${buffer.to}`,
+        buffer.spans.map(({ from, to }) => `${from} .. ${to}`).join(', '),
         grouped(buffer.bytes),
         offset < ownFrom ? grouped(offset) : `own ${grouped(offset - ownFrom)}`,
         takesOver(buffer, buffers, arena.offsets),
@@ -63,11 +63,13 @@ function entryText({ info, arena, buffers, steps, shares, barriers, touches }: E
 /** Who lay there last, before this one. */
 function takesOver(buffer: Buffer, buffers: readonly Buffer[], offsets: Plan['entries'][number]['arena']['offsets']): string {
   const start = offsets.get(buffer.id)!
+  const first = firstStep(buffer)
+  const lastBefore = ({ spans }: Buffer): number => Math.max(...spans.map(({ from, to }) => (from < first && to <= first ? to : -Infinity)))
   const before = buffers.filter((other) => {
     const at = offsets.get(other.id)!
-    return other !== buffer && other.to <= buffer.from && other.from < buffer.from && at < start + buffer.bytes && start < at + other.bytes
+    return other !== buffer && lastBefore(other) > -Infinity && at < start + buffer.bytes && start < at + other.bytes
   })
-  const latest = Math.max(...before.map(({ to }) => to))
-  const names = before.filter(({ to }) => to === latest).map(({ id }) => id.replace(/^.*?:/, ''))
-  return `${names.join(', ')}${names.length > 0 && latest === buffer.from ? ' (in place)' : ''}`
+  const latest = Math.max(...before.map(lastBefore))
+  const names = before.filter((other) => lastBefore(other) === latest).map(({ id }) => id.replace(/^.*?:/, ''))
+  return `${names.join(', ')}${names.length > 0 && latest === first ? ' (in place)' : ''}`
 }

@@ -1,14 +1,21 @@
 // Places buffers with live ranges in one arena, one after the other, each at the lowest offset where it meets no buffer that lives at
 // the same time. What counts is the order: largest first is nearly always best, others are tried where it is not (dynamic storage
 // allocation is NP-hard), and then what stands out at the top is placed earlier and earlier. Steps are numbered; a buffer lives from
-// the step that writes it to the last step that reads it, both included. The lower bound is the largest sum of sizes alive at one
-// step: no placement can be smaller.
+// the step that writes it to the last step that reads it, both included, and again where it is written anew (what a loop carries is
+// idle between its last reader and the step that makes the next one). The lower bound is the largest sum of sizes alive at one step: no
+// placement can be smaller.
+
+/** Steps from … to, both included. */
+export interface Span {
+  readonly from: number
+  readonly to: number
+}
 
 export interface Buffer {
   readonly id: string
   readonly bytes: number
-  readonly from: number
-  readonly to: number
+  /** When it is alive: at least one span; in order, apart. */
+  readonly spans: readonly Span[]
 }
 
 export interface Arena {
@@ -23,12 +30,16 @@ export const alignment = 64
 const align = (bytes: number): number => Math.ceil(bytes / alignment) * alignment
 
 /** True if two buffers are alive at a common step. */
-export const overlap = (a: Buffer, b: Buffer): boolean => a.from <= b.to && b.from <= a.to
+export const overlap = (a: Buffer, b: Buffer): boolean => a.spans.some((x) => b.spans.some((y) => x.from <= y.to && y.from <= x.to))
+
+/** Its first step and its last. */
+export const firstStep = ({ spans }: Buffer): number => spans[0]!.from
+export const lastStep = ({ spans }: Buffer): number => spans.at(-1)!.to
 
 type Order = (a: Buffer, b: Buffer) => number
 
-const length = ({ from, to }: Buffer): number => to - from + 1
-const ties: Order = (a, b) => a.from - b.from || (a.id < b.id ? -1 : 1)
+const length = ({ spans }: Buffer): number => spans.reduce((steps, { from, to }) => steps + to - from + 1, 0)
+const ties: Order = (a, b) => firstStep(a) - firstStep(b) || (a.id < b.id ? -1 : 1)
 
 /** By which buffers are sorted before they are placed, in the order of trying. */
 const orders: readonly Order[] = [
@@ -89,14 +100,16 @@ function placeInOrder(order: readonly Buffer[]): Placement {
 
 /** Bytes that live at a step, each buffer aligned. */
 export const aliveAt = (buffers: readonly Buffer[], step: number): number =>
-  buffers.reduce((sum, { bytes, from, to }) => sum + (from <= step && step <= to ? align(bytes) : 0), 0)
+  buffers.reduce((sum, { bytes, spans }) => sum + (spans.some(({ from, to }) => from <= step && step <= to) ? align(bytes) : 0), 0)
 
 /** The step at which most bytes are alive, the first of several, and how many they are. */
 export function largestLiveSet(buffers: readonly Buffer[]): { readonly step: number; readonly bytes: number } {
   const changes = new Map<number, number>()
-  for (const { bytes, from, to } of buffers) {
-    changes.set(from, (changes.get(from) ?? 0) + align(bytes))
-    changes.set(to + 1, (changes.get(to + 1) ?? 0) - align(bytes))
+  for (const { bytes, spans } of buffers) {
+    for (const { from, to } of spans) {
+      changes.set(from, (changes.get(from) ?? 0) + align(bytes))
+      changes.set(to + 1, (changes.get(to + 1) ?? 0) - align(bytes))
+    }
   }
   let alive = 0
   let most = { step: 0, bytes: 0 }

@@ -257,7 +257,7 @@ export const mutants: readonly Mutant[] = [
     ],
   }),
   ...inFile('compiler/plan/arena.ts', {
-    'values of neighbouring steps share memory': ['a.from <= b.to && b.from <= a.to', 'a.from < b.to && b.from < a.to'],
+    'values of neighbouring steps share memory': ['x.from <= y.to && y.from <= x.to', 'x.from < y.to && y.from < x.to'],
     'a gap is taken that is too small': ['if (offset + size <= start) break', 'if (offset < start) break'],
   }),
   ...inFile('compiler/plan/lifetimes.ts', {
@@ -265,6 +265,7 @@ export const mutants: readonly Mutant[] = [
       "if (source.kind === 'value' && outside.has(valueKey(source.id))) touch(valueKey(source.id), start, now)",
       "if (source.kind === 'value' && outside.has(valueKey(source.id))) touch(valueKey(source.id), start, start)",
     ],
+    'what a loop carries is idle before its last reader': ['else if (at <= use.written) use.read = at', 'else if (at < 0) use.read = at'],
     'results die before the end': ['from: -1, to: now', 'from: -1, to: -1'],
     'blocks of activations are planned without their planes': ['(elements / a8.k) * a8.words * 4', '(elements / a8.k) * 10 * 4'],
   }),
