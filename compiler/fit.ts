@@ -3,8 +3,10 @@
 import type { Diagnostic } from '../dsl/diagnostics.ts'
 import { saysWhose } from '../dsl/config-keys.ts'
 import type { CheckedModel, Numbers, SpecialisedModel } from '../dsl/model.ts'
-import { nameFittingModels, type OtherModels } from './fitting-models.ts'
-import { type BindOptions, bindWeights, type BoundWeight, type Checkpoint, hasTensorFor, seededWeights } from './weights/index.ts'
+import { fittingFiles, nameFittingModels, type OtherModels } from './fitting-models.ts'
+import { type BindOptions, bindWeights, type BoundWeight, hasTensorFor } from './weights/bind.ts'
+import type { Checkpoint, CheckpointConfig } from './weights/checkpoint.ts'
+import { seededWeights } from './weights/seeded.ts'
 
 export interface WeightChoice {
   readonly checkpoint?: Checkpoint
@@ -32,10 +34,18 @@ export function fitModel(checked: CheckedModel, numbers: Numbers, choice: Weight
   const config = numbers.config ?? checkpoint?.config
   // Without tensors a config must say whose it is: numbers alone would fit many.
   if (fitted.model || !others || !(checkpoint || (config && saysWhose(config)))) return fitted
-  const takes = (model: CheckedModel): boolean =>
-    !hasErrors(fit(model, config ? { config } : {}, checkpoint ? { checkpoint } : {}).diagnostics)
+  const takes = takesAll(config, checkpoint)
   return { diagnostics: nameFittingModels(fitted.diagnostics, checked, checkpoint?.table ?? { format: 'hf' }, takes, others) }
 }
+
+const takesAll =
+  (config: CheckpointConfig | undefined, checkpoint: Checkpoint | undefined) =>
+  (model: CheckedModel): boolean =>
+    !hasErrors(fit(model, config ? { config } : {}, checkpoint ? { checkpoint } : {}).diagnostics)
+
+/** The model files that take a checkpoint as it is, by its config and its tensors' names and sizes. */
+export const modelsTaking = (checkpoint: Checkpoint, among: OtherModels): readonly string[] =>
+  fittingFiles(checkpoint.table, takesAll(checkpoint.config, checkpoint), among)
 
 function fit(checked: CheckedModel, numbers: Numbers, choice: WeightChoice): Fitted {
   const { checkpoint, seedWeights } = choice

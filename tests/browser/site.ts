@@ -50,7 +50,12 @@ function moduleText(path: string): string {
   return known
 }
 
-const types: Readonly<Record<string, string>> = { '.js': 'text/javascript', '.wasm': 'application/wasm' }
+const types: Readonly<Record<string, string>> = {
+  '.css': 'text/css',
+  '.html': 'text/html',
+  '.js': 'text/javascript',
+  '.wasm': 'application/wasm',
+}
 
 /** The caller closes it. */
 export async function serveSite({ headers = {}, intercept = () => false, build, disk }: SiteOptions = {}): Promise<Site> {
