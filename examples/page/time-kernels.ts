@@ -29,7 +29,7 @@ async function onWasm(artifact: Artifact, decode: ReadingEntry, start: number, k
   const symbols = { ...(decode.size === undefined ? {} : { [decode.size]: 1 }), ...(decode.positioned ? { start } : {}) }
   return {
     rows: timeWasmKernels(probe, plan!, decode.entry.name, symbols),
-    note: `one token at position ${start}, one thread, the best of many calls`,
+    note: `one token at position ${start}, one thread, over many calls`,
   }
 }
 

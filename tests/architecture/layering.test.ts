@@ -99,16 +99,23 @@ test('packages stay where they belong', () => {
   expect(shown(strays.filter(({ target }) => target in homes))).toEqual([])
 })
 
+/** All that is loaded with some files, without what they import only when it is needed. */
+function reachedFrom(files: readonly string[]): Set<string> {
+  const reached = new Set(files)
+  for (const from of reached)
+    for (const { file, target, typeOnly, lazy } of everything) if (file === from && !typeOnly && !lazy) reached.add(target)
+  return reached
+}
+
+test('pages compile too: from texts and a checkpoint to a model, nothing needs Node', () => {
+  const path = ['compile', 'fit', 'call-size', 'recompile', 'estimate', 'artifact/compiled', 'weights/checkpoint']
+  const reached = reachedFrom(path.map((file) => `compiler/${file}.ts`))
+  expect(reached.size).toBeGreaterThan(100)
+  expect([...reached].filter(isBuiltin)).toEqual([])
+})
+
 test('the command line starts without the compiler and its packages: commands import them when they need them', () => {
-  const packages = new Set<string>()
-  const reached = new Set(['cli/main.ts', 'cli/commands.ts'])
-  for (const from of reached) {
-    for (const { file, target, typeOnly, lazy } of everything) {
-      if (file !== from || typeOnly || lazy) continue
-      if (isPackage(target)) packages.add(target)
-      else reached.add(target)
-    }
-  }
-  expect([...packages]).toEqual(['commander'])
+  const reached = reachedFrom(['cli/main.ts', 'cli/commands.ts'])
+  expect([...reached].filter(isPackage)).toEqual(['commander'])
   expect(reached).not.toContain('compiler/compile.ts')
 })

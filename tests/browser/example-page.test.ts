@@ -51,6 +51,15 @@ async function expectWriting(page: Page, fields: Readonly<Record<string, string>
   return shown(page, 'text')
 }
 
+async function expectKernelTimes(page: Page): Promise<void> {
+  await page.click('#kernels')
+  await settled(page)
+  const rows = await page.locator('#times tr').allInnerTexts()
+  expect(rows.length).toBeGreaterThan(5)
+  for (const row of rows.slice(1)) expect(row).toMatch(/^\w+\t\d+\t\d+\.\d{3}\t/)
+  expect(Number(rows.at(-1)!.split('\t')[2])).toBeGreaterThan(0)
+}
+
 /** What the artifact that the page was built with writes in Node. */
 async function textInNode(prompt: string, options: { maxTokens: number; temperature: number; seed: number }): Promise<string> {
   await using model = await load(await folderFiles(join(folder, 'model')), { device: 'wasm' })
@@ -82,22 +91,13 @@ test('either device writes the same; kernels are timed; stopping stops', async (
   await settled(page)
   expect(await shown(page, 'model')).toContain('on wasm; opened in')
   expect(golden).toContain(await expectWriting(page, goldenTask))
-  await page.click('#kernels')
-  await settled(page)
-  const onWasm = await page.locator('#times tr').allInnerTexts()
-  expect(onWasm.length).toBeGreaterThan(5)
-  expect(onWasm.slice(1).every((row) => /\t\d+\t\d+\.\d{3}\t/.test(row))).toBe(true)
-  expect(Number(onWasm.at(-1)!.split('\t')[2])).toBeGreaterThan(0)
+  await expectKernelTimes(page)
 
   await page.selectOption('#device', 'webgpu')
   await settled(page)
   expect(await shown(page, 'model')).toContain('on webgpu')
   expect(golden).toContain(await shown(page, 'text'))
-  await page.click('#kernels')
-  await settled(page)
-  const onWebgpu = await page.locator('#times tr').allInnerTexts()
-  expect(onWebgpu.length).toBeGreaterThan(5)
-  expect(Number(onWebgpu.at(-1)!.split('\t')[2])).toBeGreaterThan(0)
+  await expectKernelTimes(page)
 
   await page.fill('#count', '240')
   await page.click('#generate')
@@ -115,9 +115,7 @@ test('a dropped GGUF is compiled in the page, by the model file that takes it', 
   await settled(page)
   expect(await shown(page, 'model')).toMatch(/^model\.gguf: Llama, 2,226,240 parameters/)
   expect(golden).toContain(await expectWriting(page, goldenTask))
-  await page.click('#kernels')
-  await settled(page)
-  expect((await page.locator('#times tr').count()) > 5).toBe(true)
+  await expectKernelTimes(page)
 
   // No tokenizer came with this one: text cannot be read, which is said.
   const buffer = Buffer.from(asLlamaCpp(openCheckpoint(dataPath('hf-golden/qwen2'), nodeFiles)))
