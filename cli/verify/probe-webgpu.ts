@@ -5,6 +5,7 @@ import { launchesOf } from '../../compiler/kernel/launches.ts'
 import { sourceKey } from '../../compiler/kernel/program.ts'
 import type { Operand } from '../../compiler/kernel/types.ts'
 import type { EntryPlan, Plan } from '../../compiler/plan/plan.ts'
+import { dispatchPlaces } from '../../compiler/targets/webgpu/dispatches.ts'
 import type { Binding } from '../../dsl/affine.ts'
 import type { EntryManifest, WebgpuProgram, WebgpuVariant } from '../../runtime/artifact/manifest.ts'
 import type { Artifact } from '../../runtime/artifact/read.ts'
@@ -80,7 +81,7 @@ export async function openWebgpuProbe(
 
 function takeApart(
   entry: EntryPlan,
-  { layout }: Plan,
+  { layout, functions }: Plan,
   program: WebgpuProgram,
   mode: ProbeMode,
 ): { manifest: EntryManifest; program: EntryProgram }[] {
@@ -92,6 +93,7 @@ function takeApart(
     const state = layout.state(source.path)
     return { buffer: program.buffers.findIndex((buffer) => buffer.kind === 'state' && buffer.state === state), offset: 0 }
   }
+  const places = dispatchPlaces(entry.program.steps, functions)
   return launchesOf(entry.program).map((launch, index) => {
     const needed = neededOperands(entry.program, index, mode)
     const written = writtenOperands(launch)
@@ -113,7 +115,8 @@ function takeApart(
         symbols: whole.symbols,
         arguments: Object.fromEntries(needed.map((operand) => [sourceKey(operand.source), placeOf(operand)])),
         results: written.map(placeOf),
-        dispatches: whole.dispatches.slice(mode === 'alone' ? index : 0, index + 1),
+        // Other kernels of its dispatch find nothing and harm nobody.
+        dispatches: whole.dispatches.slice(mode === 'alone' ? places[index]!.from : 0, places[index]!.to),
       },
     }
   })

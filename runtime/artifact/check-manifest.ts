@@ -1,7 +1,7 @@
 // What a manifest and a WebGPU program must look like before anything is allocated from their numbers:
 // first the shapes, then the relations (offsets inside files, addresses inside memory, indexes inside lists).
 import { fail } from '../error-codes.ts'
-import { isWide, manifestFormat } from './manifest.ts'
+import { isWide, manifestFormat, placesStride } from './manifest.ts'
 import type { AffineJson, EntryManifest, Manifest, WasmVariant, WebgpuProgram } from './manifest.ts'
 import { anything, integer, listOf, mapOf, matching, object, oneOf, optional, pair, tagged, text } from './shape.ts'
 
@@ -190,6 +190,7 @@ const webgpuProgram = object({
       state: object({ state: size, bytes: size }),
       arena: object({ bytes: size }),
       uniform: object({ bytes: size }),
+      places: object({ bytes: size, rows: listOf(listOf(integer(0, 0x7fffffff))) }),
     }),
   ),
   entries: mapOf(
@@ -221,6 +222,11 @@ export function checkWebgpuProgram(value: unknown, { tensors, states, entries }:
     const end = buffer.kind === 'tensor' ? Math.ceil((tensors[buffer.tensor]?.bytes ?? -16) / 16) * 16 : 0
     if (buffer.kind === 'tensor' && buffer.offset + buffer.bytes > end) bad('a buffer lies outside its tensor')
     if (buffer.kind === 'state' && !(buffer.state < states.length)) bad('a buffer belongs to no state')
+    if (
+      buffer.kind === 'places' &&
+      (buffer.bytes !== placesStride * buffer.rows.length || buffer.rows.some(({ length }) => length > placesStride / 4))
+    )
+      bad('the places of the WebGPU program do not fit their buffer')
     if (buffer.bytes > 2 ** 32) bad('a buffer is larger than 4 GiB')
   }
   for (const entry of entries) {

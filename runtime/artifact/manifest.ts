@@ -156,17 +156,22 @@ export interface WebgpuVariant {
   readonly sha256: string
 }
 
+/** Bytes from one row of a buffer of places to the next: what the offset of a bound uniform must be a multiple of. */
+export const placesStride = 256
+
 export interface WebgpuProgram {
   readonly modules: readonly { readonly name: string; readonly wgsl: string }[]
   /**
    * Every buffer that the program binds. kind 'tensor': filled from tensors[tensor] bytes [offset, offset + bytes).
    * 'state': one per session. 'arena', 'uniform' (the symbols as i32, in the entry's order, 16-byte padded): one per device.
+   * 'places': a uniform that is filled once, with one row of i32 every `placesStride` bytes; each dispatch that binds it takes one row.
    */
   readonly buffers: readonly (
     | { readonly kind: 'tensor'; readonly tensor: number; readonly offset: number; readonly bytes: number }
     | { readonly kind: 'state'; readonly state: number; readonly bytes: number }
     | { readonly kind: 'arena'; readonly bytes: number }
     | { readonly kind: 'uniform'; readonly bytes: number }
+    | { readonly kind: 'places'; readonly bytes: number; readonly rows: readonly (readonly number[])[] }
   )[]
   readonly entries: Readonly<
     Record<

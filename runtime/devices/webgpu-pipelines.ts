@@ -19,7 +19,7 @@ export interface Dispatch {
 const computeStage = 4
 
 /** Weights are read only; the rest of the storage is bound read_write (a buffer may not be bound both ways in one dispatch). */
-const bufferTypes = { tensor: 'read-only-storage', uniform: 'uniform', state: 'storage', arena: 'storage' } as const
+const bufferTypes = { tensor: 'read-only-storage', uniform: 'uniform', places: 'uniform', state: 'storage', arena: 'storage' } as const
 
 /** Dispatches by entry. E_DEVICE when a shader is refused: the message names the module. */
 export async function buildPipelines(device: GPUDevice, program: WebgpuProgram): Promise<ReadonlyMap<string, readonly Dispatch[]>> {

@@ -4,7 +4,7 @@
 import { elementCount, evaluateAffine } from '../artifact/affine.ts'
 import { checkWebgpuProgram } from '../artifact/check-manifest.ts'
 import { unpackWebgpuProgram } from '../artifact/webgpu-program.ts'
-import type { EntryManifest, WebgpuProgram, WebgpuVariant } from '../artifact/manifest.ts'
+import { type EntryManifest, placesStride, type WebgpuProgram, type WebgpuVariant } from '../artifact/manifest.ts'
 import type { Artifact, LoadOptions } from '../artifact/read.ts'
 import { parseJson } from '../artifact/shape.ts'
 import { fail } from '../error-codes.ts'
@@ -55,7 +55,7 @@ export async function createWebgpuDevice(
   device.pushErrorScope('out-of-memory')
   try {
     for (const buffer of program.buffers) {
-      const kind = buffer.kind === 'uniform' ? usage.uniform : usage.storage | usage.copySrc
+      const kind = buffer.kind === 'uniform' || buffer.kind === 'places' ? usage.uniform : usage.storage | usage.copySrc
       buffers.push(
         buffer.kind === 'state'
           ? undefined
@@ -66,6 +66,8 @@ export async function createWebgpuDevice(
             }),
       )
     }
+    for (const [i, buffer] of program.buffers.entries())
+      if (buffer.kind === 'places') device.queue.writeBuffer(buffers[i]!, 0, placeWords(buffer))
     if (manifest.tensors.length > 0) await upload(artifact, program, device, buffers, options)
     const pipelines = await buildPipelines(device, program)
     scopes = 0
@@ -79,6 +81,13 @@ export async function createWebgpuDevice(
     if (own) device.destroy()
     throw cause
   }
+}
+
+/** The contents of a buffer of places. */
+export function placeWords({ bytes, rows }: Extract<WebgpuProgram['buffers'][number], { kind: 'places' }>): Int32Array<ArrayBuffer> {
+  const words = new Int32Array(bytes / 4)
+  for (const [i, row] of rows.entries()) words.set(row, (i * placesStride) / 4)
+  return words
 }
 
 async function requestDevice(gpu: GPU, requires: readonly string[]): Promise<GPUDevice> {
@@ -313,7 +322,7 @@ class WebgpuDevice implements Device {
         resource: {
           buffer: this.#buffer(buffer, session),
           offset,
-          size: Math.max(4, roundUp(bytes, this.#program.buffers[buffer]!.kind === 'uniform' ? 16 : 4)),
+          size: Math.max(4, roundUp(bytes, /^(uniform|places)$/.test(this.#program.buffers[buffer]!.kind) ? 16 : 4)),
         },
       })),
     })

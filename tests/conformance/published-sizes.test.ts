@@ -38,8 +38,8 @@ describe.each([['llama', '7B'], ...giants] as const)('%s %s for WebGPU', (name, 
     const [variant] = compilation.contents.variants
     if (variant?.target !== 'webgpu') throw new Error('no WebGPU variant')
     const { program } = variant
-    // Every layer is in the dispatch list, and every piece of 128 MiB that a weight is cut into: 41 for each of three matrices in PaLM.
-    expect(JSON.stringify(packWebgpuProgram(program)).length).toBeLessThan(name === 'llama' ? 500_000 : 4_500_000)
+    // However many layers there are, and pieces of 128 MiB that a weight is cut into: 41 for each of three matrices in PaLM.
+    expect(JSON.stringify(packWebgpuProgram(program)).length).toBeLessThan(500_000)
     const kindOf = (buffer: number): string => program.buffers[buffer]!.kind
     for (const { dispatches } of Object.values(program.entries)) {
       const storage = dispatches.map(({ bindings }) => bindings.filter(({ buffer }) => kindOf(buffer) !== 'uniform').length)

@@ -266,19 +266,31 @@ describe('WebGPU programs, on a driver that checks and runs nothing', () => {
     }
     expect(
       await code((p) => {
-        p.ranges[0] = 99
+        p.ranges[0] = [99]
       }),
     ).toBe('E_ARTIFACT_MANIFEST')
     expect(
       await code((p) => {
-        p.ranges[0] = { buffer: 99, offset: 0, bytes: 16 }
+        p.ranges[0] = [99, 0, 16]
       }),
     ).toBe('E_ARTIFACT_MANIFEST')
     expect(
       await code((p) => {
-        p.ranges[0] = { buffer: 0, offset: 2 ** 40, bytes: 16 }
+        p.ranges[0] = [0, 2 ** 40, 16]
       }),
     ).toBe('E_ARTIFACT_MANIFEST')
+    for (const run of [
+      { times: 2 ** 40, rows: [[0]], steps: [[0]] },
+      { times: 2, rows: [[0]], steps: [] },
+      { times: 0.5, rows: [[0]], steps: [[0]] },
+      { times: 2, rows: ['x'], steps: [[0]] },
+    ]) {
+      expect(
+        await code((p) => {
+          p.ranges = [run]
+        }),
+      ).toBe('E_ARTIFACT_MANIFEST')
+    }
     expect(
       await code((p) => {
         p.grids[0][0][0].size.const = 1e9

@@ -312,9 +312,23 @@ export const mutants: readonly Mutant[] = [
         "states[plan.layout.state(source.path.replace('[*]', instance < 0 ? '' : '[0]'))]!",
       ],
       'every layer leaves its values where the first one does': [
-        'kernel.operands.some(isKept) ? undefined : known.get(kernel.name)',
-        'kernel.operands.some(isKept) && numbers.size < 0 ? undefined : known.get(kernel.name)',
+        "valueKey(source.id.replace('[*]', `[${instance}]`))",
+        "valueKey(source.id.replace('[*]', instance < 0 ? '' : '[0]'))",
       ],
+    },
+    'webgpu',
+  ),
+  ...inFile(
+    'compiler/targets/webgpu/modules.ts',
+    {
+      'kernels at two places share the text of the first one': ['words.size > 1', 'words.size > 2'],
+    },
+    'webgpu',
+  ),
+  ...inFile(
+    'compiler/schedule/join-launch.ts',
+    {
+      'the second kernel of a launch begins one workgroup early': ['ops.sub(group, start)', 'ops.sub(group, Math.max(0, start - 1))'],
     },
     'webgpu',
   ),

@@ -1,24 +1,17 @@
 // What every model of models/ and examples/ becomes on WASM with 8-bit weights: the kernels of a layer in order, how threads share
 // each, where they meet, and what is done one number at a time. The golden is for reading; below it is what must hold of it.
 
-import { readdirSync } from 'node:fs'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { planGraphs } from '../../compiler/compile.ts'
-import { buildGraph } from '../../compiler/graph/builder.ts'
 import { launchesOf } from '../../compiler/kernel/launches.ts'
 import { classify } from '../../compiler/kernel/shape.ts'
 import { kernelsOf } from '../../compiler/kernel/weights.ts'
 import type { EntryPlan, Plan } from '../../compiler/plan/plan.ts'
 import { joinOf } from '../../compiler/plan/share.ts'
 import { partsOf } from '../../compiler/schedule/loops.ts'
-import { loadModel } from '../../dsl/index.ts'
-import { modelNames, numbered, projectFolder, readProject, summary } from '../dsl/read-models.ts'
+import { modelFiles as files, planOf } from '../support/short-plans.ts'
 import { floatWork } from '../support/scalar-work.ts'
 
-const files = [
-  ...modelNames.map((name) => `models/${name}`),
-  ...readdirSync(`${projectFolder}examples`).flatMap((file) => (file.endsWith('.dsl') ? [`examples/${file.slice(0, -4)}`] : [])),
-]
+const options = { targets: ['wasm'], math: 'fast', quant: 'q8_0' } as const
 
 interface LayerSteps {
   readonly array: string
@@ -35,16 +28,6 @@ interface EntrySteps {
   readonly layers: readonly LayerSteps[]
   /** Of the entry's operations on floats. */
   readonly scalarShare: number
-}
-
-function planOf(file: string, set: Readonly<Record<string, string>> = {}): Plan {
-  const { model: checked, diagnostics } = loadModel(`${file}.dsl`, readProject)
-  if (!checked) throw new Error(summary(diagnostics).join('; '))
-  const { model: short } = checked.specialise({ set: { ctx: '64', ...set }, maximum: { seq: 64 } })
-  // Tables of positions are not what is looked at here.
-  const model = short ?? numbered(checked, { maximum: { seq: 64 } })
-  const graphs = model.entries.map((entry) => buildGraph(model, entry.name).graph!)
-  return planGraphs(model, graphs, { targets: ['wasm'], math: 'fast', quant: 'q8_0' }).targets[0]!.plan!
 }
 
 function layersOf({ program, shares, barriers }: EntryPlan, { functions }: Plan): LayerSteps[] {
@@ -83,7 +66,7 @@ function stepsOf(plan: Plan): EntrySteps[] {
 
 const steps = new Map<string, readonly EntrySteps[]>()
 beforeAll(() => {
-  for (const file of files) steps.set(file, stepsOf(planOf(file)))
+  for (const file of files) steps.set(file, stepsOf(planOf(file, options)))
 }, 120_000)
 
 describe('the steps of a layer', () => {
@@ -111,7 +94,7 @@ describe('the steps of a layer', () => {
   })
 
   it('keep to packed rows where the halves of a head are no multiple of four rows', () => {
-    const entries = stepsOf(planOf('models/llama', { embed: '400', heads: '4', ffn: '1088' }))
+    const entries = stepsOf(planOf('models/llama', options, { embed: '400', heads: '4', ffn: '1088' }))
     for (const { scalarShare } of entries) expect(scalarShare).toBeLessThan(0.01)
   })
 })

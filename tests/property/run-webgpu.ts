@@ -3,12 +3,14 @@
 
 import type { EntryInfo } from '../../dsl/model.ts'
 import type { StateManifest, WebgpuProgram } from '../../runtime/artifact/manifest.ts'
+import { placeWords } from '../../runtime/devices/webgpu.ts'
 import { type Binding, evaluate } from '../../dsl/affine.ts'
 
 type Kind = WebgpuProgram['buffers'][number]['kind']
 
 const poison = 0x7fc0dead
-const bufferTypes = { tensor: 'read-only-storage', state: 'storage', arena: 'storage', uniform: 'uniform' } as const
+const bufferTypes = { tensor: 'read-only-storage', state: 'storage', arena: 'storage', uniform: 'uniform', places: 'uniform' } as const
+const isUniform = (kind: Kind): boolean => bufferTypes[kind] === 'uniform'
 
 interface Pipeline {
   readonly pipeline: GPUComputePipeline
@@ -74,14 +76,14 @@ export async function openWebgpu(
   const made = program.buffers.map((buffer) => {
     const gpu = device.createBuffer({
       size: round(buffer.bytes),
-      usage:
-        GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC | (buffer.kind === 'uniform' ? GPUBufferUsage.UNIFORM : GPUBufferUsage.STORAGE),
+      usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC | (isUniform(buffer.kind) ? GPUBufferUsage.UNIFORM : GPUBufferUsage.STORAGE),
     })
     if (buffer.kind === 'tensor') {
       const bytes = new Uint8Array(round(buffer.bytes))
       bytes.set(tensors[buffer.tensor]!.subarray(buffer.offset, buffer.offset + buffer.bytes))
       device.queue.writeBuffer(gpu, 0, bytes)
     }
+    if (buffer.kind === 'places') device.queue.writeBuffer(gpu, 0, placeWords(buffer))
     return gpu
   })
   const uniform = program.buffers.findIndex(({ kind }) => kind === 'uniform')
@@ -99,7 +101,7 @@ export async function openWebgpu(
           resource: {
             buffer: made[buffer]!,
             offset,
-            size: Math.max(4, program.buffers[buffer]!.kind === 'uniform' ? round(bytes) : Math.ceil(bytes / 4) * 4),
+            size: Math.max(4, isUniform(program.buffers[buffer]!.kind) ? round(bytes) : Math.ceil(bytes / 4) * 4),
           },
         })),
       })

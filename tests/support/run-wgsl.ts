@@ -59,7 +59,7 @@ export function layoutKernel(
   return { buffers, places, planned }
 }
 
-const bufferTypes = { tensor: 'read-only-storage', state: 'storage', arena: 'storage', uniform: 'uniform' } as const
+const bufferTypes = { tensor: 'read-only-storage', state: 'storage', arena: 'storage', uniform: 'uniform', places: 'uniform' } as const
 
 /** The pipeline as the runtime makes it: explicit layout from the bound buffers' kinds. Rejects with the compiler's messages. */
 export async function compileWgsl(

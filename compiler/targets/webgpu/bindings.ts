@@ -1,9 +1,11 @@
 // How the operands of one loop function reach WGSL: which share a binding, the type of each binding's array, and where operands
 // start in it. The arena is bound once per dispatch, at offset 0 (a buffer may not be bound `read` and `read_write` in the same
 // dispatch), so operands inside it have constant word bases; tensors and states are bindings of their own and start at 0, which
-// is why the instances of a layer share one module. Limits are WebGPU's guaranteed minimum; nothing more is ever requested.
+// is why the instances of a layer share one module. Kernels that differ in nothing but where operands start share one too: those
+// places are then words of a uniform. Limits are WebGPU's guaranteed minimum; nothing more is ever requested.
 
-import type { LoopExpr, LoopFunction, LoopStmt } from '../../schedule/loops.ts'
+import type { LoopFunction } from '../../schedule/loops.ts'
+import { walkLoops } from '../../schedule/walk-loops.ts'
 import type { GridFold } from './grid.ts'
 
 export const guaranteed = {
@@ -19,16 +21,25 @@ export const guaranteed = {
 export type BindingElement = 'f32' | 'i32' | 'vec4<u32>'
 
 export interface Binding {
-  readonly kind: 'tensor' | 'state' | 'arena' | 'uniform'
-  /** Ignored for 'uniform'. */
+  /** 'places': a uniform of first words. */
+  readonly kind: 'tensor' | 'state' | 'arena' | 'uniform' | 'places'
+  /** Ignored for uniforms. */
   readonly element: BindingElement
+}
+
+/** An operand's binding and the first word there, or the first word that any access touches. */
+export interface OperandBase {
+  readonly binding: number
+  readonly base: number
+  /** The first word is not in the text: it is field `p<operand>` of the uniform of places. */
+  readonly moved?: boolean
 }
 
 export interface BindingPlan {
   /** Binding i of group 0. */
   readonly bindings: readonly Binding[]
   /** For each operand of the loop function: its binding and first word there; undefined for scratch. */
-  readonly operands: readonly ({ readonly binding: number; readonly base: number } | undefined)[]
+  readonly operands: readonly (OperandBase | undefined)[]
   /** Fields of the uniform, i32 each: all symbols of the entry, in its order. */
   readonly symbols: readonly string[]
   /** Set when a grid dimension had to be spread over two (grid.ts). */
@@ -82,7 +93,7 @@ export function planBindings(
   if (slots.length > guaranteed.storageBuffers)
     throw new Error(`internal: ${fn.name}: ${slots.length} storage buffers, at most ${guaranteed.storageBuffers}`)
   const first = entry.needsUniform ? 1 : 0
-  const operands: ({ binding: number; base: number } | undefined)[] = fn.operands.map(() => undefined)
+  const operands: (OperandBase | undefined)[] = fn.operands.map(() => undefined)
   slots.forEach((slot, i) => {
     for (const { index, base } of slot.operands) operands[index] = { binding: first + i, base }
   })
@@ -112,32 +123,48 @@ function elementOf(fn: LoopFunction, slot: Slot, words: readonly ReadonlySet<str
   return slot.operands.every(({ index }) => !words[index]!.has('i32')) ? 'f32' : 'i32'
 }
 
+/** The plan with the first words of these operands in a uniform, which is the last binding. */
+export function movePlaces(plan: BindingPlan, moved: ReadonlySet<number>): BindingPlan {
+  if (moved.size === 0) return plan
+  return {
+    ...plan,
+    bindings: [...plan.bindings, { kind: 'places', element: 'i32' }],
+    operands: plan.operands.map((place, operand) => (place && moved.has(operand) ? { ...place, moved: true } : place)),
+  }
+}
+
+/** Operands whose place may be moved: all but vectors, whose addresses are known to be multiples of four words. */
+export const movableOperands = ({ bindings, operands }: BindingPlan): number[] =>
+  operands.flatMap((place, operand) => (place && bindings[place.binding]!.element !== 'vec4<u32>' ? [operand] : []))
+
+const leastOffsets = new WeakMap<LoopFunction, readonly number[]>()
+
+/** By operand the smallest constant part of any address: it is part of the operand's place where that is moved. */
+export function leastOffsetsOf(fn: LoopFunction): readonly number[] {
+  const known = leastOffsets.get(fn)
+  if (known) return known
+  const least = fn.operands.map(() => Number.POSITIVE_INFINITY)
+  const note = ({ operand, offset }: { readonly operand: number; readonly offset: number }): void => {
+    least[operand] = Math.min(least[operand]!, offset)
+  }
+  walkLoops(
+    fn.body,
+    (e) => e.kind === 'load' && note(e),
+    (s) => s.kind === 'store' && note(s),
+  )
+  const found = least.map((offset) => (offset === Number.POSITIVE_INFINITY ? 0 : offset))
+  leastOffsets.set(fn, found)
+  return found
+}
+
 /** The word types ('i32', 'f32') that each operand is accessed with. */
 export function elementsUsed(fn: LoopFunction): readonly ReadonlySet<'i32' | 'f32'>[] {
   const used = fn.operands.map(() => new Set<'i32' | 'f32'>())
   const note = (operand: number, type: string): void => void used[operand]!.add(type.startsWith('f32') ? 'f32' : 'i32')
-  const expr = (e: LoopExpr): void => {
-    if (e.kind === 'load') {
-      note(e.operand, e.type)
-      expr(e.at)
-    } else if (e.kind === 'op') e.args.forEach(expr)
-  }
-  const statement = (s: LoopStmt): void => {
-    if (s.kind === 'let' || s.kind === 'set') expr(s.value)
-    else if (s.kind === 'store') {
-      note(s.operand, s.value.type)
-      expr(s.at)
-      expr(s.value)
-    } else if (s.kind === 'loop') {
-      expr(s.from)
-      expr(s.to)
-      s.body.forEach(statement)
-    } else if (s.kind === 'if') {
-      expr(s.condition)
-      s.yes.forEach(statement)
-      s.no?.forEach(statement)
-    }
-  }
-  fn.body.forEach(statement)
+  walkLoops(
+    fn.body,
+    (e) => e.kind === 'load' && note(e.operand, e.type),
+    (s) => s.kind === 'store' && note(s.operand, s.value.type),
+  )
   return used
 }

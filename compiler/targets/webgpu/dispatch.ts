@@ -3,10 +3,19 @@
 
 import type { Bounds } from '../../../dsl/affine.ts'
 import type { WebgpuProgram } from '../../../runtime/artifact/manifest.ts'
-import type { LoopExpr, LoopFunction, LoopStmt } from '../../schedule/loops.ts'
-import { type BoundRange, type OperandPlace, planBindings } from './bindings.ts'
+import type { LoopFunction } from '../../schedule/loops.ts'
+import { walkLoops } from '../../schedule/walk-loops.ts'
+import {
+  type BindingPlan,
+  type BoundRange,
+  leastOffsetsOf,
+  movableOperands,
+  movePlaces,
+  type OperandPlace,
+  planBindings,
+} from './bindings.ts'
 import { type EmitOptions, emitKernel } from './emit.ts'
-import { type Grid, gridSymbols, planGrid } from './grid.ts'
+import { type Grid, type GridFold, gridSymbols, planGrid } from './grid.ts'
 
 export interface EntryLayout {
   /** All symbols of the entry, in its order, with their bounds. */
@@ -17,9 +26,15 @@ export interface EntryLayout {
 }
 
 export interface PlannedDispatch {
-  readonly wgsl: string
+  /** The byte range of each binding; where places are moved, theirs comes behind them. */
   readonly bindings: readonly BoundRange[]
   readonly workgroups: Grid
+  /** The module with the places of operands in it. */
+  readonly wgsl: string
+  /** Operands that may lie elsewhere under the same module, each with the first word that it touches in its binding. */
+  readonly places: ReadonlyMap<number, number>
+  /** The module with the places of these operands in a uniform: its fields are in the order of `places`. */
+  moved(operands: ReadonlySet<number>): string
 }
 
 /** Plans and prints one kernel. `places[k]` tells where kernel operand k lies in `buffers` (WebgpuProgram.buffers). */
@@ -31,20 +46,24 @@ export function planDispatch(
   options: EmitOptions = {},
 ): PlannedDispatch {
   const { workgroups, fold } = planGrid(fn.grid, entry.bounds)
-  const needsUniform = usesSymbols(fn.body) || (fold !== undefined && gridSymbols(fold.total).length > 0)
-  const { plan, ranges } = planBindings(fn, places, buffers, { symbols: entry.symbols, uniform: entry.uniform, needsUniform })
-  const { wgsl } = emitKernel(fn, fold ? { ...plan, fold } : plan, options)
-  return { wgsl, bindings: ranges, workgroups }
+  const { plan, ranges } = planBindings(fn, places, buffers, { ...entry, needsUniform: readsSymbols(fn, fold) })
+  const whole: BindingPlan = fold ? { ...plan, fold } : plan
+  const least = leastOffsetsOf(fn)
+  return {
+    bindings: ranges,
+    workgroups,
+    places: new Map(movableOperands(plan).map((operand) => [operand, plan.operands[operand]!.base + least[operand]!])),
+    get wgsl() {
+      return emitKernel(fn, whole, options).wgsl
+    },
+    moved: (operands) => emitKernel(fn, movePlaces(whole, operands), options).wgsl,
+  }
 }
 
-const readsSymbol = (e: LoopExpr): boolean =>
-  e.kind === 'symbol' || (e.kind === 'load' && readsSymbol(e.at)) || (e.kind === 'op' && e.args.some(readsSymbol))
-
-const usesSymbols = (body: readonly LoopStmt[]): boolean =>
-  body.some((s) => {
-    if (s.kind === 'let' || s.kind === 'set') return readsSymbol(s.value)
-    if (s.kind === 'store') return readsSymbol(s.at) || readsSymbol(s.value)
-    if (s.kind === 'loop') return readsSymbol(s.from) || readsSymbol(s.to) || usesSymbols(s.body)
-    if (s.kind === 'if') return readsSymbol(s.condition) || usesSymbols(s.yes) || usesSymbols(s.no ?? [])
-    return false
+function readsSymbols({ body }: LoopFunction, fold: GridFold | undefined): boolean {
+  let found = fold !== undefined && gridSymbols(fold.total).length > 0
+  walkLoops(body, ({ kind }) => {
+    found ||= kind === 'symbol'
   })
+  return found
+}

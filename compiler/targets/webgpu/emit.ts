@@ -5,7 +5,7 @@
 
 import type { Affine } from '../../../dsl/affine.ts'
 import type { LoopExpr, LoopFunction, LoopStmt, LoopType } from '../../schedule/loops.ts'
-import { type BindingElement, type BindingPlan, elementsUsed, guaranteed } from './bindings.ts'
+import { type BindingElement, type BindingPlan, elementsUsed, guaranteed, leastOffsetsOf } from './bindings.ts'
 import type { GridFactor } from './grid.ts'
 import { type LibraryName, libraryText } from './library.ts'
 import { intLiteral, literal, wgslTypes } from './literals.ts'
@@ -21,13 +21,20 @@ export interface EmitOptions {
 interface Memory {
   readonly name: string
   readonly element: BindingElement
+  /** The word of it that stands for word 0 of the operand; behind `place` where the text does not say all of it. */
   readonly base: number
+  readonly place?: string
 }
 
 const isVector = (type: LoopType): boolean => type.endsWith('x4')
 const scalarOf: Readonly<Record<BindingElement, string>> = { f32: 'f32', i32: 'i32', 'vec4<u32>': 'u32' }
-const sumOf = (a: LoopExpr, add: number, print: (e: LoopExpr) => string): string =>
-  a.kind === 'const' ? intLiteral(a.value + add) : plus(print(a), add)
+
+/** The word of a memory that an access begins at. */
+function addressText({ at, offset }: { at: LoopExpr; offset: number }, { base, place }: Memory, print: (e: LoopExpr) => string): string {
+  const add = offset + base
+  if (at.kind !== 'const') return plus(place ? `(${print(at)} + ${place})` : print(at), add)
+  return place ? plus(place, at.value + add) : intLiteral(at.value + add)
+}
 
 class Writer {
   readonly library = new Set<LibraryName>()
@@ -108,7 +115,7 @@ class Writer {
 
   private load(e: LoopExpr & { kind: 'load' }): string {
     const memory = this.memories[e.operand]!
-    const at = sumOf(e.at, e.offset + memory.base, this.expr)
+    const at = addressText(e, memory, this.expr)
     const type = wgslTypes[e.type]
     const cast = (text: string, from: string) => (from === type ? text : `bitcast<${type}>(${text})`)
     if (!isVector(e.type)) return cast(wordText(memory, at), scalarOf[memory.element])
@@ -121,7 +128,7 @@ class Writer {
     const memory = this.memories[s.operand]!
     if (memory.element === 'vec4<u32>')
       throw new Error(`internal: ${this.fn.name}: store to the read-only operand ${this.fn.operands[s.operand]!.name}`)
-    const at = sumOf(s.at, s.offset + memory.base, this.expr)
+    const at = addressText(s, memory, this.expr)
     const type = isVector(s.value.type) ? `vec4<${memory.element}>` : memory.element
     const text = this.expr(s.value)
     const value = wgslTypes[s.value.type] === type ? text : `bitcast<${type}>(${text})`
@@ -241,12 +248,15 @@ function scratchMemories(fn: LoopFunction): { memories: Memory[]; declarations: 
  */
 export function emitKernel(fn: LoopFunction, plan: BindingPlan, options: EmitOptions = {}): { readonly wgsl: string } {
   const { memories, declarations, bytes } = scratchMemories(fn)
-  const storage = plan.bindings.filter((b) => b.kind !== 'uniform').length
+  const storage = plan.bindings.filter((b) => b.kind !== 'uniform' && b.kind !== 'places').length
   if (bytes > guaranteed.workgroupBytes) throw new Error(`internal: ${fn.name}: ${bytes} bytes of workgroup memory`)
   if (fn.workgroup > guaranteed.invocations) throw new Error(`internal: ${fn.name}: ${fn.workgroup} invocations per workgroup`)
   if (storage > guaranteed.storageBuffers) throw new Error(`internal: ${fn.name}: ${storage} storage buffers`)
+  const least = leastOffsetsOf(fn)
   plan.operands.forEach((place, i) => {
-    if (place) memories[i] = { name: `b${place.binding}`, element: plan.bindings[place.binding]!.element, base: place.base }
+    if (!place) return
+    const memory = { name: `b${place.binding}`, element: plan.bindings[place.binding]!.element, base: place.base }
+    memories[i] = place.moved ? { ...memory, base: -least[i]!, place: `places.p${i}` } : memory
   })
 
   const writer = new Writer(fn, memories, options.packedDot ?? false)
@@ -258,14 +268,17 @@ export function emitKernel(fn: LoopFunction, plan: BindingPlan, options: EmitOpt
   ]
   const bindings = plan.bindings.map((b, i) => {
     if (b.kind === 'uniform') return `@group(0) @binding(${i}) var<uniform> symbols: Symbols;`
+    if (b.kind === 'places') return `@group(0) @binding(${i}) var<uniform> places: Places;`
     return `@group(0) @binding(${i}) var<storage, ${b.kind === 'tensor' ? 'read' : 'read_write'}> b${i}: array<${b.element}>;`
   })
+  const moved = plan.operands.flatMap((place, operand) => (place?.moved ? [operand] : []))
   const usesDot = [...writer.library].some((name) => name.startsWith('dot4_packed'))
   const lines = [
     ...(usesDot ? ['requires packed_4x8_integer_dot_product;'] : []),
     ...(plan.bindings.some((b) => b.kind === 'uniform')
       ? [`struct Symbols { ${plan.symbols.map((name) => `s_${name}: i32`).join(', ')} }`]
       : []),
+    ...(moved.length > 0 ? [`struct Places { ${moved.map((operand) => `p${operand}: i32`).join(', ')} }`] : []),
     ...bindings,
     ...declarations,
     ...libraryText(writer.library),

@@ -4,26 +4,17 @@
 
 import type { WebgpuProgram } from '../../../runtime/artifact/manifest.ts'
 import { LlamacError } from '../../../runtime/error.ts'
-import type { Kernel, Operand } from '../../kernel/types.ts'
-import { isPerInstance } from '../../kernel/program.ts'
-import type { KernelStep } from '../../kernel/steps.ts'
+import type { Operand } from '../../kernel/types.ts'
+import type { KernelStep } from '../../kernel/program.ts'
 import { weightSize } from '../../passes/split-weights.ts'
 import { argumentKey, valueBytes, valueKey } from '../../plan/lifetimes.ts'
 import type { EntryPlan, Plan } from '../../plan/plan.ts'
-import { type OperandPlace, guaranteed, planBindings } from './bindings.ts'
-import { planDispatch } from './dispatch.ts'
-
-type Dispatch = WebgpuProgram['entries'][string]['dispatches'][number]
-
-interface Module {
-  readonly number: number
-  readonly workgroups: Dispatch['workgroups']
-  readonly needsUniform: boolean
-}
+import { type OperandPlace, guaranteed } from './bindings.ts'
+import { type PlannedDispatch, planDispatch } from './dispatch.ts'
+import { type DispatchPart, dispatcher } from './dispatches.ts'
+import { ModulePool } from './modules.ts'
 
 export function lowerWebgpu(plan: Plan): WebgpuProgram {
-  const modules: WebgpuProgram['modules'][number][] = []
-  const numbers = new Map<string, number>()
   const buffers: WebgpuProgram['buffers'][number][] = []
   const arenaBytes = Math.max(plan.arenaBytes, 16)
   if (arenaBytes > guaranteed.storageBytes) {
@@ -91,41 +82,38 @@ export function lowerWebgpu(plan: Plan): WebgpuProgram {
     return { kind: 'arena', buffer: arena, offset, bytes }
   }
 
-  const entries: Record<string, WebgpuProgram['entries'][string]> = {}
-  for (const entry of plan.entries) {
+  const pool = new ModulePool()
+  const partsOf = dispatcher(plan.functions)
+  const requested = plan.entries.map((entry) => {
     const { info, program } = entry
-    const symbols = info.symbols.map(({ name }) => name)
-    const known = new Map<string, Module>()
-    const dispatches: Dispatch[] = []
-    const dispatch = (kernel: Kernel, instance: number): void => {
-      const fn = plan.functions.get(kernel.name)!
-      const places = kernel.operands.map((operand) => placeOf(entry, operand, instance))
-      // Places in the arena are constants of the module: the copies of kept values have one of their own for each instance.
-      const before = kernel.operands.some(isKept) ? undefined : known.get(kernel.name)
-      if (before) {
-        const { ranges } = planBindings(fn, places, buffers, { symbols, uniform, needsUniform: before.needsUniform })
-        dispatches.push({ module: before.number, bindings: ranges, workgroups: before.workgroups })
-        return
-      }
-      const planned = planDispatch(fn, places, buffers, { symbols, bounds: program.symbols, uniform })
-      let number = numbers.get(planned.wgsl)
-      if (number === undefined) {
-        number = modules.push({ name: kernel.name, wgsl: planned.wgsl }) - 1
-        numbers.set(planned.wgsl, number)
-      }
-      known.set(kernel.name, { number, workgroups: planned.workgroups, needsUniform: planned.bindings[0]?.buffer === uniform })
-      dispatches.push({ module: number, bindings: planned.bindings, workgroups: planned.workgroups })
+    const layout = { symbols: info.symbols.map(({ name }) => name), bounds: program.symbols, uniform }
+    const known = new Map<string, PlannedDispatch>()
+    const request = ({ fn, kernels }: DispatchPart, instance: number): ReturnType<ModulePool['request']> => {
+      const places = kernels.flatMap((kernel) => kernel.operands.map((operand) => placeOf(entry, operand, instance)))
+      const name = [fn.name, ...kernels.map((kernel) => kernel.name)].join()
+      const before = known.get(name)
+      const planned = planDispatch(fn, places, buffers, layout)
+      if (before) return pool.request(fn.name, before, planned)
+      known.set(name, planned)
+      return pool.request(fn.name, planned)
     }
-    const walk = (steps: readonly KernelStep[], instance: number): void => {
-      for (const step of steps) {
-        if (step.kind === 'kernel') dispatch(step.kernel, instance)
-        else if (step.kind === 'launch') for (const kernel of step.kernels) dispatch(kernel, instance)
-        else for (const [i, group] of step.order.entries()) walk(step.groups[group]!, i)
-      }
-    }
-    walk(program.steps, 0)
+    const walk = (steps: readonly KernelStep[], instance: number): ReturnType<typeof request>[] =>
+      steps.flatMap((step) =>
+        step.kind === 'loop'
+          ? step.order.flatMap((group, i) => walk(step.groups[group]!, i))
+          : partsOf(step).map((part) => request(part, instance)),
+      )
+    return walk(program.steps, 0)
+  })
+  const places = buffers.length
+  const dispatches = requested.map((list) => list.map((one) => pool.dispatch(one, places)))
+  buffers.push(...pool.buffer())
+
+  const entries: Record<string, WebgpuProgram['entries'][string]> = {}
+  for (const [i, entry] of plan.entries.entries()) {
+    const { info, program } = entry
     entries[info.name] = {
-      symbols,
+      symbols: info.symbols.map(({ name }) => name),
       arguments: Object.fromEntries(
         info.arguments.flatMap((argument) =>
           argument.kind === 'tensor'
@@ -137,12 +125,10 @@ export function lowerWebgpu(plan: Plan): WebgpuProgram {
         if (source.kind !== 'value') throw new Error('internal: a result that is not in the arena')
         return { buffer: arena, offset: inArena(entry, valueKey(source.id), 0).offset }
       }),
-      dispatches,
+      dispatches: dispatches[i]!,
     }
   }
-  return { modules, buffers, entries }
+  return { modules: pool.modules, buffers, entries }
 }
-
-const isKept = ({ source }: Operand): boolean => source.kind === 'value' && isPerInstance(source)
 
 const mebibytes = (bytes: number): number => Math.ceil(bytes / 2 ** 20)
