@@ -3,6 +3,10 @@
 
 /** Words of the mailbox; the symbols follow, the message of a failed member fills the second half. */
 export const mailbox = { words: 128, entry: 0, statesBase: 1, arrived: 2, symbols: 3, text: 64 } as const
+/** Loads of a spin, about 1 ns each, before an idle thread sleeps: after a call of its own, and when it is roused for one of others. */
+export const idleSpins = { member: 100_000, roused: 50_000_000 } as const
+/** Of what `threads.idle` gives: how many threads the call is for. */
+export const membersOf = (call: number): number => call & 255
 /** In place of an entry's number: the team is dissolved. */
 export const stop = -1
 
@@ -11,7 +15,6 @@ export interface Membership {
   readonly module: WebAssembly.Module
   readonly memory: WebAssembly.Memory
   readonly thread: number
-  readonly threads: number
   /** Address of the thread's own memory, as entries take it (`addressUnit`). */
   readonly own: number
   readonly mailbox: number
@@ -24,11 +27,12 @@ export interface Membership {
 /** What the module of a variant with threads exports besides its entries. */
 export interface TeamExports {
   'threads.init'(): void
-  'threads.call'(): void
-  'threads.idle'(seen: number): number
+  'threads.call'(members: number): void
+  'threads.idle'(seen: number, spins: number): number
   'threads.fail'(thread: number): void
   'threads.failed'(): number
   'threads.arrived'(): number
+  'threads.slept'(): number
 }
 
 export type ThreadedProgram = (...args: number[]) => void

@@ -2,20 +2,29 @@
 // may block (Node, a worker; not a browser's main thread, which waits for a message instead). A call is written into the
 // mailbox and counted; idle members wait for the count inside the module, first spinning, then asleep. The members meet inside
 // the entry; the mailbox is free again when it returns. A member that traps or ends breaks the team for good: E_DEVICE.
-import { addressUnit, type WasmVariant } from '../artifact/manifest.ts'
+import { addressUnit, type EntryManifest, type WasmVariant } from '../artifact/manifest.ts'
 import { checkAborted, fail } from '../error-codes.ts'
+import { TeamSize } from './team-size.ts'
 import { fillArguments, mailbox, type Membership, stop, type TeamExports, type ThreadedProgram } from './wasm-mailbox.ts'
 import { type StartedWorker, startWorker } from './workers.ts'
 
+/** One entry: what is called, and what its calls have taught. */
 interface Callable {
   readonly program: ThreadedProgram
-  readonly symbols: number
+  /** Arguments of a call, made once, so that a call allocates nothing. */
+  readonly args: number[]
+  /** Which of the symbols are sizes, and what they were: calls of other sizes are not alike. */
+  readonly sizes: readonly number[]
+  readonly before: number[]
+  readonly team: TeamSize
 }
 
 export interface TeamOptions {
   readonly threads: number
   /** Whether this thread may block and so takes part as thread 0. */
   readonly takesPart: boolean
+  /** For tests: every call is for all threads. */
+  readonly always?: boolean | undefined
   readonly signal?: AbortSignal | undefined
 }
 
@@ -31,17 +40,30 @@ export function mayBlock(): boolean {
 
 const decoder = new TextDecoder()
 
+/** How many threads take part; calls of other sizes than the last one's begin anew. */
+function membersFor({ sizes, before, team }: Callable, symbols: readonly number[]): number {
+  for (let i = 0; i < sizes.length; i++) {
+    const size = symbols[sizes[i]!]!
+    if (before[i] === size) continue
+    before[i] = size
+    team.reset()
+  }
+  return team.size
+}
+
 export class Team {
   readonly threads: number
   readonly #exports: TeamExports
   readonly #words: Int32Array
   readonly #bytes: Uint8Array
-  readonly #programs: readonly ThreadedProgram[]
+  readonly #entries: readonly Callable[]
   readonly #own: number
-  /** Arguments of a call, by entry: made once, so that a call allocates nothing. */
-  readonly #arguments: readonly number[][]
   readonly #takesPart: boolean
+  readonly #always: boolean
   #workers: StartedWorker[] = []
+  /** When the last call began, and how often threads had slept by then. */
+  #started = 0
+  #slept = 0
   #broken: string | undefined
   #pending: { resolve(): void; reject(reason: Error): void } | undefined
 
@@ -49,18 +71,18 @@ export class Team {
     instance: WebAssembly.Instance,
     memory: WebAssembly.Memory,
     variant: WasmVariant,
-    programs: readonly Callable[],
+    entries: readonly Callable[],
     options: TeamOptions,
   ) {
     const { mailbox: at, ownBase } = variant.threads!
     this.threads = options.threads
     this.#takesPart = options.takesPart
+    this.#always = options.always ?? false
     this.#exports = instance.exports as unknown as TeamExports
     this.#words = new Int32Array(memory.buffer, at, mailbox.words)
     this.#bytes = new Uint8Array(memory.buffer, at + mailbox.text * 4, (mailbox.words - mailbox.text) * 4)
     this.#own = ownBase / addressUnit(variant)
-    this.#programs = programs.map(({ program }) => program)
-    this.#arguments = programs.map(({ symbols }) => new Array<number>(symbols + 5).fill(0))
+    this.#entries = entries
   }
 
   /**
@@ -71,21 +93,30 @@ export class Team {
     instance: WebAssembly.Instance,
     memory: WebAssembly.Memory,
     variant: WasmVariant,
-    entries: readonly string[],
+    entries: readonly Pick<EntryManifest, 'name' | 'symbols'>[],
     own: { readonly from: number; readonly stride: number },
     options: TeamOptions,
   ): Promise<Team> {
-    const named = entries.map((name) => ({ export: variant.entries[name]!.export, symbols: variant.entries[name]!.symbols.length }))
+    const named = entries.map(({ name }) => ({ export: variant.entries[name]!.export, symbols: variant.entries[name]!.symbols.length }))
     if (named.some(({ symbols }) => mailbox.symbols + symbols > mailbox.text))
       throw new Error('internal: an entry has more symbols than the mailbox has words')
-    const programs = named.map((entry) => ({ program: instance.exports[entry.export] as ThreadedProgram, symbols: entry.symbols }))
-    const team = new Team(instance, memory, variant, programs, options)
+    const callable = entries.map(({ name, symbols }, i): Callable => {
+      const places = variant.entries[name]!.symbols
+      const sizes = places.flatMap((symbol, at) => (symbols.find((one) => one.name === symbol)?.kind === 'size' ? [at] : []))
+      return {
+        program: instance.exports[named[i]!.export] as ThreadedProgram,
+        args: new Array<number>(places.length + 5).fill(0),
+        sizes,
+        before: sizes.map(() => -1),
+        team: new TeamSize(options.threads),
+      }
+    })
+    const team = new Team(instance, memory, variant, callable, options)
     team.#exports['threads.init']()
     const member = (thread: number): Membership => ({
       module,
       memory,
       thread,
-      threads: options.threads,
       entries: named,
       mailbox: variant.threads!.mailbox,
       own: (thread === 0 ? variant.threads!.ownBase : own.from + (thread - 1) * own.stride) / addressUnit(variant),
@@ -108,34 +139,45 @@ export class Team {
     return team
   }
 
-  /** Runs entry number `entry` on all threads; `statesBase` as the module takes it (`addressUnit`). E_DEVICE. Calls must not overlap. */
+  /** Runs entry number `entry` on the threads that its last calls speak for; `statesBase` as the module takes it (`addressUnit`). E_DEVICE. Calls must not overlap. */
   run(entry: number, name: string, statesBase: number, symbols: readonly number[]): Promise<void> | undefined {
     if (this.#broken !== undefined) fail('E_DEVICE', `the threads stopped earlier: ${this.#broken}`)
+    const called = this.#entries[entry]!
+    const members = this.#always ? this.threads : membersFor(called, symbols)
     const words = this.#words
     const arrived = this.#exports['threads.arrived']()
+    this.#slept = this.#exports['threads.slept']()
+    this.#started = performance.now()
     words[mailbox.entry] = entry
     words[mailbox.statesBase] = statesBase
     words[mailbox.arrived] = arrived
     for (let i = 0; i < symbols.length; i++) words[mailbox.symbols + i] = symbols[i]!
-    this.#exports['threads.call']()
-    if (!this.#takesPart) return this.#report(name)
-    const args = this.#arguments[entry]!
-    fillArguments(args, statesBase, symbols, this.#own, 0, this.threads, arrived)
+    if (members > 1 || !this.#takesPart || called.team.rouses) this.#exports['threads.call'](members)
+    if (!this.#takesPart) return this.#report(name).then(() => this.#learn(called, members))
+    const { args } = called
+    fillArguments(args, statesBase, symbols, this.#own, 0, members, arrived)
     try {
-      this.#programs[entry]!.apply(undefined, args)
+      called.program.apply(undefined, args)
     } catch (cause) {
       // The first to fail is the reason; whoever still waits for this thread must stop too.
       if (this.#exports['threads.failed']() === 0) this.#exports['threads.fail'](0)
       this.#fail(name, cause as Error)
     }
+    this.#learn(called, members)
     return undefined
+  }
+
+  /** From the call that has ended. */
+  #learn({ team }: Callable, members: number): void {
+    const meetings = (this.#exports['threads.arrived']() - this.#words[mailbox.arrived]!) / members
+    team.took(performance.now() - this.#started, meetings, this.#exports['threads.slept']() !== this.#slept)
   }
 
   /** Ends all workers. Idempotent. */
   close(): void {
     this.#broken ??= 'the device was disposed'
     this.#words[mailbox.entry] = stop
-    this.#exports['threads.call']()
+    this.#exports['threads.call'](this.threads)
     for (const worker of this.#workers) worker.terminate()
     this.#workers = []
     this.#pending?.reject(new Error(this.#broken))

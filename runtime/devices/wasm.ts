@@ -20,6 +20,8 @@ export interface WasmOptions extends LoadOptions {
   readonly threads?: number
   /** For tests: keep this thread out of the team, as on a browser's main thread. */
   readonly takesPart?: boolean
+  /** For tests: give every call to all threads, whatever calls before have taught. */
+  readonly always?: boolean
 }
 
 /** Why a variant cannot run here with so many threads, or undefined when it can. */
@@ -86,11 +88,15 @@ export async function createWasmDevice(artifact: Artifact, variant: WasmVariant,
     const instance = await WebAssembly.instantiate(module, { env: { memory } }).catch((cause: unknown) =>
       fail('E_DEVICE', `the WASM program does not fit this runtime: ${(cause as Error).message}`, cause),
     )
-    const names = entries.map(({ name }) => name)
     const own = { from: layout.statesBase, stride }
     const team =
       shared &&
-      (await Team.start(module, instance, memory, variant, names, own, { threads, takesPart: options.takesPart ?? mayBlock(), signal }))
+      (await Team.start(module, instance, memory, variant, entries, own, {
+        threads,
+        takesPart: options.takesPart ?? mayBlock(),
+        always: options.always,
+        signal,
+      }))
     return { instance, team }
   }
   const weights = (signal: AbortSignal): Promise<void> =>

@@ -14,7 +14,9 @@ import { nodeFiles, openCheckpoint, openTokenizer, readConfig } from '../../comp
 import { decodeAll } from '../../compiler/weights/plain-tensor.ts'
 import type { Diagnostic } from '../../dsl/diagnostics.ts'
 import { loadModel, type ReadSource } from '../../dsl/index.ts'
-import { load, memoryFiles, type Model, type ModelOptions } from '../../runtime/index.ts'
+import type { Device } from '../../runtime/devices/device.ts'
+import { createWasmDevice, wasmUnmet } from '../../runtime/devices/wasm.ts'
+import { type Artifact, load, memoryFiles, type Model } from '../../runtime/index.ts'
 import { dataPath } from './goldens.ts'
 
 export interface CompileRequest {
@@ -45,7 +47,7 @@ export interface Compiled {
   /** A weight's values as the checkpoint has them, by concrete path; ties are followed. */
   weight(path: string): { readonly dims: readonly number[]; readonly data: Float64Array }
   /** Loads it; the caller disposes of it. 'webgpu' is the software GPU; one thread unless `threads` says more. */
-  open(device: TargetName, options?: Pick<ModelOptions, 'threads'>): Promise<Model>
+  open(device: TargetName, options?: { readonly threads?: number }): Promise<Model>
 }
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
@@ -111,11 +113,19 @@ async function compileNow(request: CompileRequest): Promise<Compiled> {
     async open(device, { threads = 1 } = {}) {
       const source = memoryFiles(files)
       if (device === 'reference') return load(source, { device: createReferenceDevice(compilation!.graphs, { weight }) })
-      if (device === 'wasm') return load(source, { device, threads })
+      if (device === 'wasm') return load(source, { device: (artifact) => wholeTeam(artifact, threads) })
       softwareGpu ??= createNodeGpu({ software: true })
       return load(source, { device, gpu: await softwareGpu })
     },
   }
+}
+
+/** Where the number of threads is what is tested, every call is for all of them. */
+async function wholeTeam(artifact: Artifact, threads: number): Promise<Device> {
+  for (const variant of artifact.manifest.variants)
+    if (variant.target === 'wasm' && (await wasmUnmet(variant, threads)) === undefined)
+      return createWasmDevice(artifact, variant, { threads, always: true })
+  return fault('no variant runs here')
 }
 
 function fault(message: string): never {

@@ -54,7 +54,7 @@ export interface WasmProgram {
 }
 
 /** Where threads meet: byte addresses below the first operand, each on a cache line of its own. The mailbox belongs to the runtime. */
-export const control = { arrived: 64, sleeping: 128, calls: 192, idle: 256, failed: 320, mailbox: 512 } as const
+export const control = { arrived: 64, sleeping: 128, calls: 192, idle: 256, failed: 320, slept: 384, mailbox: 512 } as const
 
 export interface ModuleOptions extends EmitOptions {
   /** Import a shared memory, for threads. */

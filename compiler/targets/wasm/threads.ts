@@ -16,8 +16,8 @@ import type { AddressType } from './address-type.ts'
 import type { Ref } from './expressions.ts'
 import { control } from './program.ts'
 
-/** Loads of a spin, about 1 ns each: a barrier's limits, and what an idle thread spends before it sleeps. One wait in `retry` is full. */
-const spins = { most: 100_000, least: 64, idle: 100_000, retry: 8 } as const
+/** Loads of a spin, about 1 ns each: a barrier's limits. One wait in `retry` is full. */
+const spins = { most: 100_000, least: 64, retry: 8 } as const
 /** A sleeper looks for failures this often; without any arrival in so many looks, a thread must be dead. */
 const look = { nanoseconds: 5_000_000, most: 12_000 } as const
 
@@ -32,9 +32,9 @@ export const threadFunctions = {
 export const threadExports = {
   /** (): writes the tables; once, before any call. */
   init: 'threads.init',
-  /** (): counts a call, and wakes idle threads. */
+  /** (members): counts a call for the threads 0 … members - 1, and wakes idle threads. */
   call: 'threads.call',
-  /** (seen) → count of calls, once it is not `seen`: what an idle thread waits in. */
+  /** (seen, spins) → what `call` left, once it is not `seen`: the members in the lowest eight bits, the count of calls above. An idle thread waits in it. */
   idle: 'threads.idle',
   /** (thread): that thread has failed; all others stop. */
   fail: 'threads.fail',
@@ -42,6 +42,8 @@ export const threadExports = {
   failed: 'threads.failed',
   /** () → count of arrivals. */
   arrived: 'threads.arrived',
+  /** () → how often a thread fell asleep while it waited for others in a call. */
+  slept: 'threads.slept',
 } as const
 
 const i32 = binaryen.i32
@@ -101,6 +103,7 @@ export function addThreadFunctions(
       m.global.set(spinGlobal, m.i32.shr_u(spun(), m.i32.const(2))),
       m.if(m.i32.lt_s(spun(), m.i32.const(spins.least)), m.global.set(spinGlobal, m.i32.const(spins.least))),
       count(control.sleeping, 1),
+      count(control.slept, 1),
       m.local.set(2, m.i32.const(look.most)),
       m.local.set(3, get(1)),
       m.block('awake', [
@@ -123,23 +126,30 @@ export function addThreadFunctions(
     ],
   )
 
-  add(threadExports.call, 0, binaryen.none, [], [count(control.calls, 1), m.if(read(control.idle), notify(control.calls))])
-  // Locals: 0 seen, 1 calls, 2 spins left.
-  const changed = (): Ref => m.i32.ne(get(1), get(0))
+  // One word says which call it is and for whom: a thread that has no part in it never looks at the mailbox.
+  const nextCall = m.i32.add(m.i32.and(read(control.calls), m.i32.const(~255)), m.i32.const(256))
+  add(
+    threadExports.call,
+    1,
+    binaryen.none,
+    [],
+    [atomic.store(0, at(control.calls), m.i32.or(nextCall, get(0))), m.if(read(control.idle), notify(control.calls))],
+  )
+  // Locals: 0 seen, 1 spins left, 2 calls.
+  const changed = (): Ref => m.i32.ne(get(2), get(0))
   add(
     threadExports.idle,
-    1,
+    2,
     i32,
-    [i32, i32],
+    [i32],
     [
-      m.local.set(2, m.i32.const(spins.idle)),
       m.loop(
         'spin',
         m.block(null, [
-          m.local.set(1, read(control.calls)),
-          m.if(changed(), m.return(get(1))),
-          m.local.set(2, m.i32.sub(get(2), m.i32.const(1))),
-          m.br('spin', get(2)),
+          m.local.set(2, read(control.calls)),
+          m.if(changed(), m.return(get(2))),
+          m.local.set(1, m.i32.sub(get(1), m.i32.const(1))),
+          m.br('spin', get(1)),
         ]),
       ),
       count(control.idle, 1),
@@ -147,7 +157,7 @@ export function addThreadFunctions(
         m.loop(
           'sleep',
           m.block(null, [
-            m.local.set(1, read(control.calls)),
+            m.local.set(2, read(control.calls)),
             m.br('awake', changed()),
             m.drop(m.memory.atomic.wait32(at(control.calls), get(0), nanoseconds(-1))),
             m.br('sleep'),
@@ -155,7 +165,7 @@ export function addThreadFunctions(
         ),
       ]),
       count(control.idle, -1),
-      get(1),
+      get(2),
     ],
   )
   add(
@@ -167,6 +177,7 @@ export function addThreadFunctions(
   )
   add(threadExports.failed, 0, i32, [], [read(control.failed)])
   add(threadExports.arrived, 0, i32, [], [read(control.arrived)])
+  add(threadExports.slept, 0, i32, [], [read(control.slept)])
   add(
     threadExports.init,
     0,
