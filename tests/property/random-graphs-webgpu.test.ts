@@ -4,11 +4,12 @@
 
 import { expect, test } from 'vitest'
 import { createSoftwareGpu, openDevice } from '../support/dawn.ts'
+import { createWgpu } from '../support/deno/gpu.ts'
 import { checkRandom, replay, show } from './replay.ts'
 import { Pipelines } from './run-webgpu.ts'
 
 const levels = new Set(['webgpu'] as const)
-const [runs, loopRuns] = [150, 400]
+const [runs, fewer, loopRuns] = [150, 15, 400]
 
 test('cases that failed once, and random graphs', async () => {
   const { device } = await openDevice(await createSoftwareGpu())
@@ -19,6 +20,16 @@ test('cases that failed once, and random graphs', async () => {
   expect(summary.nodes.length).toBe(runs)
   expect(pipelines.count).toBeGreaterThan(runs)
   expect(summary.report.changed.get('split-weights') ?? 0).toBeGreaterThan(0)
+  device.destroy()
+})
+
+test('some of them by another implementation', async () => {
+  const { device } = await openDevice(await createWgpu())
+  const pipelines = new Pipelines(device)
+  const summary = await checkRandom(fewer, { levels, pipelines })
+  show('WebGPU, wgpu', summary)
+  expect(summary.nodes.length).toBe(fewer)
+  expect(pipelines.count).toBeGreaterThan(fewer)
   device.destroy()
 })
 

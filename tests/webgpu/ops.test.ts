@@ -7,6 +7,7 @@ import { constant, elementOf, isVector, load, ops, resultType } from '../../comp
 import { evaluateLoops } from '../../compiler/schedule/evaluate-loops.ts'
 import { type LoopExpr, type LoopFunction, type LoopOp, loopOps, type LoopType, partOps } from '../../compiler/schedule/loops.ts'
 import { createNullGpu, createSoftwareGpu, openDevice, type TestDevice } from '../support/dawn.ts'
+import { createWgpu } from '../support/deno/gpu.ts'
 import { compileWgsl, layoutKernel, runWgsl } from '../support/run-wgsl.ts'
 
 const count = 256
@@ -139,20 +140,7 @@ function kernelOf(name: string, types: readonly LoopType[], result: (args: reado
 const apply = (op: LoopOp, args: readonly LoopExpr[]): LoopExpr => (ops[op] as (...args: readonly LoopExpr[]) => LoopExpr)(...args)
 
 const bounds = new Map<string, { min: number; max: number }>()
-let software: TestDevice
-let validator: TestDevice
-
-beforeAll(async () => {
-  software = await openDevice(await createSoftwareGpu())
-  validator = await openDevice(await createNullGpu())
-})
-
-afterAll(() => {
-  software.device.destroy()
-  validator.device.destroy()
-})
-
-async function compare(fn: LoopFunction, op: LoopOp, types: readonly LoopType[], packedDot = false): Promise<void> {
+async function compare(device: GPUDevice, fn: LoopFunction, op: LoopOp, types: readonly LoopType[], packedDot = false): Promise<void> {
   const random = randomOf([...fn.name].reduce((h, c) => h * 31 + c.charCodeAt(0), 7))
   const domain = domains[`${op} ${elementOf(types[0]!)}`] ?? (op.startsWith('half') ? domains['half i32'] : undefined)
   const inputs = types.map((type, i) => {
@@ -166,7 +154,7 @@ async function compare(fn: LoopFunction, op: LoopOp, types: readonly LoopType[],
   const make = () => (fn.operands.at(-1)!.element === 'f32' ? new Float32Array(count * lanes) : new Int32Array(count * lanes))
   const [wanted, got] = [make(), make()]
   evaluateLoops(fn, { memory: [...inputs, wanted] })
-  await runWgsl(software.device, fn, { memory: [...inputs, got] }, bounds, [], { packedDot })
+  await runWgsl(device, fn, { memory: [...inputs, got] }, bounds, [], { packedDot })
   wanted.forEach((w, at) => {
     const args = inputs.map((input) => input[at]!)
     const bound = tolerances[op]?.(w, args) ?? 0
@@ -176,9 +164,24 @@ async function compare(fn: LoopFunction, op: LoopOp, types: readonly LoopType[],
   })
 }
 
-describe('loop ops in WGSL', () => {
+describe.each([
+  ['Dawn', createSoftwareGpu],
+  ['wgpu', createWgpu],
+] as const)('loop ops in WGSL by %s', (_, create) => {
+  let opened: TestDevice
+  let device: GPUDevice
+  beforeAll(async () => {
+    opened = await openDevice(await create())
+    device = opened.device
+  })
+  afterAll(() => {
+    expect(opened.errors).toEqual([])
+    device.destroy()
+  })
+
   test.each(cases)('$op on $types', async ({ op, types }) => {
     await compare(
+      device,
       kernelOf(`${op}_${types.join('_')}`, types, (args) => apply(op, args)),
       op,
       types,
@@ -192,6 +195,7 @@ describe('loop ops in WGSL', () => {
     ] as const) {
       for (let lane = 0; lane < 4; lane++)
         await compare(
+          device,
           kernelOf(`${op}_${lane}`, [type], ([v]) => ops[op](v!, lane)),
           op,
           [type],
@@ -202,6 +206,7 @@ describe('loop ops in WGSL', () => {
   test('dot4 by dot4I8Packed', async () => {
     for (const type of ['i32', 'i32x4'] as const) {
       await compare(
+        device,
         kernelOf(`dot4_${type}`, [type, type, type], ([a, b, c]) => ops.dot4(a!, b!, c!)),
         'dot4',
         [type, type, type],
@@ -221,21 +226,26 @@ describe('loop ops in WGSL', () => {
       const less = ops.dot_part(b!, b!, ops.dot_open(constant('i32x4', 0)))
       return ops.sub(ops.dot_less(ops.dot_part(a!, b!, ops.dot_open(c!)), less, c!), ops.dot_rest(less))
     })
-    for (const fn of [whole, scaled, differing]) for (const packedDot of [false, true]) await compare(fn, 'dot4', types, packedDot)
+    for (const fn of [whole, scaled, differing]) for (const packedDot of [false, true]) await compare(device, fn, 'dot4', types, packedDot)
   })
+})
 
-  test('constant arguments of any value are accepted', async () => {
-    const extremes = { i32: [0, -1, 2147483647, -2147483648], f32: [0, -0, -1, 3.4028234663852886e38, 1e-45], bool: [0, 1] }
-    for (const { op, types } of cases) {
-      for (const pick of [0, 1, 2, 3]) {
-        const args = types.map((type, i): LoopExpr => {
-          const values = extremes[elementOf(type) as 'i32']
-          return { kind: 'const', type, value: values[(pick + i) % values.length]! }
-        })
-        const fn = kernelOf(`constant_${op}`, [], () => ({ kind: 'op', type: resultType(op, types), op, args }))
-        await compileWgsl(validator.device, layoutKernel(fn, [count * lanes], bounds))
-      }
+test.each([
+  ['Dawn', createNullGpu],
+  ['wgpu', createWgpu],
+] as const)('constant arguments of any value are accepted by %s', async (_, create) => {
+  const { device, errors } = await openDevice(await create())
+  const extremes = { i32: [0, -1, 2147483647, -2147483648], f32: [0, -0, -1, 3.4028234663852886e38, 1e-45], bool: [0, 1] }
+  for (const { op, types } of cases) {
+    for (const pick of [0, 1, 2, 3]) {
+      const args = types.map((type, i): LoopExpr => {
+        const values = extremes[elementOf(type) as 'i32']
+        return { kind: 'const', type, value: values[(pick + i) % values.length]! }
+      })
+      const fn = kernelOf(`constant_${op}`, [], () => ({ kind: 'op', type: resultType(op, types), op, args }))
+      await compileWgsl(device, layoutKernel(fn, [count * lanes], bounds))
     }
-    expect(validator.errors).toEqual([])
-  })
+  }
+  expect(errors).toEqual([])
+  device.destroy()
 })

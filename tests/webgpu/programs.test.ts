@@ -2,7 +2,7 @@
 // within WebGPU's guaranteed limits; grids beyond 65,535 workgroups reach every group once.
 
 import fc from 'fast-check'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { evaluate, range } from '../../dsl/affine.ts'
 import { constant, Emitter, load, ops, scratch, symbol } from '../../compiler/schedule/build-loops.ts'
 import { evaluateLoops } from '../../compiler/schedule/evaluate-loops.ts'
@@ -11,53 +11,13 @@ import { printLoops } from '../../compiler/schedule/print-loops.ts'
 import { loopFaults } from '../../compiler/schedule/verify-loops.ts'
 import { type Grid, planGrid } from '../../compiler/targets/webgpu/grid.ts'
 import { createSoftwareGpu, openDevice, type TestDevice } from '../support/dawn.ts'
+import { createWgpu } from '../support/deno/gpu.ts'
 import { runWgsl } from '../support/run-wgsl.ts'
 import { inputWords, outputsPerInvocation, randomLoops } from './random-loops.ts'
-
-let software: TestDevice
-beforeAll(async () => {
-  software = await openDevice(await createSoftwareGpu())
-})
-afterAll(() => software.device.destroy())
 
 const invocation: LoopExpr = { kind: 'builtin', type: 'i32', name: 'invocation' }
 const groupX: LoopExpr = { kind: 'builtin', type: 'i32', name: 'group_x' }
 const sizes = new Map([['n', { min: 0, max: 4 }]])
-
-test('random loop functions', async () => {
-  const eighths = fc.array(
-    fc.integer({ min: -400, max: 400 }).map((x) => x / 8),
-    { minLength: inputWords, maxLength: inputWords },
-  )
-  const words = fc.array(fc.integer(), { minLength: inputWords, maxLength: inputWords })
-  const program = fc.record({
-    choices: fc.array(fc.nat(9999), { maxLength: 250, size: 'max' }),
-    group: fc.constantFrom(1, 4, 32),
-    n: fc.integer({ min: 1, max: 3 }),
-    floats: eighths,
-    ints: words,
-    packed: words,
-    state: eighths,
-  })
-  await fc.assert(
-    fc.asyncProperty(program, async ({ choices, group, n, floats, ints, packed, state }) => {
-      const fn = randomLoops(choices, group)
-      expect(loopFaults(fn)).toEqual([])
-      const total = 2 * n * group * outputsPerInvocation
-      const inputs = [Float32Array.from(floats), Int32Array.from(ints), Int32Array.from(packed), Float32Array.from(state)]
-      const make = () => [...inputs, new Float32Array(total), new Int32Array(total), undefined]
-      const [wanted, got] = [make(), make()]
-      evaluateLoops(fn, { memory: wanted, symbols: { n } })
-      await runWgsl(software.device, fn, { memory: got, symbols: { n } }, sizes, [undefined, 'arena', undefined, 'state'])
-      for (const i of [4, 5]) {
-        const at = wanted[i]!.findIndex((w, j) => w !== got[i]![j])
-        if (at >= 0) expect.fail(`operand ${i}, word ${at}: ${got[i]![at]} instead of ${wanted[i]![at]}\n${printLoops(fn)}`)
-      }
-    }),
-    { numRuns: 40, interruptAfterTimeLimit: 45_000 },
-  )
-  expect(software.errors).toEqual([])
-}, 60_000)
 
 /** softmax of each of n rows of `width`: a workgroup a row, tree reductions over scratch, a strided pass per stage. */
 function softmax(width: number, group: number): LoopFunction {
@@ -96,42 +56,88 @@ function softmax(width: number, group: number): LoopFunction {
   }
 }
 
-test('tree reductions in workgroup memory, with finite masks', async () => {
-  await fc.assert(
-    fc.asyncProperty(
-      fc.integer({ min: 1, max: 150 }),
-      fc.constantFrom(16, 64, 256),
-      fc.integer({ min: 1, max: 4 }),
-      fc.integer(),
-      async (width, group, n, seed) => {
-        const fn = softmax(width, group)
-        expect(loopFaults(fn)).toEqual([])
-        const x = Float32Array.from({ length: n * width }, (_, i) =>
-          (Math.imul(seed + i, 0x9e3779b1) >>> 24) % 5 === 0 ? -1e30 : Math.sin(seed + 3.1 * i) * 20,
-        )
-        const [wanted, got] = [new Float32Array(n * width), new Float32Array(n * width)]
-        evaluateLoops(fn, { memory: [x, wanted, undefined], symbols: { n } })
-        await runWgsl(software.device, fn, { memory: [x, got, undefined], symbols: { n } }, sizes)
-        for (const [i, w] of wanted.entries()) expect(Math.abs(got[i]! - w)).toBeLessThanOrEqual(1e-5 * w + 1e-12)
-      },
-    ),
-    { numRuns: 12 },
-  )
-}, 60_000)
+describe.each([
+  ['Dawn', createSoftwareGpu, 40],
+  ['wgpu', createWgpu, 20],
+] as const)('on %s', (_, create, runs) => {
+  let opened: TestDevice
+  beforeAll(async () => {
+    opened = await openDevice(await create())
+  })
+  afterAll(() => opened.device.destroy())
 
-test('a folded grid reaches every group once and no other', async () => {
-  const n = 70_003
-  const fn: LoopFunction = {
-    name: 'folded',
-    operands: [{ name: 'count', element: 'i32', access: 'readwrite', memory: { kind: 'buffer', operand: 0 } }],
-    symbols: ['n'],
-    body: [{ kind: 'store', operand: 0, at: groupX, offset: 0, value: ops.add(load('i32', 0, groupX), ops.add(groupX, symbol('n'))) }],
-    workgroup: 1,
-    grid: [[{ size: { const: 0, terms: [['n', 2]] }, divisor: 2 }]],
-  }
-  const count = new Int32Array(n)
-  await runWgsl(software.device, fn, { memory: [count], symbols: { n } }, new Map([['n', { min: 1, max: 100_000 }]]))
-  expect(count.every((value, i) => value === i + n)).toBe(true)
+  test('random loop functions', async () => {
+    const eighths = fc.array(
+      fc.integer({ min: -400, max: 400 }).map((x) => x / 8),
+      { minLength: inputWords, maxLength: inputWords },
+    )
+    const words = fc.array(fc.integer(), { minLength: inputWords, maxLength: inputWords })
+    const program = fc.record({
+      choices: fc.array(fc.nat(9999), { maxLength: 250, size: 'max' }),
+      group: fc.constantFrom(1, 4, 32),
+      n: fc.integer({ min: 1, max: 3 }),
+      floats: eighths,
+      ints: words,
+      packed: words,
+      state: eighths,
+    })
+    await fc.assert(
+      fc.asyncProperty(program, async ({ choices, group, n, floats, ints, packed, state }) => {
+        const fn = randomLoops(choices, group)
+        expect(loopFaults(fn)).toEqual([])
+        const total = 2 * n * group * outputsPerInvocation
+        const inputs = [Float32Array.from(floats), Int32Array.from(ints), Int32Array.from(packed), Float32Array.from(state)]
+        const make = () => [...inputs, new Float32Array(total), new Int32Array(total), undefined]
+        const [wanted, got] = [make(), make()]
+        evaluateLoops(fn, { memory: wanted, symbols: { n } })
+        await runWgsl(opened.device, fn, { memory: got, symbols: { n } }, sizes, [undefined, 'arena', undefined, 'state'])
+        for (const i of [4, 5]) {
+          const at = wanted[i]!.findIndex((w, j) => w !== got[i]![j])
+          if (at >= 0) expect.fail(`operand ${i}, word ${at}: ${got[i]![at]} instead of ${wanted[i]![at]}\n${printLoops(fn)}`)
+        }
+      }),
+      { numRuns: runs, interruptAfterTimeLimit: 45_000 },
+    )
+    expect(opened.errors).toEqual([])
+  }, 60_000)
+
+  test('tree reductions in workgroup memory, with finite masks', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.integer({ min: 1, max: 150 }),
+        fc.constantFrom(16, 64, 256),
+        fc.integer({ min: 1, max: 4 }),
+        fc.integer(),
+        async (width, group, n, seed) => {
+          const fn = softmax(width, group)
+          expect(loopFaults(fn)).toEqual([])
+          const x = Float32Array.from({ length: n * width }, (_, i) =>
+            (Math.imul(seed + i, 0x9e3779b1) >>> 24) % 5 === 0 ? -1e30 : Math.sin(seed + 3.1 * i) * 20,
+          )
+          const [wanted, got] = [new Float32Array(n * width), new Float32Array(n * width)]
+          evaluateLoops(fn, { memory: [x, wanted, undefined], symbols: { n } })
+          await runWgsl(opened.device, fn, { memory: [x, got, undefined], symbols: { n } }, sizes)
+          for (const [i, w] of wanted.entries()) expect(Math.abs(got[i]! - w)).toBeLessThanOrEqual(1e-5 * w + 1e-12)
+        },
+      ),
+      { numRuns: runs / 4 },
+    )
+  }, 60_000)
+
+  test('a folded grid reaches every group once and no other', async () => {
+    const n = 70_003
+    const fn: LoopFunction = {
+      name: 'folded',
+      operands: [{ name: 'count', element: 'i32', access: 'readwrite', memory: { kind: 'buffer', operand: 0 } }],
+      symbols: ['n'],
+      body: [{ kind: 'store', operand: 0, at: groupX, offset: 0, value: ops.add(load('i32', 0, groupX), ops.add(groupX, symbol('n'))) }],
+      workgroup: 1,
+      grid: [[{ size: { const: 0, terms: [['n', 2]] }, divisor: 2 }]],
+    }
+    const count = new Int32Array(n)
+    await runWgsl(opened.device, fn, { memory: [count], symbols: { n } }, new Map([['n', { min: 1, max: 100_000 }]]))
+    expect(count.every((value, i) => value === i + n)).toBe(true)
+  })
 })
 
 test('planned grids stay within 65,535 and cover the asked one', () => {
