@@ -128,15 +128,20 @@ function bufferMembers(size: number, usage: number): Members {
 
 let opened: Promise<{ readonly gpu: GPU; close(): void }> | undefined
 
-async function open(): Promise<{ readonly gpu: GPU; close(): void }> {
+/** Deno with a script of this folder, on the software driver. */
+export async function startDeno(script: string, ...args: readonly string[]): Promise<ChildProcess> {
   if (!existsSync(executable)) throw new Error(`there is no ${executable}: npm ci brings it, on linux with glibc`)
-  // WebGPU's constants, as globals.
-  await createNullGpu()
   const folder = await driverFolder('swiftshader')
-  const child = spawn(executable, ['run', '-A', '--no-config', '--no-lock', fileURLToPath(new URL('./host.ts', import.meta.url))], {
+  return spawn(executable, ['run', '-A', '--no-config', '--no-lock', fileURLToPath(new URL(script, import.meta.url)), ...args], {
     stdio: 'pipe',
     env: { ...process.env, LD_LIBRARY_PATH: folder, VK_ICD_FILENAMES: join(folder, 'vk_swiftshader_icd.json'), NO_COLOR: '1' },
   })
+}
+
+async function open(): Promise<{ readonly gpu: GPU; close(): void }> {
+  // WebGPU's constants, as globals.
+  await createNullGpu()
+  const child = await startDeno('./host.ts')
   const gpu = new Connection(child).standIn({ $object: 0 }) as GPU
   const { description } = (await gpu.requestAdapter())!.info
   if (!description.includes('SwiftShader')) throw new Error(`expected the SwiftShader adapter, found '${description}'`)
