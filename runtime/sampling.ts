@@ -1,5 +1,6 @@
-// From scores to a token. Temperature 0 is greedy; else f32 softmax of scores / temperature, truncation by top-k, top-p and
-// min-p (in that order, each keeping a prefix of the descending order), one draw. The arithmetic is f32 in the order of
+// From scores to a token. Scores of ids that were seen lately are made smaller by the repetition penalty. Temperature 0 is greedy;
+// else f32 softmax of scores / temperature, truncation by top-k, top-p and min-p (in that order, each keeping a prefix of the
+// descending order), one draw. The arithmetic is f32 in the order of
 // llama2.c's run.c, so that with the same coins the same tokens come out: without truncation the CDF is walked in index
 // order, with it in descending order, the coin scaled by what was kept. Equal probabilities go by index.
 import type { ResultArray } from './devices/device.ts'
@@ -16,17 +17,24 @@ export interface SamplingOptions {
   readonly topP?: number
   /** Drop what is less probable than minP × the most probable; 0 or absent: nothing. */
   readonly minP?: number
+  /** Scores of ids among the last `repetitionWindow` are divided by this where positive, else multiplied; 1 or absent: unchanged. */
+  readonly repetitionPenalty?: number
+  /** How many of the ids before count as seen; 64 by default. */
+  readonly repetitionWindow?: number
   /** A number in [0, 1) for the token at `position`; by default Philox of seed and position. */
   readonly random?: (position: number) => number
 }
 
+/** The options with their defaults. */
+export type SamplingNumbers = Required<Omit<SamplingOptions, 'random'>>
+
 export type Scores = ResultArray
 
 export interface Sampler {
-  /** The token for `position`. Scores: [vocab], unchanged. E_NOT_FINITE when they are not numbers. */
-  sample(scores: Scores, position: number): number
+  /** The token for `position`. Scores: [vocab], unchanged; `seen`: the ids before, in order. E_NOT_FINITE when they are not numbers. */
+  sample(scores: Scores, position: number, seen?: readonly number[]): number
   /** What `sample` draws from, most probable first (in index order when nothing is truncated), summing to 1. */
-  distribution(scores: Scores): { readonly ids: Int32Array; readonly probabilities: Float32Array }
+  distribution(scores: Scores, seen?: readonly number[]): { readonly ids: Int32Array; readonly probabilities: Float32Array }
 }
 
 const f32 = Math.fround
@@ -46,25 +54,32 @@ export function argmax(scores: Scores): number {
   return best
 }
 
-function checkOption(name: string, value: number | undefined, max: number, integer: boolean): void {
-  if (value === undefined) return
+function checkOption(name: string, value: number, max: number, integer: boolean): void {
   if (!(value >= 0 && value <= max) || (integer && !Number.isInteger(value))) {
     fail('E_ARGUMENT', `${name} is ${value}; expected ${integer ? 'an integer' : 'a number'} from 0${max < Infinity ? ` to ${max}` : ''}`)
   }
 }
 
+/** E_ARGUMENT for numbers that are none or out of range. */
+export function samplingNumbers(options: SamplingOptions): SamplingNumbers {
+  const { temperature = 0, topK = 0, topP = 1, minP = 0, repetitionPenalty = 1, repetitionWindow = 64 } = options
+  checkOption('temperature', temperature, Number.MAX_VALUE, false)
+  checkOption('topK', topK, Infinity, true)
+  checkOption('topP', topP, 1, false)
+  checkOption('minP', minP, 1, false)
+  checkOption('repetitionPenalty', repetitionPenalty, Number.MAX_VALUE, false)
+  if (f32(repetitionPenalty) === 0 || f32(repetitionPenalty) === Infinity)
+    fail('E_ARGUMENT', `repetitionPenalty is ${repetitionPenalty}; expected a number above 0 (1 changes nothing)`)
+  checkOption('repetitionWindow', repetitionWindow, Infinity, true)
+  return { temperature, topK, topP, minP, repetitionPenalty, repetitionWindow }
+}
+
 /** `seed`: a non-negative integer below 2^53. Scratch memory is reused from call to call. */
 export function createSampler(options: SamplingOptions, seed: number): Sampler {
-  checkOption('temperature', options.temperature, Number.MAX_VALUE, false)
-  checkOption('topK', options.topK, Infinity, true)
-  checkOption('topP', options.topP, 1, false)
-  checkOption('minP', options.minP, 1, false)
-  const temperature = options.temperature ?? 0
-  const topK = options.topK ?? 0
-  const topP = options.topP ?? 1
-  const minP = options.minP ?? 0
+  const { temperature, topK, topP, minP, repetitionPenalty, repetitionWindow } = samplingNumbers(options)
   const random = options.random ?? ((position: number) => uniform(seed, position))
   const truncates = topK > 0 || topP < 1 || minP > 0
+  let penalised = new Float32Array(0)
   let probabilities = new Float32Array(0)
 
   function keep(scores: Scores): { ids: ArrayLike<number>; count: number; mass: number } {
@@ -74,8 +89,23 @@ export function createSampler(options: SamplingOptions, seed: number): Sampler {
     return truncate(probabilities, topK, topP, minP)
   }
 
+  /** The scores with those of ids that were seen made smaller. */
+  function penalise(scores: Scores, seen: readonly number[]): Scores {
+    if (repetitionPenalty === 1 || repetitionWindow === 0 || seen.length === 0) return scores
+    if (penalised.length !== scores.length) penalised = new Float32Array(scores.length)
+    penalised.set(scores)
+    const by = f32(repetitionPenalty)
+    for (const id of new Set(seen.slice(-repetitionWindow))) {
+      const score = penalised[id]
+      // Places that a call skipped have no id.
+      if (score !== undefined) penalised[id] = score > 0 ? score / by : score * by
+    }
+    return penalised
+  }
+
   return {
-    sample(scores, position) {
+    sample(given, position, seen = []) {
+      const scores = penalise(given, seen)
       if (temperature === 0) return argmax(scores)
       const { ids, count, mass } = keep(scores)
       const coin = f32(f32(random(position)) * mass)
@@ -87,7 +117,8 @@ export function createSampler(options: SamplingOptions, seed: number): Sampler {
       }
       return truncates ? ids[count - 1]! : count - 1 // rounding left the sum below the coin
     },
-    distribution(scores) {
+    distribution(given, seen = []) {
+      const scores = penalise(given, seen)
       if (temperature === 0) return { ids: Int32Array.of(argmax(scores)), probabilities: Float32Array.of(1) }
       const { ids, count, mass } = keep(scores)
       const kept = Int32Array.from({ length: count }, (_, i) => (truncates ? ids[i]! : i))

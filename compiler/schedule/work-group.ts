@@ -32,7 +32,7 @@ export function shareOut(scope: Scope, threads: number, spans: readonly Span[], 
 }
 
 /** The partial results of all invocations as one, for everybody; `tree` is scratch memory with a word for each. */
-export function joinAll(scope: Scope, threads: number, tree: number, how: Combine, partial: LoopExpr): LoopExpr {
+export function joinAll(scope: Pick<Scope, 'emitter'>, threads: number, tree: number, how: Combine, partial: LoopExpr): LoopExpr {
   const e = scope.emitter
   const type = partial.type
   const at = (offset: number): LoopExpr => load(type, tree, builtin('invocation'), offset)

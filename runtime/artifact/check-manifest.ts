@@ -3,6 +3,7 @@
 import { fail } from '../error-codes.ts'
 import { isWide, manifestFormat, placesStride } from './manifest.ts'
 import type { AffineJson, EntryManifest, Manifest, WasmVariant, WebgpuProgram } from './manifest.ts'
+import { samplingWords } from './webgpu-program.ts'
 import { anything, integer, listOf, mapOf, matching, object, oneOf, optional, pair, tagged, text } from './shape.ts'
 
 /** Bytes under one SHA-256 of a shard. */
@@ -182,6 +183,13 @@ function checkWasm(item: WasmVariant, artifact: Manifest): void {
 }
 
 const place = object({ buffer: size, offset: size })
+const dispatches = listOf(
+  object({
+    module: size,
+    bindings: listOf(object({ buffer: size, offset: size, bytes: size })),
+    workgroups: listOf(listOf(object({ size: affine, divisor: integer(1) }))),
+  }),
+)
 const webgpuProgram = object({
   modules: listOf(object({ name: text, wgsl: text })),
   buffers: listOf(
@@ -190,6 +198,7 @@ const webgpuProgram = object({
       state: object({ state: size, bytes: size }),
       arena: object({ bytes: size }),
       uniform: object({ bytes: size }),
+      seen: object({ bytes: size }),
       places: object({ bytes: size, rows: listOf(listOf(integer(0, 0x7fffffff))) }),
     }),
   ),
@@ -198,14 +207,12 @@ const webgpuProgram = object({
       symbols: listOf(text),
       arguments: mapOf(place),
       results: listOf(place),
-      dispatches: listOf(
-        object({
-          module: size,
-          bindings: listOf(object({ buffer: size, offset: size, bytes: size })),
-          workgroups: listOf(listOf(object({ size: affine, divisor: integer(1) }))),
-        }),
-      ),
+      dispatches,
+      draw: optional(dispatches),
     }),
+  ),
+  sampler: optional(
+    object({ parameters: size, chosen: place, seen: size, feeds: optional(object({ entry: text, argument: text })) }),
   ),
 })
 
@@ -248,7 +255,7 @@ export function checkWebgpuProgram(value: unknown, { tensors, states, entries }:
       if (offset % 4 !== 0 || !inside(buffer, offset, mostBytes(dims, symbols)))
         bad(`entry ${name} has an argument or result outside its buffer`)
     }
-    for (const { module, bindings, workgroups } of entryProgram.dispatches) {
+    for (const { module, bindings, workgroups } of [...entryProgram.dispatches, ...(entryProgram.draw ?? [])]) {
       if (module >= modules.length) bad(`entry ${name} uses a module that is not there`)
       for (const factors of workgroups) {
         for (const { size } of factors) {
@@ -261,5 +268,25 @@ export function checkWebgpuProgram(value: unknown, { tensors, states, entries }:
         if (!inside(buffer, offset, bytes)) bad(`entry ${name} binds a range outside its buffer`)
     }
   }
+  checkSampler(value as WebgpuProgram, entries)
   return value as WebgpuProgram
+}
+
+function checkSampler({ sampler, buffers, entries: found }: WebgpuProgram, entries: Manifest['entries']): void {
+  const drawing = entries.filter(({ name }) => found[name]!.draw)
+  if (!sampler) return drawing.length > 0 ? bad('the WebGPU program draws tokens without a sampler') : undefined
+  const holds = (buffer: number, kind: string, bytes: number): boolean => buffers[buffer]?.kind === kind && bytes <= buffers[buffer]!.bytes
+  const uniform = buffers.findIndex(({ kind }) => kind === 'uniform')
+  if (sampler.parameters % 256 !== 0 || !holds(uniform, 'uniform', sampler.parameters + samplingWords.length * 4))
+    bad('the parameters of the sampler lie outside their buffer')
+  const { chosen, seen, feeds } = sampler
+  if (chosen.offset % 4 !== 0 || !holds(chosen.buffer, 'arena', chosen.offset + 4)) bad('the token of the sampler lies outside its buffer')
+  for (const { name, results, symbols } of drawing)
+    if (results.length === 0 || !holds(seen, 'seen', mostBytes(results[0]!.dims, symbols))) bad(`entry ${name} has no scores to draw from`)
+  if (feeds) {
+    const entry = drawing.find(({ name }) => name === feeds.entry)
+    const argument = entry?.arguments.find(({ name }) => name === feeds.argument)
+    if (!entry || argument?.kind !== 'tensor' || mostBytes(argument.dims, entry.symbols) !== 4)
+      bad('the sampler feeds an argument that does not hold one token')
+  }
 }

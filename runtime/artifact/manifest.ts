@@ -163,7 +163,8 @@ export interface WebgpuProgram {
   readonly modules: readonly { readonly name: string; readonly wgsl: string }[]
   /**
    * Every buffer that the program binds. kind 'tensor': filled from tensors[tensor] bytes [offset, offset + bytes).
-   * 'state': one per session. 'arena', 'uniform' (the symbols as i32, in the entry's order, 16-byte padded): one per device.
+   * 'state': one per session, and so 'seen', of the sampler. 'arena', 'uniform' (the symbols as i32, in the entry's order, 16-byte
+   * padded; the sampler's words behind them): one per device.
    * 'places': a uniform that is filled once, with one row of i32 every `placesStride` bytes; each dispatch that binds it takes one row.
    */
   readonly buffers: readonly (
@@ -171,6 +172,7 @@ export interface WebgpuProgram {
     | { readonly kind: 'state'; readonly state: number; readonly bytes: number }
     | { readonly kind: 'arena'; readonly bytes: number }
     | { readonly kind: 'uniform'; readonly bytes: number }
+    | { readonly kind: 'seen'; readonly bytes: number }
     | { readonly kind: 'places'; readonly bytes: number; readonly rows: readonly (readonly number[])[] }
   )[]
   readonly entries: Readonly<
@@ -178,18 +180,38 @@ export interface WebgpuProgram {
       string,
       {
         readonly symbols: readonly string[]
-        readonly arguments: Readonly<Record<string, { readonly buffer: number; readonly offset: number }>>
-        readonly results: readonly { readonly buffer: number; readonly offset: number }[]
-        readonly dispatches: readonly {
-          readonly module: number
-          /** binding i of group 0 → buffer, with byte range. */
-          readonly bindings: readonly { readonly buffer: number; readonly offset: number; readonly bytes: number }[]
-          /** Workgroups per dimension, each the product of factors ⌈affine / divisor⌉ over the symbols. */
-          readonly workgroups: readonly (readonly { readonly size: AffineJson; readonly divisor: number }[])[]
-        }[]
+        readonly arguments: Readonly<Record<string, WebgpuPlace>>
+        readonly results: readonly WebgpuPlace[]
+        readonly dispatches: readonly WebgpuDispatch[]
+        /** What follows where the next token is to be chosen from the first result. */
+        readonly draw?: readonly WebgpuDispatch[]
       }
     >
   >
+  /** Absent where no entry has `draw`. */
+  readonly sampler?: {
+    /** Byte of the uniform buffer where the words of a draw begin (samplingWords). */
+    readonly parameters: number
+    /** The token, i32; -1 when the scores were not finite. */
+    readonly chosen: WebgpuPlace
+    /** The buffer that holds, for each id, one more than the place where the session had it last; 0: nowhere. */
+    readonly seen: number
+    /** The argument that is left with the token: the entry can follow at once. */
+    readonly feeds?: { readonly entry: string; readonly argument: string }
+  }
+}
+
+export interface WebgpuPlace {
+  readonly buffer: number
+  readonly offset: number
+}
+
+export interface WebgpuDispatch {
+  readonly module: number
+  /** binding i of group 0 → buffer, with byte range. */
+  readonly bindings: readonly { readonly buffer: number; readonly offset: number; readonly bytes: number }[]
+  /** Workgroups per dimension, each the product of factors ⌈affine / divisor⌉ over the symbols. */
+  readonly workgroups: readonly (readonly { readonly size: AffineJson; readonly divisor: number }[])[]
 }
 
 export interface ReferenceVariant {

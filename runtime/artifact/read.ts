@@ -12,8 +12,8 @@ import { openSource } from './sources.ts'
 import type { ArtifactSource, PlacedFile } from './sources.ts'
 
 export interface LoadProgress {
-  readonly type: 'weights'
-  /** Bytes so far and altogether. */
+  readonly type: 'weights' | 'pipelines'
+  /** So far and altogether: bytes of weights, or compiled pipelines of a GPU. */
   readonly loaded: number
   readonly total: number
 }

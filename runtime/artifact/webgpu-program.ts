@@ -3,11 +3,25 @@
 // packed-rows.ts writes one layer and what comes on top in the next.
 
 import { fail } from '../error-codes.ts'
-import type { WebgpuProgram } from './manifest.ts'
+import type { WebgpuDispatch as Dispatch, WebgpuProgram } from './manifest.ts'
 import { packRows, unpackRows } from './packed-rows.ts'
 
+/** What a sampler is told of a draw, in the uniform buffer: integers, and the bits of f32 numbers. */
+export const samplingWords = [
+  'position',
+  'seed_low',
+  'seed_high',
+  'temperature',
+  'top_k',
+  'top_p',
+  'min_p',
+  'penalty',
+  'window',
+] as const
+
+export type SamplingWord = (typeof samplingWords)[number]
+
 type Entry = WebgpuProgram['entries'][string]
-type Dispatch = Entry['dispatches'][number]
 type Range = Dispatch['bindings'][number]
 
 interface Packed {
@@ -18,7 +32,10 @@ interface Packed {
   readonly ranges: readonly unknown[]
   readonly grids: readonly Dispatch['workgroups'][]
   /** A dispatch is a packed row [module, grid, …ranges]. */
-  readonly entries: Readonly<Record<string, Omit<Entry, 'dispatches'> & { readonly dispatches: readonly unknown[] }>>
+  readonly entries: Readonly<
+    Record<string, Omit<Entry, 'dispatches' | 'draw'> & { readonly dispatches: readonly unknown[]; readonly draw?: readonly unknown[] }>
+  >
+  readonly sampler?: WebgpuProgram['sampler']
 }
 
 /** Numbers each distinct value. */
@@ -38,7 +55,7 @@ function table<Value>(): { readonly values: Value[]; number(value: Value): numbe
 
 type Buffer = WebgpuProgram['buffers'][number]
 
-const kinds: readonly Buffer['kind'][] = ['tensor', 'state', 'arena', 'uniform']
+const kinds: readonly Buffer['kind'][] = ['tensor', 'state', 'arena', 'uniform', 'seen']
 
 function packBuffer(buffer: Buffer): unknown {
   const { kind, bytes } = buffer
@@ -58,24 +75,29 @@ function unpackBuffer(value: unknown): unknown {
 }
 
 /** The form that is written as JSON. */
-export function packWebgpuProgram({ modules, buffers, entries }: WebgpuProgram): Packed {
+export function packWebgpuProgram({ modules, buffers, entries, sampler }: WebgpuProgram): Packed {
   const [ranges, grids] = [table<readonly number[]>(), table<Dispatch['workgroups']>()]
   const short = ({ buffer, offset, bytes }: Range): readonly number[] =>
     offset === 0 && bytes === buffers[buffer]!.bytes ? [buffer] : [buffer, offset, bytes]
-  const packed = Object.entries(entries).map(([name, entry]) => {
-    const dispatches = entry.dispatches.map(({ module, bindings, workgroups }) => [
-      module,
-      grids.number(workgroups),
-      ...bindings.map((range) => ranges.number(short(range))),
-    ])
-    return [name, { ...entry, dispatches: packRows(dispatches) }] as const
-  })
+  const pack = (dispatches: readonly Dispatch[]): readonly unknown[] =>
+    packRows(
+      dispatches.map(({ module, bindings, workgroups }) => [
+        module,
+        grids.number(workgroups),
+        ...bindings.map((range) => ranges.number(short(range))),
+      ]),
+    )
+  const packed = Object.entries(entries).map(
+    ([name, { dispatches, draw, ...entry }]) =>
+      [name, { ...entry, dispatches: pack(dispatches), ...(draw ? { draw: pack(draw) } : {}) }] as const,
+  )
   return {
     modules,
     buffers: packRows(buffers.map(packBuffer)),
     ranges: packRows(ranges.values),
     grids: grids.values,
     entries: Object.fromEntries(packed),
+    ...(sampler ? { sampler } : {}),
   }
 }
 
@@ -102,14 +124,19 @@ export function unpackWebgpuProgram(value: unknown): unknown {
       ? { buffer: range, offset: 0, bytes: buffer['bytes'] }
       : fail('E_ARTIFACT_MANIFEST', 'a range of the WebGPU program names a buffer that is not there')
   }
+  const unpack = (dispatches: unknown): unknown =>
+    Array.isArray(dispatches)
+      ? unpackRows(dispatches).map((dispatch) => {
+          if (!Array.isArray(dispatch)) return dispatch
+          const [module, grid, ...bindings] = dispatch as unknown[]
+          return { module, workgroups: named(grids, grid), bindings: bindings.map((range) => rangeOf(named(ranges, range))) }
+        })
+      : dispatches
   const entries = Object.entries(value['entries']).map(([name, entry]) => {
-    if (!isRecord(entry) || !Array.isArray(entry['dispatches'])) return [name, entry] as const
-    const dispatches = unpackRows(entry['dispatches']).map((dispatch) => {
-      if (!Array.isArray(dispatch)) return dispatch
-      const [module, grid, ...bindings] = dispatch as unknown[]
-      return { module, workgroups: named(grids, grid), bindings: bindings.map((range) => rangeOf(named(ranges, range))) }
-    })
-    return [name, { ...entry, dispatches }] as const
+    if (!isRecord(entry)) return [name, entry] as const
+    const { dispatches, draw } = entry
+    return [name, { ...entry, dispatches: unpack(dispatches), ...(draw === undefined ? {} : { draw: unpack(draw) }) }] as const
   })
-  return { modules: value['modules'], buffers, entries: Object.fromEntries(entries) }
+  const { modules, sampler } = value
+  return { modules, buffers, entries: Object.fromEntries(entries), ...(sampler === undefined ? {} : { sampler }) }
 }

@@ -2,6 +2,7 @@
 // scratch memory; a session owns one States handle. Checks of arguments (types, ranges, limits) are done by the caller,
 // so a device may trust them. `run` calls on one device must not overlap: runtime/queue.ts serialises them.
 
+import type { SamplingNumbers } from '../sampling.ts'
 import { type ElementType, isFloatType } from '../artifact/manifest.ts'
 
 /** One session's states (KV caches …), zeroed when created. Opaque: only the device that made it may use it. */
@@ -17,6 +18,19 @@ export type ResultArray = Float32Array | Float64Array | Int32Array | Uint32Array
 export function asResult(type: ElementType, words: Int32Array<ArrayBuffer>): ResultArray {
   if (isFloatType(type)) return new Float32Array(words.buffer, words.byteOffset, words.length)
   return type === 'u32' ? new Uint32Array(words.buffer, words.byteOffset, words.length) : words
+}
+
+/** How a token is chosen (runtime/sampling.ts says what the numbers mean). All are checked by the caller. */
+export interface DrawOptions extends SamplingNumbers {
+  readonly seed: number
+  /** Place of the token that is to be chosen: the draw is Philox of seed and position. */
+  readonly position: number
+}
+
+/** A token that was asked for. */
+export interface Drawn {
+  /** -1 when the scores are not finite numbers. E_DEVICE, E_DEVICE_LOST, E_DISPOSED. */
+  readonly token: Promise<number>
 }
 
 export interface Device {
@@ -40,6 +54,27 @@ export interface Device {
     states: States,
     into?: readonly ResultArray[],
   ): Promise<ResultArray[]>
+
+  /** Whether the next token can be chosen where the scores are, after this entry and with these numbers. Absent: never. */
+  canDraw?(entry: string, how: SamplingNumbers): boolean
+
+  /**
+   * Runs `entry` as `run` does, keeps its results, and chooses a token from the first of them. Resolves once the work is submitted: its
+   * token comes later, and where `runsAhead` further draws may follow before. `inputs` is absent where the entry reads one id and that
+   * is the token drawn last on these states. `seen`: the ids up to the last that is read, for the repetition penalty, with the
+   * first draw and whenever they are not those of the draws before. Errors as `run`.
+   */
+  draw?(
+    entry: string,
+    symbols: Readonly<Record<string, number>>,
+    inputs: Readonly<Record<string, ArgumentArray>> | undefined,
+    states: States,
+    how: DrawOptions,
+    seen?: readonly number[],
+  ): Promise<Drawn>
+
+  /** A step may be submitted before the token that it reads is known. */
+  readonly runsAhead?: boolean
 
   /** Releases everything, the sessions' states included. Idempotent. */
   dispose(): void

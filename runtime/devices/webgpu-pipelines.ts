@@ -1,9 +1,7 @@
 // The pipelines of a WebGPU program, compiled once at load and in parallel. Layouts are explicit, one per sequence of binding
 // kinds, so pipelines that bind alike share a layout; a pipeline is one per module and layout, however many dispatches use it.
-import type { WebgpuProgram } from '../artifact/manifest.ts'
+import type { WebgpuDispatch as DispatchPlan, WebgpuProgram } from '../artifact/manifest.ts'
 import { fail } from '../error-codes.ts'
-
-type DispatchPlan = WebgpuProgram['entries'][string]['dispatches'][number]
 
 export interface Dispatch {
   readonly pipeline: GPUComputePipeline
@@ -19,10 +17,30 @@ export interface Dispatch {
 const computeStage = 4
 
 /** Weights are read only; the rest of the storage is bound read_write (a buffer may not be bound both ways in one dispatch). */
-const bufferTypes = { tensor: 'read-only-storage', uniform: 'uniform', places: 'uniform', state: 'storage', arena: 'storage' } as const
+export const bufferTypes = {
+  tensor: 'read-only-storage',
+  uniform: 'uniform',
+  places: 'uniform',
+  state: 'storage',
+  seen: 'storage',
+  arena: 'storage',
+} as const
 
-/** Dispatches by entry. E_DEVICE when a shader is refused: the message names the module. */
-export async function buildPipelines(device: GPUDevice, program: WebgpuProgram): Promise<ReadonlyMap<string, readonly Dispatch[]>> {
+/** Kinds of buffers that each session has for itself. */
+export const isOfSession = (kind: WebgpuProgram['buffers'][number]['kind']): boolean => kind === 'state' || kind === 'seen'
+
+/** What an entry runs, and what follows where a token is drawn. */
+export interface EntryDispatches {
+  readonly run: readonly Dispatch[]
+  readonly draw: readonly Dispatch[]
+}
+
+/** Dispatches by entry. `tell`: how many pipelines of how many are ready. E_DEVICE when a shader is refused: the message names the module. */
+export async function buildPipelines(
+  device: GPUDevice,
+  program: WebgpuProgram,
+  tell?: (ready: number, total: number) => void,
+): Promise<ReadonlyMap<string, EntryDispatches>> {
   const layouts = new Map<string, { readonly group: GPUBindGroupLayout; readonly pipeline: GPUPipelineLayout }>()
   const pipelines = new Map<string, Promise<GPUComputePipeline>>()
   const shaders = program.modules.map(({ name, wgsl }) => device.createShaderModule({ label: name, code: wgsl }))
@@ -52,14 +70,20 @@ export async function buildPipelines(device: GPUDevice, program: WebgpuProgram):
       pipeline = compilePipeline(device, shaders[module]!, layout.pipeline, program.modules[module]!.name)
       pipelines.set(key, pipeline)
     }
-    return { pipeline: await pipeline, layout: layout.group, bindings, workgroups, holdsStates: kinds.includes('state'), group: undefined }
+    return { pipeline: await pipeline, layout: layout.group, bindings, workgroups, holdsStates: kinds.some(isOfSession), group: undefined }
   }
 
-  return new Map(
-    await Promise.all(
-      Object.entries(program.entries).map(async ([name, { dispatches }]) => [name, await Promise.all(dispatches.map(prepare))] as const),
-    ),
-  )
+  const prepared = Object.entries(program.entries).map(async ([name, { dispatches, draw = [] }]) => {
+    const [run, more] = await Promise.all([Promise.all(dispatches.map(prepare)), Promise.all(draw.map(prepare))])
+    return [name, { run, draw: more }] as const
+  })
+  let ready = 0
+  for (const pipeline of pipelines.values())
+    pipeline.then(
+      () => tell?.(++ready, pipelines.size),
+      () => {}, // told by who asked for it
+    )
+  return new Map(await Promise.all(prepared))
 }
 
 async function compilePipeline(

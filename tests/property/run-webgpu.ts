@@ -3,13 +3,13 @@
 
 import type { EntryInfo } from '../../dsl/model.ts'
 import type { StateManifest, WebgpuProgram } from '../../runtime/artifact/manifest.ts'
+import { bufferTypes } from '../../runtime/devices/webgpu-pipelines.ts'
 import { placeWords } from '../../runtime/devices/webgpu.ts'
 import { type Binding, evaluate } from '../../dsl/affine.ts'
 
 type Kind = WebgpuProgram['buffers'][number]['kind']
 
 const poison = 0x7fc0dead
-const bufferTypes = { tensor: 'read-only-storage', state: 'storage', arena: 'storage', uniform: 'uniform', places: 'uniform' } as const
 const isUniform = (kind: Kind): boolean => bufferTypes[kind] === 'uniform'
 
 interface Pipeline {

@@ -5,6 +5,7 @@
 import type { Bounds } from '../../dsl/affine.ts'
 import { evaluate as evaluateAffine } from '../../dsl/affine.ts'
 import type { WebgpuProgram } from '../../runtime/artifact/manifest.ts'
+import { bufferTypes } from '../../runtime/devices/webgpu-pipelines.ts'
 import type { LoopCall } from '../../compiler/schedule/evaluate-loops.ts'
 import type { LoopFunction } from '../../compiler/schedule/loops.ts'
 import type { OperandPlace } from '../../compiler/targets/webgpu/bindings.ts'
@@ -58,8 +59,6 @@ export function layoutKernel(
   const planned = planDispatch(fn, places, buffers, { symbols: fn.symbols, bounds, uniform: 0 }, options)
   return { buffers, places, planned }
 }
-
-const bufferTypes = { tensor: 'read-only-storage', state: 'storage', arena: 'storage', uniform: 'uniform', places: 'uniform' } as const
 
 /** The pipeline as the runtime makes it: explicit layout from the bound buffers' kinds. Rejects with the compiler's messages. */
 export async function compileWgsl(

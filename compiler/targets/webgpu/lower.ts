@@ -13,6 +13,7 @@ import { type OperandPlace, guaranteed } from './bindings.ts'
 import { type PlannedDispatch, planDispatch } from './dispatch.ts'
 import { type DispatchPart, dispatcher } from './dispatches.ts'
 import { ModulePool } from './modules.ts'
+import { withSampler } from './sampling.ts'
 
 export function lowerWebgpu(plan: Plan): WebgpuProgram {
   const buffers: WebgpuProgram['buffers'][number][] = []
@@ -128,7 +129,10 @@ export function lowerWebgpu(plan: Plan): WebgpuProgram {
       dispatches: dispatches[i]!,
     }
   }
-  return { modules: pool.modules, buffers, entries }
+  return withSampler(
+    { modules: pool.modules, buffers, entries },
+    plan.entries.map(({ info }) => info),
+  )
 }
 
 const mebibytes = (bytes: number): number => Math.ceil(bytes / 2 ** 20)
