@@ -17,6 +17,8 @@ interface Flags extends OpenFlags {
   readonly topK?: number
   readonly topP?: number
   readonly minP?: number
+  readonly repetitionPenalty?: number
+  readonly repetitionWindow?: number
   readonly seed: number
   readonly stop?: readonly string[]
   readonly stats?: boolean
@@ -38,6 +40,12 @@ export function addRun(program: Command): void {
     .option('--top-k <k>', 'draw from the k best', whole(0))
     .option('--top-p <p>', 'draw from the smallest set with this mass', amount)
     .option('--min-p <p>', 'drop what is less probable than this part of the best', amount)
+    .option(
+      '--repetition-penalty <r>',
+      'divides the scores of ids that were there lately, where they are positive, else multiplies them',
+      amount,
+    )
+    .option('--repetition-window <n>', 'how many ids before count for that (default: 64)', whole(0))
     .option('--seed <n>', 'seed of the draws', whole(0), 0)
     .option('--stop <text>', 'ends the text; repeatable', several)
     .option('--stats', 'how long it took from the start of the process to the first token, in parts')
@@ -61,6 +69,8 @@ async function run(path: string | undefined, flags: Flags, signal: AbortSignal):
     ...(flags.topK === undefined ? {} : { topK: flags.topK }),
     ...(flags.topP === undefined ? {} : { topP: flags.topP }),
     ...(flags.minP === undefined ? {} : { minP: flags.minP }),
+    ...(flags.repetitionPenalty === undefined ? {} : { repetitionPenalty: flags.repetitionPenalty }),
+    ...(flags.repetitionWindow === undefined ? {} : { repetitionWindow: flags.repetitionWindow }),
     ...(flags.stop === undefined ? {} : { stop: flags.stop }),
     signal,
   }

@@ -2,8 +2,8 @@
 // next one is asked for, so breaking out of the loop costs nothing; until then it is `pending`, and a later generation on the
 // same session reads it first.
 import { checkAborted, fail } from './error-codes.ts'
-import { createSampler } from './sampling.ts'
-import type { SamplingOptions, Scores } from './sampling.ts'
+import { createChooser, type ReadingTarget } from './choosers.ts'
+import type { SamplingOptions } from './sampling.ts'
 import { createStopFilter } from './stop-filter.ts'
 import type { Tokenizer } from './tokenizer/index.ts'
 
@@ -34,20 +34,10 @@ export interface GeneratedPiece {
 }
 
 /** What the loop needs of a session. */
-export interface GenerationTarget {
+export interface GenerationTarget extends ReadingTarget {
   readonly tokenizer: Tokenizer | undefined
-  readonly seed: number
-  /** Ids read so far. */
-  readonly position: number
-  /** The last of them. */
-  readonly last: number | undefined
   /** A sampled id that has not been read. */
   pending: number | undefined
-  /** Scores of the next token after the last reading, if nothing happened since. */
-  readonly scores: Scores | undefined
-  /** How many more ids can be read. */
-  room(args: Readonly<Record<string, number>>): number
-  read(ids: readonly number[], args: Readonly<Record<string, number>>, signal: AbortSignal | undefined): Promise<Scores>
 }
 
 /** E_NO_TOKENIZER, E_ARGUMENT, E_TOKEN_RANGE, E_CONTEXT_FULL (the prompt does not fit), E_ABORTED, and a device's errors. */
@@ -58,7 +48,7 @@ export async function* generatePieces(
 ): AsyncGenerator<GeneratedPiece, void, void> {
   const { signal, args = {}, maxTokens = Infinity } = options
   if (!(maxTokens >= 0)) fail('E_ARGUMENT', `maxTokens is ${maxTokens}; expected a number from 0`)
-  const sampler = createSampler(options, target.seed)
+  const chooser = createChooser(target, options, args)
   const { tokenizer } = target
   const stops = createStopFilter(typeof options.stop === 'string' ? [options.stop] : (options.stop ?? []))
   const ends = new Set(options.stopTokens ?? [tokenizer?.eos, tokenizer?.bos])
@@ -66,13 +56,18 @@ export async function* generatePieces(
 
   const ids = promptIds(target, prompt, options)
   if (target.pending !== undefined) ids.unshift(target.pending)
-  let scores = ids.length > 0 ? await target.read(ids, args, signal) : target.scores
-  if (!scores) fail('E_ARGUMENT', 'the prompt is empty and the model has no BOS token: pass a prompt or token ids')
-  if (maxTokens < 1) return
-  const decoder = tokenizer?.decoder(target.last === undefined ? {} : { after: target.last })
+  if (ids.length === 0 && !target.scores)
+    fail('E_ARGUMENT', 'the prompt is empty and the model has no BOS token: pass a prompt or token ids')
+  if (maxTokens < 1) {
+    if (ids.length > 0) await target.read(ids, args, signal)
+    return
+  }
+  const last = ids.at(-1) ?? target.tokens.at(-1)
+  if (ids.length > 0) await chooser.read(ids)
+  const decoder = tokenizer?.decoder(last === undefined ? {} : { after: last })
 
   for (let count = 1; ; count++) {
-    const token = sampler.sample(scores, target.position)
+    const token = await chooser.next(count < maxTokens)
     const { position } = target
     target.pending = token
     let text = ''
@@ -88,7 +83,7 @@ export async function* generatePieces(
     if (stop === undefined) {
       yield { token, text, position }
       checkAborted(signal)
-      scores = await target.read([token], args, signal)
+      await chooser.read([token])
       continue
     }
     if (stop !== 'stop' && decoder) {

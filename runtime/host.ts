@@ -1,20 +1,41 @@
-// A device with the sessions' states on it. Runs go through one queue. When a GPU device is lost, a new one is made and every
-// session's calls are run again on it, in order: the same programs on the same values, so the states come out the same.
+// A device with the sessions' states on it. Submissions go through one queue. When a GPU device is lost, a new one is made, and a session's
+// calls are run again on it, in order, when the session is next used: the same programs on the same values, so the states come
+// out the same, and so do the tokens that were still to come.
 import type { Manifest } from './artifact/manifest.ts'
-import type { Device, ResultArray, States } from './devices/device.ts'
+import type { Device, Drawn, DrawOptions, ResultArray, States } from './devices/device.ts'
 import type { PreparedCall } from './entry-call.ts'
 import { fail } from './error-codes.ts'
 import { LlamacError } from './error.ts'
 import { createQueue } from './queue.ts'
 import { findRoles } from './roles.ts'
 import type { Roles } from './roles.ts'
+import type { SamplingNumbers } from './sampling.ts'
 import type { Tokenizer } from './tokenizer/index.ts'
 
 /** One session's states, and what was run on them if the device may be lost. */
 export interface Lane {
-  states: States
+  /** Absent until the calls have been run again. */
+  states: States | undefined
+  /** Where the states are. */
+  device: Device
   calls: PreparedCall[]
 }
+
+/** A token that was asked for: what its step reads, and where the step was submitted. */
+export interface Drawing {
+  readonly lane: Lane
+  readonly how: DrawOptions
+  /** Its entry and symbols. */
+  readonly shape: PreparedCall
+  /** Absent while its one id is the token of the drawing before. */
+  call: PreparedCall | undefined
+  /** The ids up to the last that a call reads, for when it must be submitted anew. */
+  readonly seen: (call: PreparedCall) => readonly number[]
+  submitted: { readonly device: Device; readonly drawn: Drawn }
+}
+
+/** So often in a row a device may be lost before nobody tries again. */
+const mostLosses = 3
 
 export class Host {
   readonly manifest: Manifest
@@ -24,6 +45,7 @@ export class Host {
   readonly #recreate: (() => Promise<Device>) | undefined
   readonly #queue = createQueue()
   readonly #lanes = new Set<Lane>()
+  readonly #awaited = new Set<Promise<unknown>>()
   #disposed: Promise<void> | undefined
 
   /** `recreate`: makes a new device after E_DEVICE_LOST; without it the error goes to the caller. */
@@ -39,11 +61,26 @@ export class Host {
     return this.#device.name
   }
 
+  get runsAhead(): boolean {
+    return this.#device.runsAhead ?? false
+  }
+
+  canDraw(entry: string, how: SamplingNumbers): boolean {
+    return this.#device.canDraw?.(entry, how) ?? false
+  }
+
   /** New states, zeroed or copied. E_OUT_OF_MEMORY, E_DISPOSED. */
   open(from?: Lane): Lane {
     this.#checkLive()
-    const states = from ? this.#device.copyStates(from.states) : this.#device.createStates()
-    const lane: Lane = { states, calls: from ? [...from.calls] : [] }
+    const device = this.#device
+    const lane: Lane = { states: undefined, device, calls: from ? [...from.calls] : [] }
+    try {
+      // What is not here yet is run again when it is needed.
+      if (!from) lane.states = device.createStates()
+      else if (from.device === device && from.states) lane.states = device.copyStates(from.states)
+    } catch (cause) {
+      if (!this.#isLoss(cause)) throw cause
+    }
     this.#lanes.add(lane)
     return lane
   }
@@ -51,55 +88,145 @@ export class Host {
   /** Frees the states after what is already queued. */
   close(lane: Lane): void {
     if (!this.#lanes.delete(lane) || this.#disposed) return
-    void this.#queue.run(() => lane.states.dispose())
+    void this.#queue.run(() => lane.states?.dispose())
   }
 
-  /** `into`: results of before that may be filled again. E_ABORTED, E_DISPOSED, E_DEVICE, E_DEVICE_LOST. */
+  /** `into`: results of before that may be filled again. E_ABORTED, E_DISPOSED, E_DEVICE, E_DEVICE_LOST, E_OUT_OF_MEMORY. */
   run(lane: Lane, call: PreparedCall, signal?: AbortSignal, into?: readonly ResultArray[]): Promise<ResultArray[]> {
     this.#checkLive()
     return this.#queue.run(async () => {
-      if (!this.#lanes.has(lane)) fail('E_DISPOSED', 'the session was disposed')
-      const results = await this.#attempt(lane, call, into)
+      const results = await this.#onDevice(lane, (device, states) => runOn(device, states, call, into))
       if (this.#recreate) lane.calls.push(call)
       return results
     }, signal)
   }
 
+  /**
+   * Submits a reading after which the next token is chosen on the device (`canDraw`); its results stay there. `after`: it reads the token of
+   * that drawing, whatever it will be (`runsAhead`), and not what `shape` says. Errors as `run`.
+   */
+  draw(
+    lane: Lane,
+    shape: PreparedCall,
+    how: DrawOptions,
+    seen: Drawing['seen'],
+    { after, signal }: { readonly after?: Drawing; readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<Drawing> {
+    this.#checkLive()
+    const drawing = { shape, how, seen, call: after ? undefined : shape }
+    return this.#queue.run(async () => {
+      const submitted = await this.#onDevice(lane, async (device, states) => {
+        // The token is where the drawing before left it, so that must be this device.
+        if (after && after.submitted.device !== device) after.submitted = await submit(after, device, states)
+        return submit(drawing, device, states)
+      })
+      return { lane, ...drawing, submitted }
+    }, signal)
+  }
+
+  /** The token of a drawing, whose call is known by now. E_DEVICE, E_DEVICE_LOST, E_DISPOSED. */
+  async token(drawing: Drawing): Promise<number> {
+    const token = this.#tokenOf(drawing)
+    this.#awaited.add(token)
+    try {
+      return await token
+    } finally {
+      this.#awaited.delete(token)
+    }
+  }
+
+  /** Notes that the call of a drawing has run: it belongs to the states now. */
+  commit({ lane, call }: Drawing): void {
+    if (this.#recreate) lane.calls.push(call!)
+  }
+
   /** Waits for the work that was begun, then frees everything. Idempotent. */
   dispose(): Promise<void> {
-    this.#disposed ??= this.#queue.idle().then(() => {
-      for (const lane of this.#lanes) lane.states.dispose()
-      this.#lanes.clear()
-      this.#device.dispose()
-    })
+    this.#disposed ??= this.#queue
+      .idle()
+      .then(() => Promise.allSettled(this.#awaited))
+      .then(() => {
+        for (const lane of this.#lanes) lane.states?.dispose()
+        this.#lanes.clear()
+        this.#device.dispose()
+      })
     return this.#disposed
   }
 
-  async #attempt(lane: Lane, call: PreparedCall, into: readonly ResultArray[] | undefined): Promise<ResultArray[]> {
+  async #tokenOf(drawing: Drawing): Promise<number> {
+    for (let losses = 0; ; losses++) {
+      try {
+        return await drawing.submitted.drawn.token
+      } catch (cause) {
+        if (!this.#isLoss(cause) || losses >= mostLosses) throw cause
+        await this.#queue.run(() =>
+          this.#onDevice(drawing.lane, async (device, states) => {
+            if (drawing.submitted.device === device) fail('E_DEVICE_LOST', (cause as Error).message)
+            drawing.submitted = await submit(drawing, device, states)
+          }),
+        )
+      }
+    }
+  }
+
+  /** Does work on the lane's states; when the device is lost, again on another. */
+  async #onDevice<T>(lane: Lane, work: (device: Device, states: States) => Promise<T>): Promise<T> {
+    if (!this.#lanes.has(lane)) fail('E_DISPOSED', 'the session was disposed')
+    for (let losses = 0; ; losses++) {
+      const device = this.#device
+      try {
+        return await work(device, await this.#statesOf(lane, device))
+      } catch (cause) {
+        if (!this.#isLoss(cause) || losses >= mostLosses) throw cause
+        if (this.#device === device) await this.#replace(cause)
+      }
+    }
+  }
+
+  async #statesOf(lane: Lane, device: Device): Promise<States> {
+    if (lane.device === device && lane.states) return lane.states
+    const states = device.createStates()
     try {
-      return await this.#runOn(lane, call, into)
+      for (const call of lane.calls) await runOn(device, states, call)
     } catch (cause) {
-      if (!(cause instanceof LlamacError) || cause.code !== 'E_DEVICE_LOST' || !this.#recreate) throw cause
-      await this.#replace(this.#recreate)
-      return this.#runOn(lane, call)
+      states.dispose()
+      throw cause
     }
+    lane.states?.dispose()
+    lane.states = states
+    lane.device = device
+    return states
   }
 
-  #runOn(lane: Lane, { entry, symbols, inputs }: PreparedCall, into?: readonly ResultArray[]): Promise<ResultArray[]> {
-    return this.#device.run(entry.name, symbols, inputs, lane.states, into)
-  }
-
-  async #replace(recreate: () => Promise<Device>): Promise<void> {
+  async #replace(cause: unknown): Promise<void> {
     const lost = this.#device
-    this.#device = await recreate()
-    lost.dispose()
-    for (const lane of this.#lanes) {
-      lane.states = this.#device.createStates()
-      for (const call of lane.calls) await this.#runOn(lane, call)
+    try {
+      this.#device = await this.#recreate!()
+    } catch (why) {
+      fail('E_DEVICE_LOST', `${(cause as Error).message}; no other device could be made: ${(why as Error).message}`, why)
     }
+    lost.dispose()
+  }
+
+  #isLoss(cause: unknown): boolean {
+    return this.#recreate !== undefined && cause instanceof LlamacError && cause.code === 'E_DEVICE_LOST'
   }
 
   #checkLive(): void {
     if (this.#disposed) fail('E_DISPOSED', 'the model was disposed')
+  }
+}
+
+const runOn = (device: Device, states: States, { entry, symbols, inputs }: PreparedCall, into?: readonly ResultArray[]) =>
+  device.run(entry.name, symbols, inputs, states, into)
+
+async function submit(
+  { shape, call, how, seen }: Pick<Drawing, 'shape' | 'call' | 'how' | 'seen'>,
+  device: Device,
+  states: States,
+): Promise<Drawing['submitted']> {
+  return {
+    device,
+    drawn: await device.draw!(shape.entry.name, shape.symbols, call?.inputs, states, how, call && seen(call)),
   }
 }

@@ -6,10 +6,11 @@ import { describeResults, prepareCall } from './entry-call.ts'
 import { fail } from './error-codes.ts'
 import { generatePieces } from './generation.ts'
 import type { GeneratedPiece, GenerateOptions, GenerationTarget } from './generation.ts'
-import type { Host, Lane } from './host.ts'
+import type { SeededSampling } from './choosers.ts'
+import type { Drawing, Host, Lane } from './host.ts'
 import { roomAt } from './roles.ts'
 import type { ReadingEntry } from './roles.ts'
-import type { Scores } from './sampling.ts'
+import type { SamplingNumbers, Scores } from './sampling.ts'
 
 export interface ReadOptions {
   /** Further arguments of the entry, such as `{ src_len: 7 }`. */
@@ -178,8 +179,8 @@ export class Session<Entries extends object = AnyEntries> {
       get position() {
         return session.position
       },
-      get last() {
-        return session.#ids.at(-1)
+      get tokens() {
+        return session.#ids
       },
       get pending() {
         return session.#pending
@@ -192,7 +193,73 @@ export class Session<Entries extends object = AnyEntries> {
       },
       room: (args) => roomAt(session.#reader(1), session.position, args),
       read: (ids, args, signal) => session.#read(ids, args, signal, true),
+      get runsAhead() {
+        return session.#host.runsAhead
+      },
+      canDraw: (how) => session.#canDraw(how),
+      draw: (ids, args, how, signal) => session.#whileRunning(() => session.#draw(ids, args, how, signal)),
+      drawAfter: (after, args, how, signal) => session.#whileRunning(async () => session.#drawAfter(after, args, how, signal)),
+      token: (drawing) => session.#whileRunning(() => session.#token(drawing)),
+      settle(drawing, token) {
+        const { tokens } = session.#host.roles.reading.get(drawing.shape.entry.name)!
+        drawing.call = { ...drawing.shape, inputs: { ...drawing.shape.inputs, [tokens]: Int32Array.of(token) } }
+      },
     }
+  }
+
+  #canDraw(how: SamplingNumbers): boolean {
+    const { prefill, decode } = this.#host.roles
+    const entries = [prefill ?? decode, decode ?? prefill]
+    // A step that nobody wants must be one that the next reading overwrites.
+    return entries.every((e) => e && this.#host.canDraw(e.entry.name, how) && (e.positioned || !this.#host.runsAhead))
+  }
+
+  async #draw(
+    ids: readonly number[],
+    args: Readonly<Record<string, number>>,
+    how: SeededSampling,
+    signal: AbortSignal | undefined,
+  ): Promise<Drawing> {
+    const reading = this.#reader(ids.length)
+    let drawing: Drawing | undefined
+    for (const call of this.#plan(reading, ids, args)) {
+      if (drawing) await this.#token(drawing)
+      drawing = await this.#submit(call, reading, this.position, how, { signal })
+    }
+    return drawing!
+  }
+
+  async #drawAfter(
+    after: Drawing,
+    args: Readonly<Record<string, number>>,
+    how: SeededSampling,
+    signal: AbortSignal | undefined,
+  ): Promise<Drawing | undefined> {
+    const reading = this.#reader(1)
+    const start = after.how.position
+    if (roomAt(reading, start, args) < 1) return undefined
+    // Any id: which it will be is not known.
+    const shape = prepareCall(reading.entry, { ...args, [reading.tokens]: [0], ...(reading.positioned ? { start } : {}) })
+    return this.#submit(shape, reading, start, how, { after, signal })
+  }
+
+  #submit(
+    call: PreparedCall,
+    { tokens }: ReadingEntry,
+    start: number,
+    how: SeededSampling,
+    options: { readonly after?: Drawing; readonly signal: AbortSignal | undefined },
+  ): Promise<Drawing> {
+    const seen = ({ inputs }: PreparedCall): number[] => [...this.#ids.slice(0, start), ...inputs[tokens]!]
+    return this.#host.draw(this.#lane, call, { ...how, position: start + call.inputs[tokens]!.length }, seen, options)
+  }
+
+  async #token(drawing: Drawing): Promise<number> {
+    const token = await this.#host.token(drawing)
+    this.#checkLive()
+    this.#host.commit(drawing)
+    this.#wasRead(drawing.call!, this.#host.roles.reading.get(drawing.shape.entry.name)!)
+    return token
   }
 
   /** The entry to read `count` ids with. */
@@ -241,21 +308,33 @@ export class Session<Entries extends object = AnyEntries> {
     signal: AbortSignal | undefined,
     into?: readonly ResultArray[],
   ): Promise<TensorResult[]> {
-    this.#checkLive()
-    this.#running = true
-    try {
+    return this.#whileRunning(async () => {
       const results = describeResults(call, await this.#host.run(this.#lane, call, signal, into))
       this.#checkLive()
       if (reading) {
-        const start = reading.positioned ? call.symbols.start! : this.position
-        while (this.#ids.length < start) this.#ids.push(-1)
-        this.#ids.length = start
-        for (const id of call.inputs[reading.tokens]!) this.#ids.push(id)
-        this.#pending = undefined
+        this.#wasRead(call, reading)
         const [scores] = results
-        this.#scores = reading.entry.role === 'score' || scores?.name !== undefined ? undefined : scores?.values
+        if (reading.entry.role !== 'score' && scores?.name === undefined) this.#scores = scores?.values
       }
       return results
+    })
+  }
+
+  /** The states hold what the call read. */
+  #wasRead({ symbols, inputs }: PreparedCall, { positioned, tokens }: ReadingEntry): void {
+    const start = positioned ? symbols.start! : this.position
+    while (this.#ids.length < start) this.#ids.push(-1)
+    this.#ids.length = start
+    for (const id of inputs[tokens]!) this.#ids.push(id)
+    this.#pending = undefined
+    this.#scores = undefined
+  }
+
+  async #whileRunning<T>(work: () => Promise<T>): Promise<T> {
+    this.#checkLive()
+    this.#running = true
+    try {
+      return await work()
     } finally {
       this.#running = false
     }

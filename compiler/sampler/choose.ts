@@ -113,11 +113,19 @@ class Chooser {
       this.scan(ops.add(low, step), (bits, id) => {
         const weight = e.value('weight', ops.select(counts, f32(1), load('f32', operand.keys, id)))
         const steps = e.value('steps', ops.sub(bits, low))
-        for (const [i, part] of parts.entries())
-          e.set(part, ops.add(part, ops.select(ops.ge(steps, ops.mul(step, i + 1)), weight, f32(0))))
+        for (const [i, part] of parts.entries()) e.set(part, ops.add(part, ops.select(ops.ge(steps, ops.mul(step, i + 1)), weight, f32(0))))
       })
       const more = this.reduce('sum', parts).map((sum) => ops.to_i32(ops.gt(sum, bound)))
-      e.set(low, ops.add(low, ops.mul(step, more.reduce((a, b) => ops.add(a, b)))))
+      e.set(
+        low,
+        ops.add(
+          low,
+          ops.mul(
+            step,
+            more.reduce((a, b) => ops.add(a, b)),
+          ),
+        ),
+      )
     })
     return low
   }
@@ -188,10 +196,7 @@ class Chooser {
     this.eachBlock((block) => e.set(own, ops.add(own, load('f32', operand.sums, block))))
     const coin = uniform(e, [word('seed_low'), word('seed_high')], word('position'))
     const total = this.reduce('sum', [own])[0]!
-    const truncates = ops.or(
-      ops.gt(word('top_k'), 0),
-      ops.or(ops.lt(real('top_p'), f32(1)), ops.gt(real('min_p'), f32(0))),
-    )
+    const truncates = ops.or(ops.gt(word('top_k'), 0), ops.or(ops.lt(real('top_p'), f32(1)), ops.gt(real('min_p'), f32(0))))
     e.if(
       truncates,
       () => this.alongKeys(total, coin),

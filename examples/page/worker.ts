@@ -46,7 +46,11 @@ async function open({ source, device, context }: Extract<Task, { kind: 'open' }>
   const model = await load(artifact, {
     device,
     signal,
-    onProgress: ({ loaded, total }) => tell({ kind: 'progress', text: `loading weights: ${Math.round((100 * loaded) / total)} %` }),
+    onProgress: ({ type, loaded, total }) =>
+      tell({
+        kind: 'progress',
+        text: `${type === 'weights' ? 'loading weights' : 'compiling for the GPU'}: ${Math.round((100 * loaded) / total)} %`,
+      }),
   })
   opened = { model, artifact, device, compiled }
   tell({

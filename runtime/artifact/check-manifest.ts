@@ -211,9 +211,7 @@ const webgpuProgram = object({
       draw: optional(dispatches),
     }),
   ),
-  sampler: optional(
-    object({ parameters: size, chosen: place, seen: size, feeds: optional(object({ entry: text, argument: text })) }),
-  ),
+  sampler: optional(object({ parameters: size, chosen: place, seen: size, feeds: optional(object({ entry: text, argument: text })) })),
 })
 
 /** E_ARTIFACT_MANIFEST when a list, range or index of the program is wrong. */

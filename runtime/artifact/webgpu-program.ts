@@ -7,17 +7,7 @@ import type { WebgpuDispatch as Dispatch, WebgpuProgram } from './manifest.ts'
 import { packRows, unpackRows } from './packed-rows.ts'
 
 /** What a sampler is told of a draw, in the uniform buffer: integers, and the bits of f32 numbers. */
-export const samplingWords = [
-  'position',
-  'seed_low',
-  'seed_high',
-  'temperature',
-  'top_k',
-  'top_p',
-  'min_p',
-  'penalty',
-  'window',
-] as const
+export const samplingWords = ['position', 'seed_low', 'seed_high', 'temperature', 'top_k', 'top_p', 'min_p', 'penalty', 'window'] as const
 
 export type SamplingWord = (typeof samplingWords)[number]
 

@@ -103,10 +103,7 @@ export class WebgpuDevice implements Device {
     for (const [index, buffer] of this.#program.buffers.entries()) {
       if (!isOfSession(buffer.kind)) continue
       const size = bufferBytes(buffer)
-      buffers.set(
-        index,
-        this.#device.createBuffer({ label: buffer.kind, size, usage: usage.storage | usage.copySrc | usage.copyDst }),
-      )
+      buffers.set(index, this.#device.createBuffer({ label: buffer.kind, size, usage: usage.storage | usage.copySrc | usage.copyDst }))
     }
     const outOfMemory = this.#device.popErrorScope().catch(() => null) // a lost device shows at the first run
     const states = new WebgpuStates(buffers, outOfMemory, (gone) => this.#sessions.delete(gone))

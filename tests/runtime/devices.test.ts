@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, test, vi } from 'vitest'
 import { packArtifact } from '../../compiler/artifact/write.ts'
 import { relaxedSimd } from '../../runtime/devices/relaxed-simd.ts'
 import { load } from '../../runtime/index.ts'
-import type { Model, ModelOptions } from '../../runtime/index.ts'
+import type { LoadProgress, Model, ModelOptions } from '../../runtime/index.ts'
 import { createSoftwareGpu } from '../support/dawn.ts'
 import { contents, expectedCells } from './tiny-artifact.ts'
 
@@ -68,9 +68,18 @@ describe.each(['wasm', 'webgpu'] as const)('%s', (device) => {
   })
 
   test('weights are verified and awaited', async () => {
-    const events: { loaded: number; total: number }[] = []
+    const events: LoadProgress[] = []
     const model = await load(files, { ...options(device), onProgress: (event) => events.push(event) })
-    expect(events.at(-1)).toMatchObject({ loaded: 16, total: 16 })
+    expect(events.findLast(({ type }) => type === 'weights')).toMatchObject({ loaded: 16, total: 16 })
+    const compiled = events.filter(({ type }) => type === 'pipelines')
+    expect(compiled.map(({ loaded, total }) => [loaded, total])).toEqual(
+      device === 'webgpu'
+        ? [
+            [1, 2],
+            [2, 2],
+          ]
+        : [],
+    )
     await model.dispose()
     const damaged = new Map(files).set(
       'weights-000.bin',

@@ -166,8 +166,42 @@ describe('laws', () => {
     )
   })
 
+  test('the penalty makes scores of ids among the last ones smaller, whatever their sign, and each once', () => {
+    fc.assert(
+      fc.property(
+        logits,
+        fc.array(fc.nat(70), { maxLength: 90 }),
+        fc.constantFrom(1.1, 1.5, 3),
+        fc.constantFrom(0, 1, 5, 64, Infinity),
+        (scores, seen, repetitionPenalty, window) => {
+          const lately = new Set(seen.filter((_, place) => place >= seen.length - window))
+          const wanted = scores.map((score, id) =>
+            Math.fround(
+              lately.has(id) ? (score > 0 ? score / Math.fround(repetitionPenalty) : score * Math.fround(repetitionPenalty)) : score,
+            ),
+          )
+          const given = Float32Array.from(scores)
+          const options = { repetitionPenalty, ...(window === Infinity ? { repetitionWindow: 2 ** 40 } : { repetitionWindow: window }) }
+          for (const temperature of [0, 1]) {
+            const got = createSampler({ ...options, temperature }, 0).distribution(given, seen)
+            expect(got).toEqual(createSampler({ temperature }, 0).distribution(Float32Array.from(wanted)))
+          }
+          expect(given).toEqual(Float32Array.from(scores))
+        },
+      ),
+      { numRuns: 300 },
+    )
+  })
+
   test('bad options and scores that are not numbers are refused', () => {
-    for (const options of [{ temperature: -1 }, { topK: 1.5 }, { topP: 2 }, { minP: NaN }])
+    for (const options of [
+      { temperature: -1 },
+      { topK: 1.5 },
+      { topP: 2 },
+      { minP: NaN },
+      { repetitionPenalty: 0 },
+      { repetitionWindow: -1 },
+    ])
       expect(() => createSampler(options, 0)).toThrow(/expected/)
     for (const bad of [Float32Array.of(NaN, NaN), Float32Array.of(1, Infinity), Float32Array.of()]) {
       expect(() => createSampler({}, 0).sample(bad, 0)).toThrow(/finite/)

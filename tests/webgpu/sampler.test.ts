@@ -61,7 +61,8 @@ function* draws(vocab: number, count: number, g: Numbers): Generator<Draw> {
       const how = samplingNumbers({
         temperature: g.pick([0, 0.3, 0.8, 1, 1.5]),
         topK: g.pick([0, 0, 1, 2, 40, vocab, 2 * vocab]),
-        topP: g.pick([1, 1, 0, 0.1, 0.5, 0.9, 0.95]),
+        // Of equal probabilities round numbers are boundaries.
+        topP: g.pick([1, 1, 0, 0.1037, 0.5019, 0.8971, 0.9503]),
         minP: g.pick([0, 0, 0.02, 0.1, 1]),
         repetitionPenalty: g.pick([1, 1.1, 0.8, 2]),
         repetitionWindow: g.pick([0, 1, 64, 1000]),
@@ -170,16 +171,14 @@ test('ten thousand draws', async () => {
   const g = numbers(seed)
   let [total, different] = [0, 0]
   for (const [vocab, count] of [
-    [5, 1500],
-    [100, 5000],
-    [1003, 3470],
-    [8192, 26],
+    [5, 3000],
+    [100, 6000],
+    [1003, 980],
+    [8192, 16],
     [49152, 4],
   ] as const) {
     const all = [...draws(vocab, count, g)]
-    const t0 = performance.now()
     const found = await drawAll(software.device, vocab, all)
-    console.log(vocab, count, performance.now() - t0)
     for (const [i, draw] of all.entries()) {
       const wanted = createSampler(draw.how, draw.how.seed).sample(draw.scores, draw.how.position, draw.seen)
       const [token, next] = found.subarray(2 * i)
@@ -188,13 +187,13 @@ test('ten thousand draws', async () => {
       if (token === wanted) continue
       different++
       const distance = draw.how.temperature === 0 ? 1 : toBoundary(draw)
-      if (distance > 1e-5) expect.fail(`seed ${seed}, vocab ${vocab}: ${token} is not ${wanted}, ${distance} from a boundary, ${JSON.stringify(draw.how)}`)
+      if (distance > 1e-5)
+        expect.fail(`seed ${seed}, vocab ${vocab}: ${token} is not ${wanted}, ${distance} from a boundary, ${JSON.stringify(draw.how)}`)
     }
   }
   expect(software.errors).toEqual([])
   expect(total).toBe(10_000)
-  expect(different).toBeLessThanOrEqual(10)
-  console.info(`${different} of ${total} differ`)
+  expect(different, `seed ${seed}`).toBeLessThanOrEqual(total / 1000)
 })
 
 test('scores that are not finite are told', async () => {

@@ -65,7 +65,9 @@ export function withSampler(program: WebgpuProgram, infos: readonly EntryInfo[])
     const { wgsl, bindings, workgroups } = planDispatch(fn, operands, buffers, { symbols: samplingWords, bounds: new Map(), uniform })
     const known = modules.findIndex((module) => module.wgsl === wgsl)
     const module = known >= 0 ? known : modules.push({ name: fn.name, wgsl }) - 1
-    const ranges = bindings.map((range) => (range.buffer === uniform ? { buffer: uniform, offset: parameters, bytes: parameterBytes } : range))
+    const ranges = bindings.map((range) =>
+      range.buffer === uniform ? { buffer: uniform, offset: parameters, bytes: parameterBytes } : range,
+    )
     return { module, bindings: ranges, workgroups }
   }
   const feeds = infos.flatMap((info) => {
