@@ -3,6 +3,7 @@
 // out the same, and so do the tokens that were still to come.
 import type { Manifest } from './artifact/manifest.ts'
 import type { Device, Drawn, DrawOptions, ResultArray, States } from './devices/device.ts'
+import { mostLosses } from './devices/webgpu.ts'
 import type { PreparedCall } from './entry-call.ts'
 import { fail } from './error-codes.ts'
 import { LlamacError } from './error.ts'
@@ -33,9 +34,6 @@ export interface Drawing {
   readonly seen: (call: PreparedCall) => readonly number[]
   submitted: { readonly device: Device; readonly drawn: Drawn }
 }
-
-/** So often in a row a device may be lost before nobody tries again. */
-const mostLosses = 3
 
 export class Host {
   readonly manifest: Manifest

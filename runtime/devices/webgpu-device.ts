@@ -352,7 +352,10 @@ export class WebgpuDevice implements Device {
 
   #checkUsable(): void {
     if (this.#disposed) fail('E_DISPOSED', 'the device was disposed')
-    if (this.#lost !== undefined) fail('E_DEVICE_LOST', `the GPU device was lost: ${this.#lost}`)
+    if (this.#lost !== undefined) {
+      const remedy = this.#own ? '' : '; it was given: load with a GPU (navigator.gpu) and another device is made'
+      fail('E_DEVICE_LOST', `the GPU device was lost: ${this.#lost}${remedy}`)
+    }
     if (this.#fault !== undefined) fail('E_DEVICE', `the GPU reported an error: ${this.#fault}`)
   }
 }

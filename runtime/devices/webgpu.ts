@@ -6,6 +6,7 @@ import { placesStride, type WebgpuProgram, type WebgpuVariant } from '../artifac
 import type { Artifact, LoadOptions } from '../artifact/read.ts'
 import { parseJson } from '../artifact/shape.ts'
 import { fail } from '../error-codes.ts'
+import { LlamacError } from '../error.ts'
 import type { Device } from './device.ts'
 import { bufferBytes, usage, WebgpuDevice } from './webgpu-device.ts'
 import { bufferTypes, buildPipelines, isOfSession } from './webgpu-pipelines.ts'
@@ -24,9 +25,13 @@ export async function webgpuUnmet(variant: WebgpuVariant, gpu: GPU | GPUDevice |
   return missing && `the adapter lacks ${missing}`
 }
 
+/** So often in a row a device may be lost before nobody tries again. */
+export const mostLosses = 3
+
 /**
  * Uploads the weights, compiles all pipelines, and gives the device. A GPUDevice that is passed in stays the caller's; one that
- * is requested here is destroyed with the Device. E_OUT_OF_MEMORY, E_DEVICE (a shader is refused), E_DEVICE_LOST.
+ * is requested here is destroyed with the Device, and when it is lost meanwhile, another is requested. E_OUT_OF_MEMORY, E_DEVICE
+ * (a shader is refused), E_DEVICE_LOST.
  */
 export async function createWebgpuDevice(
   artifact: Artifact,
@@ -34,12 +39,21 @@ export async function createWebgpuDevice(
   gpu: GPU | GPUDevice,
   options: LoadOptions = {},
 ): Promise<Device> {
-  const { manifest } = artifact
   artifact.needWeights()
   const bytes = await artifact.program(variant, options.signal)
-  const program = checkWebgpuProgram(unpackWebgpuProgram(parseJson(bytes, variant.program)), manifest)
-  const own = 'requestAdapter' in gpu
-  const device = own ? await requestDevice(gpu, variant.requires) : gpu
+  const program = checkWebgpuProgram(unpackWebgpuProgram(parseJson(bytes, variant.program)), artifact.manifest)
+  if (!('requestAdapter' in gpu)) return prepare(artifact, program, gpu, false, options)
+  for (let losses = 0; ; losses++) {
+    try {
+      return await prepare(artifact, program, await requestDevice(gpu, variant.requires), true, options)
+    } catch (cause) {
+      if (!(cause instanceof LlamacError && cause.code === 'E_DEVICE_LOST') || losses >= mostLosses) throw cause
+    }
+  }
+}
+
+async function prepare(artifact: Artifact, program: WebgpuProgram, device: GPUDevice, own: boolean, options: LoadOptions): Promise<Device> {
+  const { manifest } = artifact
   let lost: string | undefined
   void device.lost.then(({ message }) => {
     lost = message || 'no reason given'
