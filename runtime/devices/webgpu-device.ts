@@ -13,6 +13,7 @@ import { bufferTypes, type Dispatch, type EntryDispatches, isOfSession } from '.
 export const usage = { mapRead: 1, copySrc: 4, copyDst: 8, uniform: 64, storage: 128 } as const
 const mapRead = 1
 const maxWorkgroups = 65535
+const longestUntilLoss = 100 // ms
 
 const roundUp = (bytes: number, to: number): number => Math.ceil(bytes / to) * to
 export const bufferBytes = ({ bytes }: { readonly bytes: number }): number => Math.max(16, roundUp(bytes, 16))
@@ -293,8 +294,7 @@ export class WebgpuDevice implements Device {
     try {
       await staging.mapAsync(mapRead, 0, size)
     } catch (cause) {
-      // A lost device rejects the map before or after `lost` resolves.
-      await new Promise((resolve) => setTimeout(resolve))
+      if (!this.#disposed) await lossOf(this.#device)
       this.#checkUsable()
       fail('E_DEVICE', `reading the results failed: ${(cause as Error).message}`, cause)
     }
@@ -359,6 +359,10 @@ export class WebgpuDevice implements Device {
     if (this.#fault !== undefined) fail('E_DEVICE', `the GPU reported an error: ${this.#fault}`)
   }
 }
+
+/** Whether it is lost: what a lost device refuses may be told before that it is lost. */
+export const lossOf = (device: GPUDevice): Promise<unknown> =>
+  Promise.race([device.lost, new Promise((resolve) => setTimeout(resolve, longestUntilLoss))])
 
 /** The words that the sampler is given, as samplingWords has them. */
 export function drawWords(how: DrawOptions): Int32Array<ArrayBuffer> {

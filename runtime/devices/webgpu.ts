@@ -8,7 +8,7 @@ import { parseJson } from '../artifact/shape.ts'
 import { fail } from '../error-codes.ts'
 import { LlamacError } from '../error.ts'
 import type { Device } from './device.ts'
-import { bufferBytes, usage, WebgpuDevice } from './webgpu-device.ts'
+import { bufferBytes, lossOf, usage, WebgpuDevice } from './webgpu-device.ts'
 import { bufferTypes, buildPipelines, isOfSession } from './webgpu-pipelines.ts'
 
 /** Features that a variant may require, as WebGPU names them. */
@@ -81,23 +81,19 @@ async function prepare(artifact: Artifact, program: WebgpuProgram, device: GPUDe
     const [outOfMemory, invalid] = await Promise.all([device.popErrorScope(), device.popErrorScope()])
     if (outOfMemory) fail('E_OUT_OF_MEMORY', `the GPU has no memory for the model: ${outOfMemory.message}`)
     if (invalid) fail('E_DEVICE', `the GPU refuses the program: ${invalid.message}`)
-    await turn()
     if (lost !== undefined) fail('E_DEVICE_LOST', lost)
     return new WebgpuDevice(device, own, program, manifest.entries, buffers, pipelines)
   } catch (cause) {
     for (; scopes > 0; scopes--) await device.popErrorScope().catch(() => null)
     for (const buffer of buffers) buffer?.destroy()
     // What a lost device does not do has many names.
-    await turn()
+    if (!(cause instanceof LlamacError) || cause.code === 'E_DEVICE') await lossOf(device)
     const reason = lost
     if (own) device.destroy()
     if (reason !== undefined) fail('E_DEVICE_LOST', `the GPU device was lost while the model was loaded: ${reason}`, cause)
     throw cause
   }
 }
-
-/** `lost` resolves after what it makes fail. */
-const turn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve))
 
 /** The contents of a buffer of places. */
 export function placeWords({ bytes, rows }: Extract<WebgpuProgram['buffers'][number], { kind: 'places' }>): Int32Array<ArrayBuffer> {
