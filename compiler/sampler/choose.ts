@@ -5,9 +5,8 @@
 // blocks. The order of sums is not the CPU's: where a coin lies within rounding of a boundary, its neighbour may be drawn.
 
 import { buffer, builtin, constant, Emitter, i32, load, ops, scratch } from '../schedule/build-loops.ts'
-import { samplingWords } from '../../runtime/artifact/webgpu-program.ts'
 import type { LoopExpr, LoopFunction } from '../schedule/loops.ts'
-import { blocksOf, broken, draws, eachId, most, real, reduce, reduceWords, threadsFor, word } from './parts.ts'
+import { blocksOf, broken, draws, eachId, most, parameters, real, reduce, reduceWords, threadsFor, word } from './parts.ts'
 import { uniform } from './philox.ts'
 
 const f32 = (value: number): LoopExpr => constant('f32', value)
@@ -229,5 +228,5 @@ export function chooseToken(vocab: number, feeds: boolean): LoopFunction {
     feeds ? buffer('next', 5, 'write', 'i32') : scratch('unused', 1),
     ...reduceWords(threads).map((words, i) => scratch(`parts${i}`, words)),
   ]
-  return { name: 'sampler_choose', operands, body: e.finish(), symbols: samplingWords, workgroup: threads, grid: [[]] }
+  return { name: 'sampler_choose', operands, body: e.finish(), symbols: parameters, workgroup: threads, grid: [[]] }
 }

@@ -1,7 +1,7 @@
 // What the functions of the sampler have in common: its parameters, which are words of the uniform buffer, the blocks that the
 // vocabulary is cut into, and how the invocations of its last function sum and compare.
 
-import type { SamplingWord } from '../../runtime/artifact/webgpu-program.ts'
+import { type SamplingWord, samplingWords } from '../../runtime/artifact/webgpu-program.ts'
 import { builtin, constant, type Emitter, i32, load, ops, symbol } from '../schedule/build-loops.ts'
 import { type Combine, combine } from '../schedule/definitions.ts'
 import type { LoopExpr } from '../schedule/loops.ts'
@@ -14,6 +14,8 @@ export const blocksOf = (vocab: number): number => Math.ceil(vocab / blockIds)
 export const broken = 3e38
 export const lowest = -3e38
 
+/** Symbols of all its functions. */
+export const parameters: readonly string[] = samplingWords
 export const word = (name: SamplingWord): LoopExpr => symbol(name)
 export const real = (name: SamplingWord): LoopExpr => ops.bits_f32(symbol(name))
 /** The token is drawn; else the best one is taken. */

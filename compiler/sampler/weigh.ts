@@ -6,13 +6,12 @@ import * as affine from '../../dsl/affine.ts'
 import { buffer, builtin, constant, Emitter, i32, load, ops, scratch } from '../schedule/build-loops.ts'
 import type { LoopExpr, LoopFunction } from '../schedule/loops.ts'
 import { joinAll } from '../schedule/work-group.ts'
-import { blocksOf, broken, draws, eachId, lowest, real, word } from './parts.ts'
-import { samplingWords } from '../../runtime/artifact/webgpu-program.ts'
+import { blocksOf, broken, draws, eachId, lowest, parameters, real, word } from './parts.ts'
 
 const threads = 64
 const f32 = (value: number): LoopExpr => constant('f32', value)
 const shape = (vocab: number): Pick<LoopFunction, 'symbols' | 'workgroup' | 'grid'> => ({
-  symbols: samplingWords,
+  symbols: parameters,
   workgroup: threads,
   grid: [[{ size: affine.constant(blocksOf(vocab)), divisor: threads }]],
 })

@@ -4,9 +4,8 @@
 // the next step can follow without the host.
 
 import type { WebgpuProgram } from '../../../runtime/artifact/manifest.ts'
-import { samplingWords } from '../../../runtime/artifact/webgpu-program.ts'
 import type { EntryInfo } from '../../../dsl/model.ts'
-import { blocksOf } from '../../sampler/parts.ts'
+import { blocksOf, parameters } from '../../sampler/parts.ts'
 import { chooseToken } from '../../sampler/choose.ts'
 import { adjustScores, weighScores } from '../../sampler/weigh.ts'
 import type { LoopFunction } from '../../schedule/loops.ts'
@@ -45,9 +44,9 @@ export function withSampler(program: WebgpuProgram, infos: readonly EntryInfo[])
   if (vocab === undefined || drawing.some((other) => other.vocab !== vocab)) return program
   const modules = [...program.modules]
   const uniform = program.buffers.findIndex(({ kind }) => kind === 'uniform')
-  const parameters = Math.ceil(program.buffers[uniform]!.bytes / guaranteed.offset) * guaranteed.offset
-  const parameterBytes = Math.ceil(samplingWords.length / 4) * 16
-  const buffers = program.buffers.map((buffer, i) => (i === uniform ? { ...buffer, bytes: parameters + parameterBytes } : buffer))
+  const from = Math.ceil(program.buffers[uniform]!.bytes / guaranteed.offset) * guaranteed.offset
+  const parameterBytes = Math.ceil(parameters.length / 4) * 16
+  const buffers = program.buffers.map((buffer, i) => (i === uniform ? { ...buffer, bytes: from + parameterBytes } : buffer))
   const seen = buffers.push({ kind: 'seen', bytes: vocab * 4 }) - 1
   const words = { keys: vocab, tops: blocksOf(vocab), largest: blocksOf(vocab), sums: blocksOf(vocab), chosen: 4 }
   let end = 0
@@ -62,12 +61,10 @@ export function withSampler(program: WebgpuProgram, infos: readonly EntryInfo[])
   buffers.push({ kind: 'arena', bytes: Math.ceil(end / 16) * 16 })
 
   const dispatch = (fn: LoopFunction, operands: readonly OperandPlace[]): Dispatch => {
-    const { wgsl, bindings, workgroups } = planDispatch(fn, operands, buffers, { symbols: samplingWords, bounds: new Map(), uniform })
+    const { wgsl, bindings, workgroups } = planDispatch(fn, operands, buffers, { symbols: parameters, bounds: new Map(), uniform })
     const known = modules.findIndex((module) => module.wgsl === wgsl)
     const module = known >= 0 ? known : modules.push({ name: fn.name, wgsl }) - 1
-    const ranges = bindings.map((range) =>
-      range.buffer === uniform ? { buffer: uniform, offset: parameters, bytes: parameterBytes } : range,
-    )
+    const ranges = bindings.map((range) => (range.buffer === uniform ? { buffer: uniform, offset: from, bytes: parameterBytes } : range))
     return { module, bindings: ranges, workgroups }
   }
   const feeds = infos.flatMap((info) => {
@@ -96,5 +93,5 @@ export function withSampler(program: WebgpuProgram, infos: readonly EntryInfo[])
     entries[info.name] = { ...entry, draw }
   }
   const chosen = { buffer: own, offset: places.chosen.offset }
-  return { modules, buffers, entries, sampler: { parameters, chosen, seen, ...(feeds ? { feeds } : {}) } }
+  return { modules, buffers, entries, sampler: { parameters: from, chosen, seen, ...(feeds ? { feeds } : {}) } }
 }
