@@ -58,11 +58,15 @@ test.each([
   expect(got).toEqual(await tokens(wasm, options))
   const { dispatches, draw } = program().entries['decode']!
   const dispatched = dispatches.length + draw!.length
-  for (const step of steps.slice(2, -1)) {
+  // When a token is read back depends on how fast the GPU is; how often does not.
+  let back = 0
+  for (const { bytesBack = 0 } of steps) back += bytesBack
+  expect(back).toBe(4 * (2 + got.length - 1)) // the prompt takes two calls
+  for (const { getMappedRange: _, unmap: __, bytesBack: ___, ...step } of steps.slice(2, -1)) {
     expect(step).toEqual({
       ...{ writeBuffer: 1, createCommandEncoder: 1, beginComputePass: 1, end: 1, finish: 1, submit: 1 },
       ...{ setPipeline: dispatched, setBindGroup: dispatched, dispatchWorkgroups: dispatched },
-      ...{ copyBufferToBuffer: 1, mapAsync: 1, getMappedRange: 1, unmap: 1, bytesBack: 4 },
+      ...{ copyBufferToBuffer: 1, mapAsync: 1 },
     })
   }
   await model.dispose()
@@ -77,11 +81,10 @@ describe('a device that is lost', () => {
     const model = await open(calm)
     const loaded = calm.total
     const wanted = await tokens(model, options)
-    await model.dispose()
     const generated = calm.total - loaded
-    const places = [0, 0.5, 0.99]
-      .map((part) => part * loaded)
-      .concat([0, 0.1, 0.33, 0.52, 0.77, 0.98].map((part) => loaded + part * generated))
+    await model.dispose()
+    // At every call it is lost in tests/runtime/drawing.test.ts, on a GPU that is played.
+    const places = [0.5 * loaded, loaded + 0.04 * generated, loaded + 0.6 * generated]
     for (const place of places.map(Math.floor)) {
       const watch = newWatch()
       watch.loseAt = place
