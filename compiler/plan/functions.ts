@@ -22,9 +22,10 @@ export function functionsOf(program: KernelProgram, machine: Machine): ReadonlyM
         for (const group of step.groups) visit(group, inside)
         continue
       }
-      for (const kernel of step.kind === 'kernel' ? [step.kernel] : step.kernels) {
-        const key = shared ? numberOf(withoutPlaces(kernel)) : -1
-        const fn = shared?.get(key) ?? scheduleFor(kernel, machine, program)
+      const together = step.kind === 'kernel' ? [step.kernel] : step.kernels
+      for (const kernel of together) {
+        const key = shared ? numberOf([kernel, ...(machine.rowBlocks ? [] : together)].map(withoutPlaces)) : -1
+        const fn = shared?.get(key) ?? scheduleFor(kernel, machine, program, together)
         shared?.set(key, fn)
         functions.set(kernel.name, fn)
       }
@@ -69,9 +70,9 @@ function structureNumbers(): (value: unknown) => number {
 }
 
 /** E_SCRATCH when a kernel keeps more at once than the target has memory for. */
-function scheduleFor(kernel: Kernel, machine: Machine, program: KernelProgram): LoopFunction {
+function scheduleFor(kernel: Kernel, machine: Machine, program: KernelProgram, together: readonly Kernel[]): LoopFunction {
   try {
-    const fn = schedule(kernel, machine, program.symbols)
+    const fn = schedule(kernel, machine, program.symbols, together)
     partsOf(fn).forEach(verifyLoops)
     return fn
   } catch (cause) {

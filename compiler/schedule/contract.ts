@@ -1,7 +1,7 @@
 // Schedules a contract: dots of packed weight rows with one or several rows of activations, and their epilogue.
 // A tile is 8 rows (or 4, where rows start in the middle of a packed group) by up to 4 tokens (q4_1, GMAC/s by tokens of a tile: 2 42,
 // 3 44, 4 48, 5 49, 6 47, 8 47: from 4 on what is saved on unpacking weights is lost to registers). With lanes, four rows are one
-// vector and the epilogue runs on vectors; with threads, the invocations share k and meet in scratch memory.
+// vector and the epilogue runs on vectors. Workgroups take contracts otherwise: contract-group.ts.
 
 import * as affine from '../../dsl/affine.ts'
 import type { AxisId, Kernel } from '../kernel/types.ts'
@@ -18,13 +18,11 @@ import { emitAffine, emitStrides, nest, type Place, Scope, unflatten } from './s
 export function scheduleContract(kernel: Kernel, plan: ContractPlan, machine: Machine, bounds: affine.Bounds): LoopFunction {
   const emitter = new Emitter()
   const scope = new Scope(kernel, emitter, bounds)
-  return machine.threads > 1 ? scheduleThreads(kernel, plan, machine, bounds, scope) : scheduleLanes(kernel, plan, machine, bounds, scope)
+  return scheduleLanes(kernel, plan, machine, bounds, scope)
 }
 
-const tilesOf = (plan: ContractPlan): number => Math.ceil(plan.lane.extent.const / plan.tile)
-
 /** Word address of the packed group that holds the first row of the tile, and which quads of it are meant. */
-function weightAddress(scope: Scope, dot: Dot, tile: 8 | 4): { address: Address; quads: LoopExpr[] } {
+export function weightAddress(scope: Scope, dot: Dot, tile: 8 | 4): { address: Address; quads: LoopExpr[] } {
   const operand = scope.kernel.operands[dot.weight]!
   const strides = emitStrides(operand.dims.slice(0, dot.rows.length))
   const row = dot.rows.reduce<LoopExpr>((sum, index, i) => ops.add(sum, ops.mul(scope.emitIndex(index), strides[i]!)), constant('i32', 0))
@@ -34,7 +32,7 @@ function weightAddress(scope: Scope, dot: Dot, tile: 8 | 4): { address: Address;
   return { address: { operand: dot.weight, at: group, offset: 0 }, quads }
 }
 
-function activationAddress(scope: Scope, dot: Dot): LoopExpr {
+export function activationAddress(scope: Scope, dot: Dot): LoopExpr {
   const dims = scope.kernel.operands[dot.activation]!.dims.slice(0, dot.activationIndex.length)
   const strides = emitStrides(dims)
   const row = dot.activationIndex.reduce<LoopExpr>(
@@ -48,26 +46,13 @@ function activationAddress(scope: Scope, dot: Dot): LoopExpr {
 const unrollOf = (dot: Dot): number => (dot.format.k === 1 ? [4, 2, 1].find((u) => dot.k % u === 0)! : 1)
 
 /**
- * Sums of dots for a tile: [dot][token][quad]. Blocks `first`, `first + threads`, … (or their runs); one token and one-k formats use
- * several accumulators each, as many as fit the registers, because a single chain of additions waits for itself. Several dots
- * walk k together: they must be alike. `last`: tokens after this one of the tile are past the end, and it is read in their place.
+ * Sums of dots for a tile: [dot][token][quad]. One token and one-k formats use several accumulators each, as many as fit the registers,
+ * because a single chain of additions waits for itself. Several dots walk k together: they must be alike.
  */
-function emitDots(
-  scope: Scope,
-  dots: readonly Dot[],
-  tokens: number,
-  tile: 8 | 4,
-  strides: readonly number[],
-  first: LoopExpr,
-  threads: number,
-  last?: LoopExpr,
-): LoopExpr[][][] {
+function emitDots(scope: Scope, dots: readonly Dot[], tokens: number, tile: 8 | 4, strides: readonly number[]): LoopExpr[][][] {
   const e = scope.emitter
   const { format, k, bytes } = dots[0]!
-  // Invocations share the runs of a block; alone, a block's runs share what is read once for all of them.
-  const parts = threads === 1 ? 1 : format.runs
-  const blocks = (k / format.k) * parts
-  const unroll = threads === 1 ? unrollOf(dots[0]!) : 1
+  const unroll = unrollOf(dots[0]!)
   const chains = tokens === 1 && unroll > 1 ? Math.min(unroll, dots.length === 1 ? 4 : 2) : 1
   const zero = constant('f32x4', 0)
   const step = bytes ? (format.k / a8.k) * a8.words : format.k
@@ -75,34 +60,25 @@ function emitDots(
     const { address, quads } = weightAddress(scope, dot, tile)
     const base = e.value('a', activationAddress(scope, dot))
     const sums = Array.from({ length: chains }, () => Array.from({ length: tokens }, () => quads.map(() => e.let('acc', zero))))
-    const shifts = last && Array.from({ length: tokens }, (_, t) => e.value('shift', ops.mul(ops.min(last, t), strides[d]!)))
-    return { dot, address, quads, base, sums, stride: strides[d]!, shifts }
+    return { dot, address, quads, base, sums, stride: strides[d]! }
   })
-  e.loop('b', first, constant('i32', blocks), unroll * threads, (flat) => {
-    const block = parts === 1 ? flat : e.value('block', ops.shr_u(flat, Math.log2(parts)))
-    const run = parts === 1 ? undefined : e.value('run', ops.and(flat, parts - 1))
-    for (const { dot, address, quads, base, sums, stride, shifts } of walks) {
+  e.loop('b', 0, k / format.k, unroll, (block) => {
+    for (const { dot, address, quads, base, sums, stride } of walks) {
       const w = e.let('w', ops.add(address.at, ops.mul(block, format.words)))
       const x = e.let('x', ops.add(base, ops.mul(block, step)))
       for (let u = 0; u < unroll; u++) {
         const part = {
           weight: { operand: dot.weight, at: w, offset: u * format.words },
           quads,
-          activations: Array.from({ length: tokens }, (_, t) =>
-            shifts
-              ? { operand: dot.activation, at: ops.add(x, shifts[t]!), offset: u * step }
-              : { operand: dot.activation, at: x, offset: u * step + t * stride },
-          ),
+          activations: Array.from({ length: tokens }, (_, t) => ({ operand: dot.activation, at: x, offset: u * step + t * stride })),
           accumulators: sums[u % chains]!,
-          rolled: threads > 1,
-          ...(run ? { run } : {}),
         }
         if (bytes) format.dotBytes!(e, part)
         else format.dotFloat(e, part)
       }
     }
   })
-  const factor = tokens === 1 && threads === 1 && !bytes ? format.oneTokenFactor : undefined
+  const factor = tokens === 1 && !bytes ? format.oneTokenFactor : undefined
   return walks.map(({ sums }) =>
     sums[0]!.map((row, t) =>
       row.map((acc, q) => {
@@ -113,19 +89,8 @@ function emitDots(
   )
 }
 
-const emitDot = (
-  scope: Scope,
-  dot: Dot,
-  tokens: number,
-  tile: 8 | 4,
-  stride: number,
-  first: LoopExpr,
-  threads: number,
-  last?: LoopExpr,
-): LoopExpr[][] => emitDots(scope, [dot], tokens, tile, [stride], first, threads, last)[0]!
-
 /** Dots that can walk k in one loop. */
-const areAlike = (dots: readonly Dot[]): boolean =>
+export const areAlike = (dots: readonly Dot[]): boolean =>
   dots.every(({ format, k, bytes }) => format === dots[0]!.format && k === dots[0]!.k && bytes === dots[0]!.bytes)
 
 /** Bytes of the weights of one tile. */
@@ -198,12 +163,11 @@ function scheduleLanes(kernel: Kernel, plan: ContractPlan, machine: Machine, bou
 
   function tile(lane: LoopExpr, tokens: number): void {
     const strides = plan.dots.map((dot) => (plan.token ? tokenStride(kernel, dot, plan.token.id, scope.index)! : 0))
-    const start = constant('i32', 0)
     // For one token memory is what limits: two streams at once wait for less of it. More sums would not fit the registers.
     const results =
       tokens === 1 && plan.dots.length === 2 && areAlike(plan.dots)
-        ? emitDots(scope, plan.dots, tokens, plan.tile, strides, start, 1)
-        : plan.dots.map((dot, d) => emitDot(scope, dot, tokens, plan.tile, strides[d]!, start, 1))
+        ? emitDots(scope, plan.dots, tokens, plan.tile, strides)
+        : plan.dots.map((dot, d) => emitDots(scope, [dot], tokens, plan.tile, [strides[d]!])[0]!)
     const token = plan.token && scope.axes.get(plan.token.id)!
     for (let t = 0; t < tokens; t++) {
       for (let q = 0; q < plan.tile / 4; q++) {
@@ -260,78 +224,4 @@ function scheduleLanes(kernel: Kernel, plan: ContractPlan, machine: Machine, bou
 
   const rows = { count: countOf(affine.constant(count)), unit }
   return kernelFunction(kernel, e, plan.writesBlocks ? { rows, scratch: [a8.k * most] } : { rows })
-}
-
-/** Threads: one workgroup a tile; its invocations share k, add up in scratch, then take one (token, row) each. */
-function scheduleThreads(kernel: Kernel, plan: ContractPlan, machine: Machine, bounds: affine.Bounds, scope: Scope): LoopFunction {
-  const e = scope.emitter
-  const invocation = builtin('invocation')
-  const tokens = plan.token && affine.range(plan.token.extent, bounds).max >= 2 ? 4 : 1
-  const points = tokens * plan.tile
-  const scratch = kernel.operands.length
-  const sums = scratch + 1
-  const tiles = tilesOf(plan)
-  // Rows and constant axes along x, the token axis along y, one more symbolic axis along z.
-  const rest = [...plan.rowAxes, ...plan.others]
-  const fixed = rest.filter((axis) => affine.isConstant(axis.extent))
-  const moving = rest.filter((axis) => !affine.isConstant(axis.extent))
-  if (moving.length > 1) throw new Error(`internal: ${kernel.name} has more symbolic axes than a grid has dimensions`)
-  const at = unflatten(e, builtin('group_x'), [...fixed, { id: plan.lane.id, extent: affine.constant(tiles) }])
-  const lane = e.value('row', ops.mul(at.pop()![1], plan.tile))
-  if (moving[0]) at.push([moving[0].id, builtin('group_z')])
-  scope.at([...at, [plan.lane.id, lane]], () => {
-    const first = plan.token && e.value('s', ops.mul(builtin('group_y'), tokens))
-    const extent = plan.token && emitAffine(plan.token.extent)
-    const last = plan.token && e.value('last', ops.sub(ops.sub(extent!, 1), first!))
-    for (const [d, dot] of plan.dots.entries()) {
-      const partial = (): LoopExpr[][] => {
-        if (!plan.token) return emitDot(scope, dot, 1, plan.tile, 0, invocation, machine.threads)
-        const stride = tokenStride(kernel, dot, plan.token.id, scope.index)!
-        return scope.at([[plan.token.id, first!]], () => emitDot(scope, dot, tokens, plan.tile, stride, invocation, machine.threads, last))
-      }
-      const mine = partial()
-      for (const [t, row] of mine.entries()) {
-        for (const [q, value] of row.entries()) e.store(scratch, ops.add(ops.mul(invocation, points), t * plan.tile + 4 * q), value)
-      }
-      e.barrier()
-      e.if(ops.lt(invocation, points), () => {
-        const total = e.let('total', constant('f32', 0))
-        const sharers = Math.min(machine.threads, (dot.k / dot.format.k) * dot.format.runs)
-        e.loop('i', 0, sharers, 1, (i) => e.set(total, ops.add(total, load('f32', scratch, ops.add(ops.mul(i, points), invocation)))))
-        e.store(sums, ops.add(invocation, d * points), total)
-      })
-      e.barrier()
-    }
-    const place = e.let('place', invocation)
-    const inside = [ops.lt(place, points)]
-    const moved: [AxisId, LoopExpr][] = []
-    const row = ops.add(lane, ops.rem(place, plan.tile))
-    moved.push([plan.lane.id, row])
-    if (plan.lane.extent.const % plan.tile !== 0) inside.push(ops.lt(row, plan.lane.extent.const))
-    if (plan.token) {
-      const s = ops.add(first!, ops.div(place, plan.tile))
-      moved.push([plan.token.id, s])
-      inside.push(ops.lt(s, extent!))
-    }
-    e.if(
-      inside.reduce((a, b) => ops.and(a, b)),
-      () =>
-        scope.at(moved, () => {
-          const places = plan.dots.map((dot, d): [number, Place] => [
-            dot.definition,
-            { kind: 'scalar', value: e.let('sum', load('f32', sums, ops.add(place, d * points))) },
-          ])
-          scope.with(places, () => {
-            for (const output of kernel.outputs) storeOutput(scope, output)
-          })
-        }),
-    )
-  })
-  const x = [...fixed.map((axis) => ({ size: axis.extent, divisor: 1 })), { size: plan.lane.extent, divisor: plan.tile }]
-  const grid = [
-    x,
-    plan.token ? [{ size: plan.token.extent, divisor: tokens }] : [],
-    moving.map((axis) => ({ size: axis.extent, divisor: 1 })),
-  ]
-  return kernelFunction(kernel, e, { workgroup: machine.threads, grid, scratch: [machine.threads * points, plan.dots.length * points] })
 }

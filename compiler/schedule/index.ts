@@ -6,6 +6,7 @@ import { scheduleAttend } from './attend.ts'
 import { Emitter } from './build-loops.ts'
 import { planContract } from './contract-plan.ts'
 import { scheduleContract } from './contract.ts'
+import { scheduleContractGroup } from './contract-group.ts'
 import type { LoopFunction } from './loops.ts'
 import type { Machine } from './machine.ts'
 import { kernelFunction } from './outputs.ts'
@@ -17,13 +18,14 @@ import { scheduleTiled } from './tiled.ts'
 const writesNothing = ({ axes, outputs }: Kernel): boolean =>
   outputs.every((output) => axes.some(({ id, extent }) => output.axes.includes(id) && isConstant(extent) && extent.const === 0))
 
-/** The loops of one kernel on one machine; `bounds` are those of the entry's symbols. */
-export function schedule(kernel: Kernel, machine: Machine, bounds: Bounds): LoopFunction {
+/** The loops of one kernel on one machine; `bounds` are those of the entry's symbols, `together` the kernels of its launch. */
+export function schedule(kernel: Kernel, machine: Machine, bounds: Bounds, together?: readonly Kernel[]): LoopFunction {
   if (kernel.select) return scheduleSelect(kernel, machine, bounds)
   if (writesNothing(kernel)) return kernelFunction(kernel, new Emitter(), {})
   const attend = scheduleAttend(kernel, machine, bounds)
   if (attend) return attend
   const contract = planContract(kernel, bounds)
+  if (contract && machine.threads > 1) return scheduleContractGroup(kernel, contract, machine, bounds, together)
   if (contract) return scheduleContract(kernel, contract, machine, bounds)
   try {
     return scheduleStaged(kernel, machine, bounds)

@@ -3,8 +3,11 @@
 export interface Machine {
   /** Width of the vectors that loops are written in. */
   readonly lanes: 1 | 4
-  /** Invocations that share one call of a kernel and its scratch memory. */
+  /** Invocations that share one call of a kernel and its scratch memory, and as many as there may be where that helps. */
   readonly threads: number
+  readonly mostThreads: number
+  /** So many invocations keep all of a large device busy. */
+  readonly busyThreads: number
   /** Largest scratch memory of one call, in words. */
   readonly scratchWords: number
   /** Rows of one call's split axis are handed out in blocks (`LoopFunction.rows`); else the grid covers them. */
@@ -25,6 +28,8 @@ export interface Machine {
 export const wasmMachine: Machine = {
   lanes: 4,
   threads: 1,
+  mostThreads: 1,
+  busyThreads: 1,
   scratchWords: 1 << 26,
   rowBlocks: true,
   blockBytes: 128 * 2 ** 10,
@@ -36,6 +41,8 @@ export const wasmMachine: Machine = {
 export const webgpuMachine: Machine = {
   lanes: 1,
   threads: 64,
+  mostThreads: 256,
+  busyThreads: 2 ** 15,
   scratchWords: 4096,
   rowBlocks: false,
   blockBytes: 0,

@@ -3,7 +3,7 @@
 // A half that is shifted into an f32 is 2^-112 of its value. Products with it would leave the range of f32, so one of the factors takes
 // the rest: the weights, where several tokens share them, else the activation, which serves two vectors of weights, by as much as its own
 // range allows (2^56 leaves it 2^71); the sums then come times 2^-56. Not where
-// denormals are flushed (GPUs, `rolled`).
+// denormals are flushed (GPUs, `dotPart`).
 
 import { constant, load, ops } from './build-loops.ts'
 import type { LoopExpr } from './loops.ts'
@@ -16,16 +16,25 @@ function dense(wordsPerK: number, read: Read, element: PackedFormat['element'], 
   return {
     k: 1,
     words: wordsPerK,
-    runs: 1,
+    parts: 1,
     element,
     ...(small ? { oneTokenFactor: 2 ** 56 } : {}),
-    dotFloat(e, { weight, quads, activations, accumulators, rolled }) {
-      const scaled = small && activations.length === 1 && !rolled
+    dotFloat(e, { weight, quads, activations, accumulators }) {
+      const scaled = small && activations.length === 1
       const rows = quads.map((quad) => e.let('w', (scaled ? small : read)(weight, quad)))
       for (const [t, activation] of activations.entries()) {
         const whole = splatFloat(activation, 0)
         const x = e.let('x', scaled ? ops.mul(whole, constant('f32x4', 2 ** 56)) : whole)
         for (const [q, row] of rows.entries()) e.set(accumulators[t]![q]!, ops.madd(row, x, accumulators[t]![q]!))
+      }
+    },
+    dotPart(e, { weights, activations, accumulators }) {
+      const xs = activations.map((activation) => e.let('x', splatFloat(activation, 0)))
+      for (const [n, { block, quads }] of weights.entries()) {
+        for (const [q, quad] of quads.entries()) {
+          const row = e.let('w', read(block, quad))
+          for (const [t, x] of xs.entries()) e.set(accumulators[n]![t]![q]!, ops.madd(row, x, accumulators[n]![t]![q]!))
+        }
       }
     },
   }

@@ -1,5 +1,5 @@
 // Packed formats whose block is a head (run-scales.ts) and runs of 32 unsigned quants (run-quants.ts), for every pairing of the
-// two. A block's runs are walked in pairs, or one run is taken where invocations share a block. Sums of a run's products are
+// two. A block's runs are walked in pairs; invocations that share a block take what lies side by side in all pairs. Sums of a run's products are
 // scaled once: in f32, or as integers exactly (quants have at most 6 bits: they are the dot's 7-bit operand; a sum of 32 products times an
 // integer scale of 8 bits fits an i32).
 
@@ -7,9 +7,20 @@ import { a8 } from './activation-blocks.ts'
 import { constant, type Emitter, i32, load, ops } from './build-loops.ts'
 import type { LoopExpr } from './loops.ts'
 import { ByteSum } from './byte-sums.ts'
-import { type Address, type BlockDot, byteOf, half, type PackedFormat, splatFloat, splatWord, words } from './packed-words.ts'
+import {
+  addRows,
+  type Address,
+  type BlockDot,
+  byteOf,
+  fourFloats,
+  half,
+  type PackedFormat,
+  splatFloat,
+  splatWord,
+  words,
+} from './packed-words.ts'
 import type { RunQuants } from './run-quants.ts'
-import { type IntegerScales, offsetOf, type Run, type RunScales } from './run-scales.ts'
+import { type IntegerScales, offsetOf, type Run, type RunScales, type Step } from './run-scales.ts'
 
 const runLength = 32
 const zero = constant('i32x4', 0)
@@ -27,26 +38,24 @@ interface Part {
 export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
   const { runs, groups, centre } = scales
 
+  /** Addresses `by` times `each` words further on; those that share a base still do. */
+  function move(e: Emitter, addresses: readonly Address[], by: LoopExpr, each: number): Address[] {
+    const bases = new Map<LoopExpr, LoopExpr>()
+    return addresses.map((address) => {
+      const base = bases.get(address.at) ?? e.value('r', ops.add(address.at, ops.mul(by, each)))
+      bases.set(address.at, base)
+      return { ...address, at: base }
+    })
+  }
+
+  const quantsOf = (weight: Address): Address => ({ ...weight, offset: weight.offset + scales.words })
+
   /** The runs of a block, with `step` words of activations each. */
-  function walk(e: Emitter, { weight, activations, run }: BlockDot, step: number, body: (part: Part) => void): void {
-    const quantsAt = { ...weight, offset: weight.offset + scales.words }
-    if (runs === 1) return body({ run: { pair: i32(0), odd: i32(0) }, quants: quantsAt, activations })
-    /** Addresses `by` times `each` words further on; those that share a base still do. */
-    const move = (addresses: readonly Address[], by: LoopExpr, each: number): Address[] => {
-      const bases = new Map<LoopExpr, LoopExpr>()
-      return addresses.map((address) => {
-        const base = bases.get(address.at) ?? e.value('r', ops.add(address.at, ops.mul(by, each)))
-        bases.set(address.at, base)
-        return { ...address, at: base }
-      })
-    }
-    if (run) {
-      const known = { pair: e.value('pair', ops.shr_u(run, 1)), odd: e.value('odd', ops.and(run, 1)) }
-      return body({ run: known, quants: move([quantsAt], run, quants.words)[0]!, activations: move(activations, run, step) })
-    }
+  function walk(e: Emitter, { weight, activations }: BlockDot, step: number, body: (part: Part) => void): void {
+    if (runs === 1) return body({ run: { pair: i32(0), odd: i32(0) }, quants: quantsOf(weight), activations })
     e.loop('pair', 0, runs / 2, 1, (pair) => {
-      const [near] = move([quantsAt], pair, 2 * quants.words)
-      const given = move(activations, pair, 2 * step)
+      const [near] = move(e, [quantsOf(weight)], pair, 2 * quants.words)
+      const given = move(e, activations, pair, 2 * step)
       const skip = (address: Address, by: number): Address => ({ ...address, offset: address.offset + by })
       for (const odd of [0, 1]) {
         const known = { pair, odd: i32(odd) }
@@ -69,50 +78,18 @@ export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
     })
   }
 
-  /** Σ of a group's activations in all lanes, before its products: kept beside them it would cost registers, and adds one by one. */
-  function totalOf(e: Emitter, { operand, at, offset }: Address, group: LoopExpr, rolled: boolean): LoopExpr {
-    const length = runLength / groups
-    const four = (i: LoopExpr): LoopExpr => load('f32x4', operand, ops.add(at, ops.add(ops.mul(group, length), i)), offset)
-    if (rolled) {
-      const sum = e.let('fours', constant('f32x4', 0))
-      e.loop('i', 0, length, 4, (i) => e.set(sum, ops.add(sum, four(i))))
-      return e.let('total', ops.splat_f32(ops.hsum(sum)))
-    }
-    let parts = Array.from({ length: length / 4 }, (_, i) => four(i32(4 * i)))
-    while (parts.length > 1) parts = parts.flatMap((part, i) => (i % 2 === 0 ? [ops.add(part, parts[i + 1]!)] : []))
-    return e.let('total', ops.splat_f32(ops.hsum(parts[0]!)))
-  }
-
-  /** The groups of a run, and the fours of each: told one by one, or in loops. */
-  function eachGroup(
-    e: Emitter,
-    rolled: boolean,
-    body: (group: LoopExpr, fours: (four: (turn: LoopExpr, i: number) => void) => void) => void,
-  ): void {
-    const { order, period } = quants
-    if (!rolled) {
-      for (let group = 0; group < groups; group++) {
-        const fours = groups === 1 ? order : order.filter((j) => j >> 2 === group)
-        body(i32(group), (four) => {
-          for (const j of fours) four(i32(Math.floor(j / period)), j % period)
-        })
-      }
-      return
-    }
-    const turns = 8 / groups / period
-    e.loop('group', 0, groups, 1, (group) =>
-      body(group, (four) =>
-        e.loop('turn', ops.mul(group, turns), ops.mul(ops.add(group, 1), turns), 1, (turn) => {
-          for (let i = 0; i < period; i++) four(turn, i)
-        }),
-      ),
-    )
+  /** Σ of some fours of activations in all lanes. */
+  function splatSum(fours: readonly LoopExpr[]): LoopExpr {
+    let parts = fours
+    while (parts.length > 1)
+      parts = parts.flatMap((part, i) => (i % 2 === 0 ? [i + 1 < parts.length ? ops.add(part, parts[i + 1]!) : part] : []))
+    return ops.splat_f32(ops.hsum(parts[0]!))
   }
 
   return {
     k: runs * runLength,
     words: scales.words + runs * quants.words,
-    runs,
+    parts: quants.shares * Math.min(runs, 2),
     element(operand, block, row, k, e) {
       const [run, place] = runs === 1 ? [i32(0), k] : [e.value('run', ops.shr_u(k, 5)), e.value('place', ops.and(k, 31))]
       const at = ops.add(block, ops.mul(run, quants.words))
@@ -131,35 +108,94 @@ export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
       const steps = quads.map((quad) => scales.open(e, weight, quad, false))
       walk(e, dot, runLength, ({ run, quants: at, activations }) => {
         const read = readers(e, at, quads, true)
-        eachGroup(e, dot.rolled === true, (group, fours) => {
+        for (let group = 0; group < groups; group++) {
+          const length = runLength / groups
           const sums = activations.map(() => quads.map(() => e.let('sum', constant('f32x4', 0))))
-          const totals = activations.map((activation) => totalOf(e, activation, group, dot.rolled === true))
-          fours((turn, place) => {
-            const packed = read.map((vector) => e.let('four', quants.bytes(turn, place, vector)))
-            const first = ops.add(ops.mul(turn, 4 * quants.period), 4 * place)
-            const byte = (i: LoopExpr): void => {
-              const rows = packed.map((four) => e.let('w', ops.to_f32x4(byteOf(four, i))))
+          // Before the products: kept beside them it would cost registers, and adds one by one.
+          const totals = activations.map((activation) =>
+            e.let('total', splatSum(Array.from({ length: length / 4 }, (_, i) => fourFloats(activation, group * length + 4 * i)))),
+          )
+          for (const j of groups === 1 ? quants.order : quants.order.filter((four) => four >> 2 === group)) {
+            const packed = read.map((vector) => e.let('four', quants.bytes(i32(Math.floor(j / quants.period)), j % quants.period, vector)))
+            for (let i = 0; i < 4; i++) {
+              const rows = packed.map((four) => e.let('w', ops.to_f32x4(byteOf(four, i32(i)))))
               for (const [t, activation] of activations.entries()) {
-                const x = e.let('x', splatFloat({ ...activation, at: ops.add(activation.at, ops.add(first, i)) }, 0))
+                const x = e.let('x', splatFloat({ ...activation, at: ops.add(activation.at, 4 * j + i) }, 0))
                 for (const [q, row] of rows.entries()) e.set(sums[t]![q]!, ops.madd(row, x, sums[t]![q]!))
               }
             }
-            if (dot.rolled) e.loop('i', 0, 4, 1, byte)
-            else for (let i = 0; i < 4; i++) byte(i32(i))
-          })
-          for (const [q, step] of steps.entries()) {
-            const { scale, offset } = step(run, group)
-            const d = e.let('d', scale)
-            const m = e.let('m', offsetOf({ scale: d, ...(offset ? { offset } : {}) }, centre))
-            for (const t of activations.keys()) {
-              e.set(accumulators[t]![q]!, ops.madd(sums[t]![q]!, d, ops.madd(m, totals[t]!, accumulators[t]![q]!)))
-            }
           }
-        })
+          addScaled(
+            e,
+            steps.map((step) => step(run, i32(group))),
+            sums,
+            totals,
+            accumulators,
+          )
+        }
       })
     },
 
+    dotPart(e, { part, weights, activations, accumulators }) {
+      const { shares } = quants
+      const share = shares === 1 ? i32(0) : e.value('share', ops.and(part, shares - 1))
+      const odd = runs === 1 ? i32(0) : e.value('odd', ops.shr_u(part, Math.log2(shares)))
+      const steps = weights.map(({ block, quads }) => quads.map((quad) => scales.open(e, block, quad, false)))
+      const inPair = (pair: LoopExpr): void => {
+        const run = e.value('run', ops.add(ops.mul(pair, 2), odd))
+        const given = move(e, activations, run, runLength)
+        let xs: readonly (readonly LoopExpr[])[] | undefined
+        for (const [n, { block, quads }] of weights.entries()) {
+          const [at] = move(e, [quantsOf(block)], run, quants.words)
+          const read = quads.map((quad) => quants.share(share, (v) => e.let('q', words(at!, ops.add(half(quad), ops.mul(v, 8))))))
+          xs ??= given.map((activation) => read[0]!.map(({ at: place }) => e.let('x', fourFloats(activation, place))))
+          const sums = activations.map(() => quads.map(() => e.let('sum', constant('f32x4', 0))))
+          for (const f of read[0]!.keys()) {
+            const packed = read.map((fours) => e.let('four', fours[f]!.bytes))
+            for (let i = 0; i < 4; i++) {
+              addRows(
+                e,
+                sums,
+                xs.map((fours) => fours[f]!),
+                i,
+                packed.map((four) => e.let('w', ops.to_f32x4(byteOf(four, i32(i))))),
+              )
+            }
+          }
+          const group = groups === 1 ? i32(0) : ops.shr_u(read[0]![0]!.at, 4)
+          const totals = xs.map((fours) => e.let('total', splatSum(fours)))
+          addScaled(
+            e,
+            steps[n]!.map((step) => step({ pair, odd }, group)),
+            sums,
+            totals,
+            accumulators[n]!,
+          )
+        }
+      }
+      if (runs === 1) inPair(i32(0))
+      else e.loop('pair', 0, runs / 2, 1, inPair)
+    },
+
     dotBytes: scales.integers ? integerSums(scales.integers) : scaledSums,
+  }
+
+  /** accumulators += sums · scale + totals · offset, all [token][quad] but for one step a quad and one total a token. */
+  function addScaled(
+    e: Emitter,
+    steps: readonly Step[],
+    sums: readonly (readonly LoopExpr[])[],
+    totals: readonly LoopExpr[],
+    accumulators: readonly (readonly LoopExpr[])[],
+  ): void {
+    for (const [q, { scale, offset }] of steps.entries()) {
+      const d = e.let('d', scale)
+      const m = e.let('m', offsetOf({ scale: d, ...(offset ? { offset } : {}) }, centre))
+      for (const [t, row] of sums.entries()) {
+        const acc = accumulators[t]![q]!
+        e.set(acc, ops.madd(row[q]!, d, ops.madd(m, totals[t]!, acc)))
+      }
+    }
   }
 
   /** Sums of each run, scaled in f32. */

@@ -2,39 +2,77 @@
 // max(q, 0) and max(-q, 0), its 7-bit one.
 
 import { a8 } from './activation-blocks.ts'
-import { constant, i32, load, ops } from './build-loops.ts'
+import { constant, type Emitter, load, ops } from './build-loops.ts'
 import type { LoopExpr } from './loops.ts'
-import { half, halfOf, halves, type PackedFormat, shiftedHalves, splatFloat, splatWord, words } from './packed-words.ts'
+import {
+  addRows,
+  type Address,
+  fourFloats,
+  half,
+  halfOf,
+  halves,
+  type PackedFormat,
+  shiftedHalves,
+  splatFloat,
+  splatWord,
+  words,
+} from './packed-words.ts'
+
+/** Byte number i of each word as a float, with its sign. */
+const signedByte = (word: LoopExpr, i: number): LoopExpr => ops.to_f32x4(ops.shr_s(ops.shl(word, 24 - 8 * i), 24))
+
+/** accumulators += the block's sums times its scales; both [token][quad]. */
+function scale(
+  e: Emitter,
+  block: Address,
+  quads: readonly LoopExpr[],
+  sums: readonly (readonly LoopExpr[])[],
+  accumulators: readonly (readonly LoopExpr[])[],
+): void {
+  const pair = e.let('pair', words(block, 0))
+  for (const [q, quad] of quads.entries()) {
+    const d = e.let('d', halves(pair, quad))
+    for (const [t, row] of sums.entries()) e.set(accumulators[t]![q]!, ops.madd(row[q]!, d, accumulators[t]![q]!))
+  }
+}
 
 export const signedBytes: PackedFormat = {
   k: 32,
   words: 68,
-  runs: 1,
+  parts: 8,
   element(operand, block, row, k) {
     const at = ops.add(block, ops.add(ops.mul(ops.shr_u(k, 2), 8), row))
     const q = ops.shr_s(ops.shl(load('i32', operand, at, 4), ops.sub(24, ops.mul(ops.and(k, 3), 8))), 24)
     return ops.mul(ops.to_f32(q), halfOf(load('i32', operand, ops.add(block, ops.and(row, 3))), ops.shr_u(row, 2)))
   },
-  dotFloat(e, { weight, quads, activations, accumulators, rolled }) {
+  dotFloat(e, { weight, quads, activations, accumulators }) {
     const sums = activations.map(() => quads.map(() => e.let('sum', constant('f32x4', 0))))
-    const each = (count: number, body: (at: LoopExpr) => void): void => {
-      if (rolled) e.loop('at', 0, count, 1, body)
-      else for (let at = 0; at < count; at++) body(i32(at))
-    }
-    each(8, (j) => {
-      const packed = quads.map((quad) => e.let('q', words(weight, ops.add(half(quad), ops.mul(j, 8)), 4)))
-      each(4, (i) => {
-        const rows = packed.map((q) => e.let('w', ops.to_f32x4(ops.shr_s(ops.shl(q, ops.sub(24, ops.mul(i, 8))), 24))))
+    for (let j = 0; j < 8; j++) {
+      const packed = quads.map((quad) => e.let('q', words(weight, half(quad), 4 + 8 * j)))
+      for (let i = 0; i < 4; i++) {
+        const rows = packed.map((q) => e.let('w', signedByte(q, i)))
         for (const [t, activation] of activations.entries()) {
-          const x = e.let('x', splatFloat({ ...activation, at: ops.add(activation.at, ops.add(ops.mul(j, 4), i)) }, 0))
+          const x = e.let('x', splatFloat({ ...activation, at: ops.add(activation.at, 4 * j + i) }, 0))
           for (const [q, row] of rows.entries()) e.set(sums[t]![q]!, ops.madd(row, x, sums[t]![q]!))
         }
-      })
-    })
-    const pair = e.let('pair', words(weight, 0))
-    for (const [q, quad] of quads.entries()) {
-      const d = e.let('d', halves(pair, quad))
-      for (const t of activations.keys()) e.set(accumulators[t]![q]!, ops.madd(sums[t]![q]!, d, accumulators[t]![q]!))
+      }
+    }
+    scale(e, weight, quads, sums, accumulators)
+  },
+  dotPart(e, { part, weights, activations, accumulators }) {
+    const xs = activations.map((activation) => e.let('x', fourFloats(activation, ops.mul(part, 4))))
+    for (const [n, { block, quads }] of weights.entries()) {
+      const sums = activations.map(() => quads.map(() => e.let('sum', constant('f32x4', 0))))
+      const packed = quads.map((quad) => e.let('q', words(block, ops.add(half(quad), ops.mul(part, 8)), 4)))
+      for (let i = 0; i < 4; i++)
+        addRows(
+          e,
+          sums,
+          xs,
+          i,
+          packed.map((q) => e.let('w', signedByte(q, i))),
+        )
+      scale(e, block, quads, sums, accumulators[n]!)
     }
   },
   dotBytes(e, { weight, quads, activations, accumulators }) {

@@ -18,10 +18,18 @@ export interface BlockDot {
   readonly quads: readonly LoopExpr[]
   readonly activations: readonly Address[]
   readonly accumulators: readonly (readonly LoopExpr[])[]
-  /** Only this run of the block (`PackedFormat.runs`). */
-  readonly run?: LoopExpr
-  /** Short loops stay loops: for targets whose own compiler unrolls them, and takes long over what already is. */
-  readonly rolled?: boolean
+}
+
+/**
+ * acc[weight][token][quad] += a part of the block at each weight · activations[token]: for invocations that share k. Neighbouring parts
+ * are neighbours in memory, and no vector of quants belongs to two.
+ */
+export interface PartDot {
+  readonly part: LoopExpr
+  /** Blocks of several matrices that meet the same activations. */
+  readonly weights: readonly { readonly block: Address; readonly quads: readonly LoopExpr[] }[]
+  readonly activations: readonly Address[]
+  readonly accumulators: readonly (readonly (readonly LoopExpr[])[])[]
 }
 
 export interface PackedFormat {
@@ -29,12 +37,13 @@ export interface PackedFormat {
   readonly k: number
   readonly words: number
   /** Parts of a block that several invocations can take one each (a power of two). */
-  readonly runs: number
+  readonly parts: number
   /** The element in row `row` (0-7) and place `k` of the block at `block`. */
   element(operand: number, block: LoopExpr, row: LoopExpr, k: LoopExpr, emitter: Emitter): LoopExpr
   dotFloat(emitter: Emitter, dot: BlockDot): void
-  /** What sums of `dotFloat` for one token are still to be multiplied with, but for rolled ones. */
+  /** What sums of `dotFloat` for one token are still to be multiplied with. */
   readonly oneTokenFactor?: number
+  dotPart(emitter: Emitter, dot: PartDot): void
   dotBytes?(emitter: Emitter, dot: BlockDot): void
 }
 
@@ -64,6 +73,23 @@ export function shiftedHalves(pair: LoopExpr, quad: LoopExpr): LoopExpr {
   if (isQuad(quad, 1)) return ops.bits_f32x4(ops.and(ops.shr_s(pair, 3), mask))
   const low = isQuad(quad, 0) ? pair : ops.shr_u(pair, ops.mul(quad, 16))
   return ops.bits_f32x4(ops.and(ops.shr_s(ops.shl(low, 16), 3), mask))
+}
+
+/** Four activations from `place` on. */
+export const fourFloats = ({ operand, at, offset }: Address, place: LoopArg): LoopExpr => load('f32x4', operand, ops.add(at, place), offset)
+
+/** The sums of [token][quad], each going on with four rows of weights times one activation: lane `i` of `xs[token]`. */
+export function addRows(
+  e: Emitter,
+  sums: readonly (readonly LoopExpr[])[],
+  xs: readonly LoopExpr[],
+  i: number,
+  rows: readonly LoopExpr[],
+): void {
+  for (const [t, x] of xs.entries()) {
+    const lane = ops.splat_f32(ops.lane_f32(x, i))
+    for (const [q, row] of rows.entries()) e.set(sums[t]![q]!, ops.madd(row, lane, sums[t]![q]!))
+  }
 }
 
 /** Half number `high` (0 or 1) of a word, at run time. */

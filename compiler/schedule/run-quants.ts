@@ -15,17 +15,44 @@ export interface RunQuants {
   readonly period: 1 | 4 | 8
   /** Values 4j … 4j+3 of four rows, in the bytes of each word, j = turn * period + i; `vector(v)` reads vector v of the run. */
   bytes(turn: LoopExpr, i: number, vector: (v: LoopExpr) => LoopExpr): LoopExpr
+  /** Parts of a run that read vectors of their own. */
+  readonly shares: 1 | 2 | 4
+  /** The fours of part `share`: value number `at` of the run and three more, as `bytes` gives them; each vector is read once. */
+  share(share: LoopExpr, vector: (v: LoopExpr) => LoopExpr): readonly { readonly at: LoopExpr; readonly bytes: LoopExpr }[]
   /** Value k of a row; `word(i)` reads word i of the run. */
   element(k: LoopExpr, row: LoopExpr, word: (i: LoopExpr) => LoopExpr): LoopExpr
 }
 
 const filled = (byte: number): LoopExpr => constant('i32x4', Math.imul(byte, 0x01010101))
 
+/** The fours of a turn, which read the same `count` vectors, from number `from` on. */
+function together(
+  quants: Pick<RunQuants, 'bytes' | 'period'>,
+  turn: LoopExpr,
+  from: LoopExpr,
+  count: number,
+  vector: (v: LoopExpr) => LoopExpr,
+): readonly { readonly at: LoopExpr; readonly bytes: LoopExpr }[] {
+  const read = Array.from({ length: count }, (_, v) => vector(ops.add(from, v)))
+  return Array.from({ length: quants.period }, (_, i) => ({
+    at: ops.add(ops.mul(turn, 4 * quants.period), 4 * i),
+    bytes: quants.bytes(i32(0), i, (v) => read[(v as LoopExpr & { kind: 'const' }).value]!),
+  }))
+}
+
 export const nibbles: RunQuants = {
   words: 32,
   most: 15,
   order: [0, 4, 1, 5, 2, 6, 3, 7],
   period: 1,
+  shares: 4,
+  share(share, vector) {
+    const both = vector(share)
+    return [0, 1].map((high) => ({
+      at: ops.add(ops.mul(share, 4), 16 * high),
+      bytes: ops.and(ops.shr_u(both, 4 * high), filled(0x0f)),
+    }))
+  },
   bytes: (j, _, vector) => ops.and(ops.shr_u(vector(ops.and(j, 3)), ops.mul(ops.shr_u(j, 2), 4)), filled(0x0f)),
   element(k, row, word) {
     const at = ops.add(ops.mul(ops.shr_u(ops.and(k, 15), 2), 8), row)
@@ -41,6 +68,8 @@ export const fives: RunQuants = {
   most: 31,
   order: [2, 3, 4, 7, 0, 5, 1, 6],
   period: 8,
+  shares: 1,
+  share: (_, vector) => together(fives, i32(0), i32(0), 5, vector),
   bytes(_, i, vector) {
     const read = (v: number): LoopExpr => vector(i32(v))
     if (i < 5) return masked(read(i), 0x1f)
@@ -65,6 +94,8 @@ export const sixes: RunQuants = {
   most: 63,
   order: [0, 1, 2, 3, 4, 5, 6, 7],
   period: 4,
+  shares: 2,
+  share: (share, vector) => together(sixes, share, ops.mul(share, 3), 3, vector),
   bytes(turn, i, vector) {
     const read = (v: number): LoopExpr => vector(ops.add(ops.mul(turn, 3), v))
     if (i < 3) return masked(read(i), 0x3f)
