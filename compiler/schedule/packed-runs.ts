@@ -140,7 +140,11 @@ export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
       const { shares } = quants
       const share = shares === 1 ? i32(0) : e.value('share', ops.and(part, shares - 1))
       const odd = runs === 1 ? i32(0) : e.value('odd', ops.shr_u(part, Math.log2(shares)))
-      const steps = weights.map(({ block, quads }) => quads.map((quad) => scales.open(e, block, quad, false)))
+      const steps = weights.map(({ block, quads }) => {
+        let kept: LoopExpr | undefined
+        const once = (vector: LoopExpr): LoopExpr => (kept ??= e.let('head', vector))
+        return quads.map((quad) => scales.open(e, block, quad, false, once))
+      })
       const inPair = (pair: LoopExpr): void => {
         const run = e.value('run', ops.add(ops.mul(pair, 2), odd))
         const given = move(e, activations, run, runLength)

@@ -42,9 +42,15 @@ export interface RunScales {
   readonly centre?: number
   /**
    * Reads what all runs of the block at `weight` share; the result gives the steps of four rows. `bytes`: for 8-bit activations, where
-   * steps come times 2^-112, which the activations' factor pays for (a8.factor).
+   * steps come times 2^-112, which the activations' factor pays for (a8.factor). `once` keeps a vector that both quads read.
    */
-  open(emitter: Emitter, weight: Address, quad: LoopExpr, bytes: boolean): (run: Run, group: LoopExpr) => Step
+  open(
+    emitter: Emitter,
+    weight: Address,
+    quad: LoopExpr,
+    bytes: boolean,
+    once?: (vector: LoopExpr) => LoopExpr,
+  ): (run: Run, group: LoopExpr) => Step
   /** How they are taken against 8-bit activations instead. */
   readonly integers?: IntegerScales
   /** The step of one row. */
@@ -57,7 +63,10 @@ const scaleOnly = (centre: number): RunScales => ({
   runs: 1,
   groups: 1,
   centre,
-  open: (_, weight, quad, bytes) => () => ({ scale: bytes ? shiftedHalves(words(weight, 0), quad) : halves(words(weight, 0), quad) }),
+  open: (_, weight, quad, bytes, once = (vector) => vector) => {
+    const pair = once(words(weight, 0))
+    return () => ({ scale: bytes ? shiftedHalves(pair, quad) : halves(pair, quad) })
+  },
   element: (_, operand, block, row) => ({
     scale: halfOf(load('i32', operand, ops.add(block, ops.and(row, 3))), ops.shr_u(row, 2)),
   }),

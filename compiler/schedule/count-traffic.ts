@@ -1,0 +1,222 @@
+// What a loop function reads and writes, counted exactly: every address that any invocation of any workgroup touches, at given symbols.
+// Only what addresses, bounds and conditions depend on is computed. Costs some 50 ns an access: for tests and for tables of
+// one layer. Speed on a GPU is judged by this: a distinct byte must come from memory once, a load again may come from a cache.
+
+import { type Count, evaluateCount } from './count.ts'
+import { combine, type Value } from './evaluate-ops.ts'
+import type { LoopExpr, LoopFunction, LoopStmt } from './loops.ts'
+import { walkLoopExpr, walkLoops } from './walk-loops.ts'
+
+/** Of one buffer operand, in bytes. */
+export interface Traffic {
+  /** All accesses. */
+  readonly loaded: number
+  readonly stored: number
+  /** Each byte once. */
+  readonly read: number
+  readonly written: number
+}
+
+export interface TrafficCall {
+  readonly symbols: Readonly<Record<string, number>>
+  /** Contents of operands that addresses depend on; words are 0 elsewhere. */
+  readonly memory?: readonly (Int32Array | undefined)[]
+}
+
+function ones(bits: number): number {
+  let count = 0
+  for (let rest = bits; rest !== 0; rest &= rest - 1) count++
+  return count
+}
+
+/** The words that were touched. */
+class Marks {
+  #bits = new Uint32Array(1024)
+  count = 0
+  add(at: number, words: 1 | 4): void {
+    if ((at + words) >>> 5 >= this.#bits.length) {
+      const more = new Uint32Array(Math.max(2 * this.#bits.length, ((at + words) >>> 5) + 1))
+      more.set(this.#bits)
+      this.#bits = more
+    }
+    const [place, bits] = [at & 31, words === 4 ? 15 : 1]
+    const before = this.#bits[at >>> 5]!
+    const after = (before | (bits << place)) >>> 0
+    if (after !== before) {
+      this.#bits[at >>> 5] = after
+      this.count += ones(after ^ before)
+    }
+    if (place + words > 32) for (let i = at + 32 - place; i < at + words; i++) this.add(i, 1)
+  }
+}
+
+type Get = () => Value
+type Run = () => void
+
+/** By operand of the function; undefined for scratch memory. Rows of WASM's functions are all taken by one call. */
+export function countTraffic(fn: LoopFunction, { symbols, memory = [] }: TrafficCall): (Traffic | undefined)[] {
+  const totals = fn.operands.map(({ memory: { kind } }) =>
+    kind === 'scratch' ? undefined : { loaded: 0, stored: 0, read: new Marks(), written: new Marks() },
+  )
+  const needed = neededLocals(fn.body)
+  const slots = new Map<string, number>()
+  const values: Value[] = []
+  const slot = (name: string): number => {
+    const known = slots.get(name) ?? slots.size
+    slots.set(name, known)
+    return known
+  }
+  const size = (count: Count | undefined): number => evaluateCount(count ?? [], symbols)
+  const builtins: Record<string, number> = { from: 0, to: fn.rows ? size(fn.rows.count) : 0 }
+
+  function value(e: LoopExpr): Get {
+    switch (e.kind) {
+      case 'const':
+        return () => e.value
+      case 'local': {
+        const at = slot(e.name)
+        return () => values[at]!
+      }
+      case 'symbol': {
+        const known = symbols[e.name]
+        if (known === undefined) throw new Error(`internal: no value for the symbol ${e.name}`)
+        return () => known
+      }
+      case 'builtin':
+        return () => builtins[e.name]!
+      case 'load': {
+        const at = address(e)
+        const words = memory[e.operand]
+        return () => words?.[at()] ?? 0
+      }
+      case 'op': {
+        const apply = combine(
+          e.op,
+          e.args.map((arg) => arg.type),
+        )
+        const [a, b, c] = e.args.map(value) as [Get, Get?, Get?]
+        if (!b) return () => apply(a())
+        if (!c) return () => apply(a(), b())
+        return () => apply(a(), b(), c())
+      }
+    }
+  }
+
+  function address({ at, offset }: { readonly at: LoopExpr; readonly offset: number }): () => number {
+    const base = value(at)
+    return () => (base() as number) + offset
+  }
+
+  /** Notes the loads of an expression. */
+  function loads(...exprs: readonly LoopExpr[]): Run {
+    const found: Run[] = []
+    for (const e of exprs) {
+      walkLoopExpr(e, (part) => {
+        const total = part.kind === 'load' ? totals[part.operand] : undefined
+        if (!total || part.kind !== 'load') return
+        const at = address(part)
+        const words = part.type.endsWith('x4') ? 4 : 1
+        found.push(() => {
+          total.loaded += 4 * words
+          total.read.add(at(), words)
+        })
+      })
+    }
+    const [first] = found
+    if (found.length <= 1) return first ?? (() => undefined)
+    return () => {
+      for (const one of found) one()
+    }
+  }
+
+  function statement(s: LoopStmt): Run {
+    switch (s.kind) {
+      case 'let':
+      case 'set': {
+        const note = loads(s.value)
+        if (!needed.has(s.name)) return note
+        const [get, at] = [value(s.value), slot(s.name)]
+        return () => {
+          note()
+          values[at] = get()
+        }
+      }
+      case 'store': {
+        const note = loads(s.at, s.value)
+        const total = totals[s.operand]
+        if (!total) return note
+        const at = address(s)
+        const words = s.value.type.endsWith('x4') ? 4 : 1
+        return () => {
+          note()
+          total.stored += 4 * words
+          total.written.add(at(), words)
+        }
+      }
+      case 'loop': {
+        const [note, from, to, at, run] = [loads(s.from, s.to), value(s.from), value(s.to), slot(s.variable), block(s.body)]
+        return () => {
+          note()
+          const end = to() as number
+          for (let k = from() as number; k < end; k += s.step) {
+            values[at] = k
+            run()
+          }
+        }
+      }
+      case 'if': {
+        const [note, condition, yes, no] = [loads(s.condition), value(s.condition), block(s.yes), block(s.no ?? [])]
+        return () => {
+          note()
+          if (condition()) yes()
+          else no()
+        }
+      }
+      case 'barrier':
+        return () => undefined
+    }
+  }
+
+  function block(body: readonly LoopStmt[]): Run {
+    const runs = body.filter(({ kind }) => kind !== 'barrier').map(statement)
+    return () => {
+      for (const run of runs) run()
+    }
+  }
+
+  const run = block(fn.body)
+  for (builtins['group_z'] = 0; builtins['group_z'] < size(fn.grid[2]); builtins['group_z']++) {
+    for (builtins['group_y'] = 0; builtins['group_y'] < size(fn.grid[1]); builtins['group_y']++) {
+      for (builtins['group_x'] = 0; builtins['group_x'] < size(fn.grid[0]); builtins['group_x']++) {
+        for (builtins['invocation'] = 0; builtins['invocation'] < fn.workgroup; builtins['invocation']++) run()
+      }
+    }
+  }
+  return totals.map(
+    (total) => total && { loaded: total.loaded, stored: total.stored, read: 4 * total.read.count, written: 4 * total.written.count },
+  )
+}
+
+/** Locals that addresses, bounds and conditions depend on. */
+function neededLocals(body: readonly LoopStmt[]): Set<string> {
+  const needed = new Set<string>()
+  const need = (e: LoopExpr): void => walkLoopExpr(e, (part) => part.kind === 'local' && needed.add(part.name))
+  walkLoops(
+    body,
+    (e) => e.kind === 'load' && need(e.at),
+    (s) => {
+      if (s.kind === 'store') need(s.at)
+      else if (s.kind === 'loop') [s.from, s.to].forEach(need)
+      else if (s.kind === 'if') need(s.condition)
+    },
+  )
+  for (let before = -1; before !== needed.size; ) {
+    before = needed.size
+    walkLoops(
+      body,
+      () => undefined,
+      (s) => (s.kind === 'let' || s.kind === 'set') && needed.has(s.name) && need(s.value),
+    )
+  }
+  return needed
+}
