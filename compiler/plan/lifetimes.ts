@@ -25,7 +25,7 @@ export const valueKey = (id: string): string => `value:${id}`
 export const argumentKey = (name: string): string => `argument:${name}`
 export const scratchKey = (kernel: string, index: number): string => `scratch:${kernel}:${index}`
 
-/** What is known of a kernel's scratch memory: words of each operand after the kernel's own. */
+/** What is known of a kernel's scratch memory: words of each operand after the kernel's own; 0 for what is not in the arena. */
 export type ScratchOf = (kernel: Kernel) => readonly number[]
 
 export interface Lifetimes {
@@ -77,6 +77,7 @@ export function lifetimes(
       if (access !== 'read') noteUse(source, true, now)
     }
     for (const [i, words] of scratchOf(each).entries()) {
+      if (words === 0) continue
       bytes.set(scratchKey(each.name, i), words * 4)
       touch(scratchKey(each.name, i), now, now)
     }

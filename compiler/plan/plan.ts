@@ -63,8 +63,11 @@ export function makePlan(
         ? [{ name: argument.name, bytes: argument.type.dims.reduce((product, dim) => product * range(dim, program.symbols).max, 4) }]
         : [],
     )
-    // Scratch lies in the arena where the machine has no memory of its own for it.
-    const scratchIn = (kernel: Kernel) => (machine.rowBlocks ? scratchOperands(functions.get(kernel.name)!) : [])
+    // Scratch lies in the arena where the machine has no memory of its own for it, and where a second function finds it.
+    const scratchIn = (kernel: Kernel) =>
+      scratchOperands(functions.get(kernel.name)!).map((scratch) =>
+        machine.rowBlocks || scratch.shared ? scratch : { ...scratch, words: 0 },
+      )
     const scratchOf = (kernel: Kernel): readonly number[] => scratchIn(kernel).map(({ words }) => words)
     const sharing = shareKernels(program, functions)
     const own = new Set([

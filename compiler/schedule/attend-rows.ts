@@ -34,7 +34,7 @@ interface Rows {
 }
 
 /** How many heads see the same vectors. */
-const headsIn = ({ heads }: AttendPlan): number => heads.reduce((product, { extent }) => product * extent.const, 1)
+export const headsIn = ({ heads }: AttendPlan): number => heads.reduce((product, { extent }) => product * extent.const, 1)
 
 /** Heads in blocks of equal size, and as many tokens as fit beside them. */
 function rowsOf(plan: AttendPlan, bounds: affine.Bounds): Rows {

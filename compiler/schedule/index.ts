@@ -3,6 +3,7 @@
 import { type Bounds, isConstant } from '../../dsl/affine.ts'
 import type { Kernel } from '../kernel/types.ts'
 import { scheduleAttend } from './attend.ts'
+import { scheduleAttendGroup } from './attend-group.ts'
 import { Emitter } from './build-loops.ts'
 import { planContract } from './contract-plan.ts'
 import { scheduleContract } from './contract.ts'
@@ -22,7 +23,7 @@ const writesNothing = ({ axes, outputs }: Kernel): boolean =>
 export function schedule(kernel: Kernel, machine: Machine, bounds: Bounds, together?: readonly Kernel[]): LoopFunction {
   if (kernel.select) return scheduleSelect(kernel, machine, bounds)
   if (writesNothing(kernel)) return kernelFunction(kernel, new Emitter(), {})
-  const attend = scheduleAttend(kernel, machine, bounds)
+  const attend = machine.threads > 1 ? scheduleAttendGroup(kernel, machine, bounds) : scheduleAttend(kernel, machine, bounds)
   if (attend) return attend
   const contract = planContract(kernel, bounds)
   if (contract && machine.threads > 1) return scheduleContractGroup(kernel, contract, machine, bounds, together)

@@ -8,6 +8,8 @@ export interface Machine {
   readonly mostThreads: number
   /** So many invocations keep all of a large device busy. */
   readonly busyThreads: number
+  /** Positions of attention that are worth a workgroup of their own. */
+  readonly shortestChunk: number
   /** Largest scratch memory of one call, in words. */
   readonly scratchWords: number
   /** Rows of one call's split axis are handed out in blocks (`LoopFunction.rows`); else the grid covers them. */
@@ -30,6 +32,7 @@ export const wasmMachine: Machine = {
   threads: 1,
   mostThreads: 1,
   busyThreads: 1,
+  shortestChunk: Number.POSITIVE_INFINITY,
   scratchWords: 1 << 26,
   rowBlocks: true,
   blockBytes: 128 * 2 ** 10,
@@ -43,6 +46,7 @@ export const webgpuMachine: Machine = {
   threads: 64,
   mostThreads: 256,
   busyThreads: 2 ** 15,
+  shortestChunk: 64,
   scratchWords: 4096,
   rowBlocks: false,
   blockBytes: 0,

@@ -94,13 +94,15 @@ interface Shape {
   /** Which of these all rows share. */
   readonly shared?: ReadonlySet<number>
   readonly join?: LoopFunction
+  /** Plain operands of which four words at a time begin at multiples of four. */
+  readonly vectors?: ReadonlySet<number>
 }
 
 /** The function of a kernel: its operands in the kernel's order, then scratch memory. */
 export function kernelFunction(kernel: Kernel, emitter: Emitter, shape: Shape): LoopFunction {
   const operands = kernel.operands.map((operand, i) => {
     const element = operand.format === 'f32' && operand.dtype !== 'i32' && operand.dtype !== 'bool' ? elementOf(operand.dtype) : 'i32'
-    return buffer(`o${i}`, i, operand.access, element, operand.layout === 'r8')
+    return buffer(`o${i}`, i, operand.access, element, operand.layout === 'r8' || shape.vectors?.has(i) === true)
   })
   return {
     name: kernel.name,

@@ -57,20 +57,22 @@ export interface Partials {
   /** Where their totals go, from word `start` on. */
   readonly sums: number
   readonly start: number
+  /** 'sum' if left out. */
+  readonly how?: Combine
 }
 
 /**
- * Adds up the partial results of sharers, in rounds that keep as many invocations busy as there are; neighbours read neighbouring words.
+ * Joins the partial results of sharers, in rounds that keep as many invocations busy as there are; neighbours read neighbouring words.
  * A barrier must have come before; the last round ends with one.
  */
-export function joinPoints(scope: Scope, { threads, sharers, points, partial, sums, start }: Partials): void {
+export function joinPoints(scope: Scope, { threads, sharers, points, partial, sums, start, how = 'sum' }: Partials): void {
   const e = scope.emitter
   for (let left = sharers; ; ) {
-    const by = left <= 8 ? left : Math.min(left, Math.max(2, 2 ** Math.ceil(Math.log2((left * points) / threads))))
+    const by = left <= 8 ? left : Math.min(left, Math.max(8, 2 ** Math.ceil(Math.log2((left * points) / threads))))
     const after = left / by
     e.loop('point', builtin('invocation'), after * points, threads, (point) => {
       let total = load('f32', partial, point)
-      for (let i = 1; i < by; i++) total = ops.add(total, load('f32', partial, point, i * after * points))
+      for (let i = 1; i < by; i++) total = combine(how, total, load('f32', partial, point, i * after * points))
       e.store(after === 1 ? sums : partial, point, total, after === 1 ? start : 0)
     })
     e.barrier()

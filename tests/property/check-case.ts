@@ -416,13 +416,14 @@ class Check {
   }
 
   /**
-   * Bindings that weights must be cut for, and scratch memory that leaves a few words for a tile of a row: as small as the case
-   * says. What a machine refuses has its own size in the next attempt: not every kernel can be cut.
+   * Bindings that weights must be cut for, scratch memory that leaves a few words for a tile of a row, and short chunks of positions: as
+   * small as the case says. What a machine refuses has its own size in the next attempt: not every kernel can be cut.
    */
   inSmallMemory<T>(plan: (machine: Partial<Machine>) => T): T {
     const { bindingBytes, graph } = this.case
     const scratch = [2, 5, 24, undefined][nodesOf(graph).length % 4]
     let machine: Partial<Machine> = {
+      shortestChunk: [2, 4, webgpuMachine.shortestChunk][nodesOf(graph).length % 3]!,
       ...(bindingBytes > 0 ? { bindingBytes } : {}),
       ...(scratch === undefined ? {} : { scratchWords: webgpuMachine.threads + scratch }),
     }

@@ -118,7 +118,8 @@ function rangeOf(place: OperandPlace, bufferBytes: number): BoundRange {
 
 function elementOf(fn: LoopFunction, slot: Slot, words: readonly ReadonlySet<string>[]): BindingElement {
   const vectors = slot.operands.every(({ index, base }) => fn.operands[index]!.vector === true && base % 4 === 0)
-  if (slot.kind === 'tensor' && vectors && slot.range.bytes % 16 === 0) return 'vec4<u32>'
+  const isRead = slot.operands.every(({ index }) => fn.operands[index]!.access === 'read')
+  if (slot.kind !== 'arena' && isRead && vectors && slot.range.bytes % 16 === 0) return 'vec4<u32>'
   // Integers kept in an f32 array would be denormals, which a GPU may flush: any i32 access makes the array i32.
   return slot.operands.every(({ index }) => !words[index]!.has('i32')) ? 'f32' : 'i32'
 }

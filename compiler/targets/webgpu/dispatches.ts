@@ -5,12 +5,15 @@ import { type KernelStep, sourceKey } from '../../kernel/program.ts'
 import type { Kernel } from '../../kernel/types.ts'
 import { canJoin, joinLaunch } from '../../schedule/join-launch.ts'
 import { type LoopFunction, partsOf } from '../../schedule/loops.ts'
+import { scratchKey } from '../../plan/lifetimes.ts'
 import { guaranteed } from './bindings.ts'
 
 export interface DispatchPart {
-  /** Its operands are those of the kernels, one after the other. */
+  /** Its operands are those of the kernels, one after the other, then what its parts share. */
   readonly fn: LoopFunction
   readonly kernels: readonly Kernel[]
+  /** Scratch memory in the arena, by key. */
+  readonly shared: readonly { readonly key: string; readonly bytes: number }[]
 }
 
 /** Storage bindings: all that lies in the arena is one. */
@@ -50,9 +53,24 @@ function dispatchesOf(step: KernelsStep, functions: Functions): readonly Dispatc
   }
   return groups.flatMap((group): DispatchPart[] =>
     group.length > 1
-      ? [{ fn: joinLaunch(group.map(fnOf)), kernels: group }]
-      : partsOf(fnOf(group[0]!)).map((fn) => ({ fn, kernels: group })),
+      ? [{ fn: joinLaunch(group.map(fnOf)), kernels: group, shared: [] }]
+      : partsOf(fnOf(group[0]!)).map((fn) => withShared(fn, group[0]!)),
   )
+}
+
+/** Scratch memory that a second function finds is memory like any other. */
+function withShared(fn: LoopFunction, kernel: Kernel): DispatchPart {
+  const shared: { key: string; bytes: number }[] = []
+  let place = 0
+  const operands = fn.operands.map((operand) => {
+    const { memory } = operand
+    if (memory.kind !== 'scratch') return operand
+    const key = scratchKey(kernel.name, place++)
+    if (!memory.shared) return operand
+    const number = kernel.operands.length + shared.push({ key, bytes: memory.words * 4 }) - 1
+    return { ...operand, memory: { kind: 'buffer' as const, operand: number } }
+  })
+  return { fn: { ...fn, operands }, kernels: [kernel], shared }
 }
 
 /** For each kernel in the order in which they run, loops unrolled: the dispatches that compute it, from … to - 1. */

@@ -89,8 +89,11 @@ export function lowerWebgpu(plan: Plan): WebgpuProgram {
     const { info, program } = entry
     const layout = { symbols: info.symbols.map(({ name }) => name), bounds: program.symbols, uniform }
     const known = new Map<string, PlannedDispatch>()
-    const request = ({ fn, kernels }: DispatchPart, instance: number): ReturnType<ModulePool['request']> => {
-      const places = kernels.flatMap((kernel) => kernel.operands.map((operand) => placeOf(entry, operand, instance)))
+    const request = ({ fn, kernels, shared }: DispatchPart, instance: number): ReturnType<ModulePool['request']> => {
+      const places = [
+        ...kernels.flatMap((kernel) => kernel.operands.map((operand) => placeOf(entry, operand, instance))),
+        ...shared.map(({ key, bytes }) => inArena(entry, key, bytes)),
+      ]
       const name = [fn.name, ...kernels.map((kernel) => kernel.name)].join()
       const before = known.get(name)
       const planned = planDispatch(fn, places, buffers, layout)

@@ -48,7 +48,8 @@ export function dispatchTraffic(
         for (const [i, traffic] of countTraffic(fn, { symbols }).entries()) {
           const { memory } = fn.operands[i]!
           if (!traffic || memory.kind === 'scratch') continue
-          const kind = kindOf(sources[memory.operand]!)
+          const source = sources[memory.operand]
+          const kind = source ? kindOf(source) : 'values'
           of[kind] = plus(of[kind], traffic)
         }
         return { name: fn.name, kernels: kernels.map(({ name }) => name), times, of }
