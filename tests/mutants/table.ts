@@ -189,17 +189,6 @@ export const mutants: readonly Mutant[] = [
     'webgpu',
   ),
   ...inFile(
-    'compiler/schedule/attend-group.ts',
-    {
-      'a last chunk of one position is not joined': [
-        'ops.add(ops.max(ops.sub(to, from), 0), size - 1)',
-        'ops.add(ops.max(ops.sub(to, from), 0), size - 2)',
-      ],
-      'weighted sums keep their size when the maximum of a workgroup rises': ['e.set(sum, ops.mul(sum, factor))', 'e.set(sum, sum)'],
-    },
-    'webgpu',
-  ),
-  ...inFile(
     'compiler/schedule/contract-group.ts',
     {
       'tokens past the end are written': ['inside.push(ops.lt(s, extent!))', 'inside.push(ops.le(s, extent!))'],
