@@ -127,7 +127,7 @@ export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
           }
           addScaled(
             e,
-            steps.map((step) => step(run, i32(group))),
+            steps.map((step) => () => step(run, i32(group))),
             sums,
             totals,
             accumulators,
@@ -170,7 +170,7 @@ export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
           const totals = xs.map((fours) => e.let('total', splatSum(fours)))
           addScaled(
             e,
-            steps[n]!.map((step) => step({ pair, odd }, group)),
+            steps[n]!.map((step) => () => step({ pair, odd }, group)),
             sums,
             totals,
             accumulators[n]!,
@@ -187,12 +187,13 @@ export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
   /** accumulators += sums · scale + totals · offset, all [token][quad] but for one step a quad and one total a token. */
   function addScaled(
     e: Emitter,
-    steps: readonly Step[],
+    steps: readonly (() => Step)[],
     sums: readonly (readonly LoopExpr[])[],
     totals: readonly LoopExpr[],
     accumulators: readonly (readonly LoopExpr[])[],
   ): void {
-    for (const [q, { scale, offset }] of steps.entries()) {
+    for (const [q, step] of steps.entries()) {
+      const { scale, offset } = step()
       const d = e.let('d', scale)
       const m = e.let('m', offsetOf({ scale: d, ...(offset ? { offset } : {}) }, centre))
       for (const [t, row] of sums.entries()) {
