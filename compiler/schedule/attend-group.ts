@@ -7,18 +7,15 @@
 // into chunks, a workgroup each, and a second function joins what they left (LoopFunction.join).
 
 import * as affine from '../../dsl/affine.ts'
-import { axesOfIndex, strideOf } from '../kernel/index-map.ts'
-import type { AxisId, Index, Kernel, KernelAxis } from '../kernel/types.ts'
-import { type AttendPlan, planAttend, type Score, type Weighted } from './attend-plan.ts'
-import { headsIn, rowAxis } from './attend-rows.ts'
-import { builtin, constant, Emitter, load, ops } from './build-loops.ts'
+import type { Kernel } from '../kernel/types.ts'
+import { GroupRows, lanesOf, type State, zero } from './attend-group-rows.ts'
+import { planAttend, type Score, type Weighted } from './attend-plan.ts'
+import { builtin, constant, load, ops } from './build-loops.ts'
 import { combine, identityOf } from './definitions.ts'
 import type { LoopExpr, LoopFunction } from './loops.ts'
 import type { Machine } from './machine.ts'
-import { kernelFunction, storeOutput } from './outputs.ts'
-import { emitAffine, type Place, Scope, type ScratchPlace, toWords, unflatten } from './scope.ts'
-import { commonAxes, sum, whole } from './staged.ts'
-import { joinPoints, shareOut } from './work-group.ts'
+import { type Place, toWords } from './scope.ts'
+import { commonAxes } from './staged.ts'
 
 /** Rows of a block and positions of a tile, the best first. */
 const shapes = [
@@ -32,15 +29,6 @@ const shapes = [
   [1, 32],
   [1, 16],
 ] as const
-/** Invocations that share a position's vector: they read 128 bytes side by side. */
-const mostLanes = 8
-/** Contexts of so many of the shortest chunks are worth a second function. */
-const fewestChunks = 4
-const mostChunks = 64
-
-const powerBelow = (n: number): number => 2 ** Math.floor(Math.log2(n))
-const zero = constant('i32', 0)
-
 /** Undefined for what is no attention, or has parts that need the general schedule. */
 export function scheduleAttendGroup(original: Kernel, machine: Machine, bounds: affine.Bounds): LoopFunction | undefined {
   const plan = planAttend(original, commonAxes(original), bounds)
@@ -53,175 +41,7 @@ export function scheduleAttendGroup(original: Kernel, machine: Machine, bounds: 
   return undefined
 }
 
-class AttendGroup {
-  private readonly plan: AttendPlan
-  private readonly kernel: Kernel
-  private readonly machine: Machine
-  private readonly scope: Scope
-  private readonly e = new Emitter()
-  private readonly tile: number
-  /** A block's rows: so many heads of so many tokens. */
-  private readonly rows: { readonly heads: number; readonly tokens: number; readonly count: number }
-  private readonly fixed: readonly KernelAxis[]
-  private readonly moving: KernelAxis | undefined
-  /** Blocks along the grid's first dimension. */
-  private readonly units: number
-  /** Positions of a chunk, and chunks at most. */
-  private readonly chunks: { readonly size: number; readonly most: number } | undefined
-  private readonly words: number[] = []
-  private readonly shared = new Set<number>()
-  private readonly queries: ReadonlyMap<number, number>
-  private readonly tiles: ReadonlyMap<number, number>
-  /** One number a row: the maximum and totals. */
-  private readonly numbers: ReadonlyMap<number, number>
-  private readonly sums: ReadonlyMap<number, number>
-  /** What chunks leave. */
-  private readonly left: ReadonlyMap<number, number>
-  private readonly partial: number
-  private readonly reduced: number
-  private readonly factor: number
-  private first: LoopExpr | undefined
-  private head: LoopExpr = zero
-
-  constructor(plan: AttendPlan, machine: Machine, bounds: affine.Bounds, mostRows: number, tile: number) {
-    const { threads } = machine
-    this.plan = plan
-    this.machine = machine
-    this.tile = tile
-    const all = headsIn(plan)
-    const heads = Math.ceil(all / Math.ceil(all / mostRows))
-    const most = plan.token ? Math.max(1, affine.range(plan.token.extent, bounds).max) : 1
-    const tokens = Math.max(1, Math.min(Math.floor(mostRows / heads), most))
-    const count = heads * tokens
-    this.rows = { heads, tokens, count }
-    this.kernel = { ...plan.kernel, axes: [...plan.kernel.axes, { id: rowAxis, extent: affine.constant(count) }] }
-    this.scope = new Scope(this.kernel, this.e, bounds)
-    const blocks = { id: 'heads', extent: affine.constant(Math.ceil(all / heads)) }
-    this.fixed = [...plan.batch.filter(({ extent }) => affine.isConstant(extent)), blocks]
-    this.moving = plan.batch.find(({ extent }) => !affine.isConstant(extent))
-    this.units = this.fixed.reduce((product, { extent }) => product * extent.const, 1)
-    this.chunks = this.chunksOf(bounds)
-    const left = this.chunks ? this.chunks.most * this.units * count : 0
-    this.queries = new Map(plan.scores.map(({ id, axis }) => [id, this.scratch(count * axis.extent.const)]))
-    this.tiles = new Map([...plan.kept].map((id) => [id, this.scratch(count * tile)]))
-    this.numbers = new Map([plan.running.maximum, ...plan.totals].map((id) => [id, this.scratch(count)]))
-    this.reduced = this.scratch(threads)
-    this.factor = this.scratch(count * (this.chunks?.most ?? 1))
-    const sumWords = ({ axis }: Weighted): number => this.piecesOf(axis).halves * count * axis.extent.const
-    const lanes = Math.max(...plan.scores.map(({ axis }) => lanesOf(axis)))
-    // Partial scores are gone when sums are put together.
-    this.partial = this.scratch(Math.max(tile * lanes * count, sumWords(plan.weighted[0]!)))
-    this.sums = new Map(plan.weighted.map((each, i) => [each.id, i === 0 ? this.partial : this.scratch(sumWords(each))]))
-    this.left = new Map(
-      this.chunks
-        ? [
-            ...[...this.numbers.keys()].map((id): [number, number] => [id, this.scratch(left, true)]),
-            ...plan.weighted.map(({ id, axis }): [number, number] => [id, this.scratch(left * axis.extent.const, true)]),
-          ]
-        : [],
-    )
-  }
-
-  get chunked(): boolean {
-    return this.chunks !== undefined
-  }
-
-  get fits(): boolean {
-    const own = this.words.filter((_, i) => !this.shared.has(i))
-    return sum(own) <= this.machine.scratchWords
-  }
-
-  private scratch(words: number, shared = false): number {
-    if (shared) this.shared.add(this.words.length)
-    return this.kernel.operands.length + this.words.push(words) - 1
-  }
-
-  /** Enough chunks for all blocks to fill a large device; none for short contexts, or where tokens make blocks of their own. */
-  private chunksOf(bounds: affine.Bounds): { size: number; most: number } | undefined {
-    const { axis, token, visible } = this.plan
-    const longest = affine.range(axis.extent, bounds).max
-    const { busyThreads, threads, shortestChunk } = this.machine
-    const bound = [...visible.from, ...visible.to].some((index) => axesOfIndex(index).size > 0)
-    if (token || this.moving || bound || longest < fewestChunks * shortestChunk || this.units === 0) return undefined
-    const wanted = Math.max(shortestChunk, (longest * this.units * threads) / busyThreads, longest / mostChunks)
-    const size = 2 ** Math.ceil(Math.log2(wanted))
-    return size >= longest ? undefined : { size, most: Math.ceil(longest / size) }
-  }
-
-  /** Pieces of four of a vector, those of one invocation, and how many walk the positions beside each other. */
-  private piecesOf(axis: KernelAxis): { readonly pieces: number; readonly own: number; readonly halves: number } {
-    const pieces = axis.extent.const / 4
-    const own = Math.ceil(pieces / this.machine.threads)
-    return { pieces, own, halves: own > 1 ? 1 : powerBelow(this.machine.threads / pieces) }
-  }
-
-  /** Runs `body` at the block of this workgroup. */
-  private atBlock(body: () => void): void {
-    const { token } = this.plan
-    const e = this.e
-    const at = unflatten(e, builtin('group_x'), this.fixed)
-    const [, block] = at.pop()!
-    if (this.moving) at.push([this.moving.id, builtin('group_z')])
-    this.first = token && e.value('first', ops.mul(builtin('group_y'), this.rows.tokens))
-    this.head = e.value('head', ops.mul(block, this.rows.heads))
-    this.scope.at(at, body)
-  }
-
-  /** Runs `body` at a row; `stored` is false for rows past the end, which are computed as the last one. */
-  private atRow(row: LoopExpr, body: (stored: LoopExpr) => void): void {
-    const { heads, token } = this.plan
-    const e = this.e
-    const at: [AxisId, LoopExpr][] = [[rowAxis, row]]
-    let stored = constant('bool', 1)
-    if (token) {
-      const extent = emitAffine(token.extent)
-      const place = e.value('place', ops.add(this.first!, ops.div(row, this.rows.heads)))
-      at.push([token.id, this.rows.tokens === 1 ? place : e.value('token', ops.min(place, ops.sub(extent, 1)))])
-      if (this.rows.tokens > 1) stored = ops.lt(place, extent)
-    }
-    const all = headsIn(this.plan)
-    let rest = e.value('head', ops.add(this.head, ops.rem(row, this.rows.heads)))
-    if (all % this.rows.heads !== 0) {
-      stored = ops.and(stored, ops.lt(rest, all))
-      rest = e.value('head', ops.min(rest, all - 1))
-    }
-    at.push(...unflatten(e, rest, heads))
-    this.scope.at(at, () => body(stored))
-  }
-
-  /** The positions that some row of the block may see. */
-  private range(): { from: LoopExpr; to: LoopExpr } {
-    const { axis, token, visible } = this.plan
-    const e = this.e
-    const values = (indices: readonly Index[], highest: boolean): LoopExpr[] =>
-      indices.map((index) => {
-        if (!token) return this.scope.emitIndex(index)
-        const rises = strideOf(index, token.id, this.scope.index)! > 0
-        const last = (): LoopExpr => ops.min(ops.add(this.first!, this.rows.tokens - 1), ops.sub(emitAffine(token.extent), 1))
-        return this.scope.at([[token.id, rises === highest ? e.value('last', last()) : this.first!]], () =>
-          e.value('bound', this.scope.emitIndex(index)),
-        )
-      })
-    const from = values(visible.from, false).reduce((a, b) => ops.max(a, b), zero)
-    const to = values(visible.to, true).reduce((a, b) => ops.min(a, b), emitAffine(axis.extent))
-    return { from: e.value('from', from), to: e.value('to', to) }
-  }
-
-  private functionOf(grid: LoopFunction['grid'], join?: LoopFunction): LoopFunction {
-    const { scores, weighted } = this.plan
-    const vectors = new Set([...scores, ...weighted].flatMap(({ vector, axis }) => (this.isAligned(vector, axis) ? [vector.operand] : [])))
-    const shape = { workgroup: this.machine.threads, grid, scratch: this.words, shared: this.shared, vectors }
-    const kernel = join || !this.chunks ? this.plan.kernel : { ...this.plan.kernel, name: `${this.plan.kernel.name}_join` }
-    return kernelFunction(kernel, this.e, join ? { ...shape, join } : shape)
-  }
-
-  /** Whether fours of the vectors begin at multiples of four words. */
-  private isAligned({ operand, index }: Score['vector'], axis: KernelAxis): boolean {
-    const { dims, access } = this.kernel.operands[operand]!
-    const [last, length] = [index.at(-1)!, dims.at(-1)!]
-    return access === 'read' && last.kind === 'axis' && last.axis === axis.id && affine.isConstant(length) && length.const % 4 === 0
-  }
-
+class AttendGroup extends GroupRows {
   build(join?: LoopFunction): LoopFunction {
     const { token, axis, weighted, scores } = this.plan
     const e = this.e
@@ -253,41 +73,8 @@ class AttendGroup {
     return this.functionOf([one(affine.constant(this.units)), rows, this.moving ? one(this.moving.extent) : []], join)
   }
 
-  /** Queries side by side. */
-  private ask({ id, axis, query }: Score): void {
-    const width = axis.extent.const
-    const spans = [
-      { id: rowAxis, count: constant('i32', this.rows.count) },
-      { id: axis.id, count: constant('i32', width) },
-    ]
-    shareOut(this.scope, this.machine.threads, spans, () => {
-      const [row, d] = [this.scope.axes.get(rowAxis)!, this.scope.axes.get(axis.id)!]
-      this.atRow(row, () => this.e.store(this.queries.get(id)!, ops.add(ops.mul(row, width), d), this.scope.scalar(query)))
-    })
-  }
-
-  /** A row for each invocation, which it shares with its neighbours, and what is known of it. */
-  private state() {
-    const { running, totals } = this.plan
-    const e = this.e
-    const { threads } = this.machine
-    const { count } = this.rows
-    const sharers = powerBelow(threads / count)
-    const row = sharers === threads ? zero : e.value('row', ops.shr_u(builtin('invocation'), Math.log2(sharers)))
-    const sharer = sharers === threads ? builtin('invocation') : e.value('sharer', ops.and(builtin('invocation'), sharers - 1))
-    const identity = (id: number): LoopExpr => constant('f32', identityOf(this.kernel.definitions[id]!))
-    return {
-      sharers,
-      row,
-      sharer,
-      used: sharers * count === threads ? constant('bool', 1) : ops.lt(row, count),
-      maximum: e.let('maximum', identity(running.maximum)),
-      totals: new Map(totals.map((id) => [id, e.let('total', identity(id))])),
-    }
-  }
-
   /** Scores of all rows with the positions of a tile. */
-  private scores({ id, axis, vector }: Score, { row, sharer, sharers, used }: State, tile: LoopExpr, end: LoopExpr): void {
+  protected scores({ id, axis, vector }: Score, { row, sharer, sharers, used }: State, tile: LoopExpr, end: LoopExpr): void {
     const e = this.e
     const { count } = this.rows
     const { threads } = this.machine
@@ -324,25 +111,8 @@ class AttendGroup {
     if (this.plan.scores.length > 1) e.barrier()
   }
 
-  private placeIn(id: number, tile: LoopExpr): ScratchPlace {
-    const positions = this.plan.axis.id
-    return {
-      kind: 'scratch',
-      operand: this.tiles.get(id)!,
-      axes: [rowAxis, positions],
-      tile: { axis: positions, from: tile, size: this.tile },
-    }
-  }
-
-  private level(maximum: LoopExpr): LoopExpr {
-    const { running } = this.plan
-    return this.scope.with([[running.maximum, { kind: 'scalar', value: maximum }]], () =>
-      this.e.let('level', this.scope.scalar(running.level)),
-    )
-  }
-
   /** Takes the tile into the maxima of all rows, then the values behind them, and the sums of one number a row. */
-  private weights(state: State, tile: LoopExpr, end: LoopExpr): void {
+  protected weights(state: State, tile: LoopExpr, end: LoopExpr): void {
     const { running, before, after, totals, levels, kept } = this.plan
     const { definitions } = this.kernel
     const e = this.e
@@ -398,7 +168,7 @@ class AttendGroup {
   }
 
   /** An invocation's positions of its row: values that are kept are stored, then `last` runs. */
-  private values(ids: readonly number[], { sharer, sharers }: State, tile: LoopExpr, end: LoopExpr, last: () => void): void {
+  protected values(ids: readonly number[], { sharer, sharers }: State, tile: LoopExpr, end: LoopExpr, last: () => void): void {
     const { axis, kept } = this.plan
     const e = this.e
     const go = ([id, ...rest]: readonly number[]): void => {
@@ -412,36 +182,14 @@ class AttendGroup {
     e.loop(axis.id, ops.add(tile, sharer), end, sharers, (position) => this.scope.at([[axis.id, position]], () => go(ids)))
   }
 
-  /** One number of each row of what its invocations have; all have waited. */
-  private joinRows(how: 'max' | 'sum', { row, sharer, sharers, used }: State, mine: LoopExpr, sums: number): void {
-    const e = this.e
-    const { threads } = this.machine
-    const { count } = this.rows
-    e.if(used, () => e.store(this.reduced, ops.add(ops.mul(sharer, count), row), mine))
-    e.barrier()
-    joinPoints(this.scope, { threads, sharers, points: count, partial: this.reduced, sums, start: 0, how })
-  }
-
-  /** Where an invocation is in a vector: its first piece, and its turn among those that have the same. */
-  private pieceOf(axis: KernelAxis): { readonly piece: LoopExpr; readonly half: LoopExpr } {
-    const { pieces, halves } = this.piecesOf(axis)
-    const e = this.e
-    if (halves * pieces === this.machine.threads && halves === 1) return { piece: builtin('invocation'), half: zero }
-    if (pieces >= this.machine.threads) return { piece: builtin('invocation'), half: zero }
-    return {
-      piece: e.value('piece', ops.rem(builtin('invocation'), pieces)),
-      half: e.value('half', ops.div(builtin('invocation'), pieces)),
-    }
-  }
-
   /** [row][own piece] */
-  private emptySums({ axis }: Weighted): LoopExpr[][] {
+  protected emptySums({ axis }: Weighted): LoopExpr[][] {
     const { own } = this.piecesOf(axis)
     return Array.from({ length: this.rows.count }, () => Array.from({ length: own }, () => this.e.let('sum', constant('f32x4', 0))))
   }
 
   /** Sums of all rows go on over a tile. */
-  private weighted({ axis, weight, vector }: Weighted, sums: LoopExpr[][], tile: LoopExpr, end: LoopExpr): void {
+  protected weighted({ axis, weight, vector }: Weighted, sums: LoopExpr[][], tile: LoopExpr, end: LoopExpr): void {
     const { pieces, halves } = this.piecesOf(axis)
     const { threads } = this.machine
     const e = this.e
@@ -473,7 +221,7 @@ class AttendGroup {
   }
 
   /** The maximum and totals of each row into scratch memory. */
-  private leaveNumbers(state: State): void {
+  protected leaveNumbers(state: State): void {
     const e = this.e
     const { running } = this.plan
     for (const [id, total] of state.totals) {
@@ -485,7 +233,7 @@ class AttendGroup {
   }
 
   /** The sums of all rows into scratch memory. */
-  private leaveSums({ id, axis }: Weighted, sums: LoopExpr[][]): void {
+  protected leaveSums({ id, axis }: Weighted, sums: LoopExpr[][]): void {
     const e = this.e
     const { pieces, halves } = this.piecesOf(axis)
     const { threads } = this.machine
@@ -511,7 +259,7 @@ class AttendGroup {
   }
 
   /** Copies a block's numbers and sums to where the join finds them. */
-  private leaveChunk(chunk: LoopExpr): void {
+  protected leaveChunk(chunk: LoopExpr): void {
     const e = this.e
     const { count } = this.rows
     const block = e.value('block', ops.mul(ops.add(ops.mul(chunk, this.units), builtin('group_x')), count))
@@ -572,25 +320,4 @@ class AttendGroup {
     })
     return this.functionOf([[{ size: affine.constant(this.units), divisor: 1 }]])
   }
-
-  private outputs(): void {
-    const { weighted, outer } = this.plan
-    const places = [
-      ...[...this.numbers].map(([id, operand]): [number, Place] => [id, { kind: 'scratch', operand, axes: [rowAxis] }]),
-      ...weighted.map(({ id, axis }): [number, Place] => [id, { kind: 'scratch', operand: this.sums.get(id)!, axes: [rowAxis, axis.id] }]),
-    ]
-    for (const output of this.kernel.outputs) {
-      const inner = this.kernel.axes.filter(({ id }) => output.axes.includes(id) && !outer.some((axis) => axis.id === id))
-      const spans = [{ id: rowAxis, count: constant('i32', this.rows.count) }, ...inner.map(whole)]
-      shareOut(this.scope, this.machine.threads, spans, () =>
-        this.atRow(this.scope.axes.get(rowAxis)!, (stored) =>
-          this.e.if(stored, () => this.scope.with(places, () => storeOutput(this.scope, output))),
-        ),
-      )
-    }
-  }
 }
-
-type State = ReturnType<AttendGroup['state']>
-
-const lanesOf = ({ extent }: KernelAxis): number => Math.min(mostLanes, powerBelow(extent.const / 4))
