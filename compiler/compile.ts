@@ -12,6 +12,7 @@ import { within } from './limits.ts'
 import type { Constant, Graph } from './graph/types.ts'
 import type { KernelProgram } from './kernel/program.ts'
 import { buildKernels } from './kernel/steps.ts'
+import { orderStates, type StateOrders, withStateOrders } from './kernel/states.ts'
 import { analyseWeights, withWeights } from './kernel/weights.ts'
 import { isFormatName } from './formats/index.ts'
 import { observeInputs } from './passes/observe-inputs.ts'
@@ -156,7 +157,9 @@ export function planGraphs(model: GraphModel, graphs: readonly Graph[], options:
     programs.set(graph, known)
     return known
   }
-  const layouts = analyseWeights(simple.map((graph) => kernelsFor(graph, true)))
+  const first = simple.map((graph) => kernelsFor(graph, true))
+  const layouts = analyseWeights(first)
+  const orders: StateOrders = runsPass('order-states', options) ? orderStates(first) : new Map()
   const owned = model.weights.flatMap(({ path, tied }) => (tied === undefined ? [path] : []))
   const choice = planWeights(model.weights, layouts, policyOf(options.quant ?? 'keep', owned), stored)
   const formatOf = (path: string): string => choice.plans.get(canonical(path))?.format ?? 'f32'
@@ -170,11 +173,13 @@ export function planGraphs(model: GraphModel, graphs: readonly Graph[], options:
         ? runGraphPasses(graph, { ...options, quantised: isQuantised })
         : graph,
     )
-    const programs = own.map((graph) => withWeights(kernelsFor(graph, targets[name].quantisedActivations), layouts, formatOf))
+    const programs = own.map((graph) =>
+      withStateOrders(withWeights(kernelsFor(graph, targets[name].quantisedActivations), layouts, formatOf), orders),
+    )
     return { name, own, programs }
   })
   const constants = new Map(lowered.flatMap(({ own }) => own.flatMap((graph) => [...graph.constants])))
-  const layout = planLayout(model.weights, choice.plans, constants.values(), model.states)
+  const layout = planLayout(model.weights, choice.plans, constants.values(), model.states, orders)
   return {
     targets: lowered.map(({ name, own, programs: whole }): PlannedTarget => {
       const machine = options.machines?.[name] ?? targets[name].machine

@@ -38,8 +38,8 @@ export const graphPasses: readonly GraphPass[] = [
   { name: 'quantise-activations', run: (graph, { quantised }) => (quantised ? quantiseActivations(graph, quantised) : graph) },
 ]
 
-/** In order, after the graph passes: what is inlined into one kernel, which kernels share a launch, which weights are cut. */
-export const kernelPasses = ['fuse', 'merge-siblings', 'split-weights'] as const
+/** In order, after the graph passes: what is inlined into one kernel, which kernels share a launch, how states lie, which weights are cut. */
+export const kernelPasses = ['fuse', 'merge-siblings', 'order-states', 'split-weights'] as const
 
 const graphPassNames = graphPasses.map((pass) => pass.name)
 

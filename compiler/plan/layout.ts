@@ -3,7 +3,9 @@
 
 import type { StateInfo, WeightInfo } from '../../dsl/sink.ts'
 import type { StateManifest } from '../../runtime/artifact/manifest.ts'
+import { patternOf } from '../graph/paths.ts'
 import type { Constant } from '../graph/types.ts'
+import { permuted, type StateOrders } from '../kernel/states.ts'
 import { canonicalPaths, type WeightPlan } from './weights.ts'
 
 export interface TensorEntry {
@@ -32,6 +34,7 @@ export function planLayout(
   plans: ReadonlyMap<string, WeightPlan>,
   constants: Iterable<Constant>,
   states: readonly StateInfo[],
+  orders: StateOrders = new Map(),
 ): Layout {
   const canonical = canonicalPaths(weights)
   const tensors: TensorEntry[] = []
@@ -57,7 +60,8 @@ export function planLayout(
   for (const { path, dtype, dims } of states) {
     const bytes = dims.reduce((product, dim) => product * dim, 1) * 4
     stateNumbers.set(path, stateList.length)
-    stateList.push({ path, dtype, dims, offset, bytes })
+    const order = orders.get(patternOf(path))
+    stateList.push({ path, dtype, dims: order ? permuted(dims, order) : dims, ...(order ? { order } : {}), offset, bytes })
     offset += Math.ceil(bytes / stateAlignment) * stateAlignment
   }
   const find = (map: ReadonlyMap<string, number>, path: string): number => {

@@ -67,7 +67,10 @@ export interface EntryManifest {
 export interface StateManifest {
   readonly path: string
   readonly dtype: ElementType
+  /** As they lie in memory. */
   readonly dims: readonly number[]
+  /** Which of the model's dims each of these is, where their order is another. */
+  readonly order?: readonly number[]
   /** Offset in a session's state block (256-aligned) and its size there. */
   readonly offset: number
   readonly bytes: number
