@@ -44,11 +44,12 @@ class Attend extends AttendTiles {
         e.loop('chunk', before(flat), before(ops.add(flat, 1)), 1, (chunk) => {
           const start = e.value('start', ops.add(from, ops.mul(chunk, size)))
           const stop = e.value('stop', ops.min(ops.add(start, size), to))
-          this.eachUnit(chunk, () => this.start())
-          // All blocks take a tile before the next one: what they read of a position lies side by side in a cache of the usual order.
-          e.loop('tile', start, stop, tileSize, (tile) =>
-            this.eachUnit(chunk, () => this.tile(tile, e.value('end', ops.min(ops.add(tile, tileSize), stop)))),
-          )
+          this.eachUnit(chunk, () => {
+            this.start()
+            e.loop('tile', start, stop, tileSize, (tile) =>
+              this.scope.nested(() => this.tile(tile, e.value('end', ops.min(ops.add(tile, tileSize), stop)))),
+            )
+          })
         }),
       )
       return this.functionOf([{ size: affine.constant(most), divisor: 1 }], join)
