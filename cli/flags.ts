@@ -1,6 +1,8 @@
 // Flags that several commands share, and how their texts become values. A wrong value is wrong usage (exit code 2).
 
 import { type Command, InvalidArgumentError, Option } from 'commander'
+import { cacheFormats, type CacheRule } from '../compiler/plan/caches.ts'
+import type { PathRule } from '../compiler/plan/path-rules.ts'
 import { type QuantRule, quantPolicies } from '../compiler/plan/quant-policy.ts'
 import type { TargetName } from '../compiler/targets/index.ts'
 import { UsageError } from './report.ts'
@@ -15,6 +17,7 @@ export interface CompileFlags {
   readonly seedWeights?: number
   readonly tokenizer?: string
   readonly quant?: readonly QuantRule[]
+  readonly cache?: readonly CacheRule[]
   /** A text that tells which columns of weights matter. */
   readonly calibrate?: string
   readonly math?: 'fast' | 'strict'
@@ -40,6 +43,7 @@ const compileFlagNames = [
   'seedWeights',
   'tokenizer',
   'quant',
+  'cache',
   'calibrate',
   'math',
   'ctx',
@@ -96,13 +100,15 @@ function setting(text: string, before: Readonly<Record<string, string>> | undefi
   return { ...before, [text.slice(0, cut).trim()]: text.slice(cut + 1).trim() }
 }
 
-/** `q8_0` for all weights, `layers.*.attn.*=q8_0` for some. */
-function quantRule(text: string, before: readonly QuantRule[] | undefined): readonly QuantRule[] {
-  const cut = text.lastIndexOf('=')
-  const policy = quantPolicies.find((name) => name === text.slice(cut + 1).trim())
-  if (!policy) throw new InvalidArgumentError(`expected one of ${quantPolicies.join(', ')}, or paths=format`)
-  return append({ paths: cut < 0 ? '*' : text.slice(0, cut).trim(), policy }, before)
-}
+/** `q8_0` for all, `layers.*.attn.*=q8_0` for some. */
+const pathRule =
+  <Policy extends string>(policies: readonly Policy[]) =>
+  (text: string, before: readonly PathRule<Policy>[] | undefined): readonly PathRule<Policy>[] => {
+    const cut = text.lastIndexOf('=')
+    const policy = policies.find((name) => name === text.slice(cut + 1).trim())
+    if (!policy) throw new InvalidArgumentError(`expected one of ${policies.join(', ')}, or paths=format`)
+    return append({ paths: cut < 0 ? '*' : text.slice(0, cut).trim(), policy }, before)
+  }
 
 const targetNames: readonly TargetName[] = ['wasm', 'webgpu', 'reference']
 
@@ -126,7 +132,13 @@ export function addCompileFlags(command: Command): Command {
       new Option(
         '--quant <format>',
         `how weights are stored: ${quantPolicies.join(', ')} (default: keep); paths=format for some of them (layers.*.attn.*=q8_0); repeatable, the last that fits a weight counts`,
-      ).argParser(quantRule),
+      ).argParser(pathRule(quantPolicies)),
+    )
+    .addOption(
+      new Option(
+        '--cache <format>',
+        `how caches are stored: ${cacheFormats.join(', ')} (default: f32); paths=format for some of them (layers.*.attn.keys=f16); repeatable`,
+      ).argParser(pathRule(cacheFormats)),
     )
     .option('--calibrate <file>', 'a text that the model reads first: what --quant rounds is weighed by what meets it there')
     .addOption(new Option('--math <mode>', 'strict: no relaxed SIMD, f32 activations (default: fast)').choices(['fast', 'strict']))

@@ -165,6 +165,7 @@ export async function prepareProject(
     targets,
     math: flags.math ?? 'fast',
     quant: flags.quant ?? 'keep',
+    ...(flags.cache ? { cache: flags.cache } : {}),
     disabledPasses: flags.disablePass ?? [],
     printAfter: flags.printAfter ?? [],
     print: (pass, graph, text) => note(`// after ${pass}: ${graph.entry}\n${text}`),

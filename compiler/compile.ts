@@ -7,6 +7,7 @@ import type { CompactTokenizer } from '../runtime/tokenizer/compact.ts'
 import type { ArtifactContents, ArtifactTensor } from './artifact/write.ts'
 import { portableSources, type SourceRecord } from './artifact/source-record.ts'
 import { buildGraph } from './graph/builder.ts'
+import { patternOf } from './graph/paths.ts'
 import { TapPatterns } from './graph/taps.ts'
 import { within } from './limits.ts'
 import type { Constant, Graph } from './graph/types.ts'
@@ -20,6 +21,7 @@ import { mergeSiblings } from './passes/merge-siblings.ts'
 import { type PassOptions, runGraphPasses, runsPass } from './passes/pipeline.ts'
 import { splitGroups } from './passes/split-groups.ts'
 import { splitWeights } from './passes/split-weights.ts'
+import { type CacheFormat, type CacheRule, halvedStates } from './plan/caches.ts'
 import { checkMemory, Refused } from './plan/check-memory.ts'
 import { type Layout, planLayout } from './plan/layout.ts'
 import { makePlan, type Plan } from './plan/plan.ts'
@@ -37,6 +39,8 @@ export interface CompileOptions extends PassOptions {
   /** 'strict': no relaxed SIMD, f32 activations. 'fast' (default): relaxed SIMD, 8-bit activations against quantised weights. */
   readonly math?: 'fast' | 'strict'
   readonly quant?: QuantPolicy | readonly QuantRule[]
+  /** How caches are stored; default: f32. */
+  readonly cache?: CacheFormat | readonly CacheRule[]
   /** Patterns of paths whose values become further results of the entries that compute them: `layers.*` (graph/taps.ts). */
   readonly taps?: readonly string[]
   /** Behind the entries' results come, by path of the weight, the squares of what meets its columns (passes/observe-inputs.ts). */
@@ -145,7 +149,9 @@ export interface PlannedModel {
 export function planGraphs(model: GraphModel, graphs: readonly Graph[], options: CompileOptions): PlannedModel {
   const math = options.math ?? 'fast'
   const canonical = canonicalPaths(model.weights)
-  const simple = graphs.map((graph) => runGraphPasses(graph, options))
+  const halved = halvedStates(options.cache ?? 'f32', model.states, graphs)
+  const passOptions: PassOptions = halved.size > 0 ? { ...options, halves: (path) => halved.has(patternOf(path)) } : options
+  const simple = graphs.map((graph) => runGraphPasses(graph, passOptions))
   // Weights are stored once for all targets, so their plan comes before any target's own passes.
   const stored = (path: string): string | undefined => options.weights?.get(path)?.format
   const launches = runsPass('merge-siblings', options) ? mergeSiblings : (program: KernelProgram): KernelProgram => program
@@ -170,7 +176,7 @@ export function planGraphs(model: GraphModel, graphs: readonly Graph[], options:
   const lowered = options.targets.map((name) => {
     const own = alike.map((graph) =>
       targets[name].quantisedActivations && math === 'fast' && anyQuantised
-        ? runGraphPasses(graph, { ...options, quantised: isQuantised })
+        ? runGraphPasses(graph, { ...passOptions, quantised: isQuantised })
         : graph,
     )
     const programs = own.map((graph) =>
@@ -179,7 +185,8 @@ export function planGraphs(model: GraphModel, graphs: readonly Graph[], options:
     return { name, own, programs }
   })
   const constants = new Map(lowered.flatMap(({ own }) => own.flatMap((graph) => [...graph.constants])))
-  const layout = planLayout(model.weights, choice.plans, constants.values(), model.states, orders)
+  const storedStates = model.states.map((state) => (halved.has(patternOf(state.path)) ? { ...state, dtype: 'f16' as const } : state))
+  const layout = planLayout(model.weights, choice.plans, constants.values(), storedStates, orders)
   return {
     targets: lowered.map(({ name, own, programs: whole }): PlannedTarget => {
       const machine = options.machines?.[name] ?? targets[name].machine

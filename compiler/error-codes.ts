@@ -17,6 +17,8 @@ export const compilerCodes = {
   E_TENSOR_VALUES:
     'A weight has values that are no numbers (NaN or infinities), and its storage format cannot keep them: the checkpoint is damaged. --quant none keeps them.',
   E_QUANT_PATHS: 'No weight fits the paths of a --quant rule: `llamac inspect` of an artifact lists the paths of its weights.',
+  E_CACHE_PATHS:
+    'A rule of `--cache` fits no cache, or only some instances of an array, whose caches are stored alike. A state is a cache where nothing that is stored to it is made from it.',
   E_OUTPUT_FOLDER: 'The artifact cannot be written there: the folder holds other files, or is not writable. Choose another with -o.',
   G101: 'There is no pass of that name, or it cannot be left out; the message lists those there are.',
   E_TAP:

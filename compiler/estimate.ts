@@ -107,7 +107,8 @@ export function estimateGraphs(model: SpecialisedModel, graphs: readonly Graph[]
       }
     }),
     states: [...states].map(([state, some]): StateEstimate => {
-      const { dtype, dims, labels } = some[0]!
+      const { path, dims, labels } = some[0]!
+      const { dtype } = layout.states[layout.state(path)]!
       const stored = some.map((one) => ({ one, bytes: layout.states[layout.state(one.path)]!.bytes }))
       return {
         state,

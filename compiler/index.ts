@@ -17,6 +17,7 @@ import type { BoundWeight } from './weights/index.ts'
 export { writeArtifact } from './artifact/write.ts'
 export type { Compilation } from './compile.ts'
 export type { CompilerCode } from './error-codes.ts'
+export type { CacheFormat, CacheRule } from './plan/caches.ts'
 export type { QuantPolicy, QuantRule } from './plan/quant-policy.ts'
 export { defaultModel, packageSources, type ShippedModel } from './package-sources.ts'
 export type { TargetName } from './targets/index.ts'
@@ -30,7 +31,7 @@ export type Sources = ReadSource | ReadonlyMap<string, string>
 export interface Request
   extends Omit<WeightChoice, 'others'>,
     Pick<Numbers, 'preset' | 'set' | 'config' | 'maximum'>,
-    Pick<CompileOptions, 'math' | 'quant' | 'importance' | 'onStored' | 'disabledPasses' | 'taps'> {
+    Pick<CompileOptions, 'math' | 'quant' | 'cache' | 'importance' | 'onStored' | 'disabledPasses' | 'taps'> {
   /** The path of the file with the model. */
   readonly entry: string
   /** Which model of that file; the last one if left out. */

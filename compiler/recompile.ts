@@ -12,6 +12,7 @@ import { parseSourceRecord } from './artifact/source-record.ts'
 import { type Compilation, compileModel, type TargetResult } from './compile.ts'
 import { hasErrors } from './fit.ts'
 import { type FormatName, isFormatName, type LayoutName } from './formats/index.ts'
+import type { CacheRule } from './plan/caches.ts'
 import { canonicalPaths } from './plan/weights.ts'
 import type { TargetName } from './targets/index.ts'
 import type { BoundWeight } from './weights/index.ts'
@@ -54,6 +55,7 @@ export async function recompile(artifact: Artifact, target: TargetName, signal?:
     targets: record.targets,
     math: manifest.math,
     quant: 'keep',
+    cache: storedCaches(manifest),
     disabledPasses: record.disabledPasses,
     taps: record.taps ?? [],
     weights: storedFormats(manifest),
@@ -120,6 +122,10 @@ function storedFormats(manifest: Manifest): ReadonlyMap<string, BoundWeight> {
     ),
   )
 }
+
+/** The states that are stored as halves, whether the model says so or a flag did. */
+const storedCaches = (manifest: Manifest): readonly CacheRule[] =>
+  manifest.states.flatMap(({ path, dtype }) => (dtype === 'f16' ? [{ paths: path, policy: 'f16' }] : []))
 
 /** All but the programs' own bytes: those are what is to be examined. */
 function shapeOf({ tensors, variants }: Manifest, target: TargetName): string {

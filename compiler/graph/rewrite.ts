@@ -227,7 +227,9 @@ class Mapper implements Rewrite {
     return new Map(
       [...owner.states].map(([path, node]) => {
         const value = this.map(node)
-        return [path, this.#loops.get(node) ?? value]
+        const loop = this.#loops.get(node)
+        // A rule may answer a version of a state with a cast of it: what is kept is the version.
+        return [path, loop ?? (is(value, 'cast') ? value.operands[0]! : value)]
       }),
     )
   }

@@ -7,6 +7,7 @@ import { printGraph } from '../graph/print.ts'
 import { expectValid } from '../graph/verify.ts'
 import type { Graph } from '../graph/types.ts'
 import { foldConstants } from './fold-constants.ts'
+import { halveStates } from './halve-states.ts'
 import { inlineComposites } from './inline-composites.ts'
 import { quantiseActivations } from './quantise-activations.ts'
 import { tabulate } from './tabulate.ts'
@@ -21,6 +22,8 @@ export interface PassOptions {
   readonly verify?: boolean
   /** Names of composites that stay calls. */
   readonly keepComposite?: (name: string) => boolean
+  /** Whether a state is stored as halves (path, `[*]` for the instances of an array); without it all stay as they are. */
+  readonly halves?: (statePath: string) => boolean
   /** Whether a weight is stored in a quantised format (concrete path); without it activations stay as they are. */
   readonly quantised?: (weightPath: string) => boolean
 }
@@ -35,6 +38,7 @@ export const graphPasses: readonly GraphPass[] = [
   { name: 'fold-constants', run: foldConstants },
   { name: 'tabulate', run: tabulate },
   { name: 'fold-after-tables', run: foldConstants },
+  { name: 'halve-states', run: (graph, { halves }) => (halves ? halveStates(graph, halves) : graph) },
   { name: 'quantise-activations', run: (graph, { quantised }) => (quantised ? quantiseActivations(graph, quantised) : graph) },
 ]
 

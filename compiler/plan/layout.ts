@@ -29,6 +29,10 @@ export interface Layout {
 
 const stateAlignment = 256
 
+/** Halves lie side by side; everything else has a word of its own. Whole words. */
+const stateBytes = (dtype: StateInfo['dtype'], dims: readonly number[]): number =>
+  Math.ceil((dims.reduce((count, dim) => count * dim, 1) * (dtype === 'f16' ? 2 : 4)) / 4) * 4
+
 export function planLayout(
   weights: readonly WeightInfo[],
   plans: ReadonlyMap<string, WeightPlan>,
@@ -58,7 +62,7 @@ export function planLayout(
   const stateNumbers = new Map<string, number>()
   let offset = 0
   for (const { path, dtype, dims } of states) {
-    const bytes = dims.reduce((product, dim) => product * dim, 1) * 4
+    const bytes = stateBytes(dtype, dims)
     stateNumbers.set(path, stateList.length)
     const order = orders.get(patternOf(path))
     stateList.push({ path, dtype, dims: order ? permuted(dims, order) : dims, ...(order ? { order } : {}), offset, bytes })

@@ -8,7 +8,7 @@ import { axesOfExpr } from '../kernel/expression.ts'
 import type { IndexScope } from '../kernel/index-map.ts'
 import { strideOf } from '../kernel/index-map.ts'
 import type { AxisId, Definition, Expr, Index, Kernel, KernelAxis } from '../kernel/types.ts'
-import { axisOf, innerAxes, uses, valuesFor } from './definitions.ts'
+import { axisOf, innerAxes, stripCasts, uses, valuesFor } from './definitions.ts'
 import { elementOf, indexScopeOf } from './scope.ts'
 import { visibleRange } from './visible.ts'
 import { planPasses, type Running } from './tile-passes.ts'
@@ -157,7 +157,7 @@ class Parts {
     }
     const axis = axisOf(this.#kernel, inner[0]!)
     if (inner.length !== 1 || body.kind !== 'call' || body.fn !== 'mul') return false
-    for (const [vector, weight] of pairs(body.args)) {
+    for (const [vector, weight] of pairs(body.args.map(stripCasts))) {
       if (weight.kind !== 'value' || this.axesOf(weight).has(axis.id) || !this.#isVector(vector, axis)) continue
       if (this.#kernel.definitions[weight.definition]!.over.length > 0 || !this.axesOf(weight).has(this.#axis.id)) continue
       this.weighted.push({ id, axis, weight: weight.definition, vector })
@@ -172,7 +172,7 @@ class Parts {
     if (!free.includes(this.#axis.id) || !free.every((each) => each === this.#axis.id || this.isOuter(each))) return false
     if (body.kind !== 'call' || body.fn !== 'mul') return false
     const axis = axisOf(this.#kernel, over[0]!)
-    for (const [vector, query] of pairs(body.args)) {
+    for (const [vector, query] of pairs(body.args.map(stripCasts))) {
       if (this.axesOf(query).has(this.#axis.id) || !this.#isVector(vector, axis)) continue
       if ([...uses(query)].some((used) => this.#kernel.definitions[used]!.over.length > 0)) continue
       this.scores.push({ id, axis, query, vector })
@@ -185,7 +185,7 @@ class Parts {
   #isVector(e: Expr, axis: KernelAxis): e is Load {
     if (e.kind !== 'load' || !affine.isConstant(axis.extent) || axis.extent.const % 4 !== 0) return false
     const { layout, format, dtype } = this.#kernel.operands[e.operand]!
-    if (layout !== 'plain' || format !== 'f32' || elementOf(dtype) !== 'f32') return false
+    if (layout !== 'plain' || (format !== 'f32' && format !== 'f16') || elementOf(dtype) !== 'f32') return false
     return e.index.every((at, i) => strideOf(at, axis.id, this.#index) === (i === e.index.length - 1 ? 1 : 0))
   }
 }

@@ -52,6 +52,11 @@ export function load(type: LoopType, operand: number, at: LoopArg, offset = 0, a
   return { kind: 'load', type, operand, ...address(at, offset), ...(aligned ? { aligned } : {}) }
 }
 
+/** One half of a word, or four neighbours (`i32x4`), by the number of the half. */
+export function loadHalves(type: 'i32' | 'i32x4', operand: number, at: LoopArg): LoopExpr {
+  return { kind: 'load', type, operand, ...address(at, 0), halves: true }
+}
+
 const isConst = (e: LoopExpr, value?: number): e is LoopExpr & { kind: 'const' } =>
   e.kind === 'const' && (value === undefined || e.value === value)
 const isOp = (e: LoopExpr, op: LoopOp): e is LoopExpr & { kind: 'op' } => e.kind === 'op' && e.op === op
@@ -250,6 +255,11 @@ export class Emitter {
 
   store(operand: number, at: LoopArg, value: LoopExpr, offset = 0, aligned = false): void {
     this.#out.push({ kind: 'store', operand, ...address(at, offset), value, ...(aligned ? { aligned } : {}) })
+  }
+
+  /** Halves of words, by the number of the (first) half; the values' upper bits are 0. */
+  storeHalves(operand: number, at: LoopArg, value: LoopExpr): void {
+    this.#out.push({ kind: 'store', operand, ...address(at, 0), value, halves: true })
   }
 
   /** for (k = from; k < to; k += step). The body is given k. */

@@ -4,9 +4,10 @@
 
 import * as affine from '../../dsl/affine.ts'
 import { axesOfIndex, type IndexScope, linearParts } from '../kernel/index-map.ts'
-import type { AxisId, Expr, Index, Kernel, KernelAxis, Operand } from '../kernel/types.ts'
+import type { AxisId, Index, Kernel, KernelAxis, Operand } from '../kernel/types.ts'
 import { a8 } from './activation-blocks.ts'
 import { isContiguous } from './outputs.ts'
+import { stripCasts } from './definitions.ts'
 import { packedFormat } from './packed.ts'
 import type { PackedFormat } from './packed-words.ts'
 import { indexScopeOf } from './scope.ts'
@@ -49,7 +50,7 @@ function dotOf(kernel: Kernel, id: number): Dot | undefined {
   const [weight, activation] = [loads[at], loads[1 - at]]
   if (weight?.kind !== 'load' || activation?.kind !== 'load') return undefined
   const [w, x] = [kernel.operands[weight.operand]!, kernel.operands[activation.operand]!]
-  if (x.layout !== 'plain') return undefined
+  if (x.layout !== 'plain' || x.format === 'f16') return undefined
   const n = definition.over.length
   const trails = (operand: Operand, index: readonly Index[]): boolean =>
     definition.over.every((axis, i) => {
@@ -75,9 +76,6 @@ function dotOf(kernel: Kernel, id: number): Dot | undefined {
     k,
   }
 }
-
-const stripCasts = (expr: Expr): Expr =>
-  expr.kind === 'call' && expr.fn === 'cast' && expr.dtype === 'f32' && expr.args[0]!.kind === 'load' ? expr.args[0]! : expr
 
 /** A row index taken apart: factors of axes, and of indirect or other terms with the axes inside them. */
 interface RowForm {

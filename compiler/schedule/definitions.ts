@@ -60,3 +60,7 @@ export function valuesFor({ definitions }: Kernel, axis: AxisId, exprs: readonly
   exprs.forEach(visit)
   return [...found].sort((a, b) => a - b)
 }
+
+/** A load behind a cast to f32, which is what halves are read as anyway. */
+export const stripCasts = (expr: Expr): Expr =>
+  expr.kind === 'call' && expr.fn === 'cast' && expr.dtype === 'f32' && expr.args[0]!.kind === 'load' ? expr.args[0]! : expr

@@ -17,7 +17,7 @@ export interface LoopCall {
 }
 
 interface Frame {
-  readonly words: readonly { readonly i32: Int32Array; readonly f32: Float32Array }[]
+  readonly words: readonly { readonly i32: Int32Array; readonly f32: Float32Array; readonly i16: Int16Array }[]
   readonly values: Value[]
   readonly builtins: Readonly<Record<string, number>>
 }
@@ -59,6 +59,7 @@ function memoryOf(operand: LoopFunction['operands'][number], given: Int32Array |
   return {
     i32: new Int32Array(words.buffer, words.byteOffset, words.length),
     f32: new Float32Array(words.buffer, words.byteOffset, words.length),
+    i16: new Int16Array(words.buffer, words.byteOffset, words.length * 2),
   }
 }
 
@@ -105,7 +106,7 @@ function compiler(fn: LoopFunction, symbols: Readonly<Record<string, number>>) {
         return (frame) => frame.builtins[e.name]!
       case 'load': {
         const at = address(e, e.type, e.operand)
-        const view = e.type.startsWith('f32') ? 'f32' : 'i32'
+        const view = viewOf(e.type, e.halves)
         if (!e.type.endsWith('x4')) return (frame) => frame.words[e.operand]![view][at(frame)]!
         return (frame) => {
           const start = at(frame)
@@ -125,14 +126,22 @@ function compiler(fn: LoopFunction, symbols: Readonly<Record<string, number>>) {
     }
   }
 
-  function address(e: { at: LoopExpr; offset: number; aligned?: boolean }, type: LoopType, operand: number): (frame: Frame) => number {
+  const viewOf = (type: LoopType, halves = false) => (halves ? 'i16' : type.startsWith('f32') ? 'f32' : 'i32')
+
+  function address(
+    e: { at: LoopExpr; offset: number; aligned?: boolean; halves?: boolean },
+    type: LoopType,
+    operand: number,
+  ): (frame: Frame) => number {
     const at = expr(e.at)
     const width = type.endsWith('x4') ? 4 : 1
     return (frame) => {
       const word = (at(frame) as number) + e.offset
-      const length = frame.words[operand]!.i32.length
+      const { length } = frame.words[operand]![e.halves ? 'i16' : 'i32']
       if (word < 0 || word + width > length) {
-        throw new Error(`internal: ${fn.name}: words ${word}…${word + width - 1} of ${fn.operands[operand]!.name}, which has ${length}`)
+        throw new Error(
+          `internal: ${fn.name}: ${e.halves ? 'halves' : 'words'} ${word}…${word + width - 1} of ${fn.operands[operand]!.name}, which has ${length}`,
+        )
       }
       if (e.aligned && word % 4 !== 0) throw new Error(`internal: ${fn.name}: word ${word} of ${fn.operands[operand]!.name} is not aligned`)
       return word
@@ -152,7 +161,7 @@ function compiler(fn: LoopFunction, symbols: Readonly<Record<string, number>>) {
       case 'store': {
         const at = address(s, s.value.type, s.operand)
         const value = expr(s.value)
-        const view = s.value.type.startsWith('f32') ? 'f32' : 'i32'
+        const view = viewOf(s.value.type, s.halves)
         return (frame) => {
           const stored = value(frame)
           const word = at(frame)

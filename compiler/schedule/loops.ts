@@ -1,5 +1,6 @@
 // The loop IR: typed locals, loops, loads, stores and 4-lane vectors, printed by both targets. Memory is addressed in 4-byte
-// words from the start of an operand. Every value is 32 bits wide or four of those; packed formats are i32x4 and i32 words.
+// words from the start of an operand, or in halves of words (`halves`). Every value is 32 bits wide or four of those; packed formats
+// are i32x4 and i32 words.
 // One function is one kernel (or a part of it); WGSL runs it once per invocation, WASM once per thread.
 
 import type { Count } from './count.ts'
@@ -137,7 +138,10 @@ export type LoopExpr =
   /** `invocation`: index inside the workgroup (0 on WASM). `group`: index of the workgroup in dimension 0, 1, 2. `from`, `to`: the rows of this call (WASM row blocks). */
   | { readonly kind: 'builtin'; readonly type: 'i32'; readonly name: 'invocation' | 'group_x' | 'group_y' | 'group_z' | 'from' | 'to' }
   | { readonly kind: 'op'; readonly type: LoopType; readonly op: LoopOp; readonly args: readonly LoopExpr[] }
-  /** Words [at + offset …) of an operand: 1 word, or 4 for a vector type. Vector loads need no alignment beyond 4 bytes unless `aligned`. */
+  /**
+   * Words [at + offset …) of an operand: 1 word, or 4 for a vector type. Vector loads need no alignment beyond 4 bytes unless `aligned`.
+   * `halves`: `at` and `offset` count 16 bits, the type is i32 or i32x4, the sign bit is extended; no alignment beyond 2 bytes.
+   */
   | {
       readonly kind: 'load'
       readonly type: LoopType
@@ -145,6 +149,7 @@ export type LoopExpr =
       readonly at: LoopExpr
       readonly offset: number
       readonly aligned?: boolean
+      readonly halves?: boolean
     }
 
 export type LoopStmt =
@@ -158,6 +163,8 @@ export type LoopStmt =
       readonly offset: number
       readonly value: LoopExpr
       readonly aligned?: boolean
+      /** As for loads: the low 16 bits of each value are stored. They are 0 above. */
+      readonly halves?: boolean
     }
   /** for (variable = from; variable < to; variable += step): the bounds are evaluated once; step is a positive constant. */
   | {

@@ -6,6 +6,7 @@ import { type IndexScope, strideOf } from '../kernel/index-map.ts'
 import { buffer, constant, type Emitter, ops, scratch } from './build-loops.ts'
 import type { LoopExpr, LoopFunction } from './loops.ts'
 import { a8 } from './activation-blocks.ts'
+import { toHalf } from './halves.ts'
 import { elementOf, type Scope, toWords } from './scope.ts'
 
 /** True if neighbours along `axis` are neighbours in the output's memory. */
@@ -18,14 +19,19 @@ export function isContiguous(scope: IndexScope, output: Output, axis: AxisId): b
 export function storeOutput(scope: Scope, output: Output, lane?: AxisId): void {
   const operand = scope.kernel.operands[output.operand]!
   const e = scope.emitter
+  const store = (value: LoopExpr): void => {
+    const at = scope.flat(operand, output.index)
+    if (operand.format === 'f16') e.storeHalves(output.operand, at, toHalf(e, value))
+    else e.store(output.operand, at, toWords(value))
+  }
   if (lane === undefined) {
-    const write = (): void => e.store(output.operand, scope.flat(operand, output.index), toWords(scope.scalar(output.value)))
+    const write = (): void => store(scope.scalar(output.value))
     if (output.guard) e.if(scope.scalar(output.guard), () => scope.nested(write))
     else write()
     return
   }
   if (!output.guard && isContiguous(scope.index, output, lane)) {
-    e.store(output.operand, scope.flat(operand, output.index), toWords(scope.vector(output.value, lane)))
+    store(scope.vector(output.value, lane))
     return
   }
   const values = scope.vector(output.value, lane)
@@ -34,7 +40,7 @@ export function storeOutput(scope: Scope, output: Output, lane?: AxisId): void {
   const base = scope.axes.get(lane)!
   for (let i = 0; i < 4; i++) {
     const word = words.type === 'f32x4' ? ops.lane_f32(words, i) : ops.lane_i32(words, i)
-    const write = (): void => scope.at([[lane, ops.add(base, i)]], () => e.store(output.operand, scope.flat(operand, output.index), word))
+    const write = (): void => scope.at([[lane, ops.add(base, i)]], () => store(word))
     if (guards) e.if(ops.ne(ops.lane_i32(guards, i), 0), write)
     else write()
   }

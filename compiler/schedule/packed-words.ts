@@ -92,6 +92,9 @@ export function addRows(
   }
 }
 
+/** A half whose sign bit is extended (`loadHalves`), times 2^-112. */
+export const shiftedHalf = (value: LoopExpr): LoopExpr => ops.bits_f32x4(ops.and(ops.shl(value, 13), constant('i32x4', 0x8fffe000 | 0)))
+
 /** Half number `high` (0 or 1) of a word, at run time. */
 export const halfOf = (word: LoopExpr, high: LoopExpr): LoopExpr => ops.half_lo_f32(ops.shr_u(word, ops.mul(high, 16)))
 

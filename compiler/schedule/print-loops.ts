@@ -42,7 +42,7 @@ export function printExpr(e: LoopExpr, operands: readonly string[], nested = fal
     case 'builtin':
       return e.kind === 'local' ? e.name : `$${e.name}`
     case 'load':
-      return `${operands[e.operand] ?? `?${e.operand}`}.${e.type}[${place(e, operands)}]`
+      return `${operands[e.operand] ?? `?${e.operand}`}.${e.type}${e.halves ? '.halves' : ''}[${place(e, operands)}]`
     case 'op': {
       const sign = infix[e.op]
       if (!sign) return `${e.op}(${e.args.map((a) => printExpr(a, operands)).join(', ')})`
@@ -67,7 +67,7 @@ function statements(body: readonly LoopStmt[], operands: readonly string[], inde
       case 'set':
         return [`${indent}${s.name} = ${expr(s.value)}`]
       case 'store':
-        return [`${indent}${operands[s.operand] ?? `?${s.operand}`}[${place(s, operands)}] = ${expr(s.value)}`]
+        return [`${indent}${operands[s.operand] ?? `?${s.operand}`}${s.halves ? '.halves' : ''}[${place(s, operands)}] = ${expr(s.value)}`]
       case 'loop': {
         const head = `${indent}for ${s.variable} = ${expr(s.from)} to ${expr(s.to)}${s.step === 1 ? '' : ` step ${s.step}`} {`
         return [head, ...statements(s.body, operands, `${indent}  `), `${indent}}`]

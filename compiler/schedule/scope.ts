@@ -8,8 +8,9 @@ import { type IndexScope, strideOf } from '../kernel/index-map.ts'
 import type { AxisId, Expr, Index, Kernel, KernelAxis, Operand } from '../kernel/types.ts'
 import type { Affine, Dtype } from '../graph/types.ts'
 import type { Emitter } from './build-loops.ts'
-import { constant, isVector as isVectorType, load, ops, symbol, widen } from './build-loops.ts'
+import { constant, isVector as isVectorType, load, loadHalves, ops, symbol, widen } from './build-loops.ts'
 import { a8Element } from './activation-blocks.ts'
+import { fromHalf } from './halves.ts'
 import { loadElement } from './packed.ts'
 import type { LoopExpr, LoopOp, LoopType } from './loops.ts'
 import { fromFloat, ordered, toFloat, unsigned, wrap } from './integers.ts'
@@ -255,6 +256,7 @@ export class Scope {
         const operand = this.kernel.operands[expr.operand]!
         if (operand.layout === 'r8') return loadElement(operand, expr.operand, this.matrixIndex(operand, expr.index), this.emitter)
         if (operand.format === 'a8') return a8Element(expr.operand, this.emitter.value('element', this.flat(operand, expr.index)))
+        if (operand.format === 'f16') return fromHalf(loadHalves('i32', expr.operand, this.flat(operand, expr.index)))
         const type = scalarType(operand.dtype)
         const word = load(elementOf(operand.dtype), expr.operand, this.flat(operand, expr.index))
         return type === 'bool' ? ops.ne(word, constant('i32', 0)) : word
@@ -292,6 +294,7 @@ export class Scope {
       case 'load': {
         if (this.laneStride(expr, axis) !== 1) return this.gather(expr, axis)
         const operand = this.kernel.operands[expr.operand]!
+        if (operand.format === 'f16') return fromHalf(loadHalves('i32x4', expr.operand, this.flat(operand, expr.index)))
         const type = widen(elementOf(operand.dtype))
         const words = load(type, expr.operand, this.flat(operand, expr.index))
         return operand.dtype === 'bool' ? ops.ne(words, splat(constant('i32', 0))) : words

@@ -13,7 +13,7 @@ export function loopFaults(fn: LoopFunction): readonly string[] {
 
   function memory(
     place: string,
-    at: { operand: number; at: LoopExpr; offset: number; aligned?: boolean },
+    at: { operand: number; at: LoopExpr; offset: number; aligned?: boolean; halves?: boolean },
     type: LoopType,
     write: boolean,
     scope: Scope,
@@ -23,6 +23,7 @@ export function loopFaults(fn: LoopFunction): readonly string[] {
     if (operand.access === (write ? 'read' : 'write')) fault(place, `operand ${operand.name} is ${operand.access} only`)
     if (!Number.isInteger(at.offset) || at.offset < 0) fault(place, `offset ${at.offset}`)
     if (type === 'bool' || type === 'boolx4') fault(place, `${type} has no memory form`)
+    if (at.halves && (!type.startsWith('i32') || at.aligned)) fault(place, `halves as ${type}${at.aligned ? ', aligned' : ''}`)
     if (at.aligned && !type.endsWith('x4')) fault(place, 'aligned access of a scalar')
     if (expr(place, at.at, scope) !== 'i32') fault(place, 'address is not i32')
   }

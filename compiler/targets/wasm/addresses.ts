@@ -9,9 +9,14 @@ import type { LoopExpr, LoopStmt } from '../../schedule/loops.ts'
 export interface Access {
   readonly operand: number
   readonly at: LoopExpr
+  /** Whether `at` counts halves of words. */
+  readonly halves?: boolean
 }
 
-/** One pointer of a loop: byte address of the words `at` (an expression of the loop variable), moving by `stride` words an iteration. */
+/** Bytes of what an access counts, as a power of two. */
+export const unitShift = ({ halves }: Pick<Access, 'halves'>): number => (halves ? 1 : 2)
+
+/** One pointer of a loop: byte address of the words `at` (an expression of the loop variable), moving by `stride` of them an iteration. */
 export interface Pointer extends Access {
   /** The accesses that it serves. */
   readonly key: string
@@ -22,7 +27,7 @@ export interface Pointer extends Access {
 const maxPointers = 9
 
 /** Identity of an address: equal keys are equal expressions. */
-export const accessKey = (access: Access): string => `${access.operand}@${printExpr(access.at, [])}`
+export const accessKey = (access: Access): string => `${access.operand}${access.halves ? '/2' : ''}@${printExpr(access.at, [])}`
 
 /** What a loop's body does: its accesses with how often, the locals it assigns, and those with one value per iteration. */
 interface Body {
@@ -42,7 +47,7 @@ export function loopPointers(loop: LoopStmt & { kind: 'loop' }): readonly Pointe
     .flatMap(([key, { access }]): Pointer[] => {
       const at = inline(access.at, body.lets)
       const slope = slopeOf(at, loop.variable, body.assigned)
-      return slope === undefined || at.kind === 'const' ? [] : [{ operand: access.operand, at, key, stride: slope * loop.step }]
+      return slope === undefined || at.kind === 'const' ? [] : [{ ...access, at, key, stride: slope * loop.step }]
     })
     .slice(0, maxPointers)
 }
@@ -52,7 +57,7 @@ function visit(statements: readonly LoopStmt[], body: Body): void {
     const key = accessKey(access)
     const use = body.uses.get(key)
     if (use) use.count++
-    else body.uses.set(key, { access: { operand: access.operand, at: access.at }, count: 1 })
+    else body.uses.set(key, { access: { operand: access.operand, at: access.at, ...(access.halves ? { halves: true } : {}) }, count: 1 })
   }
   const visitExpr = (e: LoopExpr): void => {
     if (e.kind === 'op') e.args.forEach(visitExpr)

@@ -17,7 +17,10 @@ export interface Context {
   readonly pairs: boolean
   expr(e: LoopExpr): Ref
   /** Byte address of the words [at + offset …), in part as an immediate. */
-  place(access: { readonly operand: number; readonly at: LoopExpr; readonly offset: number }): { pointer: Ref; offset: number }
+  place(access: { readonly operand: number; readonly at: LoopExpr; readonly offset: number; readonly halves?: boolean }): {
+    pointer: Ref
+    offset: number
+  }
   newLocal(type: binaryen.Type): number
   /** A vector constant, from a local inside loops. */
   vector(lane: number, asFloat?: boolean): Ref
@@ -123,7 +126,7 @@ const splat =
   (space: 'i32x4' | 'f32x4'): Sequence =>
   (c, e) => {
     const value = e.args[0]!
-    if (value.kind === 'load') {
+    if (value.kind === 'load' && !value.halves) {
       const { pointer, offset } = c.place(value)
       return c.module.v128.load32_splat(offset, 4, pointer)
     }

@@ -6,7 +6,7 @@
 import binaryen from 'binaryen'
 import type { LoopExpr, LoopOperand, LoopStmt, LoopType } from '../../schedule/loops.ts'
 import { type MathOp, mathFunction } from '../../schedule/math-loops.ts'
-import { type Access, accessKey, loopPointers, type Pointer } from './addresses.ts'
+import { type Access, accessKey, loopPointers, type Pointer, unitShift } from './addresses.ts'
 import { addressType, type AddressType } from './address-type.ts'
 import { type Context, emitOp, type Ref, wasmType } from './expressions.ts'
 import { NegativeWords } from './negative-words.ts'
@@ -127,6 +127,7 @@ export class FunctionEmitter implements Context {
         throw new Error(`internal: ${e.name} in a function for WebAssembly`)
       case 'load': {
         const { pointer, offset } = this.place(e)
+        if (e.halves) return e.type === 'i32x4' ? m.v128.load16x4_s(offset, 2, pointer) : m.i32.load16_s(offset, 2, pointer)
         const align = e.aligned ? 16 : 4
         if (e.type.endsWith('x4')) return m.v128.load(offset, align, pointer)
         return m[e.type as 'i32' | 'f32'].load(offset, 4, pointer)
@@ -136,26 +137,29 @@ export class FunctionEmitter implements Context {
     }
   }
 
-  place({ operand, at, offset }: Access & { readonly offset: number }): { pointer: Ref; offset: number } {
-    const pointer = this.#pointer(operand, at)
-    if (offset === 0 || !this.#negatives.mayBe(at)) return { pointer, offset: offset * 4 }
-    return { pointer: this.#addresses.add(pointer, this.#addresses.const(offset * 4)), offset: 0 }
+  place(access: Access & { readonly offset: number }): { pointer: Ref; offset: number } {
+    const pointer = this.#pointer(access)
+    const bytes = access.offset << unitShift(access)
+    if (bytes === 0 || !this.#negatives.mayBe(access.at)) return { pointer, offset: bytes }
+    return { pointer: this.#addresses.add(pointer, this.#addresses.const(bytes)), offset: 0 }
   }
 
-  #pointer(operand: number, at: LoopExpr): Ref {
-    const live = this.#pointers.get(accessKey({ operand, at }))
+  #pointer(access: Access): Ref {
+    const live = this.#pointers.get(accessKey(access))
     if (live) return this.module.local.get(live.local, this.#addresses.type)
-    return this.#address({ operand, at })
+    return this.#address(access)
   }
 
-  #address({ operand, at }: Access): Ref {
+  #address(access: Access): Ref {
+    const { operand, at } = access
+    const unit = unitShift(access)
     const { type, add, const: constant, distance } = this.#addresses
     if (!this.#operands[operand]) throw new Error(`internal: no operand ${operand}`)
     const base = this.module.local.get(operand, type)
-    if (at.kind === 'const') return at.value === 0 ? base : add(base, constant(at.value * 4))
+    if (at.kind === 'const') return at.value === 0 ? base : add(base, constant(at.value * 2 ** unit))
     const by = at.kind === 'op' && at.op === 'shl' && at.args[1]!.kind === 'const' ? at.args[1]!.value : undefined
     const shifted = by !== undefined && by < 30
-    return add(base, distance(this.expr(shifted ? (at as { args: readonly LoopExpr[] }).args[0]! : at), shifted ? by + 2 : 2))
+    return add(base, distance(this.expr(shifted ? (at as { args: readonly LoopExpr[] }).args[0]! : at), shifted ? by + unit : unit))
   }
 
   #get(name: string, type: LoopType): Ref {
@@ -189,6 +193,8 @@ export class FunctionEmitter implements Context {
       case 'store': {
         const { pointer, offset } = this.place(s)
         const value = this.expr(s.value)
+        if (s.halves && s.value.type === 'i32') return [m.i32.store16(offset, 2, pointer, value)]
+        if (s.halves) return [m.v128.store64_lane(offset, 2, 0, pointer, m.i16x8.narrow_i32x4_u(value, this.vector(0)))]
         if (s.value.type.endsWith('x4')) return [m.v128.store(offset, s.aligned ? 16 : 4, pointer, value)]
         return [m[s.value.type as 'i32' | 'f32'].store(offset, 4, pointer, value)]
       }
@@ -223,7 +229,7 @@ export class FunctionEmitter implements Context {
     const { type, add, const: constant } = this.#addresses
     const steps = pointers
       .filter((p) => p.stride !== 0)
-      .map((p) => m.local.set(p.local, add(m.local.get(p.local, type), constant(p.stride * 4))))
+      .map((p) => m.local.set(p.local, add(m.local.get(p.local, type), constant(p.stride * 2 ** unitShift(p)))))
     const label = `loop${this.#labels++}`
     const again = m.br(label, m.i32.lt_s(variable(), end()))
     const loop = m.loop(label, m.block(null, [...body, ...steps, m.local.set(index, m.i32.add(variable(), m.i32.const(s.step))), again]))

@@ -17,8 +17,11 @@ export const guaranteed = {
   offset: 256,
 } as const
 
-/** Arrays of `vec4<u32>` are read only: a store to one lane may write all four. */
-export type BindingElement = 'f32' | 'i32' | 'vec4<u32>'
+/**
+ * Arrays of `vec4<u32>` are read only: a store to one lane may write all four. `atomic<i32>`: halves of words are stored, whose other
+ * halves other invocations may store at the same time.
+ */
+export type BindingElement = 'f32' | 'i32' | 'vec4<u32>' | 'atomic<i32>'
 
 export interface Binding {
   /** 'places': a uniform of first words. */
@@ -120,6 +123,7 @@ function elementOf(fn: LoopFunction, slot: Slot, words: readonly ReadonlySet<str
   const vectors = slot.operands.every(({ index, base }) => fn.operands[index]!.vector === true && base % 4 === 0)
   const isRead = slot.operands.every(({ index }) => fn.operands[index]!.access === 'read')
   if (slot.kind !== 'arena' && isRead && vectors && slot.range.bytes % 16 === 0) return 'vec4<u32>'
+  if (slot.operands.some(({ index }) => words[index]!.has('stored half'))) return 'atomic<i32>'
   // Integers kept in an f32 array would be denormals, which a GPU may flush: any i32 access makes the array i32.
   return slot.operands.every(({ index }) => !words[index]!.has('i32')) ? 'f32' : 'i32'
 }
@@ -134,9 +138,16 @@ export function movePlaces(plan: BindingPlan, moved: ReadonlySet<number>): Bindi
   }
 }
 
-/** Operands whose place may be moved: all but vectors, whose addresses are known to be multiples of four words. */
-export const movableOperands = ({ bindings, operands }: BindingPlan): number[] =>
-  operands.flatMap((place, operand) => (place && bindings[place.binding]!.element !== 'vec4<u32>' ? [operand] : []))
+/**
+ * Operands whose place may be moved: all but vectors, whose addresses are known to be multiples of four words, and halves, which are
+ * counted in another unit than places (they are states, which begin where their binding does).
+ */
+export function movableOperands(fn: LoopFunction, { bindings, operands }: BindingPlan): number[] {
+  const used = elementsUsed(fn)
+  return operands.flatMap((place, operand) =>
+    place && bindings[place.binding]!.element !== 'vec4<u32>' && !used[operand]!.has('half') ? [operand] : [],
+  )
+}
 
 const leastOffsets = new WeakMap<LoopFunction, readonly number[]>()
 
@@ -158,14 +169,21 @@ export function leastOffsetsOf(fn: LoopFunction): readonly number[] {
   return found
 }
 
-/** The word types ('i32', 'f32') that each operand is accessed with. */
-export function elementsUsed(fn: LoopFunction): readonly ReadonlySet<'i32' | 'f32'>[] {
-  const used = fn.operands.map(() => new Set<'i32' | 'f32'>())
-  const note = (operand: number, type: string): void => void used[operand]!.add(type.startsWith('f32') ? 'f32' : 'i32')
+/** The word types ('i32', 'f32') that each operand is accessed with; 'half' where halves of words are, 'stored half' where they are stored. */
+export function elementsUsed(fn: LoopFunction): readonly ReadonlySet<'i32' | 'f32' | 'half' | 'stored half'>[] {
+  const used = fn.operands.map(() => new Set<'i32' | 'f32' | 'half' | 'stored half'>())
+  const note = (operand: number, type: string, halves = false): void => {
+    used[operand]!.add(type.startsWith('f32') ? 'f32' : 'i32')
+    if (halves) used[operand]!.add('half')
+  }
   walkLoops(
     fn.body,
-    (e) => e.kind === 'load' && note(e.operand, e.type),
-    (s) => s.kind === 'store' && note(s.operand, s.value.type),
+    (e) => e.kind === 'load' && note(e.operand, e.type, e.halves),
+    (s) => {
+      if (s.kind !== 'store') return
+      note(s.operand, s.value.type, s.halves)
+      if (s.halves) used[s.operand]!.add('stored half')
+    },
   )
   return used
 }

@@ -52,7 +52,7 @@ export function planDispatch(
   return {
     bindings: ranges,
     workgroups,
-    places: new Map(movableOperands(plan).map((operand) => [operand, plan.operands[operand]!.base + least[operand]!])),
+    places: new Map(movableOperands(fn, plan).map((operand) => [operand, plan.operands[operand]!.base + least[operand]!])),
     get wgsl() {
       return emitKernel(fn, whole, options).wgsl
     },

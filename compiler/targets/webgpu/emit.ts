@@ -27,7 +27,12 @@ interface Memory {
 }
 
 const isVector = (type: LoopType): boolean => type.endsWith('x4')
-const scalarOf: Readonly<Record<BindingElement, string>> = { f32: 'f32', i32: 'i32', 'vec4<u32>': 'u32' }
+const scalarOf: Readonly<Record<BindingElement, string>> = {
+  f32: 'f32',
+  i32: 'i32',
+  'vec4<u32>': 'u32',
+  'atomic<i32>': 'i32',
+}
 
 /** The word of a memory that an access begins at. */
 function addressText({ at, offset }: { at: LoopExpr; offset: number }, { base, place }: Memory, print: (e: LoopExpr) => string): string {
@@ -35,6 +40,9 @@ function addressText({ at, offset }: { at: LoopExpr; offset: number }, { base, p
   if (at.kind !== 'const') return plus(place ? `(${print(at)} + ${place})` : print(at), add)
   return place ? plus(place, at.value + add) : intLiteral(at.value + add)
 }
+
+/** The same memory counted in halves of words. Its place is never moved (movableOperands). */
+const inHalves = (memory: Memory): Memory => ({ ...memory, base: 2 * memory.base })
 
 class Writer {
   readonly library = new Set<LibraryName>()
@@ -118,16 +126,38 @@ class Writer {
     const at = addressText(e, memory, this.expr)
     const type = wgslTypes[e.type]
     const cast = (text: string, from: string) => (from === type ? text : `bitcast<${type}>(${text})`)
+    if (e.halves) return this.halves(e, memory)
     if (!isVector(e.type)) return cast(wordText(memory, at), scalarOf[memory.element])
     const operand = this.fn.operands[e.operand]!
     if (memory.element === 'vec4<u32>' && (e.aligned || operand.vector)) return cast(`${memory.name}[${at} >> 2u]`, 'vec4<u32>')
     return cast(`${this.quad(memory, 'reads')}(${at})`, `vec4<${scalarOf[memory.element]}>`)
   }
 
+  /** Halves of words by their numbers, signs extended. */
+  private halves(e: LoopExpr & { kind: 'load' }, memory: Memory): string {
+    const half = (lane: number): string => {
+      const at = addressText({ at: e.at, offset: e.offset + lane }, inHalves(memory), this.expr)
+      const word = wordText(memory, `(${at} >> 1u)`)
+      return `(((${scalarOf[memory.element] === 'i32' ? word : `bitcast<i32>(${word})`}) << ((1u - (u32(${at}) & 1u)) << 4u)) >> 16u)`
+    }
+    return isVector(e.type) ? `vec4<i32>(${[0, 1, 2, 3].map(half).join(', ')})` : half(0)
+  }
+
+  /** Both steps leave the word's other half as another invocation may have just stored it. */
+  private storeHalf(s: LoopStmt & { kind: 'store' }, memory: Memory): string {
+    if (isVector(s.value.type)) throw new Error(`internal: ${this.fn.name}: four halves are stored at once`)
+    const at = addressText(s, inHalves(memory), this.expr)
+    const place = `&${memory.name}[(${at}) >> 1u], `
+    const shift = `((u32(${at}) & 1u) << 4u)`
+    return `{ atomicAnd(${place}~(65535i << ${shift})); atomicOr(${place}${this.expr(s.value)} << ${shift}); }`
+  }
+
   private store(s: LoopStmt & { kind: 'store' }): string {
     const memory = this.memories[s.operand]!
     if (memory.element === 'vec4<u32>')
       throw new Error(`internal: ${this.fn.name}: store to the read-only operand ${this.fn.operands[s.operand]!.name}`)
+    if (s.halves) return this.storeHalf(s, memory)
+    if (memory.element === 'atomic<i32>') throw new Error(`internal: ${this.fn.name}: words and halves are stored to one operand`)
     const at = addressText(s, memory, this.expr)
     const type = isVector(s.value.type) ? `vec4<${memory.element}>` : memory.element
     const text = this.expr(s.value)
@@ -179,7 +209,11 @@ class Writer {
 }
 
 const wordText = (memory: { name: string; element: BindingElement }, at: string): string =>
-  memory.element === 'vec4<u32>' ? `${memory.name}[(${at}) >> 2u][(${at}) & 3i]` : `${memory.name}[${at}]`
+  memory.element === 'vec4<u32>'
+    ? `${memory.name}[(${at}) >> 2u][(${at}) & 3i]`
+    : memory.element === 'atomic<i32>'
+      ? `atomicLoad(&${memory.name}[${at}])`
+      : `${memory.name}[${at}]`
 
 function collectAssigned(body: readonly LoopStmt[], into: Set<string>): void {
   for (const s of body) {
