@@ -6,6 +6,8 @@
 
 import { evaluateKernel } from '../../compiler/kernel/evaluate.ts'
 import type { Frame } from '../../compiler/graph/paths.ts'
+import { inMemoryOrder } from '../../compiler/kernel/states.ts'
+import { rounding } from '../../compiler/ops/tensor.ts'
 import { fillSource, type Launch, launchesOf } from '../../compiler/kernel/launches.ts'
 import { sourceKey } from '../../compiler/kernel/program.ts'
 import type { Kernel, Operand, OperandSource } from '../../compiler/kernel/types.ts'
@@ -145,8 +147,10 @@ class LogicalMemory {
         return rounded(found!.data)
       }
       case 'state': {
-        const info = this.#recompiled.compilation.model.states.find(({ path }) => path === source.path)!
-        return rounded(states.get(source.path) ?? new Float64Array(info.dims.reduce((count, dim) => count * dim, 1)))
+        const { layout } = this.#recompiled.result.plan!
+        const stored = layout.states[layout.state(source.path)]!
+        const values = states.get(source.path) ?? new Float64Array(stored.dims.reduce((count, dim) => count * dim, 1))
+        return inMemoryOrder(values, stored).map(rounding[stored.dtype])
       }
     }
   }

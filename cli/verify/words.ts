@@ -1,22 +1,36 @@
-// Values of a kernel's operand to and from the 4-byte words in which devices hold them: f32, i32, or activations in 8 bits.
+// Values of a kernel's operand to and from the 4-byte words in which devices hold them: f32, i32, halves, or activations in 8 bits.
 
 import type { Operand } from '../../compiler/kernel/types.ts'
+import { formats } from '../../compiler/formats/index.ts'
 import { a8, centring } from '../../compiler/schedule/activation-blocks.ts'
 import type { AffineJson } from '../../runtime/artifact/manifest.ts'
 
-/** Sizes of an operand in words; of 8-bit activations the last axis is constant and in whole blocks. */
+const countOf = (dims: Operand['dims']): number => dims.reduce((count, dim) => count * dim.const, 1)
+
+/** Sizes of an operand in words; of 8-bit activations the last axis is constant and in whole blocks, of halves (states) all are. */
 export function wordDims({ dims, format }: Pick<Operand, 'dims' | 'format'>): readonly AffineJson[] {
+  if (format === 'f16') return [{ const: Math.ceil(countOf(dims) / 2), terms: [] }]
   if (format !== 'a8') return dims
   return [...dims.slice(0, -1), { const: (dims.at(-1)!.const / a8.k) * a8.words, terms: [] }]
 }
 
 export function toWords({ format }: Pick<Operand, 'format'>, values: Float64Array): Int32Array {
   if (format === 'a8') return bytesToWords(values)
+  if (format === 'f16') {
+    const words = new Int32Array(Math.ceil(values.length / 2))
+    formats.f16.encode(Float32Array.from(values), new Uint8Array(words.buffer, 0, values.length * 2))
+    return words
+  }
   return format === 'i32' ? Int32Array.from(values) : new Int32Array(Float32Array.from(values).buffer)
 }
 
-export function fromWords({ format }: Pick<Operand, 'format'>, words: Int32Array): Float64Array {
+export function fromWords({ format, dims }: Pick<Operand, 'format' | 'dims'>, words: Int32Array): Float64Array {
   if (format === 'a8') return bytesFromWords(words)
+  if (format === 'f16') {
+    const values = new Float32Array(countOf(dims))
+    formats.f16.decode(new Uint8Array(words.buffer, words.byteOffset, values.length * 2), values)
+    return Float64Array.from(values)
+  }
   return Float64Array.from(format === 'i32' ? words : new Float32Array(words.buffer, words.byteOffset, words.length))
 }
 

@@ -2,7 +2,9 @@
 // a softmax and a sum run over) and stay at one place of others (the head): those come first, so that what one walk reads is one
 // stretch of memory. Decided from the loads of all entries; every state that is read another way lies as the model writes it.
 
+import type { StateManifest } from '../../runtime/artifact/manifest.ts'
 import { patternOf } from '../graph/paths.ts'
+import { permute } from '../ops/tensor.ts'
 import { mapExpr, rebuildIndex, walkExpr } from './expression.ts'
 import { axesOfIndex } from './index-map.ts'
 import type { KernelProgram } from './program.ts'
@@ -55,6 +57,22 @@ function collect(kernel: Kernel, uses: Map<string, Uses>): void {
 
 /** The same list in the order of memory. */
 export const permuted = <T>(list: readonly T[], order: readonly number[]): T[] => order.map((dim) => list[dim]!)
+
+type Lain = Pick<StateManifest, 'dims' | 'order'>
+
+/** A state's values in the order in which kernels have them, and back in the model's. */
+export function inMemoryOrder(values: Float64Array, { dims, order }: Lain): Float64Array {
+  if (!order) return values
+  const own = [...dims]
+  for (const [place, dim] of order.entries()) own[dim] = dims[place]!
+  return permute({ dtype: 'f32', dims: own, data: values }, order).data
+}
+
+export function inModelOrder(values: Float64Array, { dims, order }: Lain): Float64Array {
+  if (!order) return values
+  const places = order.map((_, dim) => order.indexOf(dim))
+  return permute({ dtype: 'f32', dims, data: values }, places).data
+}
 
 /** The program with the operands and indices of its states in these orders. */
 export function withStateOrders(program: KernelProgram, orders: StateOrders): KernelProgram {

@@ -11,14 +11,18 @@ import { verifyGraph } from '../../compiler/graph/verify.ts'
 import { evaluateSteps } from '../../compiler/kernel/evaluate.ts'
 import { printProgram } from '../../compiler/kernel/print.ts'
 import { verifyProgram } from '../../compiler/kernel/verify.ts'
+import { inModelOrder } from '../../compiler/kernel/states.ts'
 import { kernelsOf } from '../../compiler/kernel/weights.ts'
+import type { CacheFormat } from '../../compiler/plan/caches.ts'
 import { graphPasses, optionalPasses, runGraphPasses } from '../../compiler/passes/pipeline.ts'
+import type { Plan } from '../../compiler/plan/plan.ts'
 import { type Machine, webgpuMachine } from '../../compiler/schedule/machine.ts'
 import { createReference, type StateValues } from '../../compiler/targets/reference/evaluate.ts'
 import { lowerWasm } from '../../compiler/targets/wasm/lower.ts'
 import { buildModule } from '../../compiler/targets/wasm/module.ts'
 import { lowerWebgpu } from '../../compiler/targets/webgpu/lower.ts'
 import { LlamacError } from '../../runtime/error.ts'
+import { emptyState, stateValues } from '../support/states.ts'
 import { runPlannedLoops, type Team } from '../support/planned-loops.ts'
 import { BoundedRun, type BoundedStates } from './bounded-evaluation.ts'
 import { boundWeights, type Case, inputsOf, modelOf, product, valuesOf } from './case.ts'
@@ -75,7 +79,14 @@ const count = (map: Map<string, number>, key: string, by = 1): void => void map.
 /** Faults of the verifiers that the compiler itself runs. */
 const isVerifiers = (message: string): boolean => /^internal: (graph .* after|loop function|the WASM module is invalid)/.test(message)
 
+/** Graph passes that depend on how things are stored: they are left to the planner. */
+const storagePasses: readonly string[] = ['halve-states', 'quantise-activations']
+
 const isGraphPass = (name: string): boolean => graphPasses.some((pass) => pass.name === name)
+
+/** Values of all states in the model's order, from their words by number or path. */
+const statesOf = ({ layout }: Plan, read: (index: number, path: string) => Int32Array): Map<string, Float64Array> =>
+  new Map(layout.states.map((state, i) => [state.path, stateValues(state, read(i, state.path))]))
 
 class Check {
   readonly case: Case
@@ -120,7 +131,7 @@ class Check {
   }
 
   simplified(disabledPasses: readonly string[]): Graph {
-    const left = disabledPasses.filter((name) => name !== 'quantise-activations' && isGraphPass(name))
+    const left = disabledPasses.filter((name) => !storagePasses.includes(name) && isGraphPass(name))
     const known = this.simple.get(left.join()) ?? runGraphPasses(this.case.graph, { disabledPasses: left, verify: true })
     this.simple.set(left.join(), known)
     return known
@@ -244,7 +255,7 @@ class Check {
     })
   }
 
-  kernels({ graphs: [graph], programs: [program] }: PlannedTarget, target: string, configuration: Configuration): void {
+  kernels({ graphs: [graph], programs: [program], plan }: PlannedTarget, target: string, configuration: Configuration): void {
     const level = `kernels for ${target}`
     this.at(level, configuration, () => {
       this.expectNone(level, configuration, verifyProgram(program!))
@@ -262,7 +273,8 @@ class Check {
           argument: (name) => this.inputs[i]![name]!,
           constant: (id) => graph!.constants.get(id)!.data,
         })
-        this.compare(`${level} (${mode})`, configuration, { results, states }, wanted, i, () => printProgram(program!))
+        const named = new Map(plan!.layout.states.map((state) => [state.path, inModelOrder(states.get(state.path)!, state)]))
+        this.compare(`${level} (${mode})`, configuration, { results, states: named }, wanted, i, () => printProgram(program!))
       })
     })
   }
@@ -278,12 +290,7 @@ class Check {
     this.at(level, configuration, () => {
       const wanted = this.boundsOfFinal(graph!)
       const words = tensors.map((bytes) => new Int32Array(bytes.slice().buffer))
-      const states = new Map(
-        this.case.states.map(({ path, dims, dtype }) => [
-          path,
-          dtype === 'f32' ? new Float32Array(product(dims)) : new Int32Array(product(dims)),
-        ]),
-      )
+      const states = new Map(plan!.layout.states.map((state) => [state.path, emptyState(state)]))
       this.case.calls.forEach((binding, i) => {
         const results = runPlannedLoops(
           plan!,
@@ -293,13 +300,11 @@ class Check {
           this.inputs[i]!,
           team,
         )
-        this.compare(level, configuration, { results, states }, wanted, i, () => printProgram(program!))
+        this.compare(level, configuration, { results, states: statesOf(plan!, (_, path) => states.get(path)!) }, wanted, i, () =>
+          printProgram(program!),
+        )
       })
     })
-  }
-
-  statesOf(read: (index: number) => Int32Array): Map<string, ArrayLike<number>> {
-    return new Map(this.case.states.map(({ path, dtype }, i) => [path, dtype === 'f32' ? new Float32Array(read(i).buffer) : read(i)]))
   }
 
   wasm(
@@ -317,7 +322,7 @@ class Check {
       const session = openWasm(binary, lowered, plan!.entries[0]!.info, plan!.layout.states, tensors)
       this.case.calls.forEach((binding, i) => {
         const results = session.call(binding, this.inputs[i]!)
-        this.compare(level, configuration, { results, states: this.statesOf(session.state) }, wanted, i, () => printProgram(program!))
+        this.compare(level, configuration, { results, states: statesOf(plan!, session.state) }, wanted, i, () => printProgram(program!))
       })
     })
   }
@@ -336,7 +341,7 @@ class Check {
       for (const [i, binding] of this.case.calls.entries()) {
         const results = await session.call(binding, this.inputs[i]!)
         const words = await Promise.all(this.case.states.map((_, s) => session.state(s)))
-        this.compare(level, configuration, { results, states: this.statesOf((s) => words[s]!) }, wanted, i, () => printProgram(program!))
+        this.compare(level, configuration, { results, states: statesOf(plan!, (s) => words[s]!) }, wanted, i, () => printProgram(program!))
       }
       session.close()
     } catch (cause) {
@@ -348,14 +353,14 @@ class Check {
 
   // ---- one configuration
 
-  async configuration(configuration: Configuration, math: 'fast' | 'strict'): Promise<void> {
+  async configuration(configuration: Configuration, math: 'fast' | 'strict', cache: CacheFormat = 'f32'): Promise<void> {
     const { disabled } = configuration
     this.report.configurations++
     const simple = this.at('graph passes', configuration, () => this.simplified(disabled))
-    const later = ['quantise-activations', 'fuse', 'merge-siblings'].filter(
+    const later = ['quantise-activations', 'fuse', 'merge-siblings', 'order-states'].filter(
       (pass) => disabled.includes(pass) && (pass !== 'quantise-activations' || (this.quantised && math === 'fast')),
     )
-    const key = `${math} ${later.join()}\n${this.textOf(simple)}`
+    const key = `${math} ${cache} ${later.join()}\n${this.textOf(simple)}`
     if (this.seen.has(key)) return
     this.seen.add(key)
     const isDefault = configuration === everything
@@ -363,10 +368,10 @@ class Check {
     // The default goes the whole way; others begin with the graph that they gave, which no pass needs to change again.
     const [graph, left] = isDefault
       ? [this.case.graph, disabled]
-      : [simple, [...disabled, ...optionalPasses.filter((name) => isGraphPass(name) && name !== 'quantise-activations')]]
-    if (this.options.levels.has('wasm')) await this.target('wasm', graph, left, math, configuration)
-    if (withWgsl) await this.target('webgpu', graph, left, math, configuration)
-    if (isDefault) this.note(simple)
+      : [simple, [...disabled, ...optionalPasses.filter((name) => isGraphPass(name) && !storagePasses.includes(name))]]
+    if (this.options.levels.has('wasm')) await this.target('wasm', graph, left, math, configuration, cache)
+    if (withWgsl) await this.target('webgpu', graph, left, math, configuration, cache)
+    if (isDefault && cache === 'f32') this.note(simple)
   }
 
   async target(
@@ -375,6 +380,7 @@ class Check {
     disabledPasses: readonly string[],
     math: 'fast' | 'strict',
     configuration: Configuration,
+    cache: CacheFormat,
   ): Promise<void> {
     const plan = (machine: Partial<Machine>) =>
       this.at(`compiling for ${target}`, configuration, () => {
@@ -382,6 +388,7 @@ class Check {
           targets: [target],
           disabledPasses,
           math,
+          cache,
           weights: boundWeights(this.case),
           verify: true,
           ...(target === 'webgpu' ? { machines: { webgpu: { ...webgpuMachine, ...machine } } } : {}),
@@ -448,7 +455,7 @@ class Check {
     const { changed } = this.report
     graphPasses.reduce((before, { name, run }) => {
       const after = run(before, {})
-      if (name !== 'quantise-activations' && printGraph(after) !== printGraph(before)) count(changed, name)
+      if (!storagePasses.includes(name) && printGraph(after) !== printGraph(before)) count(changed, name)
       return after
     }, this.case.graph)
     if (nodesOf(simple).some((node) => is(node, 'slice') && is(node.operands[0]!, 'constant'))) count(changed, 'tables by position')
@@ -488,5 +495,6 @@ export async function checkCase(random: Case, options: CheckOptions): Promise<vo
   const text = printGraph(random.graph)
   const tape = Array.from({ length: 64 }, (_, i) => (text.charCodeAt((i * 97 + 11) % text.length) * 31 + i * 7) >>> 2)
   for (const configuration of configurations(choicesFrom(tape))) await check.configuration(configuration, 'fast')
+  if (random.states.some(({ dtype }) => dtype === 'f32')) await check.configuration(everything, 'fast', 'f16')
   if (check.quantised) for (const configuration of [everything, nothing]) await check.configuration(configuration, 'strict')
 }
