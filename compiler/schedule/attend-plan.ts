@@ -13,7 +13,7 @@ import { elementOf, indexScopeOf } from './scope.ts'
 import { visibleRange } from './visible.ts'
 import { planPasses, type Running } from './tile-passes.ts'
 
-type Load = Extract<Expr, { kind: 'load' }>
+export type Load = Extract<Expr, { kind: 'load' }>
 
 /** A definition that is Σ over `axis` of query · vector, a vector of `axis` at each position. */
 export interface Score {

@@ -4,7 +4,7 @@
 import * as affine from '../../dsl/affine.ts'
 import type { AxisId, Index, Kernel, KernelAxis } from '../kernel/types.ts'
 import { axesOfIndex, strideOf } from '../kernel/index-map.ts'
-import type { AttendPlan } from './attend-plan.ts'
+import type { AttendPlan, Load } from './attend-plan.ts'
 import { constant, Emitter, load, ops } from './build-loops.ts'
 import type { LoopExpr } from './loops.ts'
 import type { Machine } from './machine.ts'
@@ -13,13 +13,15 @@ import { emitAffine, Scope, type ScratchPlace } from './scope.ts'
 /** The axis that kernels get: the row of a block. */
 export const rowAxis = 'row'
 
-/** Positions of a tile: its vectors of 64 numbers take half of the nearest cache. */
-export const tileSize = 64
+/** Positions of a tile: its vectors of 64 numbers take half of the nearest cache. A multiple of what is taken at once (attend-vectors.ts). */
+export const tileSize = 60
 /** Of the 15 registers that V8 leaves, twelve hold sums. */
 const mostRows = 6
 /** Blocks that use a tile while it is in the nearest cache; of the tokens there should be enough groups for threads to share. */
 const mostBlocks = 8
 const fewestGroups = 4
+/** So many rows read halves as they are; more have them converted. */
+const mostOfHalves = 4
 /** So many blocks are shared as they are. */
 const enoughUnits = 24
 /** What positions are cut into where there are fewer: equal work for 1, 2, 4 and 8 threads. */
@@ -75,6 +77,13 @@ export class AttendRows {
   protected readonly numbers: ReadonlyMap<number, number>
   protected readonly sums: ReadonlyMap<number, number>
   protected readonly joined: ReadonlyMap<number, number>
+  /** Four sums of each row and position of a tile. */
+  protected readonly partial: number
+  /** Vectors of halves: those that are read as such, and where tiles of the others are converted. */
+  protected readonly shifted: ReadonlySet<Load>
+  protected readonly staged: ReadonlyMap<Load, number>
+  /** Where the tile begins. */
+  protected tileFrom: LoopExpr = constant('i32', 0)
   protected readonly factor: number
   /** All heads. */
   protected readonly all: number
@@ -105,6 +114,13 @@ export class AttendRows {
     const left = chunks.most > 1 ? asked * chunks.most : all
     this.numbers = new Map([plan.running.maximum, ...plan.totals].map((id) => [id, this.scratch(left, chunks.most > 1)]))
     this.sums = new Map(plan.weighted.map(({ id, axis }) => [id, this.scratch(left * axis.extent.const, chunks.most > 1)]))
+    this.partial = this.scratch(count * tileSize * 4)
+    const halves = [...plan.scores, ...plan.weighted].filter(({ vector }) => this.kernel.operands[vector.operand]!.format === 'f16')
+    const staged = count > mostOfHalves ? halves : []
+    this.staged = new Map(staged.map(({ axis, vector }) => [vector, this.scratch(tileSize * axis.extent.const)]))
+    // Weights that come before the maximum may be read again: they are stored as they are.
+    const scalable = halves.filter((each) => !('weight' in each) || !plan.before.includes(each.weight))
+    this.shifted = new Set(count > mostOfHalves ? [] : scalable.map(({ vector }) => vector))
     this.factor = this.scratch(Math.max(count, chunks.most))
     this.chunks = chunks
     this.joined = new Map(chunks.most > 1 ? plan.weighted.map(({ id, axis }) => [id, this.scratch(count * axis.extent.const)]) : [])

@@ -47,7 +47,11 @@ class Attend extends AttendTiles {
           this.eachUnit(chunk, () => {
             this.start()
             e.loop('tile', start, stop, tileSize, (tile) =>
-              this.scope.nested(() => this.tile(tile, e.value('end', ops.min(ops.add(tile, tileSize), stop)))),
+              this.scope.nested(() => {
+                const end = e.value('end', ops.min(ops.add(tile, tileSize), stop))
+                this.stage(tile, end)
+                this.tile(tile, end)
+              }),
             )
           })
         }),
@@ -122,7 +126,9 @@ class Attend extends AttendTiles {
             e.store(this.factor, c, factor)
             for (const [id, sum] of sums) e.set(sum, ops.madd(this.number(id, at(c)), factor, sum))
           })
-          for (const { id, axis } of weighted) {
+          for (const each of weighted) {
+            const { id, axis } = each
+            const scale = this.scaleOfSum(each)
             const width = axis.extent.const
             e.loop(axis.id, 0, width, 4, (d) => {
               const sum = e.let('sum', constant('f32x4', 0))
@@ -130,7 +136,7 @@ class Attend extends AttendTiles {
                 const part = load('f32x4', this.sums.get(id)!, ops.add(ops.mul(at(c), width), d))
                 e.set(sum, ops.madd(part, ops.splat_f32(load('f32', this.factor, c)), sum))
               })
-              e.store(this.joined.get(id)!, ops.add(ops.mul(row, width), d), sum)
+              e.store(this.joined.get(id)!, ops.add(ops.mul(row, width), d), scale === 1 ? sum : ops.mul(sum, scale))
             })
           }
           const numbers = [[running.maximum, maximum] as const, ...sums]
@@ -147,10 +153,16 @@ class Attend extends AttendTiles {
     const e = this.e
     this.eachRow((row) => {
       const own = this.queryBase ? e.value('own', ops.add(ops.sub(row, this.base), this.queryBase)) : row
-      for (const { id, axis, query } of scores) {
+      for (const score of scores) {
+        const { id, axis, query } = score
+        const scale = this.scaleOfQuery(score)
         e.loop(axis.id, 0, axis.extent.const, 4, (d) =>
           this.scope.at([[axis.id, d]], () =>
-            e.store(this.queries.get(id)!, ops.add(ops.mul(own, axis.extent.const), d), this.scope.vector(query, axis.id)),
+            e.store(
+              this.queries.get(id)!,
+              ops.add(ops.mul(own, axis.extent.const), d),
+              scale === 1 ? this.scope.vector(query, axis.id) : ops.mul(this.scope.vector(query, axis.id), scale),
+            ),
           ),
         )
       }
@@ -166,14 +178,15 @@ class Attend extends AttendTiles {
 
   protected walk(from: LoopExpr, to: LoopExpr): void {
     const e = this.e
-    e.loop('tile', from, to, tileSize, (tile) =>
+    e.loop('tile', from, to, tileSize, (tile) => {
+      this.stage(tile, ops.min(ops.add(tile, tileSize), to))
       this.eachBlock(() => {
         const last = this.rows.blocks === 1 ? to : this.range(1).to
         const end = e.value('end', ops.min(ops.add(tile, tileSize), last))
         if (this.rows.blocks === 1) this.tile(tile, end)
         else e.if(ops.lt(tile, end), () => this.scope.nested(() => this.tile(tile, end)))
-      }),
-    )
+      })
+    })
   }
 
   protected tile(tile: LoopExpr, end: LoopExpr): void {
@@ -184,7 +197,17 @@ class Attend extends AttendTiles {
   }
 
   protected finish(): void {
-    const { running, totals } = this.plan
+    const { running, totals, weighted } = this.plan
+    const e = this.e
+    for (const each of weighted) {
+      const scale = this.scaleOfSum(each)
+      if (scale === 1) continue
+      const [slot, width] = [this.sums.get(each.id)!, each.axis.extent.const]
+      const start = e.value('start', ops.mul(this.base, width))
+      e.loop('i', 0, this.rows.count * width, 4, (i) =>
+        e.store(slot, ops.add(start, i), ops.mul(load('f32x4', slot, ops.add(start, i)), scale)),
+      )
+    }
     this.eachRow((row, stored) => {
       this.output(row, stored, new Map([running.maximum, ...totals].map((id) => [id, this.number(id, row)])), this.sums)
     })
