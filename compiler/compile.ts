@@ -165,7 +165,9 @@ export function planGraphs(model: GraphModel, graphs: readonly Graph[], options:
   }
   const first = simple.map((graph) => kernelsFor(graph, true))
   const layouts = analyseWeights(first)
-  const orders: StateOrders = runsPass('order-states', options) ? orderStates(first) : new Map()
+  const stateDims = new Map(model.states.map(({ path, dims }) => [path, dims]))
+  const dimsOf = (path: string): readonly number[] => stateDims.get(path)!
+  const orders: StateOrders = runsPass('order-states', options) ? orderStates(first, dimsOf) : new Map()
   const owned = model.weights.flatMap(({ path, tied }) => (tied === undefined ? [path] : []))
   const choice = planWeights(model.weights, layouts, policyOf(options.quant ?? 'keep', owned), stored)
   const formatOf = (path: string): string => choice.plans.get(canonical(path))?.format ?? 'f32'
@@ -180,7 +182,7 @@ export function planGraphs(model: GraphModel, graphs: readonly Graph[], options:
         : graph,
     )
     const programs = own.map((graph) =>
-      withStateOrders(withWeights(kernelsFor(graph, targets[name].quantisedActivations), layouts, formatOf), orders),
+      withStateOrders(withWeights(kernelsFor(graph, targets[name].quantisedActivations), layouts, formatOf), orders, dimsOf),
     )
     return { name, own, programs }
   })

@@ -3,26 +3,36 @@
 // stretch of memory. Decided from the loads of all entries; every state that is read another way lies as the model writes it.
 
 import type { StateManifest } from '../../runtime/artifact/manifest.ts'
-import { patternOf } from '../graph/paths.ts'
+import { fillPath, patternOf } from '../graph/paths.ts'
 import { permute } from '../ops/tensor.ts'
 import { mapExpr, rebuildIndex, walkExpr } from './expression.ts'
 import { axesOfIndex } from './index-map.ts'
 import type { KernelProgram } from './program.ts'
-import type { Expr, Index, Kernel } from './types.ts'
-import { kernelsOf, mapKernels } from './weights.ts'
+import type { Expr, Index, Kernel, Operand } from './types.ts'
+import { mapKernels } from './weights.ts'
 
 /** By pattern (`layers[*].attn.keys`): which of the model's dims lies at each place, outermost first. Absent: as the model has them. */
 export type StateOrders = ReadonlyMap<string, readonly number[]>
+
+/** The model's dims of a state, by concrete path. */
+export type StateDims = (path: string) => readonly number[]
 
 interface Uses {
   readonly rank: number
   /** Dims that some load walks along. */
   readonly walked: Set<number>
+  /** Some kernel takes dims together: they must stay where they are. */
+  fixed: boolean
 }
 
-export function orderStates(programs: readonly KernelProgram[]): StateOrders {
+export function orderStates(programs: readonly KernelProgram[], dimsOf: StateDims): StateOrders {
   const uses = new Map<string, Uses>()
-  for (const program of programs) for (const kernel of kernelsOf(program.steps)) collect(kernel, uses)
+  for (const program of programs) {
+    mapKernels(program.steps, (kernel, frames) => {
+      collect(kernel, (path) => dimsOf(fillPath(path, frames)), uses)
+      return kernel
+    })
+  }
   return new Map(
     [...uses].flatMap(([pattern, use]) => {
       const order = orderOf(use)
@@ -32,23 +42,47 @@ export function orderStates(programs: readonly KernelProgram[]): StateOrders {
 }
 
 /** Dims that no load walks along come first; neighbours along the last dim stay neighbours. */
-function orderOf({ rank, walked }: Uses): number[] {
-  const inner = Array.from({ length: rank - 1 }, (_, dim) => dim)
-  if (rank < 2 || walked.size === 0) return [...inner, rank - 1]
+function orderOf({ rank, walked, fixed }: Uses): number[] {
+  const all = Array.from({ length: rank }, (_, dim) => dim)
+  if (fixed || rank < 2 || walked.size === 0) return all
+  const inner = all.slice(0, -1)
   return [...inner.filter((dim) => !walked.has(dim)), ...inner.filter((dim) => walked.has(dim)), rank - 1]
 }
 
-function collect(kernel: Kernel, uses: Map<string, Uses>): void {
+/** Which dims of an operand make each of the model's (a kernel may cut a dim into several); undefined where it has them otherwise. */
+function partsOf(operand: Operand, dims: readonly number[]): number[][] | undefined {
+  const sizes = operand.dims.map((dim) => dim.const)
+  let next = 0
+  const parts = dims.map((size) => {
+    const part: number[] = []
+    let product = 1
+    while (next < sizes.length && (product < size || (part.length === 0 && sizes[next] === size))) {
+      product *= sizes[next]!
+      part.push(next++)
+    }
+    return product === size ? part : undefined
+  })
+  return next === sizes.length && parts.every((part) => part !== undefined) ? parts : undefined
+}
+
+function collect(kernel: Kernel, dimsOf: StateDims, uses: Map<string, Uses>): void {
   const reduced = new Set(kernel.definitions.flatMap(({ over }) => over))
+  const states = kernel.operands.map((operand) => {
+    const { source } = operand
+    if (source.kind !== 'state') return undefined
+    const [pattern, dims] = [patternOf(source.path), dimsOf(source.path)]
+    const use = uses.get(pattern) ?? { rank: dims.length, walked: new Set(), fixed: false }
+    uses.set(pattern, use)
+    const parts = partsOf(operand, dims)
+    if (!parts) use.fixed = true
+    return parts && { use, parts }
+  })
   const visit = (e: Expr): void =>
     walkExpr(e, (part) => {
-      if (part.kind !== 'load') return
-      const { source } = kernel.operands[part.operand]!
-      if (source.kind !== 'state') return
-      const pattern = patternOf(source.path)
-      const use = uses.get(pattern) ?? { rank: part.index.length, walked: new Set() }
-      uses.set(pattern, use)
-      for (const [dim, index] of part.index.entries()) if ([...axesOfIndex(index)].some((axis) => reduced.has(axis))) use.walked.add(dim)
+      const state = part.kind === 'load' ? states[part.operand] : undefined
+      if (part.kind !== 'load' || !state) return
+      const isWalked = (at: number): boolean => [...axesOfIndex(part.index[at]!)].some((axis) => reduced.has(axis))
+      for (const [dim, places] of state.parts.entries()) if (places.some(isWalked)) state.use.walked.add(dim)
     })
   for (const { body } of kernel.definitions) visit(body)
   for (const { value, guard } of kernel.outputs) for (const e of guard ? [value, guard] : [value]) visit(e)
@@ -75,13 +109,18 @@ export function inModelOrder(values: Float64Array, { dims, order }: Lain): Float
 }
 
 /** The program with the operands and indices of its states in these orders. */
-export function withStateOrders(program: KernelProgram, orders: StateOrders): KernelProgram {
+export function withStateOrders(program: KernelProgram, orders: StateOrders, dimsOf: StateDims): KernelProgram {
   if (orders.size === 0) return program
-  return { ...program, steps: mapKernels(program.steps, (kernel) => reordered(kernel, orders)) }
+  const steps = mapKernels(program.steps, (kernel, frames) => reordered(kernel, orders, (path) => dimsOf(fillPath(path, frames))))
+  return { ...program, steps }
 }
 
-function reordered(kernel: Kernel, orders: StateOrders): Kernel {
-  const own = kernel.operands.map(({ source }) => (source.kind === 'state' ? orders.get(patternOf(source.path)) : undefined))
+function reordered(kernel: Kernel, orders: StateOrders, dimsOf: StateDims): Kernel {
+  const own = kernel.operands.map((operand) => {
+    const { source } = operand
+    const order = source.kind === 'state' ? orders.get(patternOf(source.path)) : undefined
+    return order && source.kind === 'state' ? permuted(partsOf(operand, dimsOf(source.path))!, order).flat() : undefined
+  })
   if (own.every((order) => order === undefined)) return kernel
   const place = (operand: number, index: readonly Index[]): readonly Index[] => (own[operand] ? permuted(index, own[operand]) : index)
   const memo = new Map<Expr, Expr>()
