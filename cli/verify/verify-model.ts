@@ -66,7 +66,8 @@ export async function verifyModel(
   const weight = await readStoredWeights(artifact, recompiled, signal)
   const reference = createReference(recompiled.compilation.graphs, { weight })
   const ofBytes = target === 'wasm' && manifest.math === 'fast' && manifest.tensors.some(({ format }) => format.startsWith('q'))
-  const bound = ofBytes ? bounds.bytes : bounds.f32
+  const ofHalves = manifest.states.some(({ dtype }) => dtype === 'f16')
+  const bound = ofBytes ? bounds.bytes : ofHalves ? bounds.halves : bounds.f32
   const verdicts = new Map<string, EntryVerdict>()
   let examine: readonly ExaminedCall[] = []
   let wrong = false

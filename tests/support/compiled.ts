@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { createNodeGpu } from '../../cli/webgpu-node.ts'
 import { packArtifact } from '../../compiler/artifact/write.ts'
 import { type Compilation, compileModel } from '../../compiler/compile.ts'
+import type { CacheFormat } from '../../compiler/plan/caches.ts'
 import type { QuantPolicy, QuantRule } from '../../compiler/plan/quant-policy.ts'
 import { createReferenceDevice } from '../../compiler/targets/reference/device.ts'
 import type { TargetName } from '../../compiler/targets/index.ts'
@@ -32,6 +33,7 @@ export interface CompileRequest {
   /** Fields, instead of what the config says. */
   readonly set?: Readonly<Record<string, string>>
   readonly quant?: QuantPolicy | readonly QuantRule[]
+  readonly cache?: CacheFormat
   readonly math?: 'fast' | 'strict'
   /** Most ids that one call reads. */
   readonly maxSeq?: number
@@ -88,6 +90,7 @@ async function compileNow(request: CompileRequest): Promise<Compiled> {
     targets: request.targets,
     math: request.math ?? 'strict',
     quant: request.quant ?? 'none',
+    ...(request.cache ? { cache: request.cache } : {}),
     weights: weights!,
     verify: true,
     ...(request.taps ? { taps: request.taps } : {}),

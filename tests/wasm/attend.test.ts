@@ -1,11 +1,13 @@
 // Attention on WASM for any grouping, mask and length: against the reference, and the same bits on 1 to 4 threads. Lengths lie around
-// the sizes of tiles and chunks; weights of the softmax run from nearly equal to nearly one.
+// the sizes of tiles and chunks; weights of the softmax run from nearly equal to nearly one. Keys and values are arguments, or
+// caches of halves, which then hold numbers that halves have.
 
 import fc from 'fast-check'
 import { afterAll, expect, test } from 'vitest'
 import { referenceOf } from '../../cli/project.ts'
 import { compile, packageSources } from '../../compiler/index.ts'
 import { partsOf } from '../../compiler/schedule/loops.ts'
+import { f16FromNumber, f16ToNumber } from '../../compiler/formats/halves.ts'
 import { load, memoryFiles, type Model } from '../../runtime/index.ts'
 
 interface Form {
@@ -15,6 +17,8 @@ interface Form {
   readonly ends?: number
   readonly mask: string
   readonly more?: string
+  /** Keys and values come from caches. */
+  readonly cached?: true
 }
 
 const forms: Readonly<Record<string, Form>> = {
@@ -29,10 +33,35 @@ const forms: Readonly<Record<string, Form>> = {
     mask: 'expand(iota(t), [seq, t]) % 3 != 0',
     more: 'bias: expand(f32(iota(t)) * 0.01, [seq, heads, t])',
   },
+  'halves, a head a key': { heads: 2, groups: 2, size: 20, mask: 'causal(at, iota(t))', cached: true },
+  'halves, two heads a key': { heads: 4, groups: 2, size: 8, ends: 12, mask: 'expand(iota(t), [seq, t]) >= 0', cached: true },
+  'halves, three heads a key': { heads: 6, groups: 2, size: 16, mask: 'causal(at, iota(t))', cached: true },
+  'halves, seven heads': { heads: 7, groups: 1, size: 4, ends: 8, mask: 'sliding(at, iota(t), window: 70)', cached: true },
+  'halves, six heads': { heads: 6, groups: 1, size: 8, mask: 'causal(at, iota(t))', more: 'softcap: 3.0', cached: true },
   'two heads a key, those before': { heads: 4, groups: 2, size: 8, mask: 'expand(at, [seq, t]) > iota(t)' },
 }
 
 const most = { seq: 19, t: 520 }
+
+const inRoom = (text: string): string => text.replaceAll('iota(t)', 'iota(room = t)').replaceAll('[seq, t]', '[seq, room = t]')
+
+const cachedText = ({ heads, groups, size, ends = size, mask, more }: Form): string => `module probe
+import std.attention { attend, causal, sliding }
+config Sizes { heads: dim = ${heads}  groups: dim = ${groups}  size: dim = ${size}  ends: dim = ${ends}  room: dim = ${most.t} }
+model Probe uses Sizes {
+  state keys:   real[room, groups, size]
+  state values: real[room, groups, ends]
+  entry fill(k: real[n, groups, size], v: real[n, groups, ends]) {
+    store keys[room: 0 ..+ n] = k
+    store values[room: 0 ..+ n] = v
+  }
+  entry read(q: real[seq, heads, size], t: index, start: index) -> real[seq, heads, ends] {
+    let at = start + iota(seq)
+    return attend(q, keys[room: 0 ..+ t], values[room: 0 ..+ t], mask: ${inRoom(mask)}${more ? `, ${more}` : ''})
+  }
+  entry one = read with seq = 1
+}
+`
 
 const textOf = ({ heads, groups, size, ends = size, mask, more }: Form): string => `module probe
 import std.attention { attend, causal, sliding }
@@ -58,13 +87,19 @@ afterAll(async () => {
 })
 
 async function compiled(form: Form, math: 'strict' | 'fast'): Promise<Compiled> {
-  const sources = packageSources(new Map([['probe.dsl', textOf(form)]]))
-  const result = await compile(sources, { entry: 'probe.dsl', seedWeights: 1, math, maximum: most })
+  const sources = packageSources(new Map([['probe.dsl', form.cached ? cachedText(form) : textOf(form)]]))
+  const result = await compile(sources, {
+    entry: 'probe.dsl',
+    seedWeights: 1,
+    math,
+    ...(form.cached ? { cache: 'f16', maximum: { seq: most.seq, n: most.t } } : { maximum: most }),
+  })
   if (!result.ok) throw new Error(result.diagnostics.map(({ message }) => message).join('; '))
   const functions = [...result.compilation.results[0]!.plan!.functions.values()]
   // A function that walks in tiles, and one in chunks that are joined: were it the general schedule, nothing here would be tested.
-  expect(functions.map((fn) => partsOf(fn).length)).toEqual([1, 2])
-  for (const fn of functions) expect(fn.operands.some(({ name }) => name === 'scratch0')).toBe(true)
+  const attends = functions.filter(({ name }) => !name.startsWith('fill'))
+  expect(attends.map((fn) => partsOf(fn).length)).toEqual([1, 2])
+  for (const fn of attends) expect(fn.operands.some(({ name }) => name === 'scratch0')).toBe(true)
   const source = memoryFiles(result.artifact)
   const reference = await load(source, { device: referenceOf(result as never) })
   const teams = await Promise.all([1, 2, 3, 4].map((threads) => load(source, { device: 'wasm', threads })))
@@ -74,7 +109,7 @@ async function compiled(form: Form, math: 'strict' | 'fast'): Promise<Compiled> 
 
 const lengths = fc.oneof(
   fc.integer({ min: 1, max: 9 }),
-  fc.constantFrom(63, 64, 65, 127, 128, 129, 255, 256, 257, 320, 511, 512, 513),
+  fc.constantFrom(59, 60, 61, 63, 64, 119, 120, 121, 127, 240, 241, 256, 257, 300, 479, 480, 481, 513),
   fc.integer({ min: 1, max: most.t }),
 )
 const calls = fc.record({
@@ -107,10 +142,13 @@ test.each(Object.entries(forms).flatMap(([name, form]) => (['strict', 'fast'] as
           v: numbers(t * groups * ends, seed + 2),
           start: first % (t + 1),
         }
+        const { k, v, ...asked } = given
+        const half = (values: Float32Array): Float32Array => values.map((x) => f16ToNumber(f16FromNumber(x)))
         const entry = seq === 1 ? 'one' : 'read'
         const run = async (model: Model): Promise<Float32Array> => {
           const session = model.createSession()
-          const [result] = await session.call(entry, given)
+          if (form.cached) await session.call('fill', { k: half(k), v: half(v) })
+          const [result] = await session.call(entry, form.cached ? { ...asked, t } : given)
           session.dispose()
           return result!.values as Float32Array
         }

@@ -1,0 +1,174 @@
+// States as halves: every number is stored as the nearest half on every device, whatever lies beside it; models read their caches so;
+// and what the command line, the artifact and `verify` say of it.
+
+import fc from 'fast-check'
+import { afterAll, expect, test } from 'vitest'
+import { verifyModel } from '../../cli/verify/verify-model.ts'
+import { createNodeGpu } from '../../cli/webgpu-node.ts'
+import { f16FromNumber, f16ToNumber } from '../../compiler/formats/halves.ts'
+import { compile, packageSources, type Request } from '../../compiler/index.ts'
+import { load, memoryFiles, type Model, readArtifact } from '../../runtime/index.ts'
+import { compileForTest } from '../support/compiled.ts'
+
+const opened: Model[] = []
+afterAll(async () => {
+  for (const model of opened) await model.dispose()
+})
+
+async function compiled(text: string, more: Partial<Request>) {
+  const result = await compile(packageSources(new Map([['probe.dsl', text]])), { entry: 'probe.dsl', seedWeights: 1, ...more })
+  if (!result.ok) throw new Error(result.diagnostics.map(({ message }) => message).join('; '))
+  return result
+}
+
+const [room, rows] = [7, 4]
+const keeper = (width: number): string => `module probe
+config Sizes { room: dim = ${room}  width: dim = ${width} }
+model Probe uses Sizes {
+  state kept: real[room, width]
+  entry put(x: real[n, width], at: index) { store kept[room: at ..+ n] = x }
+  entry get() -> real[room, width] { return kept }
+}
+`
+
+/** What a state holds of a number: the nearest half, the largest one beyond. */
+const stored = (x: number): number => Math.max(-65504, Math.min(65504, f16ToNumber(f16FromNumber(x))))
+
+const floats = fc.oneof(
+  fc.float({ noNaN: true, noDefaultInfinity: true }),
+  fc.float({ noNaN: true, min: -1, max: 1 }),
+  // Around the smallest halves, the smallest normal ones, the largest, and halfway between two.
+  fc
+    .tuple(
+      fc.constantFrom(
+        2 ** -25,
+        2 ** -24,
+        3 * 2 ** -25,
+        2 ** -14,
+        2 ** -14 - 2 ** -25,
+        1 + 2 ** -11,
+        1 + 3 * 2 ** -11,
+        65504,
+        65519,
+        65520,
+        1e30,
+      ),
+      fc.boolean(),
+    )
+    .map(([x, negative]) => Math.fround(negative ? -x : x)),
+)
+
+// Odd rows begin in the middle of a word, whose other half somebody else stores.
+test.each([
+  ['wasm', 5],
+  ['wasm', 8],
+  ['webgpu', 5],
+  ['webgpu', 8],
+] as const)('a state holds the nearest halves: %s, rows of %i', async (device, width) => {
+  const { artifact } = await compiled(keeper(width), { target: device, cache: 'f16', maximum: { n: rows } })
+  const model = await load(memoryFiles(artifact), device === 'wasm' ? { device } : { device, gpu: await createNodeGpu({ software: true }) })
+  opened.push(model)
+  expect(model.manifest.states).toMatchObject([{ dtype: 'f16', bytes: Math.ceil((room * width) / 2) * 4 }])
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(
+        fc.record({
+          at: fc.integer({ min: 0, max: room - rows }),
+          x: fc.array(floats, { minLength: rows * width, maxLength: rows * width }),
+        }),
+        {
+          minLength: 1,
+          maxLength: 3,
+        },
+      ),
+      async (calls) => {
+        const session = model.createSession()
+        const wanted = new Float32Array(room * width)
+        for (const { at, x } of calls) {
+          await session.call('put', { x: Float32Array.from(x), at })
+          wanted.set(x.map(stored), at * width)
+        }
+        const copy = session.fork()
+        for (const one of [session, copy]) {
+          const [got] = await one.call('get', {})
+          // The sign of a zero is not looked at.
+          for (const [i, value] of wanted.entries()) expect(got!.values[i]! + 0, `element ${i}`).toBe(value + 0)
+          one.dispose()
+        }
+      },
+    ),
+    { numRuns: device === 'wasm' ? 60 : 12 },
+  )
+})
+
+test('caches of models: half the bytes, nearly the numbers, the same on any number of threads', async () => {
+  const request = { model: 'llama', checkpoint: 'hf-golden/llama-gqa', targets: ['wasm', 'webgpu'], maxSeq: 16 } as const
+  const [exact, halved] = await Promise.all([compileForTest(request), compileForTest({ ...request, cache: 'f16' })])
+  const bytesOf = ({ compilation }: typeof exact): number[] => compilation.contents.manifest.states.map(({ bytes }) => bytes)
+  expect(bytesOf(halved)).toEqual(bytesOf(exact).map((bytes) => bytes / 2))
+  const ids = Array.from({ length: 40 }, (_, i) => (i * 7 + 3) % 100)
+  const scoresOf = async (model: Model): Promise<Float32Array> => {
+    opened.push(model)
+    const session = model.createSession()
+    await session.prefill(ids)
+    return (await session.decode(5)) as Float32Array
+  }
+  const wanted = await scoresOf(await exact.open('wasm'))
+  const [one, two, gpu] = [
+    await scoresOf(await halved.open('wasm')),
+    await scoresOf(await halved.open('wasm', { threads: 2 })),
+    await scoresOf(await halved.open('webgpu')),
+  ]
+  const usual = Math.sqrt(wanted.reduce((sum, x) => sum + x * x, 0) / wanted.length)
+  const off = (got: Float32Array): number => Math.max(...wanted.map((x, i) => Math.abs(x - got[i]!))) / usual
+  expect(off(one)).toBeLessThan(1e-2)
+  expect(off(gpu)).toBeLessThan(1e-2)
+  // Rounding changes something, or f32 was stored.
+  expect(off(one)).toBeGreaterThan(1e-6)
+  expect(Buffer.compare(Buffer.from(one.buffer), Buffer.from(two.buffer))).toBe(0)
+})
+
+test.each(['wasm', 'webgpu'] as const)('verify knows of halves and of the order of states: %s', async (device) => {
+  const request = {
+    entry: 'models/llama.dsl',
+    preset: 'tiny',
+    set: { depth: '1' },
+    seedWeights: 1,
+    target: device,
+    cache: 'f16',
+    maximum: { seq: 8 },
+  } as const
+  const result = await compile(packageSources(), request)
+  if (!result.ok) throw new Error(result.diagnostics.map(({ message }) => message).join('; '))
+  const source = memoryFiles(result.artifact)
+  const model = await load(source, device === 'wasm' ? { device } : { device, gpu: await createNodeGpu({ software: true }) })
+  opened.push(model)
+  const artifact = await readArtifact(source)
+  expect(artifact.manifest.states[0]).toMatchObject({ dtype: 'f16', order: [1, 0, 2] })
+  const report = await verifyModel(artifact, model, { bisect: true, length: 6, seed: 1 })
+  expect(report).toMatchObject({ fine: true, bound: 1e-4, kernels: {}, unaltered: true })
+  expect(report.kernels!.kernels).toBeGreaterThan(10)
+})
+
+const summing = `module probe
+model Probe {
+  state sum: real[width = 4]
+  state last: real[width = 4]
+  entry add(x: real[width = 4]) -> real[width = 4] {
+    let all = sum + x
+    store sum[width: 0 ..+ 4] = all
+    store last[width: 0 ..+ 4] = x
+    return all
+  }
+}
+`
+
+test('running sums stay what they are; rules by path must fit', async () => {
+  const dtypes = async (cache: Request['cache']): Promise<string[]> => {
+    const { compilation } = await compiled(summing, { cache })
+    return compilation.contents.manifest.states.map(({ path, dtype }) => `${path} ${dtype}`)
+  }
+  expect(await dtypes('f16')).toEqual(['sum f32', 'last f16'])
+  expect(await dtypes([{ paths: 'la*', policy: 'f16' }])).toEqual(['sum f32', 'last f16'])
+  await expect(dtypes([{ paths: 'sum', policy: 'f16' }])).rejects.toThrow('no cache fits --cache sum=f16; there is, for example, last')
+})
