@@ -66,8 +66,10 @@ export async function openWebgpuProbe(
 ): Promise<KernelProbe> {
   const program = checkWebgpuProgram(unpackWebgpuProgram(parseJson(await artifact.program(variant), variant.program)), artifact.manifest)
   const parts = plan.entries.flatMap((entry) => takeApart(entry, plan, program, mode))
+  // Parts of entries draw no tokens.
+  const { sampler: _, ...rest } = program
   const taken: WebgpuProgram = {
-    ...program,
+    ...rest,
     entries: Object.fromEntries(parts.map(({ manifest, program: part }) => [manifest.name, part])),
   }
   const bytes = new TextEncoder().encode(JSON.stringify(packWebgpuProgram(taken)))

@@ -4,7 +4,7 @@
 
 import { type Count, evaluateCount } from './count.ts'
 import { combine, type Value } from './evaluate-ops.ts'
-import type { LoopExpr, LoopFunction, LoopStmt } from './loops.ts'
+import type { LoopExpr, LoopFunction, LoopStmt, LoopType } from './loops.ts'
 import { walkLoopExpr, walkLoops } from './walk-loops.ts'
 
 /** Of one buffer operand, in bytes. */
@@ -29,25 +29,32 @@ function ones(bits: number): number {
   return count
 }
 
-/** The words that were touched. */
+/** The halves of words that were touched. */
 class Marks {
   #bits = new Uint32Array(1024)
   count = 0
-  add(at: number, words: 1 | 4): void {
-    if ((at + words) >>> 5 >= this.#bits.length) {
-      const more = new Uint32Array(Math.max(2 * this.#bits.length, ((at + words) >>> 5) + 1))
+  /** `halves`: at most eight. */
+  add(at: number, halves: number): void {
+    if ((at + halves) >>> 5 >= this.#bits.length) {
+      const more = new Uint32Array(Math.max(2 * this.#bits.length, ((at + halves) >>> 5) + 1))
       more.set(this.#bits)
       this.#bits = more
     }
-    const [place, bits] = [at & 31, words === 4 ? 15 : 1]
+    const [place, bits] = [at & 31, (1 << halves) - 1]
     const before = this.#bits[at >>> 5]!
     const after = (before | (bits << place)) >>> 0
     if (after !== before) {
       this.#bits[at >>> 5] = after
       this.count += ones(after ^ before)
     }
-    if (place + words > 32) for (let i = at + 32 - place; i < at + words; i++) this.add(i, 1)
+    if (place + halves > 32) for (let i = at + 32 - place; i < at + halves; i++) this.add(i, 1)
   }
+}
+
+/** How many halves of words an access touches, and how many one step of its address is. */
+function extent(type: LoopType, halves = false): { readonly halves: number; readonly unit: 1 | 2 } {
+  const unit = halves ? 1 : 2
+  return { halves: (type.endsWith('x4') ? 4 : 1) * unit, unit }
 }
 
 type Get = () => Value
@@ -115,10 +122,10 @@ export function countTraffic(fn: LoopFunction, { symbols, memory = [] }: Traffic
         const total = part.kind === 'load' ? totals[part.operand] : undefined
         if (!total || part.kind !== 'load') return
         const at = address(part)
-        const words = part.type.endsWith('x4') ? 4 : 1
+        const { halves, unit } = extent(part.type, part.halves)
         found.push(() => {
-          total.loaded += 4 * words
-          total.read.add(at(), words)
+          total.loaded += 2 * halves
+          total.read.add(at() * unit, halves)
         })
       })
     }
@@ -146,11 +153,11 @@ export function countTraffic(fn: LoopFunction, { symbols, memory = [] }: Traffic
         const total = totals[s.operand]
         if (!total) return note
         const at = address(s)
-        const words = s.value.type.endsWith('x4') ? 4 : 1
+        const { halves, unit } = extent(s.value.type, s.halves)
         return () => {
           note()
-          total.stored += 4 * words
-          total.written.add(at(), words)
+          total.stored += 2 * halves
+          total.written.add(at() * unit, halves)
         }
       }
       case 'loop': {
@@ -193,7 +200,7 @@ export function countTraffic(fn: LoopFunction, { symbols, memory = [] }: Traffic
     }
   }
   return totals.map(
-    (total) => total && { loaded: total.loaded, stored: total.stored, read: 4 * total.read.count, written: 4 * total.written.count },
+    (total) => total && { loaded: total.loaded, stored: total.stored, read: 2 * total.read.count, written: 2 * total.written.count },
   )
 }
 

@@ -4,7 +4,7 @@
 import { expect, test } from 'vitest'
 import { planGraphs } from '../../compiler/compile.ts'
 import { buildGraph } from '../../compiler/graph/builder.ts'
-import { buffer, builtin, constant, Emitter, load, ops } from '../../compiler/schedule/build-loops.ts'
+import { buffer, builtin, constant, Emitter, load, loadHalves, ops } from '../../compiler/schedule/build-loops.ts'
 import { countTraffic } from '../../compiler/schedule/count-traffic.ts'
 import { dispatchTraffic, type TrafficKind } from '../../compiler/targets/webgpu/traffic.ts'
 import { constant as size } from '../../dsl/affine.ts'
@@ -17,9 +17,18 @@ test('accesses are counted, and the bytes behind them once', () => {
   const sum = e.let('sum', constant('f32', 0))
   e.loop('i', 0, 8, 4, (i) => e.set(sum, ops.add(sum, ops.hmax(load('f32x4', 0, i)))))
   e.if(ops.lt(at, 5), () => e.store(1, at, ops.add(sum, load('f32', 2, load('i32', 3, at)))))
+  const half = e.let('half', loadHalves('i32', 4, at))
+  e.storeHalves(5, ops.mul(at, 2), half)
   const fn = {
     name: 'f',
-    operands: [buffer('x', 0, 'read'), buffer('y', 1, 'write'), buffer('z', 2, 'read'), buffer('ids', 3, 'read', 'i32')],
+    operands: [
+      buffer('x', 0, 'read'),
+      buffer('y', 1, 'write'),
+      buffer('z', 2, 'read'),
+      buffer('ids', 3, 'read', 'i32'),
+      buffer('halves', 4, 'read', 'i32'),
+      buffer('even', 5, 'write', 'i32'),
+    ],
     symbols: [],
     body: e.finish(),
     workgroup: 2,
@@ -31,6 +40,8 @@ test('accesses are counted, and the bytes behind them once', () => {
     { loaded: 0, stored: 20, read: 0, written: 20 },
     { loaded: 20, stored: 0, read: 8, written: 0 },
     { loaded: 20, stored: 0, read: 20, written: 0 },
+    { loaded: 12, stored: 0, read: 12, written: 0 },
+    { loaded: 0, stored: 12, read: 0, written: 12 },
   ])
 })
 
