@@ -23,6 +23,8 @@ export interface Sharing {
 
 /** A kernel with fewer points than this is done by each thread even if it could be split: about what a barrier costs. */
 const splitFrom = 4096
+/** Points of a piece of rows that a thread takes: enough that a microsecond passes until the next one. */
+const pieceOf = 4 * splitFrom
 /** What a kernel writes is not copied into every thread's memory when it is larger. */
 const copyUpToBytes = 1 << 20
 /** What joins the parts of a kernel is done by each thread up to this many words of them: as long as a barrier, in vectors. */
@@ -85,6 +87,10 @@ export function shareKernels(program: KernelProgram, functions: ReadonlyMap<stri
   })
   return { of: new Map(of), own: new Set([...copied.values()].flat()) }
 }
+
+/** How many rows of a function make a piece that is worth taking. */
+export const leastRows = (kernel: Kernel, { rows }: LoopFunction, bounds: affine.Bounds): number =>
+  rows ? Math.max(1, Math.ceil((pieceOf * countMost(rows.count, bounds)) / Math.max(1, points(kernel, bounds)))) : 1
 
 /** Words that the rows of a function leave to be joined. */
 const sharedWords = ({ operands }: LoopFunction): number =>

@@ -54,7 +54,13 @@ function addReversed(): LoopFunction {
   }
 }
 
-const [zeros, middle, out, own, weights] = [4096, 4352, 4608, 4864, 8192]
+const [zeros, middle, out, own, weights] = [0, 256, 512, 768, 4096].map((offset) => control.end + offset) as [
+  number,
+  number,
+  number,
+  number,
+  number,
+]
 
 function variant(shared: boolean, weightBytes: number): VariantContents {
   const states = weights + weightBytes

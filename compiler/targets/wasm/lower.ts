@@ -8,7 +8,7 @@ import { LlamacError } from '../../../runtime/error.ts'
 import { argumentKey, scratchKey, valueKey } from '../../plan/lifetimes.ts'
 import type { EntryPlan, Plan } from '../../plan/plan.ts'
 import type { VariantContents } from '../../artifact/write.ts'
-import { joinOf } from '../../plan/share.ts'
+import { joinOf, leastRows } from '../../plan/share.ts'
 import { partsOf } from '../../schedule/loops.ts'
 import { type Address, control, type Step, type WasmProgram } from './program.ts'
 
@@ -31,7 +31,7 @@ const mostBytes = 2 ** 34
 const gibibytes = (bytes: number): string => (bytes / 2 ** 30).toFixed(1)
 
 /** Address 0 stays free: a negative index may reach below an operand's start, never below the memory's. Threads meet there too. */
-const firstAddress = 1024
+const firstAddress: number = control.end
 
 interface Table {
   readonly address: number
@@ -121,6 +121,7 @@ function place(plan: Plan, { fits = true, wide }: { readonly fits?: boolean; rea
             kernel: part.name,
             operands,
             share: entry.shares.get(name)!,
+            least: leastRows(kernel, part, entry.program.symbols),
             ...(part === fn ? {} : { joins: true }),
           }
           return entry.barriers.has(name) ? [{ kind: 'barrier' }, call] : [call]

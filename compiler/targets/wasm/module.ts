@@ -13,6 +13,7 @@ import { emitKernel } from './emit.ts'
 import type { Ref } from './expressions.ts'
 import { addFirstMaximum } from './first-maximum.ts'
 import { type Address, type EntryProgram, type ModuleOptions, rowBlock, type Step, type WasmProgram } from './program.ts'
+import { addTakenRows, clearSets, firstSet, TakenNumbers, takenName, turnSets } from './taken-rows.ts'
 import { addThreadFunctions, threadFunctions } from './threads.ts'
 
 export interface BuiltModule {
@@ -32,6 +33,7 @@ export function buildModule(program: WasmProgram, options: ModuleOptions): Built
   const features = [
     all.SIMD128,
     all.BulkMemory,
+    all.BulkMemoryOpt,
     all.SignExt,
     all.NontrappingFPToInt,
     all.MutableGlobals,
@@ -54,6 +56,7 @@ export function buildModule(program: WasmProgram, options: ModuleOptions): Built
   for (const fn of program.kernels) {
     emitKernel(module, fn, { ...options, wide })
     if (fn.rows) addRowBlocks(module, fn, addresses)
+    if (fn.rows && shared) addTakenRows(module, fn, blocksName(fn.name), addresses)
     // Tools call kernels one by one: to time them, and to find the one that computes wrong numbers.
     module.addFunctionExport(fn.rows ? blocksName(fn.name) : fn.name, kernelExport(fn.name))
   }
@@ -148,7 +151,13 @@ function addEntry(
 
   /** The count of arrivals that completes the next meeting. */
   const due = (): Ref => m.local.tee(arrived, m.i32.add(get(arrived), get(threads)), i32)
-  const meet = (): Ref => m.call(threadFunctions.meet, [due()], binaryen.none)
+  const wait = (): Ref => m.call(threadFunctions.meet, [due()], binaryen.none)
+  const numbers = new TakenNumbers()
+  const set = shared ? newLocal() : 0
+  const meet = (): Ref[] => {
+    numbers.meet()
+    return [wait(), ...turnSets(m, set, thread, addresses)]
+  }
   const onlyFirst = (work: Ref): Ref => m.if(m.i32.eqz(get(thread)), work)
 
   const call = (step: Step & { kind: 'call' }, row: number | undefined): Ref => {
@@ -162,7 +171,12 @@ function addEntry(
     const run = (from: Ref, to: Ref): Ref => m.call(blocksName(fn.name), [...operands, from, to, ...symbols], binaryen.none)
     // Thread t of n takes rows [count·t/n, count·(t+1)/n).
     const cut = (part: Ref): Ref => m.i32.div_u(m.i32.mul(count(rows!.count), part), get(threads))
-    if (shared && rows && step.share === 'split') return run(cut(get(thread)), cut(m.i32.add(get(thread), m.i32.const(1))))
+    if (shared && rows && step.share === 'split') {
+      const number = numbers.take()
+      if (number === undefined) return run(cut(get(thread)), cut(m.i32.add(get(thread), m.i32.const(1))))
+      const counted = [count(rows.count), m.i32.const(step.least ?? 1), get(thread), get(threads), m.i32.add(get(set), m.i32.const(number))]
+      return m.call(takenName(fn.name), [...operands, ...counted, ...symbols], binaryen.none)
+    }
     const whole = rows ? run(m.i32.const(0), count(rows.count)) : m.call(fn.name, [...operands, ...symbols], binaryen.none)
     return shared && step.share !== 'each' ? onlyFirst(whole) : whole
   }
@@ -189,25 +203,36 @@ function addEntry(
   /** The steps of the instance's group: one block per group, entered by a jump table over the instances. */
   const dispatch = (step: Step & { kind: 'loop' }, instance: number, label: string, row: number): Ref[] => {
     const used = [...new Set(step.order)]
-    if (used.length === 1) return list(step.groups[used[0]!]!, row)
+    const bodies = numbers.loop(
+      used.map((group) => step.groups[group]!),
+      (steps) => list(steps, row),
+    )
+    if (used.length === 1) return bodies[0]!
     const target = (group: number) => `${label}.group${group}`
     const jump = m.switch(step.order.map(target), target(used[0]!), get(instance))
     const done = `${label}.done`
-    const nest = used.reduce((inside, group) => {
-      return m.block(null, [m.block(target(group), [inside]), ...list(step.groups[group]!, row), m.br(done)])
-    }, jump)
+    const nest = used.reduce((inside, group, i) => m.block(null, [m.block(target(group), [inside]), ...bodies[i]!, m.br(done)]), jump)
     return [m.block(done, [nest])]
   }
 
   const list = (steps: readonly Step[], row: number | undefined): Ref[] =>
     steps.flatMap((step): Ref[] => {
-      if (step.kind === 'barrier') return shared ? [meet()] : []
+      if (step.kind === 'barrier') return shared ? meet() : []
       return [step.kind === 'call' ? call(step, row) : loop(step)]
     })
 
   // At the end the others only say that they have arrived; thread 0 returns when all results are there.
-  const end = shared ? [m.if(get(thread), m.call(threadFunctions.arrive, [due()], binaryen.none), meet())] : []
-  const body = m.block(null, [...list(entry.steps, undefined), ...end])
+  const end = shared
+    ? [
+        m.if(
+          get(thread),
+          m.call(threadFunctions.arrive, [due()], binaryen.none),
+          m.block(null, [wait(), ...clearSets(m, threads, addresses)]),
+        ),
+      ]
+    : []
+  const start = shared ? [m.local.set(set, m.i32.const(firstSet))] : []
+  const body = m.block(null, [...start, ...list(entry.steps, undefined), ...end])
   const type = binaryen.createType(Array.from({ length: params }, () => i32))
   m.addFunction(`entry ${entry.export}`, type, binaryen.none, vars, body)
   m.addFunctionExport(`entry ${entry.export}`, entry.export)

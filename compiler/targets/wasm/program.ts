@@ -19,6 +19,8 @@ export type Step =
       readonly kernel: string
       readonly operands: readonly Address[]
       readonly share?: Share
+      /** 'split': rows that are worth a piece of their own; by default 1. */
+      readonly least?: number
       /** It joins what the call before left. */
       readonly joins?: boolean
     }
@@ -53,8 +55,21 @@ export interface WasmProgram {
   readonly ownBase: number
 }
 
-/** Where threads meet: byte addresses below the first operand, each on a cache line of its own. The mailbox belongs to the runtime. */
-export const control = { arrived: 64, sleeping: 128, calls: 192, idle: 256, failed: 320, slept: 384, mailbox: 512 } as const
+/**
+ * Where threads meet: byte addresses below the first operand, each on a cache line of its own. The mailbox belongs to the runtime. `taken`: two
+ * sets of 64 lines, in which up to so many threads count the rows that they have taken (taken-rows.ts).
+ */
+export const control = {
+  arrived: 64,
+  sleeping: 128,
+  calls: 192,
+  idle: 256,
+  failed: 320,
+  slept: 384,
+  mailbox: 512,
+  taken: { at: 8192, bytes: 8192 },
+  end: 16384,
+} as const
 
 export interface ModuleOptions extends EmitOptions {
   /** Import a shared memory, for threads. */
