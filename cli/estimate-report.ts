@@ -5,7 +5,7 @@ import type { Estimate, PartEstimate, StateEstimate, TargetEstimate } from '../c
 import type { SpecialisedModel } from '../dsl/model.ts'
 import { printable } from '../dsl/text-width.ts'
 import type { Ceilings } from './measure/ceilings.ts'
-import { boundOf, type TargetWork } from './measure/floors.ts'
+import { boundOf, onDevices, type TargetWork } from './measure/floors.ts'
 import { grouped, tableLines } from './table.ts'
 
 export interface Estimated {
@@ -57,8 +57,22 @@ export interface EstimateReport {
       readonly bytes: number
       readonly multiply_adds: number
       readonly byte_multiply_adds: number
+      /** What the device is given to run, one after the other. */
+      readonly dispatches: number
       /** With --machine, on WASM. */
       readonly at_most?: { readonly tokens_per_second: number; readonly bound_by: string }
+    }[]
+  }[]
+  /** By the cost model; calls are those of their target, in its order. */
+  readonly devices: readonly {
+    readonly device: string
+    readonly target: string
+    readonly memory: number
+    readonly fits: boolean
+    readonly calls: readonly {
+      readonly tokens_per_second: number
+      readonly bound_by: string
+      readonly longest_dispatch_ms: number
     }[]
   }[]
   /** 1e9 per second, of all threads together. */
@@ -109,10 +123,25 @@ export function reportOf({ model, estimated, programBytes, work, threads, maximu
               bytes: Math.round(call.bytes),
               multiply_adds: call.madds,
               byte_multiply_adds: call.dots,
+              dispatches: call.dispatches.reduce((sum, { launches }) => sum + launches, 0),
               ...(bound ? { at_most: { tokens_per_second: bound.rate, bound_by: bound.by } } : {}),
             }
           }),
       }
+    }),
+    devices: estimated.targets.flatMap((one) => {
+      const ofTarget = work.find(({ target }) => target === one.target)!
+      return onDevices(ofTarget).map(({ device, costs }) => ({
+        device: device.name,
+        target: one.target,
+        memory: device.memoryBytes,
+        fits: one.problems.length === 0 && one.total <= device.memoryBytes,
+        calls: costs.map(({ seconds, by, longest }, i) => ({
+          tokens_per_second: ofTarget.calls[i]!.tokens / seconds,
+          bound_by: by,
+          longest_dispatch_ms: 1000 * longest,
+        })),
+      }))
     }),
     ...(machine ? { machine } : {}),
     notes: estimated.notes,
@@ -134,6 +163,7 @@ export function textOf(report: EstimateReport): string {
     memoryTable(report),
     arenaTable(report),
     ...(report.targets.some(({ calls }) => calls.length > 0) ? [workTable(report)] : []),
+    ...report.targets.flatMap(({ target }) => deviceTable(report, target)),
     ...report.targets.flatMap(({ target, problems }) =>
       problems.map(({ message, notes: more, help }) =>
         [`${target}: ${message}`, ...more.map((line) => `  ${line}`), ...(help === undefined ? [] : [`  ${help}`])].map(printable),
@@ -219,16 +249,15 @@ function arenaTable({ targets }: EstimateReport): string[] {
 function workTable({ targets, machine }: EstimateReport): string[] {
   const lines = tableLines(
     [
-      ['work', '', 'bytes read', 'multiply-adds', 'of bytes', ...(machine ? ['at most'] : [])],
+      ['work', '', 'bytes read', 'multiply-adds', 'of bytes', 'dispatches', ...(machine ? ['at most'] : [])],
       ...targets.flatMap(({ target, calls }) =>
         calls.map((call) => [
           target,
-          call.tokens === 1
-            ? `${printable(call.entry)} at ${grouped(call.position)}`
-            : `${printable(call.entry)} of ${grouped(call.tokens)}`,
+          callName(call),
           byteSize(call.bytes),
           grouped(call.multiply_adds),
           grouped(call.byte_multiply_adds),
+          grouped(call.dispatches),
           ...(call.at_most ? [`${figure(call.at_most.tokens_per_second)} tokens/s by ${call.at_most.bound_by}`] : []),
         ]),
       ),
@@ -240,6 +269,29 @@ function workTable({ targets, machine }: EstimateReport): string[] {
   return [
     ...lines,
     `this machine: ${figure(readBytes)} GB/s read, ${figure(dot)} G multiply-adds of bytes and ${figure(madd)} G of f32 a second`,
+  ]
+}
+
+const callName = ({ entry, position, tokens }: EstimateReport['targets'][number]['calls'][number]): string =>
+  tokens === 1 ? `${printable(entry)} at ${grouped(position)}` : `${printable(entry)} of ${grouped(tokens)}`
+
+/** How fast described devices of a target could be at best; nothing where none can run the model's calls. */
+function deviceTable({ targets, devices }: EstimateReport, name: string): string[][] {
+  const { total: needed, calls } = targets.find(({ target }) => target === name)!
+  const rows = devices.filter(({ target }) => target === name)
+  if (rows.length === 0 || calls.length === 0) return []
+  const why = (memory: number): string => (needed > memory ? `no, ${byteSize(needed)}` : 'no, see below')
+  return [
+    tableLines([
+      [`${name}, tokens/s at most`, 'memory', 'fits', ...calls.map(callName), 'longest dispatch'],
+      ...rows.map(({ device, memory, fits, calls: costs }) => [
+        device,
+        byteSize(memory),
+        fits ? 'yes' : why(memory),
+        ...costs.map(({ tokens_per_second, bound_by }) => `${figure(tokens_per_second)} ${bound_by}`),
+        `${figure(Math.max(...costs.map((cost) => cost.longest_dispatch_ms)))} ms`,
+      ]),
+    ]),
   ]
 }
 

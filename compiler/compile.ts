@@ -193,7 +193,7 @@ export function planGraphs(model: GraphModel, graphs: readonly Graph[], options:
     targets: lowered.map(({ name, own, programs: whole }): PlannedTarget => {
       const machine = options.machines?.[name] ?? targets[name].machine
       if (!machine) return { target: name, graphs: own, programs: whole }
-      const programs = runsPass('split-weights', options) ? whole.map((program) => splitWeights(program, machine.bindingBytes)) : whole
+      const programs = runsPass('split-weights', options) ? whole.map((program) => splitWeights(program, machine)) : whole
       return {
         target: name,
         graphs: own,

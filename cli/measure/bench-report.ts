@@ -9,7 +9,7 @@ import type { Ceilings } from './ceilings.ts'
 import type { KernelTime } from './kernel-times.ts'
 import type { Peer, PeerFigures } from './peers.ts'
 import { type Spread, spreadOf } from './spread.ts'
-import { noWork, sumWork, type Work, workOfCall } from './work.ts'
+import { noWork, sumWork, type Work, workOfCall } from '../../compiler/kernel/work.ts'
 
 /** The entries that are measured. */
 export interface Readers {

@@ -6,7 +6,7 @@ import { launchesOf } from '../../compiler/kernel/launches.ts'
 import type { Plan } from '../../compiler/plan/plan.ts'
 import type { Binding } from '../../dsl/affine.ts'
 import type { WasmProbe } from '../verify/probe-wasm.ts'
-import { noWork, sumWork, type Work, workOf } from './work.ts'
+import { noWork, sumWork, type Work, workOf } from '../../compiler/kernel/work.ts'
 
 export interface KernelTime {
   readonly kernel: string

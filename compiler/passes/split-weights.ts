@@ -1,14 +1,17 @@
 // Cuts weights that are larger than a target's bindings into runs of their first dim, and every kernel that reads one into one
 // kernel per run. A kernel whose axis walks the first dim does its part of that axis; one that takes rows by an indirect
-// index (embedding) runs in full for each part and writes only where the row lies in it.
+// index (embedding) runs in full for each part and writes only where the row lies in it. Kernels that would run too long at once are
+// cut the same way, where they walk the rows of a weight.
 
-import { constant } from '../../dsl/affine.ts'
+import { type Binding, constant } from '../../dsl/affine.ts'
 import { LlamacError } from '../../runtime/error.ts'
 import { groupRows, isFormatName, layoutBytes } from '../formats/index.ts'
 import { mapExpr } from '../kernel/expression.ts'
 import { type IndexScope, showIndex, substituteIndex } from '../kernel/index-map.ts'
 import type { KernelProgram, KernelStep } from '../kernel/program.ts'
 import type { AxisId, Expr, Index, Kernel, Operand } from '../kernel/types.ts'
+import { workOf } from '../kernel/work.ts'
+import type { Machine } from '../schedule/machine.ts'
 
 /** Bytes of a stored weight operand, and of one position of its first dim. */
 interface WeightSize {
@@ -37,18 +40,23 @@ export function weightSize({ dims, format, layout, matrix }: Operand): WeightSiz
   return { bytes: layoutBytes(format, 'r8', matrix.rows, matrix.k), perRow, unit: per % groupRows === 0 ? 1 : groupRows }
 }
 
-export function splitWeights(program: KernelProgram, limit: number): KernelProgram {
-  if (!Number.isFinite(limit)) return program
+export type SplitLimits = Pick<Machine, 'bindingBytes' | 'dispatchMadds'>
+
+export function splitWeights(program: KernelProgram, limits: SplitLimits): KernelProgram {
+  if (!Number.isFinite(limits.bindingBytes)) return program
+  const largest = Object.fromEntries([...program.symbols].map(([name, { max }]) => [name, max]))
   const scopeOf = (kernel: Kernel): IndexScope => ({
     extents: new Map(kernel.axes.map((axis) => [axis.id, axis.extent])),
     symbols: program.symbols,
   })
-  const split = (kernel: Kernel): Kernel[] => splitKernel(kernel, limit, scopeOf(kernel))
   const change = (steps: readonly KernelStep[]): KernelStep[] =>
     steps.map((step): KernelStep => {
       if (step.kind === 'loop') return { ...step, groups: step.groups.map(change) }
       const { reads, writes, dependsOn } = step
-      const kernels = (step.kind === 'kernel' ? [step.kernel] : step.kernels).flatMap(split)
+      const whole = step.kind === 'kernel' ? [step.kernel] : step.kernels
+      // All kernels of a launch may become one dispatch.
+      const own = { ...limits, dispatchMadds: limits.dispatchMadds / whole.length }
+      const kernels = whole.flatMap((kernel) => splitKernel(kernel, own, largest, scopeOf(kernel)))
       return kernels.length === 1
         ? { kind: 'kernel', kernel: kernels[0]!, reads, writes, dependsOn }
         : { kind: 'launch', kernels, reads, writes, dependsOn }
@@ -56,32 +64,22 @@ export function splitWeights(program: KernelProgram, limit: number): KernelProgr
   return { ...program, steps: change(program.steps) }
 }
 
-function splitKernel(kernel: Kernel, limit: number, scope: IndexScope): Kernel[] {
-  const large = new Set<number>()
-  for (const [i, operand] of kernel.operands.entries())
-    if (operand.source.kind === 'weight' && weightSize(operand).bytes > limit) large.add(i)
+function splitKernel(kernel: Kernel, limits: SplitLimits, largest: Binding, scope: IndexScope): Kernel[] {
+  const [needed, long] = [cutOf(kernel, limits), longCutOf(kernel, limits, largest)]
+  const { cut: large } = needed ?? long ?? { cut: new Set<number>() }
   if (large.size === 0) return [kernel]
   const [first] = large
+  const run = Math.min(needed?.run ?? Infinity, long?.cut.has(first!) ? long.run : Infinity)
   const operand = kernel.operands[first!]!
   const length = operand.dims[0]!.const
-  // All are cut at the same rows, however many bytes a row of each takes.
-  const sizes = [...large].map((i) => weightSize(kernel.operands[i]!))
-  const unit = Math.max(...sizes.map((size) => size.unit))
-  const run = Math.min(...sizes.map(({ perRow }) => Math.floor(limit / perRow / unit) * unit))
   const path = operand.source.kind === 'weight' ? operand.source.path : ''
-  if (run === 0 || [...large].some((i) => kernel.operands[i]!.dims[0]!.const !== length)) {
-    throw new LlamacError(
-      'E_TENSOR_TOO_LARGE',
-      `${path} has ${Math.ceil(sizes[0]!.bytes / 2 ** 20)} MiB, which cannot be cut into bindings of ${limit / 2 ** 20} MiB`,
-    )
-  }
   const places = firstPlaces(kernel, large)
   const axes = new Set(places.map((place) => (place.kind === 'axis' ? place.axis : undefined)))
   const [axis] = axes
   const [place] = places
   // Without an axis, all loads take one row, found by an index.
   const row = axis === undefined && place?.kind === 'indirect' && new Set(places.map(showIndex)).size === 1 ? place.value : undefined
-  if (axes.size !== 1 || (axis === undefined && row === undefined)) {
+  if (axes.size !== 1 || (axis === undefined ? row === undefined : !isKeptAxis(kernel, axis))) {
     throw new LlamacError('E_TENSOR_TOO_LARGE', `${path} is larger than a binding, and ${kernel.name} reads it in a way that cannot be cut`)
   }
   const parts: Kernel[] = []
@@ -91,6 +89,60 @@ function splitKernel(kernel: Kernel, limit: number, scope: IndexScope): Kernel[]
   }
   return parts.map((part, i) => ({ ...part, name: `${kernel.name}_part${i}` }))
 }
+
+/** Operands to cut, and how many of their first dim each part has. */
+interface Cut {
+  readonly cut: ReadonlySet<number>
+  readonly run: number
+}
+
+/** What bindings ask for. */
+function cutOf(kernel: Kernel, { bindingBytes }: SplitLimits): Cut | undefined {
+  const large = new Set<number>()
+  for (const [i, operand] of kernel.operands.entries())
+    if (operand.source.kind === 'weight' && weightSize(operand).bytes > bindingBytes) large.add(i)
+  if (large.size === 0) return undefined
+  const [first] = large
+  const { source, dims } = kernel.operands[first!]!
+  // All are cut at the same rows, however many bytes a row of each takes.
+  const sizes = [...large].map((i) => weightSize(kernel.operands[i]!))
+  const unit = Math.max(...sizes.map((size) => size.unit))
+  const run = Math.min(...sizes.map(({ perRow }) => Math.floor(bindingBytes / perRow / unit) * unit))
+  if (run === 0 || [...large].some((i) => kernel.operands[i]!.dims[0]!.const !== dims[0]!.const)) {
+    throw new LlamacError(
+      'E_TENSOR_TOO_LARGE',
+      `${source.kind === 'weight' ? source.path : ''} has ${Math.ceil(sizes[0]!.bytes / 2 ** 20)} MiB, which cannot be cut into bindings of ${bindingBytes / 2 ** 20} MiB`,
+    )
+  }
+  return { cut: large, run }
+}
+
+/** A dispatch that is too long is cut along the rows of its largest weight; one that walks no rows stays whole. */
+function longCutOf(kernel: Kernel, { dispatchMadds }: SplitLimits, largest: Binding): Cut | undefined {
+  const { madds, dots } = workOf(kernel, largest)
+  if (madds + dots <= dispatchMadds) return undefined
+  const axisOf = (i: number): AxisId | undefined => {
+    const places = firstPlaces(kernel, new Set([i]))
+    const [place] = places
+    return place?.kind === 'axis' && new Set(places.map(showIndex)).size === 1 && isKeptAxis(kernel, place.axis) ? place.axis : undefined
+  }
+  const weights = kernel.operands.flatMap((operand, i) =>
+    operand.source.kind === 'weight' && operand.dims.length > 1 && axisOf(i) !== undefined
+      ? [{ i, operand, size: weightSize(operand) }]
+      : [],
+  )
+  if (weights.length === 0) return undefined
+  const most = weights.reduce((a, b) => (b.size.bytes > a.size.bytes ? b : a))
+  const length = most.operand.dims[0]!.const
+  const same = weights.filter(({ i, operand }) => axisOf(i) === axisOf(most.i) && operand.dims[0]!.const === length)
+  const unit = Math.max(...same.map(({ size }) => size.unit))
+  const parts = Math.ceil((madds + dots) / dispatchMadds)
+  return { cut: new Set(same.map(({ i }) => i)), run: Math.max(1, Math.ceil(length / parts / unit)) * unit }
+}
+
+/** Whether nothing goes over the axis as a whole: no sum, no choice. */
+const isKeptAxis = ({ definitions, select }: Kernel, axis: AxisId): boolean =>
+  !definitions.some(({ over }) => over.includes(axis)) && select?.axis !== axis
 
 /** The first index of every load of the large operands. */
 function firstPlaces(kernel: Kernel, large: ReadonlySet<number>): Index[] {

@@ -1,5 +1,7 @@
 // What a schedule has to know of a target. Numbers only: a schedule never asks for a target's name.
 
+import { longestDispatchSeconds, slowestGpu, sustained } from '../cost-model.ts'
+
 export interface Machine {
   /** Width of the vectors that loops are written in. */
   readonly lanes: 1 | 4
@@ -18,6 +20,8 @@ export interface Machine {
   readonly blockBytes: number
   /** Largest piece of memory that one operand may be, in bytes. */
   readonly bindingBytes: number
+  /** Most multiply-adds of one dispatch, where nothing may run for long. */
+  readonly dispatchMadds: number
   /** All of its memory, in bytes, as far as it is known. */
   readonly memoryBytes: number
 }
@@ -37,6 +41,7 @@ export const wasmMachine: Machine = {
   rowBlocks: true,
   blockBytes: 128 * 2 ** 10,
   bindingBytes: Number.POSITIVE_INFINITY,
+  dispatchMadds: Number.POSITIVE_INFINITY,
   memoryBytes: 2 ** 34,
 }
 
@@ -51,5 +56,6 @@ export const webgpuMachine: Machine = {
   rowBlocks: false,
   blockBytes: 0,
   bindingBytes: 128 * 2 ** 20,
+  dispatchMadds: longestDispatchSeconds * sustained * slowestGpu.madd * 1e9,
   memoryBytes: Number.POSITIVE_INFINITY,
 }

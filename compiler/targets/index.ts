@@ -1,12 +1,14 @@
 // The targets: siblings with the same file names in their folders. A new target is a folder and a row.
 
 import type { VariantContents } from '../artifact/write.ts'
+import type { PartsOf } from '../cost-model.ts'
 import type { Plan } from '../plan/plan.ts'
 import { type Machine, wasmMachine, webgpuMachine } from '../schedule/machine.ts'
 import { sumsBytes } from '../schedule/byte-sums.ts'
 import type { EmitOptions } from './wasm/functions.ts'
 import { lowerWasm } from './wasm/lower.ts'
 import type { BuildProgram, WasmProgram } from './wasm/program.ts'
+import { dispatcher } from './webgpu/dispatches.ts'
 import { lowerWebgpu } from './webgpu/lower.ts'
 
 export interface LowerOptions {
@@ -35,7 +37,15 @@ export interface Target {
   /** Multiplies 8-bit activations with quantised weights under --math fast. */
   readonly quantisedActivations: boolean
   readonly lower?: (plan: Plan, options: LowerOptions) => Lowered
+  /** What runs as one of a step's kernels, by the loops of every kernel; absent: each by itself. */
+  readonly dispatches?: (functions: Plan['functions']) => PartsOf
 }
+
+/** Every kernel of a step by itself. */
+export const eachKernel =
+  (functions: Plan['functions']): PartsOf =>
+  (step) =>
+    (step.kind === 'kernel' ? [step.kernel] : step.kernels).map((kernel) => ({ fn: functions.get(kernel.name)!, kernels: [kernel] }))
 
 export type TargetName = 'wasm' | 'webgpu' | 'reference'
 
@@ -74,6 +84,7 @@ export const targets: Readonly<Record<TargetName, Target>> = {
   webgpu: {
     machine: webgpuMachine,
     quantisedActivations: false,
+    dispatches: dispatcher,
     lower(plan) {
       const program = lowerWebgpu(plan)
       const print = (): string => program.modules.map(({ name, wgsl }) => `// ${name}\n${wgsl}`).join('\n')

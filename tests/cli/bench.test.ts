@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { figuresIn, runPeer } from '../../cli/measure/peers.ts'
 import { spreadOf } from '../../cli/measure/spread.ts'
-import { workOfCall } from '../../cli/measure/work.ts'
+import { workOfCall } from '../../compiler/kernel/work.ts'
 import { compile, packageSources } from '../../compiler/index.ts'
 import { llamac } from './llamac.ts'
 

@@ -423,8 +423,9 @@ class Check {
   }
 
   /**
-   * Bindings that weights must be cut for, scratch memory that leaves a few words for a tile of a row, and short chunks of positions: as
-   * small as the case says. What a machine refuses has its own size in the next attempt: not every kernel can be cut.
+   * Bindings that weights must be cut for, dispatches that are too long from 64 multiply-adds on, scratch memory that leaves a few words for
+   * a tile of a row, and short chunks of positions: as small as the case says. What a machine refuses has its own size in the next attempt:
+   * not every kernel can be cut.
    */
   inSmallMemory<T>(plan: (machine: Partial<Machine>) => T): T {
     const { bindingBytes, graph } = this.case
@@ -432,6 +433,7 @@ class Check {
     let machine: Partial<Machine> = {
       shortestChunk: [2, 4, webgpuMachine.shortestChunk][nodesOf(graph).length % 3]!,
       ...(bindingBytes > 0 ? { bindingBytes } : {}),
+      ...(bindingBytes < 2048 ? { dispatchMadds: 64 } : {}),
       ...(scratch === undefined ? {} : { scratchWords: webgpuMachine.threads + scratch }),
     }
     for (;;) {

@@ -3,25 +3,41 @@
 // out: they stay in caches. This is what measured times are compared with; nothing here is measured.
 
 import { type Binding, evaluate } from '../../dsl/affine.ts'
-import { type FormatName, formats, isFormatName } from '../../compiler/formats/index.ts'
-import { showExpr, walkExpr } from '../../compiler/kernel/expression.ts'
-import { axesOfIndex } from '../../compiler/kernel/index-map.ts'
-import { launchesOf } from '../../compiler/kernel/launches.ts'
-import type { KernelProgram } from '../../compiler/kernel/program.ts'
-import type { AxisId, Expr, Kernel, Operand } from '../../compiler/kernel/types.ts'
+import { type FormatName, formats, isFormatName } from '../formats/index.ts'
+import { showExpr, walkExpr } from './expression.ts'
+import { axesOfIndex } from './index-map.ts'
+import { launchesOf } from './launches.ts'
+import { a8 } from '../schedule/activation-blocks.ts'
+import type { KernelProgram } from './program.ts'
+import type { AxisId, Expr, Kernel, Operand } from './types.ts'
 
 export interface Work {
   /** Multiply-adds of f32, and of bytes. */
   readonly madds: number
   readonly dots: number
   readonly bytes: number
+  /** Bytes of arguments, results and values between kernels. */
+  readonly values: number
 }
 
-export const noWork: Work = { madds: 0, dots: 0, bytes: 0 }
+export const noWork: Work = { madds: 0, dots: 0, bytes: 0, values: 0 }
 
-export const sumWork = (a: Work, b: Work): Work => ({ madds: a.madds + b.madds, dots: a.dots + b.dots, bytes: a.bytes + b.bytes })
+export const sumWork = (a: Work, b: Work): Work => ({
+  madds: a.madds + b.madds,
+  dots: a.dots + b.dots,
+  bytes: a.bytes + b.bytes,
+  values: a.values + b.values,
+})
+
+export const timesWork = ({ madds, dots, bytes, values }: Work, times: number): Work => ({
+  madds: times * madds,
+  dots: times * dots,
+  bytes: times * bytes,
+  values: times * values,
+})
 
 const bytesPerElement = ({ format, layout }: Operand): number => {
+  if (format === 'a8') return (a8.words * 4) / a8.k
   const name: FormatName = isFormatName(format) ? format : 'f32'
   const { values, bytes, r8Block } = formats[name]
   return layout === 'r8' ? r8Block.bytes / (8 * r8Block.k) : bytes / values
@@ -54,13 +70,15 @@ export function workOf(kernel: Kernel, binding: Binding): Work {
     accesses[output.operand]!.set(`output ${i}`, points(output.axes))
   }
   if (kernel.select) visit(kernel.select.value)
-  const bytes = kernel.operands.reduce((sum, operand, i) => {
-    if (operand.source.kind === 'value' || operand.source.kind === 'argument') return sum
+  let [bytes, values] = [0, 0]
+  for (const [i, operand] of kernel.operands.entries()) {
     const all = operand.dims.reduce((product, dim) => product * evaluate(dim, binding), 1)
     const touched = [...accesses[i]!.values()].reduce((total, each) => total + each, 0)
-    return sum + Math.min(all, touched) * bytesPerElement(operand)
-  }, 0)
-  return { madds, dots, bytes }
+    const moved = Math.min(all, touched) * bytesPerElement(operand)
+    if (operand.source.kind === 'value' || operand.source.kind === 'argument') values += moved
+    else bytes += moved
+  }
+  return { madds, dots, bytes, values }
 }
 
 /** The work of a whole call. */
