@@ -69,10 +69,9 @@ function splitKernel(kernel: Kernel, limits: SplitLimits, largest: Binding, scop
   const { cut: large } = needed ?? long ?? { cut: new Set<number>() }
   if (large.size === 0) return [kernel]
   const [first] = large
-  const run = Math.min(needed?.run ?? Infinity, long?.cut.has(first!) ? long.run : Infinity)
-  const operand = kernel.operands[first!]!
-  const length = operand.dims[0]!.const
-  const path = operand.source.kind === 'weight' ? operand.source.path : ''
+  const { source, dims } = kernel.operands[first!]!
+  const length = dims[0]!.const
+  const path = source.kind === 'weight' ? source.path : ''
   const places = firstPlaces(kernel, large)
   const axes = new Set(places.map((place) => (place.kind === 'axis' ? place.axis : undefined)))
   const [axis] = axes
@@ -82,13 +81,21 @@ function splitKernel(kernel: Kernel, limits: SplitLimits, largest: Binding, scop
   if (axes.size !== 1 || (axis === undefined ? row === undefined : !isKeptAxis(kernel, axis))) {
     throw new LlamacError('E_TENSOR_TOO_LARGE', `${path} is larger than a binding, and ${kernel.name} reads it in a way that cannot be cut`)
   }
-  const parts: Kernel[] = []
-  for (let from = 0; from < length; from += run) {
-    const to = Math.min(length, from + run)
-    parts.push(row ? guardedPart(kernel, large, row, from, to, length) : axisPart(kernel, large, axis!, from, to, scope))
-  }
+  // Runs for bindings are those of every kernel that reads the weight: runs for time lie inside them.
+  const runs = cutInto({ from: 0, to: length }, needed?.run).flatMap((run) => cutInto(run, long?.cut.has(first!) ? long.run : undefined))
+  const parts = runs.map(({ from, to }) =>
+    row ? guardedPart(kernel, large, row, from, to, length) : axisPart(kernel, large, axis!, from, to, scope),
+  )
   return parts.map((part, i) => ({ ...part, name: `${kernel.name}_part${i}` }))
 }
+
+interface Run {
+  readonly from: number
+  readonly to: number
+}
+
+const cutInto = ({ from, to }: Run, run = to - from): Run[] =>
+  Array.from({ length: Math.ceil((to - from) / run) }, (_, i) => ({ from: from + i * run, to: Math.min(to, from + (i + 1) * run) }))
 
 /** Operands to cut, and how many of their first dim each part has. */
 interface Cut {

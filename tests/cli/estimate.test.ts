@@ -62,6 +62,7 @@ const report: EstimateReport = {
           bytes: 1_400_000_000,
           multiply_adds: 4_328_525_824,
           byte_multiply_adds: 829_059_760_128,
+          dispatches: 419,
           at_most: { tokens_per_second: 4.93, bound_by: 'arithmetic' },
         },
         {
@@ -71,6 +72,7 @@ const report: EstimateReport = {
           bytes: 5_600_000_000,
           multiply_adds: 134_483_968,
           byte_multiply_adds: 6_607_077_376,
+          dispatches: 227,
           at_most: { tokens_per_second: 1234.5, bound_by: 'memory' },
         },
       ],
@@ -87,6 +89,19 @@ const report: EstimateReport = {
       calls: [],
     },
   ],
+  devices: [
+    {
+      device: 'server CPU, 1 thread',
+      target: 'wasm',
+      memory: 2 ** 34,
+      fits: false,
+      calls: [
+        { tokens_per_second: 15.1, bound_by: 'arithmetic', longest_dispatch_ms: 385 },
+        { tokens_per_second: 3.15, bound_by: 'memory', longest_dispatch_ms: 12.5 },
+      ],
+    },
+    { device: 'old integrated GPU', target: 'webgpu', memory: 2 ** 32, fits: false, calls: [] },
+  ],
   machine: { dot: 43.6, madd: 25.9, readBytes: 15.6 },
   notes: ['out_norm.gain: f32, as the model declares'],
 }
@@ -96,7 +111,7 @@ test('an estimate for people', async () => {
   // Without a machine, states, calls: fewer tables, never empty ones.
   const { machine: _, ...rest } = report
   const bare = textOf({ ...rest, states: [], notes: [], targets: rest.targets.map((one) => ({ ...one, calls: [] })) })
-  expect(bare).not.toMatch(/this machine|at most \d+ tokens\/s|states {2}|work|note:/)
+  expect(bare).not.toMatch(/this machine|old integrated|at most \d+ tokens\/s|states {2}|work|note:/)
 })
 
 const two = program(`module two
@@ -178,6 +193,19 @@ test('the command knows a model of 65 billion parameters without having it', { t
     expect(last!.bytes - first!.bytes).toBe(1023 * 2 * 80 * 8192 * 4)
   }
   expect(wasm!.memory.further_threads).toBeGreaterThan(0)
+  // 34 GiB of weights and caches: one of the devices has room, and decoding there reads them at its bandwidth at best.
+  const { devices } = JSON.parse(stdout) as EstimateReport
+  expect(devices.filter(({ fits }) => fits).map(({ device }) => device)).toEqual(['server GPU'])
+  for (const { device, target, memory, calls } of devices) {
+    const of = targets.find((one) => one.target === target)!
+    expect(calls.length, device).toBe(of.calls.length)
+    expect(memory).toBeGreaterThan(0)
+    for (const { tokens_per_second: rate } of calls) expect(rate).toBeGreaterThan(0)
+  }
+  const server = devices.find(({ device }) => device === 'server GPU')!
+  const last = webgpu!.calls.at(-1)!
+  expect(server.calls.at(-1)!.tokens_per_second).toBeLessThan(2039e9 / last.bytes)
+  expect(last.dispatches).toBeLessThan(8 * 80)
   const wrong = run('--set', 'ctx=5', '--ctx', '7')
   expect([wrong.status, wrong.stdout]).toEqual([2, ''])
 })

@@ -1,10 +1,11 @@
-// A plan as a WebGPU program: one buffer per tensor (cut into row segments where it is larger than a binding may be), one per
+// A plan as a WebGPU program: one buffer per tensor (one per run of its rows where no kernel binds it whole), one per
 // state, one arena, one uniform for the symbols. Loops over instances are unrolled into the dispatch list; instances share their
 // modules, since tensors and states are bindings of their own.
 
 import type { WebgpuProgram } from '../../../runtime/artifact/manifest.ts'
 import { LlamacError } from '../../../runtime/error.ts'
 import type { Operand } from '../../kernel/types.ts'
+import { fillSource, launchesOf } from '../../kernel/launches.ts'
 import type { KernelStep } from '../../kernel/program.ts'
 import { weightSize } from '../../passes/split-weights.ts'
 import { argumentKey, valueBytes, valueKey } from '../../plan/lifetimes.ts'
@@ -28,20 +29,20 @@ export function lowerWebgpu(plan: Plan): WebgpuProgram {
   const symbolCount = Math.max(1, ...plan.entries.map(({ info }) => info.symbols.length))
   const uniform = buffers.push({ kind: 'uniform', bytes: Math.ceil(symbolCount / 4) * 16 }) - 1
   const tensors = new Map<string, number>()
-  /** The buffer of a tensor or of a run of its rows, made when it is first asked for. */
-  const tensorBuffer = (tensor: number, offset: number, bytes: number): number => {
-    const key = `${tensor}:${offset}`
-    const known = tensors.get(key)
-    if (known !== undefined) return known
-    if (bytes > guaranteed.storageBytes) {
+  const runsOf = tensorRuns(plan)
+  /** The place of a tensor or of a run of its rows, in a buffer that is made when it is first asked for. */
+  const tensorPlace = ({ tensor, offset, bytes }: TensorRun): OperandPlace => {
+    const run = runsOf.get(tensor)!.find((one) => contains(one, { tensor, offset, bytes }))!
+    if (run.bytes > guaranteed.storageBytes) {
       throw new LlamacError(
         'E_TENSOR_TOO_LARGE',
-        `${plan.layout.tensors[tensor]!.path} has ${mebibytes(bytes)} MiB, a binding holds ${mebibytes(guaranteed.storageBytes)} MiB`,
+        `${plan.layout.tensors[tensor]!.path} has ${mebibytes(run.bytes)} MiB, a binding holds ${mebibytes(guaranteed.storageBytes)} MiB`,
       )
     }
-    const buffer = buffers.push({ kind: 'tensor', tensor, offset, bytes }) - 1
+    const key = `${tensor}:${run.offset}:${run.bytes}`
+    const buffer = tensors.get(key) ?? buffers.push({ kind: 'tensor', ...run }) - 1
     tensors.set(key, buffer)
-    return buffer
+    return { kind: 'tensor', buffer, offset: offset - run.offset, bytes }
   }
   const states = plan.layout.states.map(({ path, bytes }, state) => {
     if (bytes > guaranteed.storageBytes) {
@@ -65,17 +66,7 @@ export function lowerWebgpu(plan: Plan): WebgpuProgram {
       return { kind: 'state', buffer, offset: 0, bytes: buffers[buffer]!.bytes }
     }
     const path = source.kind === 'weight' ? source.path.replace('[*]', `[${instance}]`) : `table:${source.id}`
-    const tensor = plan.layout.tensor(path)
-    const whole = plan.layout.tensors[tensor]!.bytes
-    let [offset, bytes] = [0, whole]
-    if (source.kind === 'weight' && source.rows) {
-      const [from, to] = source.rows
-      const { perRow } = weightSize(operand)
-      offset = from * perRow
-      // The last run ends with the tensor: packed groups are whole, whatever the number of rows.
-      bytes = (to === plan.layout.tensors[tensor]!.dims[0] ? whole : to * perRow) - offset
-    }
-    return { kind: 'tensor', buffer: tensorBuffer(tensor, offset, bytes), offset: 0, bytes }
+    return tensorPlace(runOf(plan, operand, path))
   }
   const inArena = (entry: EntryPlan, key: string, bytes: number): OperandPlace => {
     const offset = entry.arena.offsets.get(key)
@@ -139,3 +130,45 @@ export function lowerWebgpu(plan: Plan): WebgpuProgram {
 }
 
 const mebibytes = (bytes: number): number => Math.ceil(bytes / 2 ** 20)
+
+/** Bytes of a tensor. */
+interface TensorRun {
+  readonly tensor: number
+  readonly offset: number
+  readonly bytes: number
+}
+
+const contains = (outer: TensorRun, inner: TensorRun): boolean =>
+  outer.offset <= inner.offset && inner.offset + inner.bytes <= outer.offset + outer.bytes
+
+/** What an operand reads of the weight or table with this path. */
+function runOf({ layout }: Plan, operand: Operand, path: string): TensorRun {
+  const tensor = layout.tensor(path)
+  const { bytes: whole, dims } = layout.tensors[tensor]!
+  const { source } = operand
+  if (source.kind !== 'weight' || !source.rows) return { tensor, offset: 0, bytes: whole }
+  const [from, to] = source.rows
+  const { perRow } = weightSize(operand)
+  const offset = from * perRow
+  // The last run ends with the tensor: packed groups are whole, whatever the number of rows.
+  return { tensor, offset, bytes: (to === dims[0] ? whole : to * perRow) - offset }
+}
+
+/** By tensor, the runs that kernels read, but for those that lie in others: each is a buffer. */
+function tensorRuns(plan: Plan): ReadonlyMap<number, readonly TensorRun[]> {
+  const all = new Map<string, TensorRun>()
+  for (const { program } of plan.entries) {
+    for (const { kernel, frames } of launchesOf(program)) {
+      for (const operand of kernel.operands) {
+        const source = fillSource(operand.source, frames)
+        if (source.kind !== 'weight' && source.kind !== 'constant') continue
+        const run = runOf(plan, operand, source.kind === 'weight' ? source.path : `table:${source.id}`)
+        all.set(`${run.tensor}:${run.offset}:${run.bytes}`, run)
+      }
+    }
+  }
+  const byTensor = Map.groupBy(all.values(), ({ tensor }) => tensor)
+  return new Map(
+    [...byTensor].map(([tensor, runs]) => [tensor, runs.filter((run) => !runs.some((other) => other !== run && contains(other, run)))]),
+  )
+}
