@@ -58,10 +58,6 @@ export const mutants: readonly Mutant[] = [
         'index: output.index.map((at) => index(at, go)),\n      value: go(output.value),',
         'index: output.index,\n      value: go(output.value),',
       ],
-      'a sum is cut into parts that overwrite each other': [
-        '!definitions.some(({ over }) => over.includes(axis)) && select',
-        'definitions.length > 0 && select',
-      ],
       'rows at a cut belong to no part': ["call('ge', [row, number(from)], 'bool')", "call('gt', [row, number(from)], 'bool')"],
     },
     'webgpu',

@@ -17,8 +17,9 @@ import {
 } from '../../compiler/cost-model.ts'
 import { webgpuMachine } from '../../compiler/schedule/machine.ts'
 import { targets } from '../../compiler/targets/index.ts'
+import { kernelsOf } from '../../compiler/kernel/weights.ts'
 import type { Numbers } from '../../dsl/index.ts'
-import { load } from '../dsl/read-models.ts'
+import { load, numbered, program } from '../dsl/read-models.ts'
 
 const amount = fc.double({ min: 0, max: 1e12, noNaN: true })
 const dispatch = fc.record({
@@ -101,4 +102,34 @@ test('decoding is never cut for time, and its bytes are those of weights and cac
   const bytes = costs.reduce((sum, one) => sum + one.launches * one.bytes, 0)
   expect(bytes / (weights - embedding + layout.stateBytes)).toBeGreaterThan(0.999)
   expect(bytes / (weights - embedding + layout.stateBytes)).toBeLessThan(1.01)
+})
+
+const ways = program(`module ways
+config Sizes { embed: dim = 32  width: dim = 64 }
+model Ways uses Sizes {
+  weight rows:    [width, embed]
+  weight columns: [embed, width]
+  entry by_rows(x: f32[seq, embed]) -> f32[seq, width] { return f32(dot(real(x), rows, over: embed)) }
+  entry by_columns(x: f32[seq, embed]) -> f32[seq, width] { return f32(dot(real(x), columns, over: embed)) }
+  runtime seq: 1 ..= 4
+}`)
+
+test('only rows that no sum goes over are cut: for time where it can be done, for bindings else not at all', () => {
+  const { model, graphs } = buildGraphs(numbered(ways, {}))
+  const plan = (limits: Partial<typeof webgpuMachine>): readonly string[] => {
+    const { targets: planned } = planGraphs(model!, graphs, {
+      targets: ['webgpu'],
+      quant: 'none',
+      machines: { webgpu: { ...webgpuMachine, ...limits } },
+    })
+    return planned[0]!.programs
+      .flatMap(({ steps }) => kernelsOf(steps))
+      .flatMap(({ operands }) =>
+        operands.flatMap(({ source }) => (source.kind === 'weight' ? [`${source.path} ${source.rows?.join('-') ?? 'whole'}`] : [])),
+      )
+  }
+  expect(plan({}).toSorted()).toEqual(['columns whole', 'rows whole'])
+  // Each has 4 x 32 x 64.
+  expect(plan({ dispatchMadds: 4096 }).toSorted()).toEqual(['columns whole', 'rows 0-32', 'rows 32-64'])
+  expect(() => plan({ bindingBytes: 4096 })).toThrow(/columns is larger than a binding/)
 })
