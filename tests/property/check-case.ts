@@ -433,7 +433,7 @@ class Check {
     let machine: Partial<Machine> = {
       shortestChunk: [2, 4, webgpuMachine.shortestChunk][nodesOf(graph).length % 3]!,
       ...(bindingBytes > 0 ? { bindingBytes } : {}),
-      ...(bindingBytes < 2048 ? { dispatchMadds: 64 } : {}),
+      ...(bindingBytes === 512 ? { dispatchMadds: 64 } : {}),
       ...(scratch === undefined ? {} : { scratchWords: webgpuMachine.threads + scratch }),
     }
     for (;;) {
