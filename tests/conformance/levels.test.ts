@@ -52,7 +52,10 @@ function agree(compiled: Compiled, programs: readonly KernelProgram[], tolerance
       expect(worstDifference(results[i]!, data), `${entry.name} result ${i}`).toBeLessThanOrEqual(tolerance),
     )
     for (const [path, data] of wantedStates)
-      expect(worstDifference(inModelOrder(states.get(path)!, layout.states[layout.state(path)]!), data), `${entry.name} ${path}`).toBeLessThanOrEqual(tolerance)
+      expect(
+        worstDifference(inModelOrder(states.get(path)!, layout.states[layout.state(path)]!), data),
+        `${entry.name} ${path}`,
+      ).toBeLessThanOrEqual(tolerance)
   }
 }
 
