@@ -6,7 +6,8 @@ import { elementCount } from '../artifact/affine.ts'
 import { addressUnit, type EntryManifest, isWide, type WasmVariant } from '../artifact/manifest.ts'
 import { together } from '../abort.ts'
 import { checkAborted, fail } from '../error-codes.ts'
-import { type ArgumentArray, asResult, type Device, type ResultArray, type States } from './device.ts'
+import { type ArgumentArray, asResult, type Device, type Drawn, type ResultArray, type States } from './device.ts'
+import type { SamplingNumbers } from '../sampling.ts'
 import { relaxedSimd } from './relaxed-simd.ts'
 import { mayBlock, Team } from './wasm-team.ts'
 
@@ -123,6 +124,7 @@ class WasmDevice implements Device {
   readonly #wide: boolean
   /** Bytes that an address counts where the module is called. */
   readonly #unit: number
+  readonly #firstMaximum: ((scores: number, count: number) => number) | undefined
   readonly #free: number[] = []
   #end: number
   #disposed = false
@@ -148,6 +150,9 @@ class WasmDevice implements Device {
     this.#blockBytes = alignBlock(variant.memory.stateBytes)
     this.#wide = isWide(variant)
     this.#unit = addressUnit(variant)
+    // Programs of before have none.
+    const choose = instance.exports['first.maximum']
+    if (typeof choose === 'function') this.#firstMaximum = choose as (scores: number, count: number) => number
     for (const [number, manifest] of entries.entries()) {
       const name = variant.entries[manifest.name]!.export
       const program = instance.exports[name]
@@ -179,6 +184,50 @@ class WasmDevice implements Device {
     states: States,
     into?: readonly ResultArray[],
   ): Promise<ResultArray[]> {
+    const { results } = await this.#call(entry, symbols, inputs, states)
+    const places = this.#variant.entries[entry]!.results
+    return results.map(({ dtype, dims }, index) => {
+      const at = places[index]! / 4
+      const count = elementCount(dims, symbols)
+      const again = into?.[index]
+      if (again?.length !== count || again.BYTES_PER_ELEMENT !== 4) return asResult(dtype, this.#i32.slice(at, at + count))
+      const words = new Int32Array(again.buffer as ArrayBuffer, again.byteOffset, count)
+      words.set(this.#i32.subarray(at, at + count))
+      return asResult(dtype, words)
+    })
+  }
+
+  /** The most likely token, of one list of scores: no draw, so that a vocabulary of numbers need not leave the module. */
+  canDraw(entry: string, { temperature, repetitionPenalty }: SamplingNumbers): boolean {
+    const [scores] = this.#entries.get(entry)?.manifest.results ?? []
+    return (
+      this.#firstMaximum !== undefined &&
+      temperature === 0 &&
+      repetitionPenalty === 1 &&
+      scores?.dtype === 'f32' &&
+      scores.dims.length === 1
+    )
+  }
+
+  async draw(
+    entry: string,
+    symbols: Readonly<Record<string, number>>,
+    inputs: Readonly<Record<string, ArgumentArray>> | undefined,
+    states: States,
+  ): Promise<Drawn> {
+    if (!inputs) throw new Error('internal: a token is read before it is known')
+    const { results } = await this.#call(entry, symbols, inputs, states)
+    const place = this.#variant.entries[entry]!.results[0]!
+    return { token: Promise.resolve(this.#firstMaximum!(place, elementCount(results[0]!.dims, symbols))) }
+  }
+
+  /** Runs an entry; its results lie in the memory until the next call. */
+  async #call(
+    entry: string,
+    symbols: Readonly<Record<string, number>>,
+    inputs: Readonly<Record<string, ArgumentArray>>,
+    states: States,
+  ): Promise<EntryManifest> {
     this.#checkLive()
     const { base } = live(states)
     const { manifest, program, number } = this.#entries.get(entry) ?? fail('E_ENTRY', `the model has no entry ${entry}`)
@@ -202,15 +251,7 @@ class WasmDevice implements Device {
         fail('E_DEVICE', `the WASM program stopped in ${entry}: ${(cause as Error).message}`, cause)
       }
     }
-    return manifest.results.map(({ dtype, dims }, index) => {
-      const at = places.results[index]! / 4
-      const count = elementCount(dims, symbols)
-      const again = into?.[index]
-      if (again?.length !== count || again.BYTES_PER_ELEMENT !== 4) return asResult(dtype, this.#i32.slice(at, at + count))
-      const words = new Int32Array(again.buffer as ArrayBuffer, again.byteOffset, count)
-      words.set(this.#i32.subarray(at, at + count))
-      return asResult(dtype, words)
-    })
+    return manifest
   }
 
   dispose(): void {

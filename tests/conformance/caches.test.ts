@@ -102,16 +102,22 @@ test.each([
 })
 
 test('caches of models: half the bytes, nearly the numbers, the same on any number of threads', async () => {
-  const request = { model: 'llama', checkpoint: 'hf-golden/llama-gqa', targets: ['wasm', 'webgpu'], maxSeq: 16 } as const
+  const request = {
+    model: 'llama',
+    checkpoint: 'hf-golden/llama-gqa',
+    targets: ['wasm', 'webgpu'],
+    maxSeq: 16,
+    entries: ['decode'],
+  } as const
   const [exact, halved] = await Promise.all([compileForTest(request), compileForTest({ ...request, cache: 'f16' })])
   const bytesOf = ({ compilation }: typeof exact): number[] => compilation.contents.manifest.states.map(({ bytes }) => bytes)
   expect(bytesOf(halved)).toEqual(bytesOf(exact).map((bytes) => bytes / 2))
-  const ids = Array.from({ length: 40 }, (_, i) => (i * 7 + 3) % 100)
+  const ids = Array.from({ length: 20 }, (_, i) => (i * 7 + 3) % 100)
   const scoresOf = async (model: Model): Promise<Float32Array> => {
     opened.push(model)
     const session = model.createSession()
-    await session.prefill(ids)
-    return (await session.decode(5)) as Float32Array
+    for (const id of ids) await session.decode(id)
+    return (await session.decode(5)).slice() as Float32Array
   }
   const wanted = await scoresOf(await exact.open('wasm'))
   const [one, two, gpu] = [
@@ -128,26 +134,35 @@ test('caches of models: half the bytes, nearly the numbers, the same on any numb
   expect(Buffer.compare(Buffer.from(one.buffer), Buffer.from(two.buffer))).toBe(0)
 })
 
+const looking = `module probe
+import std.attention { attend, causal }
+config Sizes { room: dim = 24  heads: dim = 4  groups: dim = 2  size: dim = 8 }
+model Probe uses Sizes {
+  state keys:   real[room, groups, size]
+  state values: real[room, groups, size]
+  entry look(q: real[seq, heads, size], k: real[seq, groups, size], v: real[seq, groups, size], start: index) -> real[seq, heads, size] {
+    let seen = start + seq
+    store keys[room: start ..+ seq]   = k
+    store values[room: start ..+ seq] = v
+    return attend(q, keys[room: 0 ..+ seen], values[room: 0 ..+ seen], mask: causal(start + iota(seq), iota(room = seen)))
+  }
+}
+`
+
 test.each(['wasm', 'webgpu'] as const)('verify knows of halves and of the order of states: %s', async (device) => {
-  const request = {
-    entry: 'models/llama.dsl',
-    preset: 'tiny',
-    set: { depth: '1' },
-    seedWeights: 1,
+  const { artifact: made } = await compiled(looking, {
     target: device,
     cache: 'f16',
     maximum: { seq: 8 },
-  } as const
-  const result = await compile(packageSources(), request)
-  if (!result.ok) throw new Error(result.diagnostics.map(({ message }) => message).join('; '))
-  const source = memoryFiles(result.artifact)
+  })
+  const source = memoryFiles(made)
   const model = await load(source, device === 'wasm' ? { device } : { device, gpu: await createNodeGpu({ software: true }) })
   opened.push(model)
   const artifact = await readArtifact(source)
   expect(artifact.manifest.states[0]).toMatchObject({ dtype: 'f16', order: [1, 0, 2] })
   const report = await verifyModel(artifact, model, { bisect: true, length: 6, seed: 1 })
   expect(report).toMatchObject({ fine: true, bound: 1e-4, kernels: {}, unaltered: true })
-  expect(report.kernels!.kernels).toBeGreaterThan(10)
+  expect(report.kernels!.kernels).toBeGreaterThan(2)
 })
 
 const summing = `module probe
