@@ -88,6 +88,10 @@ export interface DispatchCost extends Work {
 export interface Dispatched {
   readonly fn: LoopFunction
   readonly kernels: readonly Kernel[]
+  /** What its invocations leave for those of the next dispatch, or find there. */
+  readonly shared?: readonly { readonly bytes: number }[]
+  /** It joins what the dispatch before has left, which has done the kernels' work. */
+  readonly joins?: boolean
 }
 
 export type PartsOf = (step: Exclude<KernelStep, { kind: 'loop' }>) => readonly Dispatched[]
@@ -101,8 +105,9 @@ export function costsOf({ steps }: Pick<KernelProgram, 'steps'>, partsOf: PartsO
         for (const [group, inside] of step.groups.entries()) visit(inside, launches * step.order.filter((each) => each === group).length)
         continue
       }
-      for (const { fn, kernels } of partsOf(step)) {
-        const work = kernels.reduce((sum, kernel) => sumWork(sum, workOf(kernel, binding)), noWork)
+      for (const { fn, kernels, shared = [], joins = false } of partsOf(step)) {
+        const left: Work = { ...noWork, values: shared.reduce((sum, { bytes }) => sum + bytes, 0) }
+        const work = joins ? left : kernels.reduce((sum, kernel) => sumWork(sum, workOf(kernel, binding)), left)
         const groups = fn.grid.reduce((product, count) => product * evaluateCount(count, binding), 1)
         costs.push({ kernel: kernels[0]!.name, launches, invocations: groups * fn.workgroup, ...work })
       }

@@ -205,7 +205,8 @@ test('the command knows a model of 65 billion parameters without having it', { t
   const server = devices.find(({ device }) => device === 'server GPU')!
   const last = webgpu!.calls.at(-1)!
   expect(server.calls.at(-1)!.tokens_per_second).toBeLessThan(2039e9 / last.bytes)
-  expect(last.dispatches).toBeLessThan(8 * 80)
+  // Eight a layer, and few outside of them.
+  expect(last.dispatches).toBeLessThan(8 * 80 + 8)
   const wrong = run('--set', 'ctx=5', '--ctx', '7')
   expect([wrong.status, wrong.stdout]).toEqual([2, ''])
 })

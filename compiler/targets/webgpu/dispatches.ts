@@ -14,6 +14,8 @@ export interface DispatchPart {
   readonly kernels: readonly Kernel[]
   /** Scratch memory in the arena, by key. */
   readonly shared: readonly { readonly key: string; readonly bytes: number }[]
+  /** It joins what the dispatch before it left there. */
+  readonly joins: boolean
 }
 
 /** Storage bindings: all that lies in the arena is one. */
@@ -53,13 +55,13 @@ function dispatchesOf(step: KernelsStep, functions: Functions): readonly Dispatc
   }
   return groups.flatMap((group): DispatchPart[] =>
     group.length > 1
-      ? [{ fn: joinLaunch(group.map(fnOf)), kernels: group, shared: [] }]
-      : partsOf(fnOf(group[0]!)).map((fn) => withShared(fn, group[0]!)),
+      ? [{ fn: joinLaunch(group.map(fnOf)), kernels: group, shared: [], joins: false }]
+      : partsOf(fnOf(group[0]!)).map((fn, part) => withShared(fn, group[0]!, part > 0)),
   )
 }
 
 /** Scratch memory that a second function finds is memory like any other. */
-function withShared(fn: LoopFunction, kernel: Kernel): DispatchPart {
+function withShared(fn: LoopFunction, kernel: Kernel, joins: boolean): DispatchPart {
   const shared: { key: string; bytes: number }[] = []
   let place = 0
   const operands = fn.operands.map((operand) => {
@@ -70,7 +72,7 @@ function withShared(fn: LoopFunction, kernel: Kernel): DispatchPart {
     const number = kernel.operands.length + shared.push({ key, bytes: memory.words * 4 }) - 1
     return { ...operand, memory: { kind: 'buffer' as const, operand: number } }
   })
-  return { fn: { ...fn, operands }, kernels: [kernel], shared }
+  return { fn: { ...fn, operands }, kernels: [kernel], shared, joins }
 }
 
 /** For each kernel in the order in which they run, loops unrolled: the dispatches that compute it, from … to - 1. */
