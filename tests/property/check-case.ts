@@ -404,7 +404,7 @@ class Check {
       return
     }
     const { made, tensors } = planned
-    if (configuration === everything && math === 'fast') this.noteProgram(made, target)
+    if (configuration === everything && math === 'fast') this.noteProgram(made, target, cache)
     const key = `${target}\n${printProgram(made.programs[0]!)}`
     if (this.seen.has(key)) return
     this.seen.add(key)
@@ -464,8 +464,14 @@ class Check {
     for (const op of new Set([...nodesOf(this.case.graph), ...nodesOf(simple)].map((node) => node.op))) count(this.report.ops, op)
   }
 
-  noteProgram({ graphs: [graph], programs: [program] }: PlannedTarget, target: string): void {
+  noteProgram({ graphs: [graph], programs: [program], plan }: PlannedTarget, target: string, cache: CacheFormat): void {
     const { changed } = this.report
+    const { states } = plan!.layout
+    if (cache === 'f16') {
+      if (states.some(({ dtype }) => dtype === 'f16')) count(changed, `halve-states (${target})`)
+      return
+    }
+    if (states.some(({ order }) => order)) count(changed, `order-states (${target})`)
     const nodes = nodesOf(graph!)
     if (nodes.some(({ op }) => op === 'quantise')) count(changed, 'quantise-activations')
     const groupsOf = (of: Graph): number[] => nodesOf(of).flatMap((node) => (is(node, 'loop') ? [node.attributes.groups.length] : []))

@@ -1,5 +1,6 @@
 // What the test files share: the kept cases first, then so many random ones, and the histogram. The seed is the same in every run, so
-// that a change is judged by what it changes; LLAMAC_SEED takes another one, and `npm run fuzz` goes on.
+// that a change is judged by what it changes; LLAMAC_SEED takes another one, and `npm run fuzz` goes on. Files that share out many graphs
+// each have a `part` of their own.
 
 import fc from 'fast-check'
 import { expect } from 'vitest'
@@ -23,7 +24,7 @@ export async function replay(options: Omit<CheckOptions, 'report'>): Promise<voi
 }
 
 /** Random cases until one fails; fast-check prints the seed and the smallest case. */
-export async function checkRandom(runs: number, options: Omit<CheckOptions, 'report'>): Promise<Summary> {
+export async function checkRandom(runs: number, options: Omit<CheckOptions, 'report'>, part = 0): Promise<Summary> {
   const report = newReport()
   const nodes: number[] = []
   let dynamic = 0
@@ -35,7 +36,7 @@ export async function checkRandom(runs: number, options: Omit<CheckOptions, 'rep
       if (features.dynamic) dynamic++
       await checkCase(random, { ...options, report })
     }),
-    { numRuns: runs, seed },
+    { numRuns: runs, seed: seed + part },
   )
   return { report, nodes: nodes.sort((a, b) => a - b), dynamic }
 }
