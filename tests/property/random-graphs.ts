@@ -21,9 +21,8 @@ export function testRandomGraphs(part: 0 | 1): void {
     expect(dynamic).toBeGreaterThanOrEqual(50)
     // Passes that change next to nothing would be tested by next to nothing; cutting weights is WebGPU's.
     const changes = new Map([...report.changed].map(([name, n]) => [name.replace(/ \(.*/, ''), n]))
-    const rare: readonly string[] = ['split-weights', 'fold-after-tables', 'order-states']
+    const rare: readonly string[] = ['split-weights', 'fold-after-tables']
     expect(optionalPasses.filter((pass) => !rare.includes(pass) && (changes.get(pass) ?? 0) < 50)).toEqual([])
-    expect(changes.get('order-states') ?? 0).toBeGreaterThanOrEqual(5)
     // Loops whose instances store a weight in different formats.
     expect(changes.get('split groups') ?? 0).toBeGreaterThanOrEqual(7)
     // Rounding decides some comparisons, and half floats overflow: neither may hide much.
