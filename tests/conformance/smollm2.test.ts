@@ -53,6 +53,24 @@ test.each(golden.cases)(
   limit,
 )
 
+// A software GPU: a few positions of the shortest case.
+test(
+  'f32 activations on WebGPU, from the packed weights',
+  async () => {
+    const { ids, top, greedy } = golden.cases.reduce((a, b) => (b.ids.length < a.ids.length ? b : a))
+    const request = { model: 'llama', checkpoint: golden.file, quant: 'keep', math: 'strict', set: { ctx: '64' }, maxSeq: 8 } as const
+    await using model = await (await compileForTest({ ...request, targets: ['webgpu'], entries: ['prefill', 'decode'] })).open('webgpu')
+    using session = model.createSession()
+    const scores = await session.prefill(ids)
+    for (const [id, logit] of top) expect(Math.abs(scores[id]! - logit), `logit of ${id}`).toBeLessThan(1e-3)
+    session.rewind(0)
+    const tokens: number[] = []
+    for await (const { token } of session.generate(ids, { maxTokens: 3 })) tokens.push(token)
+    expect(tokens).toEqual(greedy.slice(0, 3))
+  },
+  limit,
+)
+
 test(
   'f32 activations: the loss of a window of 512 tokens, on 2 threads',
   async () => {
