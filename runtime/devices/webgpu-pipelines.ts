@@ -2,6 +2,7 @@
 // kinds, so pipelines that bind alike share a layout; a pipeline is one per module and layout, however many dispatches use it.
 import type { WebgpuDispatch as DispatchPlan, WebgpuProgram } from '../artifact/manifest.ts'
 import { fail } from '../error-codes.ts'
+import { bufferTypes, isOfSession } from './webgpu-buffers.ts'
 
 export interface Dispatch {
   readonly pipeline: GPUComputePipeline
@@ -15,19 +16,6 @@ export interface Dispatch {
 }
 
 const computeStage = 4
-
-/** Weights are read only; the rest of the storage is bound read_write (a buffer may not be bound both ways in one dispatch). */
-export const bufferTypes = {
-  tensor: 'read-only-storage',
-  uniform: 'uniform',
-  places: 'uniform',
-  state: 'storage',
-  seen: 'storage',
-  arena: 'storage',
-} as const
-
-/** Kinds of buffers that each session has for itself. */
-export const isOfSession = (kind: WebgpuProgram['buffers'][number]['kind']): boolean => kind === 'state' || kind === 'seen'
 
 /** What an entry runs, and what follows where a token is drawn. */
 export interface EntryDispatches {

@@ -2,14 +2,16 @@
 // beyond WebGPU's guaranteed minimum is requested. What it then does is webgpu-device.ts.
 import { checkWebgpuProgram } from '../artifact/check-manifest.ts'
 import { unpackWebgpuProgram } from '../artifact/webgpu-program.ts'
-import { placesStride, type WebgpuProgram, type WebgpuVariant } from '../artifact/manifest.ts'
+import type { WebgpuProgram, WebgpuVariant } from '../artifact/manifest.ts'
 import type { Artifact, LoadOptions } from '../artifact/read.ts'
 import { parseJson } from '../artifact/shape.ts'
 import { fail } from '../error-codes.ts'
 import { LlamacError } from '../error.ts'
 import type { Device } from './device.ts'
-import { bufferBytes, lossOf, usage, WebgpuDevice } from './webgpu-device.ts'
-import { bufferTypes, buildPipelines, isOfSession } from './webgpu-pipelines.ts'
+import { bufferBytes, bufferTypes, isOfSession, placeWords, usage } from './webgpu-buffers.ts'
+import { WebgpuDevice } from './webgpu-device.ts'
+import { lossOf } from './webgpu-health.ts'
+import { buildPipelines } from './webgpu-pipelines.ts'
 
 /** Features that a variant may require, as WebGPU names them. */
 const offeredFeatures: ReadonlySet<string> = new Set(['shader-f16', 'subgroups'])
@@ -93,13 +95,6 @@ async function prepare(artifact: Artifact, program: WebgpuProgram, device: GPUDe
     if (reason !== undefined) fail('E_DEVICE_LOST', `the GPU device was lost while the model was loaded: ${reason}`, cause)
     throw cause
   }
-}
-
-/** The contents of a buffer of places. */
-export function placeWords({ bytes, rows }: Extract<WebgpuProgram['buffers'][number], { kind: 'places' }>): Int32Array<ArrayBuffer> {
-  const words = new Int32Array(bytes / 4)
-  for (const [i, row] of rows.entries()) words.set(row, (i * placesStride) / 4)
-  return words
 }
 
 async function requestDevice(gpu: GPU, requires: readonly string[]): Promise<GPUDevice> {

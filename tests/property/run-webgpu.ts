@@ -3,8 +3,7 @@
 
 import type { EntryInfo } from '../../dsl/model.ts'
 import type { StateManifest, WebgpuProgram } from '../../runtime/artifact/manifest.ts'
-import { bufferTypes } from '../../runtime/devices/webgpu-pipelines.ts'
-import { placeWords } from '../../runtime/devices/webgpu.ts'
+import { bufferTypes, placeWords } from '../../runtime/devices/webgpu-buffers.ts'
 import { type Binding, evaluate } from '../../dsl/affine.ts'
 
 type Kind = WebgpuProgram['buffers'][number]['kind']

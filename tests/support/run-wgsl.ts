@@ -5,7 +5,7 @@
 import type { Bounds } from '../../dsl/affine.ts'
 import { evaluate as evaluateAffine } from '../../dsl/affine.ts'
 import type { WebgpuProgram } from '../../runtime/artifact/manifest.ts'
-import { bufferTypes } from '../../runtime/devices/webgpu-pipelines.ts'
+import { bufferTypes } from '../../runtime/devices/webgpu-buffers.ts'
 import type { LoopCall } from '../../compiler/schedule/evaluate-loops.ts'
 import type { LoopFunction } from '../../compiler/schedule/loops.ts'
 import type { OperandPlace } from '../../compiler/targets/webgpu/bindings.ts'
