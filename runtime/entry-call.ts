@@ -79,6 +79,20 @@ export function describeResults({ entry, symbols }: PreparedCall, arrays: readon
   }))
 }
 
+/** Results of consecutive calls as one: their first axes are laid end to end. */
+export function joinRows(parts: readonly TensorResult[]): TensorResult {
+  const first = parts[0]!
+  if (parts.length === 1) return first
+  const length = parts.reduce((sum, { values }) => sum + values.length, 0)
+  const values = first.values instanceof Float64Array ? new Float64Array(length) : new Float32Array(length)
+  let at = 0
+  for (const part of parts) {
+    values.set(part.values, at)
+    at += part.values.length
+  }
+  return { ...first, dims: [parts.reduce((sum, { dims }) => sum + dims[0]!, 0), ...first.dims.slice(1)], values }
+}
+
 /** `prefill(tokens: i32[seq], start)` */
 export function signature(entry: EntryManifest): string {
   const shown = entry.arguments.map((a) => (a.kind === 'index' ? a.name : `${a.name}: ${a.dtype}[${a.labels.join(', ')}]`))

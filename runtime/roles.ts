@@ -1,6 +1,8 @@
 // Which entries a session reads text with, and how: found once per model from the manifest's roles. Knows which argument takes
-// the tokens, which index is the position (`start`), how many tokens a call may take, and where the context ends.
+// the tokens, which index is the position (`start`), how many tokens a call may take, and where the context ends; cuts a reading into calls.
 import type { AffineJson, EntryManifest, Manifest } from './artifact/manifest.ts'
+import { type ArgumentValue, prepareCall, type PreparedCall } from './entry-call.ts'
+import { fail } from './error-codes.ts'
 
 export interface ReadingEntry {
   readonly entry: EntryManifest
@@ -43,6 +45,34 @@ export function findRoles(manifest: Pick<Manifest, 'entries'>): Roles {
   }
   const byRole = (role: EntryManifest['role']): ReadingEntry | undefined => [...reading.values()].find(({ entry }) => entry.role === role)
   return { prefill: byRole('prefill'), decode: byRole('decode'), score: byRole('score'), reading }
+}
+
+/** The entry to read `count` ids with. E_ENTRY. */
+export function readerOf({ prefill, decode }: Roles, count: number): ReadingEntry {
+  return (
+    (count === 1 ? (decode ?? prefill) : (prefill ?? decode)) ?? fail('E_ENTRY', 'the model has no entry with the role prefill or decode')
+  )
+}
+
+/** The calls that read `ids` from `position` on, all checked. E_ARGUMENT, E_CONTEXT_FULL, E_TOKEN_RANGE, E_LIMIT. */
+export function planReading(
+  reading: ReadingEntry,
+  position: number,
+  ids: readonly number[],
+  args: Readonly<Record<string, number>>,
+): PreparedCall[] {
+  if (ids.length === 0) fail('E_ARGUMENT', 'there are no ids to read')
+  const room = roomAt(reading, position, args)
+  if (ids.length > room) {
+    fail('E_CONTEXT_FULL', `${ids.length} ids do not fit: the session holds ${position}, there is room for ${room} more`)
+  }
+  const calls: PreparedCall[] = []
+  for (let at = 0; at < ids.length; at += reading.most) {
+    const values: Record<string, ArgumentValue> = { ...args, [reading.tokens]: ids.slice(at, at + reading.most) }
+    if (reading.positioned) values.start = position + at
+    calls.push(prepareCall(reading.entry, values))
+  }
+  return calls
 }
 
 /** How many ids the entry can take from `position` on, in however many calls; Infinity when nothing bounds it. */
