@@ -14,7 +14,8 @@ import { builtin, constant, load, ops } from './build-loops.ts'
 import { combine, identityOf } from './definitions.ts'
 import type { LoopExpr, LoopFunction } from './loops.ts'
 import type { Machine } from './machine.ts'
-import { type Place, toWords } from './scope.ts'
+import type { Place } from './scope.ts'
+import { toWords } from './scalar-calls.ts'
 import { commonAxes } from './staged.ts'
 
 /** Rows of a block and positions of a tile, the best first. */

@@ -8,7 +8,8 @@ import type { AttendPlan, Load } from './attend-plan.ts'
 import { constant, Emitter, load, ops } from './build-loops.ts'
 import type { LoopExpr } from './loops.ts'
 import type { Machine } from './machine.ts'
-import { emitAffine, Scope, type ScratchPlace } from './scope.ts'
+import { emitAffine } from './affine-loops.ts'
+import { Scope, type ScratchPlace } from './scope.ts'
 
 /** The axis that kernels get: the row of a block. */
 export const rowAxis = 'row'

@@ -6,7 +6,8 @@ import { AttendVectors } from './attend-vectors.ts'
 import { constant, ops } from './build-loops.ts'
 import { combine, identityOf } from './definitions.ts'
 import type { LoopExpr } from './loops.ts'
-import { type Place, toWords } from './scope.ts'
+import type { Place } from './scope.ts'
+import { toWords } from './scalar-calls.ts'
 
 export class AttendTiles extends AttendVectors {
   /** By row: takes the tile into the maximum, then the values behind it, and its sums of one number. */

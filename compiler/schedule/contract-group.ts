@@ -13,7 +13,8 @@ import type { LoopExpr, LoopFunction } from './loops.ts'
 import type { Machine } from './machine.ts'
 import { kernelFunction, storeOutput } from './outputs.ts'
 import { sum } from './staged.ts'
-import { emitAffine, type Place, Scope, unflatten } from './scope.ts'
+import { emitAffine, unflatten } from './affine-loops.ts'
+import { type Place, Scope } from './scope.ts'
 import { joinPoints } from './work-group.ts'
 
 const partsOf = ({ k, format }: Dot): number => (k / format.k) * format.parts

@@ -13,7 +13,8 @@ import { a8 } from './activation-blocks.ts'
 import { activationWords, type ContractPlan, type Dot, tokenStride } from './contract-plan.ts'
 import type { Address } from './packed-words.ts'
 import { kernelFunction, storeByteBlock, storeOutput } from './outputs.ts'
-import { emitAffine, emitStrides, nest, type Place, Scope, unflatten } from './scope.ts'
+import { emitAffine, emitStrides, unflatten } from './affine-loops.ts'
+import { nest, type Place, Scope } from './scope.ts'
 
 export function scheduleContract(kernel: Kernel, plan: ContractPlan, machine: Machine, bounds: affine.Bounds): LoopFunction {
   const emitter = new Emitter()

@@ -5,7 +5,8 @@ import { f32Max, walkExpr } from '../kernel/expression.ts'
 import type { AxisId, Definition, Expr, Kernel, KernelAxis } from '../kernel/types.ts'
 import { ops } from './build-loops.ts'
 import type { LoopExpr } from './loops.ts'
-import { elementOf, type Scope, toWords } from './scope.ts'
+import { elementOf, toWords } from './scalar-calls.ts'
+import type { Scope } from './scope.ts'
 
 export type Combine = NonNullable<Definition['combine']>
 

@@ -7,7 +7,8 @@ import { buffer, constant, type Emitter, ops, scratch } from './build-loops.ts'
 import type { LoopExpr, LoopFunction } from './loops.ts'
 import { a8 } from './activation-blocks.ts'
 import { toHalf } from './halves.ts'
-import { elementOf, type Scope, toWords } from './scope.ts'
+import { elementOf, toWords } from './scalar-calls.ts'
+import type { Scope } from './scope.ts'
 
 /** True if neighbours along `axis` are neighbours in the output's memory. */
 export function isContiguous(scope: IndexScope, output: Output, axis: AxisId): boolean {

@@ -5,7 +5,8 @@ import type { KernelAxis } from '../kernel/types.ts'
 import { builtin } from './build-loops.ts'
 import { countOf } from './count.ts'
 import type { LoopFunction } from './loops.ts'
-import { nest, type Scope, unflatten } from './scope.ts'
+import { nest, type Scope } from './scope.ts'
+import { unflatten } from './affine-loops.ts'
 
 /** Rows that are worth handing out to threads: more of them would only cost divisions. */
 const enoughRows = 16

@@ -3,17 +3,16 @@
 // loads otherwise. Values are bound to locals once per scope, so a shared expression is computed once.
 
 import * as affine from '../../dsl/affine.ts'
-import { dtypeOf } from '../kernel/expression.ts'
 import { type IndexScope, strideOf } from '../kernel/index-map.ts'
 import type { AxisId, Expr, Index, Kernel, KernelAxis, Operand } from '../kernel/types.ts'
-import type { Affine, Dtype } from '../graph/types.ts'
 import type { Emitter } from './build-loops.ts'
-import { constant, isVector as isVectorType, load, loadHalves, ops, symbol, widen } from './build-loops.ts'
+import { constant, load, loadHalves, ops, symbol, widen } from './build-loops.ts'
 import { a8Element } from './activation-blocks.ts'
+import { emitAffine, emitPlace } from './affine-loops.ts'
 import { fromHalf } from './halves.ts'
 import { loadElement } from './packed.ts'
-import type { LoopExpr, LoopOp, LoopType } from './loops.ts'
-import { fromFloat, ordered, toFloat, unsigned, wrap } from './integers.ts'
+import type { LoopExpr } from './loops.ts'
+import { applyScalarFn, elementOf, scalarType, splat } from './scalar-calls.ts'
 
 /** Where a definition's value is found at this point. */
 export type Place =
@@ -28,33 +27,6 @@ export interface ScratchPlace {
   readonly operand: number
   readonly axes: readonly AxisId[]
   readonly tile?: { readonly axis: AxisId; readonly from: LoopExpr; readonly size: number }
-}
-
-export const elementOf = (dtype: Dtype): 'f32' | 'i32' => (dtype === 'f32' || dtype === 'f16' || dtype === 'bf16' ? 'f32' : 'i32')
-
-const scalarType = (dtype: Dtype): 'f32' | 'i32' | 'bool' => (dtype === 'bool' ? 'bool' : elementOf(dtype))
-const isVector = (value: LoopExpr): boolean => isVectorType(value.type)
-
-/** The i32 value of an affine expression over the entry's symbols. */
-export function emitAffine(value: Affine): LoopExpr {
-  let sum: LoopExpr | undefined
-  for (const [name, factor] of value.terms) {
-    const term = factor === 1 ? symbol(name) : ops.mul(symbol(name), constant('i32', factor))
-    sum = sum ? ops.add(sum, term) : term
-  }
-  const rest = constant('i32', value.const)
-  return sum ? (value.const === 0 ? sum : ops.add(sum, rest)) : rest
-}
-
-/** Row-major strides of dims that may hold symbols, outermost first. */
-export function emitStrides(dims: readonly Affine[]): LoopExpr[] {
-  const strides: LoopExpr[] = new Array(dims.length)
-  let stride: LoopExpr = constant('i32', 1)
-  for (let i = dims.length - 1; i >= 0; i--) {
-    strides[i] = stride
-    stride = ops.mul(stride, emitAffine(dims[i]!))
-  }
-  return strides
 }
 
 export class Scope {
@@ -194,22 +166,18 @@ export class Scope {
 
   /** Word index of a plain operand's element. */
   flat(operand: Operand, index: readonly Index[]): LoopExpr {
-    const strides = emitStrides(operand.dims)
-    return index.reduce<LoopExpr>((sum, at, i) => ops.add(sum, ops.mul(this.emitIndex(at), strides[i]!)), constant('i32', 0))
+    return emitPlace(
+      index.map((at) => this.emitIndex(at)),
+      operand.dims,
+    )
   }
 
   /** Word index in scratch memory at the current point. */
   scratchAt({ axes, tile }: ScratchPlace): LoopExpr {
     const inTile = (id: AxisId): boolean => id === tile?.axis
     const dims = axes.map((id) => (inTile(id) ? affine.constant(tile!.size) : this.kernel.axes.find((axis) => axis.id === id)!.extent))
-    const strides = emitStrides(dims)
-    return axes.reduce<LoopExpr>(
-      (sum, id, i) => {
-        const at = this.axes.get(id)!
-        return ops.add(sum, ops.mul(inTile(id) ? ops.sub(at, tile!.from) : at, strides[i]!))
-      },
-      constant('i32', 0),
-    )
+    const at = axes.map((id) => (inTile(id) ? ops.sub(this.axes.get(id)!, tile!.from) : this.axes.get(id)!))
+    return emitPlace(at, dims)
   }
 
   /** The value as f32, i32 or bool. */
@@ -340,155 +308,14 @@ export class Scope {
     const { k } = operand.matrix!
     let inner = operand.dims.length
     for (let size = 1; inner > 0 && size < k; ) size *= operand.dims[--inner]!.const
-    const part = (from: number, to: number): LoopExpr => {
-      const strides = emitStrides(operand.dims.slice(from, to))
-      return index
-        .slice(from, to)
-        .reduce<LoopExpr>((sum, at, i) => ops.add(sum, ops.mul(this.emitIndex(at), strides[i]!)), constant('i32', 0))
-    }
+    const part = (from: number, to: number): LoopExpr =>
+      emitPlace(
+        index.slice(from, to).map((at) => this.emitIndex(at)),
+        operand.dims.slice(from, to),
+      )
     return { row: part(0, inner), column: part(inner, operand.dims.length) }
   }
 }
-
-export function splat(value: LoopExpr): LoopExpr {
-  if (isVector(value)) return value
-  return value.type === 'f32' ? ops.splat_f32(value) : value.type === 'i32' ? ops.splat_i32(value) : ops.splat_bool(value)
-}
-
-/** Value → word to store: bool becomes 0 or 1. */
-export function toWords(value: LoopExpr): LoopExpr {
-  return value.type === 'bool' ? ops.to_i32(value) : value.type === 'boolx4' ? ops.to_i32x4(value) : value
-}
-
-const direct: Partial<Record<string, LoopOp>> = {
-  neg: 'neg',
-  exp: 'exp',
-  log: 'log',
-  sqrt: 'sqrt',
-  rsqrt: 'rsqrt',
-  sin: 'sin',
-  cos: 'cos',
-  tanh: 'tanh',
-  erf: 'erf',
-  floor: 'floor',
-  not: 'not',
-  add: 'add',
-  sub: 'sub',
-  mul: 'mul',
-  pow: 'pow',
-  eq: 'eq',
-  ne: 'ne',
-  lt: 'lt',
-  le: 'le',
-  gt: 'gt',
-  ge: 'ge',
-  and: 'and',
-  or: 'or',
-}
-
-const applyOp = (name: LoopOp, ...args: LoopExpr[]): LoopExpr => (ops[name] as (...args: LoopExpr[]) => LoopExpr)(...args)
-
-/** Four scalar results for an operation that vectors of integers do not have. */
-function perLane(apply: (...args: LoopExpr[]) => LoopExpr, args: readonly LoopExpr[]): LoopExpr {
-  const lanes = [0, 1, 2, 3].map((i) => apply(...args.map((arg) => ops.lane_i32(arg, constant('i32', i)))))
-  return ops.pack_i32(...(lanes as [LoopExpr, LoopExpr, LoopExpr, LoopExpr]))
-}
-
-// Division as compiler/ops/scalar.ts defines it: integers truncate, x / 0 = x and x % 0 = 0 (WASM would trap, and also where the
-// smallest integer is divided by -1);
-// floats give 0 / 0 = 0, which is what makes a fully masked softmax row 0.
-
-const isConst = (value: LoopExpr, test: (value: number) => boolean): boolean => value.kind === 'const' && test(value.value)
-const nonZero = (value: number): boolean => value !== 0
-
-function integerDiv(a: LoopExpr, b: LoopExpr): LoopExpr {
-  if (isConst(b, (value) => value !== 0 && value !== -1)) return ops.div(a, b)
-  const quotient = ops.div(a, ops.select(ops.or(ops.eq(b, 0), ops.eq(b, -1)), constant('i32', 1), b))
-  return ops.select(ops.eq(b, -1), ops.neg(a), quotient)
-}
-
-function integerRem(a: LoopExpr, b: LoopExpr): LoopExpr {
-  return isConst(b, nonZero) ? ops.rem(a, b) : ops.rem(a, ops.select(ops.eq(b, 0), constant('i32', 1), b))
-}
-
-function floatDiv(a: LoopExpr, b: LoopExpr): LoopExpr {
-  if (isConst(a, nonZero) || isConst(b, nonZero)) return ops.div(a, b)
-  const [zero, one] = [constant(a.type, 0), constant(a.type, 1)]
-  return ops.div(a, ops.select(ops.and(ops.eq(a, zero), ops.eq(b, zero)), one, b))
-}
-
-/** The remainder with the sign of the dividend. */
-function floatRem(a: LoopExpr, b: LoopExpr): LoopExpr {
-  const quotient = ops.div(a, b)
-  const whole = ops.select(ops.lt(quotient, constant(a.type, 0)), ops.neg(ops.floor(ops.neg(quotient))), ops.floor(quotient))
-  return ops.sub(a, ops.mul(b, whole))
-}
-
-const compares: ReadonlySet<string> = new Set(['lt', 'le', 'gt', 'ge'])
-
-function applyScalarFn(expr: Extract<Expr, { kind: 'call' }>, args: readonly LoopExpr[]): LoopExpr {
-  const [a, b, c] = args as [LoopExpr, LoopExpr, LoopExpr]
-  const from = dtypeOf(expr.args[0]!)
-  if (expr.fn === 'cast') return castTo(a, from, expr.dtype)
-  if (expr.fn === 'where') return selectAny(a, b, c)
-  if (compares.has(expr.fn)) return applyOp(expr.fn as LoopOp, ordered(a, from), ordered(b, from))
-  if (from === 'u32' && (expr.fn === 'div' || expr.fn === 'mod')) {
-    return isVector(a) ? perLane(unsigned[expr.fn], [a, b]) : unsigned[expr.fn](a, b)
-  }
-  if (from === 'u32' && (expr.fn === 'min' || expr.fn === 'max')) {
-    return ops.select(ops.lt(ordered(a, from), ordered(b, from)), expr.fn === 'min' ? a : b, expr.fn === 'min' ? b : a)
-  }
-  if (from === 'u32' && expr.fn === 'abs') return a
-  return expr.dtype === 'bool' ? arithmetic(expr, args) : wrap(arithmetic(expr, args), expr.dtype)
-}
-
-function arithmetic(expr: Extract<Expr, { kind: 'call' }>, args: readonly LoopExpr[]): LoopExpr {
-  const [a, b] = args as [LoopExpr, LoopExpr]
-  const type = a.type
-  const floating = type === 'f32' || type === 'f32x4'
-  const vector = isVector(a)
-  switch (expr.fn) {
-    case 'abs':
-      return floating ? ops.abs(a) : ops.select(ops.lt(a, zeroOf(type)), ops.neg(a), a)
-    case 'min':
-      return floating || type === 'i32' ? ops.min(a, b) : ops.select(ops.lt(a, b), a, b)
-    case 'max':
-      return floating || type === 'i32' ? ops.max(a, b) : ops.select(ops.gt(a, b), a, b)
-    case 'div':
-      return floating ? floatDiv(a, b) : vector ? perLane(integerDiv, [a, b]) : integerDiv(a, b)
-    case 'mod':
-      return floating ? floatRem(a, b) : vector ? perLane(integerRem, [a, b]) : integerRem(a, b)
-    case 'eq':
-    case 'ne':
-      if (type === 'bool' || type === 'boolx4') return applyOp(expr.fn, toWords(a), toWords(b))
-      return applyOp(expr.fn, a, b)
-    default: {
-      const name = direct[expr.fn]
-      if (!name) throw new Error(`internal: no loop operation for ${expr.fn}`)
-      return applyOp(name, ...args)
-    }
-  }
-}
-
-const zeroOf = (type: LoopType): LoopExpr => (type === 'i32x4' ? splat(constant('i32', 0)) : constant('i32', 0))
-
-function selectAny(condition: LoopExpr, yes: LoopExpr, no: LoopExpr): LoopExpr {
-  if (yes.type === 'bool' || yes.type === 'boolx4') {
-    const picked = ops.select(condition, toWords(yes), toWords(no))
-    return ops.ne(picked, zeroOf(picked.type))
-  }
-  return ops.select(condition, yes, no)
-}
-
-function castTo(value: LoopExpr, from: Dtype, to: Dtype): LoopExpr {
-  const [before, after] = [scalarType(from), scalarType(to)]
-  if (after === 'bool') return before === 'bool' ? value : ops.ne(value, splatLike(value, constant(before, 0)))
-  if (after === 'f32') return before === 'f32' ? value : toFloat(value, from)
-  if (before === 'f32') return fromFloat(value, to)
-  return wrap(before === 'bool' ? toWords(value) : value, to)
-}
-
-const splatLike = (like: LoopExpr, value: LoopExpr): LoopExpr => (isVector(like) ? splat(value) : value)
 
 /** What the index algebra knows about a kernel's axes and symbols. */
 export const indexScopeOf = (kernel: Kernel, bounds: affine.Bounds): IndexScope => ({
@@ -501,16 +328,4 @@ export function nest(scope: Scope, axes: readonly KernelAxis[], body: () => void
   const [axis, ...rest] = axes
   if (!axis) return body()
   scope.emitter.loop(axis.id, 0, emitAffine(axis.extent), 1, (value) => scope.at([[axis.id, value]], () => nest(scope, rest, body)))
-}
-
-/** Cuts a flat index into the values of axes with constant extents, last axis fastest. */
-export function unflatten(emitter: Emitter, flat: LoopExpr, axes: readonly KernelAxis[]): [AxisId, LoopExpr][] {
-  const values: [AxisId, LoopExpr][] = []
-  let rest = flat
-  for (let i = axes.length - 1; i >= 0; i--) {
-    const extent = axes[i]!.extent.const
-    values.unshift([axes[i]!.id, i === 0 ? rest : emitter.value(axes[i]!.id, ops.rem(rest, extent))])
-    rest = i === 0 ? rest : emitter.value('rest', ops.div(rest, extent))
-  }
-  return values
 }

@@ -11,7 +11,9 @@ import type { LoopExpr, LoopFunction } from './loops.ts'
 import type { Machine } from './machine.ts'
 import { kernelFunction } from './outputs.ts'
 import { overRows } from './rows.ts'
-import { elementOf, emitAffine, nest, Scope } from './scope.ts'
+import { elementOf } from './scalar-calls.ts'
+import { emitAffine } from './affine-loops.ts'
+import { nest, Scope } from './scope.ts'
 
 export function scheduleSelect(kernel: Kernel, machine: Machine, bounds: affine.Bounds): LoopFunction {
   const select = kernel.select!

@@ -15,7 +15,9 @@ import type { LoopExpr, LoopFunction, LoopType } from './loops.ts'
 import type { Machine } from './machine.ts'
 import { blockValues, isContiguous, kernelFunction, storeByteBlock, storeOutput } from './outputs.ts'
 import { overRows } from './rows.ts'
-import { elementOf, emitAffine, nest, type Place, Scope, toWords, unflatten } from './scope.ts'
+import { elementOf, toWords } from './scalar-calls.ts'
+import { emitAffine, unflatten } from './affine-loops.ts'
+import { nest, type Place, Scope } from './scope.ts'
 import { joinAll, type Span, shareOut } from './work-group.ts'
 
 export interface Staged {

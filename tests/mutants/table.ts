@@ -130,6 +130,8 @@ export const mutants: readonly Mutant[] = [
       'const top = emitAffine(index.below)',
     ],
     'lanes of a strided index step by one': ['ops.pack_i32(0, stride, 2 * stride, 3 * stride)', 'ops.pack_i32(0, 1, 2, 3)'],
+  }),
+  ...inFile('compiler/schedule/scalar-calls.ts', {
     'zero divided by zero is not zero': [
       'ops.select(ops.and(ops.eq(a, zero), ops.eq(b, zero)), one, b)',
       'ops.select(ops.and(ops.eq(a, one), ops.eq(b, zero)), one, b)',
