@@ -118,7 +118,8 @@ describe('a Content-Security-Policy', () => {
 
 test('a page that is no secure context is told so', async () => {
   const { site } = await visit()
-  const { page } = await openPage({ ...site, origin: site.origin.replace('127.0.0.1', foreignHost) })
+  const { browser } = await openChromium()
+  const { page } = await openPage(browser, { ...site, origin: site.origin.replace('127.0.0.1', foreignHost) })
   expect(await page.evaluate(() => isSecureContext)).toBe(false)
   expect(
     (await tryModel(page, `${site.origin.replace('127.0.0.1', foreignHost)}${new URL(site.publish(compiled.files)).pathname}`)).code,

@@ -1,34 +1,24 @@
 // A model that runs in a page of Chromium and is used from Node as if it were here: what the conformance suite calls, method by
 // method, each in the page (or in a worker of it).
 
-import type { Page } from 'playwright-core'
+import type { Browser, Page } from 'playwright-core'
 import { type AnyErrorCode, LlamacError } from '../../runtime/error.ts'
 import type { GeneratedPiece, GenerateOptions, ModelOptions, Session } from '../../runtime/index.ts'
 import { createTokenizer } from '../../runtime/index.ts'
 import type { PlaceModel, PlaceSession } from '../support/places.ts'
-import { openChromium } from './chromium.ts'
 import type { Answer, Call } from './page/objects.ts'
 import type { PageGlobals } from './page/page.ts'
-import { openSite } from './server.ts'
-import type { Site, SiteHeaders } from './site.ts'
+import type { Site } from './site.ts'
 
-export interface PageOptions {
-  /** Headers of the page: `isolation` gives it shared memory. */
-  readonly headers?: SiteHeaders
-  /** Run in a module worker instead of the page's own thread. */
-  readonly worker?: boolean
-}
-
-interface TestPage {
+export interface TestPage {
   readonly site: Site
   readonly page: Page
   /** Messages of errors that nobody in the page catches. */
   readonly errors: readonly string[]
 }
 
-/** An empty page with the runtime in it. */
-export async function openPage(site: Site, worker = false): Promise<TestPage> {
-  const { browser } = await openChromium()
+/** An empty page with the runtime in it, or with a worker that has it. */
+export async function openPage(browser: Browser, site: Site, worker = false): Promise<TestPage> {
   const page = await browser.newPage()
   // A slow machine is no failure; what hangs is for the test's own limit to end.
   page.setDefaultTimeout(0)
@@ -40,23 +30,12 @@ export async function openPage(site: Site, worker = false): Promise<TestPage> {
   return { site, page, errors }
 }
 
-const pages = new Map<string, Promise<TestPage>>()
-
-/** The page for these options: one for all models of a test file, as a page would do that loads one model after another. */
-function pageWith({ headers = {}, worker = false }: PageOptions): Promise<TestPage> {
-  const key = JSON.stringify([headers, worker])
-  const page = pages.get(key) ?? openSite({ headers }).then((site) => openPage(site, worker))
-  pages.set(key, page)
-  return page
-}
-
 /** Loads an artifact's files in a page. Errors of the runtime are thrown here with their codes. */
-export async function loadInChromium(
+export async function loadInPage(
+  { site, page, errors }: TestPage,
   files: ReadonlyMap<string, Uint8Array>,
   options: Pick<ModelOptions, 'device' | 'threads'>,
-  where: PageOptions = {},
 ): Promise<PlaceModel> {
-  const { site, page, errors } = await pageWith(where)
   const tokenizer = files.get('tokenizer.json')
 
   async function ask(target: number, method: string, ...args: unknown[]): Promise<{ value?: unknown; kept?: number }> {

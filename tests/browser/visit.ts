@@ -3,6 +3,7 @@
 import type { Page } from 'playwright-core'
 import type { ModelOptions } from '../../runtime/index.ts'
 import { type Compiled, compileForTest } from '../support/compiled.ts'
+import { openChromium } from './chromium.ts'
 import type { PageGlobals } from './page/page.ts'
 import { openPage } from './remote-model.ts'
 import { openSite } from './server.ts'
@@ -14,8 +15,9 @@ export const compileStories = (): Promise<Compiled> =>
 
 /** A site of its own and a page on it. */
 export async function visit(options: SiteOptions = {}): Promise<{ site: Site; page: Page }> {
+  const { browser } = await openChromium()
   const site = await openSite(options)
-  return { site, page: (await openPage(site)).page }
+  return { site, page: (await openPage(browser, site)).page }
 }
 
 export interface Outcome {

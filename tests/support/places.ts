@@ -4,7 +4,7 @@
 
 import type { TargetName } from '../../compiler/targets/index.ts'
 import type { Model, Session } from '../../runtime/index.ts'
-import { loadInChromium, type PageOptions } from '../browser/remote-model.ts'
+import { loadInChromium, type PageOptions } from '../browser/chromium.ts'
 import { isolation } from '../browser/site.ts'
 import type { Compiled } from './compiled.ts'
 
