@@ -110,13 +110,15 @@ for (let round = 0; round <= Number(flags.rounds); round++) {
   }
 }
 console.log(
-  `prefill ${sizes.prefill}, decode ${sizes.decode} tokens; tokens/s, medians of ${flags.rounds} rounds; in brackets of Node's in the same round`,
+  `prefill ${sizes.prefill}, decode ${sizes.decode} tokens; tokens/s, medians of ${flags.rounds} rounds; in brackets of Node's in the same round, ` +
+    "and the best round of Node's best",
 )
 for (const [i, { name, threads }] of places.entries()) {
   const node = measured[places.findIndex((place) => place.name === 'Node' && place.threads === threads)]!
   const show = (kind: keyof Rates): string => {
     const [rate, ratio] = [medianOf(measured[i]!, kind), medianRatio(measured[i]!, node, kind)]
-    return `${kind} ${rate.toFixed(0).padStart(4)} (${ratio.toFixed(2)})`
+    const best = (rounds: readonly Rates[]): number => Math.max(...rounds.map((rates) => rates[kind]))
+    return `${kind} ${rate.toFixed(0).padStart(4)} (${ratio.toFixed(2)}, ${(best(measured[i]!) / best(node)).toFixed(2)})`
   }
   console.log(`${threads}  ${name.padEnd(36)}  ${show('prefill')}  ${show('decode')}  ${show('fastest')}`)
 }
