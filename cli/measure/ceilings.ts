@@ -37,12 +37,15 @@ function chainsOf(name: string, type: 'i32x4' | 'f32x4', step: (acc: LoopExpr, x
   return { name, fn, operands: [{ words: 4, fill: (w) => w.fill(0x01010101) }, { words: 4 * chains }], symbols: { n: trips }, macs: 0 }
 }
 
+/** Reads at several places far apart: read at one, memory waits for the core's requests and gives half of what it could. */
 function reader(): Bench {
   const e = new Emitter()
   const sums = Array.from({ length: 8 }, () => e.let('sum', constant('i32x4', 0)))
-  const words = 2 ** 22
-  e.loop('k', 0, words, 32, (k) => {
-    for (const [i, sum] of sums.entries()) e.set(sum, ops.xor(sum, load('i32x4', 0, k, 4 * i)))
+  const [words, places] = [2 ** 22, 8]
+  e.loop('k', 0, words / places, 32, (k) => {
+    for (let place = 0; place < places; place++) {
+      for (const [i, sum] of sums.entries()) e.set(sum, ops.xor(sum, load('i32x4', 0, k, (place * words) / places + 4 * i)))
+    }
   })
   for (const [i, sum] of sums.entries()) e.store(1, 4 * i, sum)
   const fn: LoopFunction = {

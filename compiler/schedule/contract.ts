@@ -43,26 +43,49 @@ export function activationAddress(scope: Scope, dot: Dot): LoopExpr {
   return ops.mul(row, activationWords(dot))
 }
 
+/** Rows of a tile, and whether there are any where that is not certain. */
+interface Unit {
+  readonly place: readonly (readonly [AxisId, LoopExpr])[]
+  readonly present?: LoopExpr
+}
+
+/**
+ * Places in the weights that are read at once for one token. A core asks ahead for the next lines of each place, but only for a few, and
+ * not over the end of a page: with one place it waits (read alone, GB/s by places: 1 17, 2 25, 4 27, 8 29). Floats need more of them than
+ * blocks, which have more to compute. Places must be far apart: of two groups of rows that follow each other both are slower.
+ */
+const streamsAtOnce = ({ format }: Dot): number => (format.k === 1 ? 4 : 2)
+
 /** Unrolls short blocks so that a step has enough work, as far as k allows. */
 const unrollOf = (dot: Dot): number => (dot.format.k === 1 ? [4, 2, 1].find((u) => dot.k % u === 0)! : 1)
 
+/** A dot of the tile at a unit's rows; `stride`: words of activations from a token to the next. */
+interface Stream {
+  readonly dot: Dot
+  readonly unit: Unit
+  readonly stride: number
+}
+
 /**
- * Sums of dots for a tile: [dot][token][quad]. One token and one-k formats use several accumulators each, as many as fit the registers,
- * because a single chain of additions waits for itself. Several dots walk k together: they must be alike.
+ * Sums of dots for tiles: [stream][token][quad]. One token and one-k formats use several accumulators each, as many as fit the registers,
+ * because a single chain of additions waits for itself. Several streams walk k together: their dots must be alike.
  */
-function emitDots(scope: Scope, dots: readonly Dot[], tokens: number, tile: 8 | 4, strides: readonly number[]): LoopExpr[][][] {
+function emitDots(scope: Scope, streams: readonly Stream[], tokens: number, tile: 8 | 4): LoopExpr[][][] {
   const e = scope.emitter
-  const { format, k, bytes } = dots[0]!
-  const unroll = unrollOf(dots[0]!)
-  const chains = tokens === 1 && unroll > 1 ? Math.min(unroll, dots.length === 1 ? 4 : 2) : 1
+  const [{ dot: first }] = streams as readonly [Stream, ...Stream[]]
+  const { format, k, bytes } = first
+  const unroll = unrollOf(first)
+  const chains = tokens === 1 && unroll > 1 ? Math.max(1, Math.min(unroll, Math.floor(4 / streams.length))) : 1
   const zero = constant('f32x4', 0)
   const step = bytes ? (format.k / a8.k) * a8.words : format.k
-  const walks = dots.map((dot, d) => {
-    const { address, quads } = weightAddress(scope, dot, tile)
-    const base = e.value('a', activationAddress(scope, dot))
-    const sums = Array.from({ length: chains }, () => Array.from({ length: tokens }, () => quads.map(() => e.let('acc', zero))))
-    return { dot, address, quads, base, sums, stride: strides[d]! }
-  })
+  const walks = streams.map(({ dot, unit, stride }) =>
+    scope.at(unit.place, () => {
+      const { address, quads } = weightAddress(scope, dot, tile)
+      const base = e.value('a', activationAddress(scope, dot))
+      const sums = Array.from({ length: chains }, () => Array.from({ length: tokens }, () => quads.map(() => e.let('acc', zero))))
+      return { dot, address, quads, base, sums, stride }
+    }),
+  )
   e.loop('b', 0, k / format.k, unroll, (block) => {
     for (const { dot, address, quads, base, sums, stride } of walks) {
       const w = e.let('w', ops.add(address.at, ops.mul(block, format.words)))
@@ -113,44 +136,73 @@ function scheduleLanes(kernel: Kernel, plan: ContractPlan, machine: Machine, bou
   const most = plan.token ? affine.range(plan.token.extent, bounds).max : 1
   const perBlock = Math.max(1, Math.floor(machine.blockBytes / tileBytes(plan)))
   const scratch = kernel.operands.length
-  /** Where in its block of 8-bit activations the tile begins. */
-  let inBlock: LoopExpr = constant('i32', 0)
+  // For one token memory is what limits. Sums of more than two dots would not fit the registers.
+  const groupsOf = (tokens: number): readonly (readonly Dot[])[] =>
+    tokens === 1 && plan.dots.length === 2 && areAlike(plan.dots) ? [plan.dots] : plan.dots.map((dot) => [dot])
+  const parts = plan.token ? 1 : streamsAtOnce(plan.dots[0]!) / groupsOf(1)[0]!.length
   if (plan.writesBlocks || rest.length > 0 || most < 4) {
-    const rows = (lane: LoopExpr) => (plan.writesBlocks ? overBlock(lane) : overTokens((tokens) => tile(lane, tokens)))
-    overUnits(builtin('from'), builtin('to'), (lane) => nest(scope, rest, () => rows(lane)))
+    const rows = (units: readonly Unit[]) => (plan.writesBlocks ? overBlocks(units) : overTokens((tokens) => tiles(units, tokens)))
+    overUnits(builtin('from'), builtin('to'), parts, (units) => nest(scope, rest, () => rows(units)))
   } else {
     e.loop('block', builtin('from'), builtin('to'), perBlock, (first) => {
       const end = e.value('end', ops.min(ops.add(first, perBlock), builtin('to')))
-      overTokens((tokens) => overUnits(first, end, (lane) => tile(lane, tokens)))
+      overTokens((tokens) => overUnits(first, end, 1, (units) => tiles(units, tokens)))
     })
   }
 
-  function overUnits(from: LoopExpr, to: LoopExpr, body: (lane: LoopExpr) => void): void {
-    e.loop('tile', from, to, 1, (flat) => {
-      const at = unflatten(e, flat, [...fixed, { id: plan.lane.id, extent: affine.constant(units) }])
-      const lane = e.value('row', ops.mul(at.pop()![1], unit))
-      scope.at([...at, [plan.lane.id, lane]], () => body(lane))
+  /** All units of a range, `parts` at a time that lie far apart. */
+  function overUnits(from: LoopExpr, to: LoopExpr, parts: number, body: (units: readonly Unit[]) => void): void {
+    const part = parts === 1 ? undefined : e.value('part', ops.div(ops.add(ops.sub(to, from), parts - 1), parts))
+    e.loop('tile', from, part ? e.value('end', ops.add(from, part)) : to, 1, (first) => {
+      const others = Array.from({ length: parts - 1 }, (_, n): Unit => {
+        const at = e.value('other', ops.add(first, ops.mul(part!, n + 1)))
+        return { place: placeOfUnit(e.value('unit', ops.min(at, ops.sub(to, 1)))), present: ops.lt(at, to) }
+      })
+      body([{ place: placeOfUnit(first) }, ...others])
     })
   }
 
-  /** The tiles of a block for all tokens into scratch memory, then rounded. */
-  function overBlock(first: LoopExpr): void {
+  function placeOfUnit(flat: LoopExpr): Unit['place'] {
+    const at = unflatten(e, flat, [...fixed, { id: plan.lane.id, extent: affine.constant(units) }])
+    const lane = e.value('row', ops.mul(at.pop()![1], unit))
+    return [...at, [plan.lane.id, lane]]
+  }
+
+  /** What is done with a unit's results. */
+  function atUnit({ place, present }: Unit, body: () => void): void {
+    if (present) e.if(present, () => scope.at(place, body))
+    else scope.at(place, body)
+  }
+
+  function laneOf(): LoopExpr {
+    return scope.axes.get(plan.lane.id)!
+  }
+
+  /** The tiles of some blocks for all tokens into scratch memory, then rounded. */
+  function overBlocks(units: readonly Unit[]): void {
     overTokens((tokens) =>
       e.loop('r', 0, a8.k, plan.tile, (r) => {
-        inBlock = r
-        const lane = e.value('row', ops.add(first, r))
-        scope.at([[plan.lane.id, lane]], () => tile(lane, tokens))
+        const moved = units.map(({ place }): Unit => {
+          const [id, lane] = place.at(-1)!
+          return { place: [...place.slice(0, -1), [id, e.value('row', ops.add(lane, r))]] }
+        })
+        tiles(moved, tokens, r)
       }),
     )
-    nest(scope, plan.token ? [plan.token] : [], () => {
-      const at = e.value('block', placeOfToken())
-      const values = Array.from({ length: a8.k / 4 }, (_, i) => e.value('x', load('f32x4', scratch, at, 4 * i)))
-      storeByteBlock(scope, kernel.outputs[0]!, values)
-    })
+    for (const [n, unit] of units.entries()) {
+      atUnit(unit, () =>
+        nest(scope, plan.token ? [plan.token] : [], () => {
+          const at = e.value('block', placeOfBlock(n))
+          const values = Array.from({ length: a8.k / 4 }, (_, i) => e.value('x', load('f32x4', scratch, at, 4 * i)))
+          storeByteBlock(scope, kernel.outputs[0]!, values)
+        }),
+      )
+    }
   }
 
-  function placeOfToken(): LoopExpr {
-    return plan.token ? ops.mul(scope.axes.get(plan.token.id)!, a8.k) : constant('i32', 0)
+  /** In scratch memory: of each token, or of each unit. */
+  function placeOfBlock(unit: number): LoopExpr {
+    return plan.token ? ops.mul(scope.axes.get(plan.token.id)!, a8.k) : constant('i32', unit * a8.k)
   }
 
   /** Four tokens at a time, then one by one. */
@@ -162,22 +214,32 @@ function scheduleLanes(kernel: Kernel, plan: ContractPlan, machine: Machine, bou
     e.loop('s', full, extent, 1, (s) => scope.at([[plan.token!.id, s]], () => body(1)))
   }
 
-  function tile(lane: LoopExpr, tokens: number): void {
-    const strides = plan.dots.map((dot) => (plan.token ? tokenStride(kernel, dot, plan.token.id, scope.index)! : 0))
-    // For one token memory is what limits: two streams at once wait for less of it. More sums would not fit the registers.
-    const results =
-      tokens === 1 && plan.dots.length === 2 && areAlike(plan.dots)
-        ? emitDots(scope, plan.dots, tokens, plan.tile, strides)
-        : plan.dots.map((dot, d) => emitDots(scope, [dot], tokens, plan.tile, [strides[d]!])[0]!)
+  /** Words of activations from a token to the next. */
+  function strideOf(dot: Dot): number {
+    return plan.token ? tokenStride(kernel, dot, plan.token.id, scope.index)! : 0
+  }
+
+  /** `inBlock`: where in their blocks of 8-bit activations the tiles begin. */
+  function tiles(units: readonly Unit[], tokens: number, inBlock?: LoopExpr): void {
+    const results = units.map((): LoopExpr[][][] => [])
+    for (const group of groupsOf(tokens)) {
+      const streams = units.flatMap((unit) => group.map((dot): Stream => ({ dot, unit, stride: strideOf(dot) })))
+      const sums = emitDots(scope, streams, tokens, plan.tile)
+      for (const [i, each] of sums.entries()) results[Math.floor(i / group.length)]!.push(each)
+    }
     const token = plan.token && scope.axes.get(plan.token.id)!
-    for (let t = 0; t < tokens; t++) {
-      for (let q = 0; q < plan.tile / 4; q++) {
-        const row = ops.add(lane, 4 * q)
-        const moved: [AxisId, LoopExpr][] = [[plan.lane.id, row]]
-        if (plan.token) moved.push([plan.token.id, ops.add(token!, t)])
-        const sums = results.map((each) => each[t]![q]!)
-        scope.at(moved, () => (plan.writesBlocks ? intoBlock(sums, q) : epilogue(row, sums)))
-      }
+    for (const [n, unit] of units.entries()) {
+      atUnit(unit, () => {
+        for (let t = 0; t < tokens; t++) {
+          for (let q = 0; q < plan.tile / 4; q++) {
+            const row = ops.add(laneOf(), 4 * q)
+            const moved: [AxisId, LoopExpr][] = [[plan.lane.id, row]]
+            if (plan.token) moved.push([plan.token.id, ops.add(token!, t)])
+            const sums = results[n]!.map((each) => each[t]![q]!)
+            scope.at(moved, () => (inBlock ? intoBlock(sums, ops.add(placeOfBlock(n), inBlock), q) : epilogue(row, sums)))
+          }
+        }
+      })
     }
   }
 
@@ -185,10 +247,10 @@ function scheduleLanes(kernel: Kernel, plan: ContractPlan, machine: Machine, bou
     return plan.dots.map((dot, i) => [dot.definition, { kind: 'lanes', value: sums[i]! }])
   }
 
-  function intoBlock(sums: readonly LoopExpr[], quad: number): void {
+  function intoBlock(sums: readonly LoopExpr[], at: LoopExpr, quad: number): void {
     scope.with(placesOf(sums), () => {
       const value = scope.vector(kernel.outputs[0]!.value, plan.lane.id)
-      e.store(scratch, ops.add(placeOfToken(), inBlock), value, 4 * quad)
+      e.store(scratch, at, value, 4 * quad)
     })
   }
 
@@ -224,5 +286,5 @@ function scheduleLanes(kernel: Kernel, plan: ContractPlan, machine: Machine, bou
   }
 
   const rows = { count: countOf(affine.constant(count)), unit }
-  return kernelFunction(kernel, e, plan.writesBlocks ? { rows, scratch: [a8.k * most] } : { rows })
+  return kernelFunction(kernel, e, plan.writesBlocks ? { rows, scratch: [a8.k * Math.max(most, parts)] } : { rows })
 }

@@ -147,7 +147,11 @@ export const mutants: readonly Mutant[] = [
   }),
   ...inFile('compiler/schedule/definitions.ts', { 'a maximum starts at zero': ['max: -f32Max, min', 'max: 0, min'] }),
   ...inFile('compiler/schedule/contract.ts', {
-    'tiles of a block of activations are written over each other': ['ops.add(placeOfToken(), inBlock), value', 'placeOfToken(), value'],
+    'tiles of a block of activations are written over each other': ['ops.add(placeOfBlock(n), inBlock), q', 'placeOfBlock(n), q'],
+    'of rows read at several places the last ones are left out': [
+      'ops.add(ops.sub(to, from), parts - 1), parts',
+      'ops.sub(to, from), parts',
+    ],
     'the last token of four is left out': [
       'scope.at([[plan.token!.id, s]], () => body(4)))',
       'scope.at([[plan.token!.id, s]], () => body(3)))',
