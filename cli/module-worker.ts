@@ -1,11 +1,14 @@
-// The thread of module-builder.ts: one program in, its module out.
+// The thread of module-builder.ts: one program in, its module out. binaryen is 15 MB of text, so it comes from Node's compile cache,
+// which every thread turns on and writes for itself.
 
+import module from 'node:module'
 import { parentPort } from 'node:worker_threads'
-import { buildModule } from '../compiler/targets/wasm/module.ts'
 import type { BuildAnswer, BuildRequest } from './module-builder.ts'
 
 const port = parentPort
 if (!port) throw new Error('internal: module-worker.ts runs as a worker')
+module.enableCompileCache()
+const { buildModule } = await import('../compiler/targets/wasm/module.ts')
 port.on('message', (request: BuildRequest) => {
   const answer = (): BuildAnswer => {
     try {
@@ -15,4 +18,6 @@ port.on('message', (request: BuildRequest) => {
     }
   }
   port.postMessage(answer())
+  // The thread ends with its answer, and nothing is written at such an end.
+  module.flushCompileCache()
 })

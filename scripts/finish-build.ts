@@ -1,10 +1,13 @@
 // What tsc leaves undone: the language's library and the examples of its messages beside the compiled code (they are read at run
 // time), and the ending of the module that the runtime starts as a worker (tsc rewrites imports, but not a URL; bundlers want it literal).
+// The command line is put into few files: most of a short command's time is Node looking for hundreds of modules. The packages
+// stay what is imported; so do llamac and llamac/runtime, since bundlers and pages take them in pieces.
 // `node scripts/finish-build.ts [FOLDER]`: where tsc wrote to, by default dist.
 
-import { cpSync, readFileSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { rolldown } from 'rolldown'
 
 const root = fileURLToPath(new URL('../', import.meta.url))
 const built = process.argv[2] ?? join(root, 'dist')
@@ -15,3 +18,16 @@ const text = readFileSync(starter, 'utf8')
 const compiled = text.replaceAll("new URL('./wasm-worker.ts', import.meta.url)", "new URL('./wasm-worker.js', import.meta.url)")
 if (compiled === text) throw new Error('workers.js starts no wasm-worker.ts: has it moved?')
 writeFileSync(starter, compiled)
+
+// Workers lie beside what starts them, and as far below dist as the modules that look for dsl/ and models/.
+const commands = join(built, 'cli')
+const bundle = await rolldown({
+  input: [join(commands, 'main.js'), join(commands, 'module-worker.js'), join(built, 'runtime/devices/wasm-worker.js')],
+  external: /^[\w@]/,
+  platform: 'node',
+})
+const { output } = await bundle.generate({ entryFileNames: '[name].js', chunkFileNames: '[name]-[hash].js' })
+await bundle.close()
+rmSync(commands, { recursive: true })
+mkdirSync(commands)
+for (const file of output) if (file.type === 'chunk') writeFileSync(join(commands, file.fileName), file.code)
