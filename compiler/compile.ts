@@ -271,7 +271,7 @@ function tensorOf(
   constants: ReadonlyMap<string, Constant>,
 ): ArtifactTensor {
   const { path, dims, format, layout, bytes } = entry
-  const pieces = (): Iterable<Uint8Array> => {
+  const pieces = (into?: Uint8Array): Iterable<Uint8Array> => {
     if (path.startsWith('table:')) {
       const { data } = constants.get(path.slice('table:'.length))!
       return [new Uint8Array((format === 'f32' ? Float32Array.from(data) : Int32Array.from(data)).buffer)]
@@ -280,7 +280,7 @@ function tensorOf(
     const plan = plans.get(path)!
     if (!bound || !isFormatName(format)) throw new Error(`internal: no bytes for ${path}`)
     const weighed = importance?.get(path)
-    return onStored ? measured(path, bound, plan, weighed, onStored) : preparePieces(bound, plan, { importance: weighed })
+    return onStored ? measured(path, bound, plan, weighed, onStored) : preparePieces(bound, plan, { importance: weighed, into })
   }
   return { path, dims, format, layout, bytes, pieces }
 }

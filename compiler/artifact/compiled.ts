@@ -59,8 +59,9 @@ export function compiledArtifact(contents: ArtifactContents): Artifact {
         }
         if (signal?.aborted) throw new LlamacError('E_ABORTED', 'loading was aborted', { cause: signal.reason })
         let offset = 0
-        for (const piece of pieces()) {
-          sink(index, offset, piece as Uint8Array<ArrayBuffer>)
+        const into = typeof to === 'function' ? undefined : new Uint8Array(to.buffer, to.places[index]!, bytes)
+        for (const piece of pieces(into)) {
+          if (piece.buffer !== into?.buffer) sink(index, offset, piece as Uint8Array<ArrayBuffer>)
           offset += piece.length
         }
         expectBytes(path, offset, bytes)

@@ -20,8 +20,11 @@ export interface ArtifactTensor {
   readonly layout: string
   /** Of all pieces together. */
   readonly bytes: number
-  /** The bytes in order, made anew at each call. A piece is good until the next one is asked for. */
-  pieces(): Iterable<Uint8Array>
+  /**
+   * The bytes in order, made anew at each call. A piece is good until the next one is asked for. With `into`, of all bytes, pieces are
+   * its parts where the tensor can be made there.
+   */
+  pieces(into?: Uint8Array): Iterable<Uint8Array>
 }
 
 /** All bytes of a tensor. */

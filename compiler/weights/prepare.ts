@@ -29,22 +29,20 @@ export interface PrepareOptions {
   readonly change?: StoredChange | undefined
   /** Bytes of stored rows that are worked on at a time; at least one group of rows. */
   readonly most?: number
+  /** Where all the bytes are to go. */
+  readonly into?: Uint8Array | undefined
 }
 
 /** Bytes of the weight in the wanted format and layout; `layoutBytes(format, layout, rows, k)` of them. */
 export function prepareTensor(bound: BoundWeight, to: Prepared, options: PrepareOptions = {}): Uint8Array {
-  const whole = new Uint8Array(layoutBytes(to.format, to.layout, to.rows, to.k))
-  let at = 0
-  for (const piece of preparePieces(bound, to, options)) {
-    whole.set(piece, at)
-    at += piece.length
-  }
-  return whole
+  const into = new Uint8Array(layoutBytes(to.format, to.layout, to.rows, to.k))
+  for (const _piece of preparePieces(bound, to, { ...options, into }));
+  return into
 }
 
-/** The same bytes in order; a piece is good until the next one is asked for. */
+/** The same bytes in order; a piece is good until the next one is asked for. With `into` pieces are its parts. */
 export function* preparePieces(bound: BoundWeight, to: Prepared, options: PrepareOptions = {}): Iterable<Uint8Array> {
-  const { importance, change, most = 2 ** 19 } = options
+  const { importance, change, into, most = 2 ** 19 } = options
   const { format, layout, rows, k } = to
   if (rows * k !== product(bound.dims)) throw new Error(`internal: ${bound.path} [${bound.dims}] is no [${rows}, ${k}]`)
   if (!fits(format, layout, k)) throw new Error(`internal: ${bound.path}: rows of ${k} values cannot be stored as ${format}/${layout}`)
@@ -54,22 +52,24 @@ export function* preparePieces(bound: BoundWeight, to: Prepared, options: Prepar
   const plainRow = layoutBytes(format, 'plain', 1, k)
   const groupBytes = layoutBytes(format, 'r8', layout === 'r8' ? groupRows : 0, k)
   const step = Math.max(1, Math.floor(most / Math.max(sourceRow, plainRow, 1) / groupRows)) * groupRows
-  const read = rowReader(source, sourceRow, Math.min(step, rows))
+  const bytesOf = (count: number): number => layoutBytes(format, layout, count, k)
+  const buffer = takeBuffer(source.part ? Math.min(step, rows) * sourceRow : 0)
+  const read = rowReader(source, sourceRow, buffer)
   const pack = layout === 'r8' ? groupPacker(formats[format], k) : undefined
   const values = source.format === format ? undefined : new Float32Array(groupRows * k)
   const runs = runsByImportance(rows * k, importance)
   // Only rows that are encoded, or that are too few for a group, need a place of their own.
   const plain = new Uint8Array(values || rows % groupRows !== 0 ? groupRows * plainRow : 0)
-  const packed = new Uint8Array(pack ? Math.ceil(Math.min(step, rows) / groupRows) * groupBytes : 0)
+  const own = new Uint8Array(into || !(pack || values) ? 0 : bytesOf(Math.min(step, rows)))
   for (let from = 0; from < rows; from += step) {
     const count = Math.min(step, rows - from)
-    const input = read(from, count)
+    const output = into ? into.subarray(bytesOf(from), bytesOf(from) + bytesOf(count)) : own.subarray(0, bytesOf(count))
     if (!pack && !values) {
-      yield input
+      yield read(from, count, into && output)
       continue
     }
+    const input = read(from, count)
     if (!values && format === 'f16') expectHalves(bound.path, input)
-    const output = pack ? packed.subarray(0, Math.ceil(count / groupRows) * groupBytes) : new Uint8Array(count * plainRow)
     for (let row = 0; row < count; row += groupRows) {
       const here = Math.min(groupRows, count - row)
       let group = input.subarray(row * sourceRow, (row + here) * sourceRow)
@@ -98,6 +98,16 @@ export function* preparePieces(bound: BoundWeight, to: Prepared, options: Prepar
     }
     yield output
   }
+  freeBuffer = buffer
+}
+
+/** Weights come by the hundred, and clearing fresh memory costs as much as packing it: the buffer of the last one serves the next. */
+let freeBuffer: Uint8Array | undefined
+
+function takeBuffer(bytes: number): Uint8Array {
+  const taken = freeBuffer && freeBuffer.length >= bytes ? freeBuffer : new Uint8Array(bytes)
+  freeBuffer = undefined
+  return taken
 }
 
 /** Formats that keep NaN and infinities. To blocks they would be zeros, and kernels read such halves as large numbers: wrong without a word. */
@@ -117,15 +127,20 @@ function refuseValues(path: string, format: FormatName): never {
   throw new LlamacError('E_TENSOR_VALUES', `${path} has values that are no numbers, which ${format} cannot keep: the checkpoint is damaged`)
 }
 
-/** Reads `count` rows from row `from` on, straight from the file where the tensor is one of its tensors as it stands. */
-function rowReader(source: PlainTensor, rowBytes: number, most: number): (from: number, count: number) => Uint8Array {
+/** Reads `count` rows from row `from` on: to the place that is given, or through the buffer where the tensor is one of a file as it stands. */
+function rowReader(
+  source: PlainTensor,
+  rowBytes: number,
+  buffer: Uint8Array,
+): (from: number, count: number, into?: Uint8Array) => Uint8Array {
   const { part } = source
-  if (!part) {
-    const whole = source.read()
-    return (from, count) => whole.subarray(from * rowBytes, (from + count) * rowBytes)
+  if (part) return (from, count, into = buffer.subarray(0, count * rowBytes)) => part(from * rowBytes, into)
+  const whole = source.read()
+  return (from, count, into) => {
+    const rows = whole.subarray(from * rowBytes, (from + count) * rowBytes)
+    into?.set(rows)
+    return into ?? rows
   }
-  const buffer = new Uint8Array(most * rowBytes)
-  return (from, count) => part(from * rowBytes, buffer.subarray(0, count * rowBytes))
 }
 
 interface Run {
