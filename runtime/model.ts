@@ -6,6 +6,7 @@ import type { Artifact, LoadProgress } from './artifact/read.ts'
 import type { ArtifactSource } from './artifact/sources.ts'
 import type { Device } from './devices/device.ts'
 import { threadCount } from './devices/threads.ts'
+import { type RelaxedSimd, relaxedSimd } from './devices/relaxed-simd.ts'
 import { createWasmDevice, wasmUnmet } from './devices/wasm.ts'
 import { createWebgpuDevice, webgpuUnmet } from './devices/webgpu.ts'
 import { together } from './abort.ts'
@@ -57,11 +58,13 @@ export async function load<Entries extends object = AnyEntries>(
 ): Promise<Model<Entries>> {
   const { signal } = options
   checkAborted(signal)
-  const artifact = await readArtifact(source, signal)
+  // What the engine can do is asked now: then a device asks for its program at once, which another thread may have to build, before
+  // making a tokenizer takes this one.
+  const [artifact, simd] = await Promise.all([readArtifact(source, signal), relaxedSimd()])
   // Each waits for files while the other works.
   const [{ device, recreate }, tokenizer] = await together(
     signal,
-    (abort) => openDevice(artifact, { ...options, signal: abort }),
+    (abort) => openDevice(artifact, { ...options, signal: abort }, simd),
     async (abort) => {
       const compact = await artifact.tokenizer(abort)
       return compact && createTokenizer(compact)
@@ -91,7 +94,7 @@ interface OpenedDevice {
   readonly recreate?: () => Promise<Device>
 }
 
-async function openDevice(artifact: Artifact, options: ModelOptions): Promise<OpenedDevice> {
+async function openDevice(artifact: Artifact, options: ModelOptions, simd: RelaxedSimd): Promise<OpenedDevice> {
   const { device = 'auto', signal, onProgress } = options
   if (typeof device === 'function') return { device: await device(artifact) }
   if (typeof device === 'object') return { device }
@@ -102,7 +105,7 @@ async function openDevice(artifact: Artifact, options: ModelOptions): Promise<Op
     if (device !== 'auto' && device !== target) continue
     if (target === 'wasm') {
       const threads = threadCount(options.threads, artifact.manifest)
-      const unmet = await wasmUnmet(variant, threads)
+      const unmet = wasmUnmet(variant, simd, threads)
       if (unmet !== undefined) {
         reasons.push(`wasm: ${unmet}`)
         continue

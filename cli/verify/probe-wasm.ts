@@ -13,6 +13,7 @@ import type { Binding } from '../../dsl/affine.ts'
 import { elementCount } from '../../runtime/artifact/affine.ts'
 import { isWide, type WasmVariant } from '../../runtime/artifact/manifest.ts'
 import type { Artifact } from '../../runtime/artifact/read.ts'
+import { relaxedSimd } from '../../runtime/devices/relaxed-simd.ts'
 import { createMemory, wasmUnmet } from '../../runtime/devices/wasm.ts'
 import { LlamacError } from '../../runtime/error.ts'
 import { arenaOffset, type KernelProbe, neededOperands, type ProbeMode, writtenOperands } from './probe.ts'
@@ -119,7 +120,7 @@ export class WasmProbe implements KernelProbe {
 /** Of the first variant for one thread that runs here. E_NO_DEVICE, E_NO_KERNELS. */
 export async function openWasmProbe(artifact: Artifact, plan: Plan, mode: ProbeMode): Promise<WasmProbe> {
   for (const variant of artifact.manifest.variants) {
-    if (variant.target === 'wasm' && !variant.requires.includes('threads') && (await wasmUnmet(variant)) === undefined)
+    if (variant.target === 'wasm' && !variant.requires.includes('threads') && wasmUnmet(variant, await relaxedSimd()) === undefined)
       return WasmProbe.open(artifact, variant, plan, mode)
   }
   throw new LlamacError('E_NO_DEVICE', 'no WASM variant of the artifact for one thread can run here')

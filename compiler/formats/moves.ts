@@ -29,10 +29,24 @@ export function groupPacker(format: Format, K: number): (plainRows: Uint8Array, 
   return (plainRows, out) => {
     // A view of other bytes would be a copy.
     if (out.byteOffset % word !== 0) return slow(plainRows, out)
-    const input = view(plainRows)
-    const output = view(out)
-    for (let block = 0, at = 0, base = 0; block < blocks; block++, base += stride) {
-      for (let i = 0; i < size; i++, at++) output[at] = input[from[i]! + base]!
+    move(view(plainRows), view(out), from, stride)
+  }
+}
+
+type Words = Uint8Array | Uint16Array | Uint32Array
+
+/** Word i of a packed block is word `from[i]` of the first plain block, and of those `stride` further. Eight at a time, as there are rows. */
+function move(input: Words, output: Words, from: Uint32Array, stride: number): void {
+  for (let at = 0, base = 0; at < output.length; base += stride) {
+    for (let i = 0; i < from.length; i += 8, at += 8) {
+      output[at] = input[from[i]! + base]!
+      output[at + 1] = input[from[i + 1]! + base]!
+      output[at + 2] = input[from[i + 2]! + base]!
+      output[at + 3] = input[from[i + 3]! + base]!
+      output[at + 4] = input[from[i + 4]! + base]!
+      output[at + 5] = input[from[i + 5]! + base]!
+      output[at + 6] = input[from[i + 6]! + base]!
+      output[at + 7] = input[from[i + 7]! + base]!
     }
   }
 }

@@ -8,7 +8,7 @@ import { together } from '../abort.ts'
 import { checkAborted, fail } from '../error-codes.ts'
 import { type ArgumentArray, asResult, type Device, type Drawn, type ResultArray, type States } from './device.ts'
 import type { SamplingNumbers } from '../sampling.ts'
-import { relaxedSimd } from './relaxed-simd.ts'
+import type { RelaxedSimd } from './relaxed-simd.ts'
 import { mayBlock, Team } from './wasm-team.ts'
 
 const pageBytes = 65536
@@ -25,14 +25,14 @@ export interface WasmOptions extends LoadOptions {
   readonly always?: boolean
 }
 
-/** Why a variant cannot run here with so many threads, or undefined when it can. */
-export async function wasmUnmet(variant: WasmVariant, threads = 1): Promise<string | undefined> {
+/** Why a variant cannot run here with so many threads, or undefined when it can. `simd`: what relaxedSimd() has found. */
+export function wasmUnmet(variant: WasmVariant, simd: RelaxedSimd, threads = 1): string | undefined {
   if (typeof WebAssembly === 'undefined') return 'there is no WebAssembly'
   for (const feature of variant.requires) {
     if (feature === 'relaxed-simd') {
-      if (!(await relaxedSimd()).works) return 'relaxed SIMD is missing or computes wrong numbers'
+      if (!simd.works) return 'relaxed SIMD is missing or computes wrong numbers'
     } else if (feature === 'pair-dots') {
-      if (!(await relaxedSimd()).pairDots) return 'the engine has an instruction for the 32-bit dot of bytes'
+      if (!simd.pairDots) return 'the engine has an instruction for the 32-bit dot of bytes'
     } else if (feature === 'threads') {
       if (threads === 1) return 'one thread runs alone'
       if (!memoryIsShareable())

@@ -81,6 +81,28 @@ test('generating fills one array of scores again; nobody else sees it', async ()
   expect(a.buffer).not.toBe(b.buffer)
 })
 
+test('the module is asked for first, since another thread may build it while this one makes the tokenizer and moves weights', async () => {
+  const asked: string[] = []
+  const build: BuildProgram = async (...request) => {
+    asked.push('module')
+    return buildWasm(...request)
+  }
+  const artifact = compiledArtifact(compile(build).contents)
+  await using _running = await load({
+    ...artifact,
+    async tokenizer() {
+      asked.push('tokenizer')
+      return undefined
+    },
+    async loadTensors(...request) {
+      asked.push('weights')
+      return artifact.loadTensors(...request)
+    },
+  })
+  expect(asked[0]).toBe('module')
+  expect(asked.slice(1).sort()).toEqual(['tokenizer', 'weights'])
+})
+
 test('another thread builds the same bytes, once; later ones are built here', async () => {
   const here = await readArtifact(await packArtifact(compile(buildWasm).contents))
   const elsewhere = compiledArtifact(compile(startBuilder()).contents)

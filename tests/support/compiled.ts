@@ -16,6 +16,7 @@ import { decodeAll } from '../../compiler/weights/plain-tensor.ts'
 import type { Diagnostic } from '../../dsl/diagnostics.ts'
 import { loadModel, type ReadSource } from '../../dsl/index.ts'
 import type { Device } from '../../runtime/devices/device.ts'
+import { relaxedSimd } from '../../runtime/devices/relaxed-simd.ts'
 import { createWasmDevice, wasmUnmet } from '../../runtime/devices/wasm.ts'
 import { type Artifact, load, memoryFiles, type Model } from '../../runtime/index.ts'
 import { dataPath } from './goldens.ts'
@@ -126,7 +127,7 @@ async function compileNow(request: CompileRequest): Promise<Compiled> {
 /** Where the number of threads is what is tested, every call is for all of them. */
 async function wholeTeam(artifact: Artifact, threads: number): Promise<Device> {
   for (const variant of artifact.manifest.variants)
-    if (variant.target === 'wasm' && (await wasmUnmet(variant, threads)) === undefined)
+    if (variant.target === 'wasm' && wasmUnmet(variant, await relaxedSimd(), threads) === undefined)
       return createWasmDevice(artifact, variant, { threads, always: true })
   return fault('no variant runs here')
 }

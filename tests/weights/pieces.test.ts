@@ -75,6 +75,15 @@ test('pieces of any size are the weight packed as a whole', () => {
       const pieces: number[] = []
       for (const piece of preparePieces(bound, wanted, { most })) pieces.push(...piece)
       expect(Uint8Array.from(pieces)).toEqual(expected)
+      // Into memory that others see, beginning where a tensor may lie.
+      const memory = new Uint8Array(new SharedArrayBuffer(expected.length + 128)).fill(7)
+      const into = memory.subarray(64, 64 + expected.length)
+      let made = 0
+      for (const piece of preparePieces(bound, wanted, { most, into })) {
+        expect([piece.buffer, piece.byteOffset]).toEqual([memory.buffer, 64 + made])
+        made += piece.length
+      }
+      expect(Uint8Array.from(memory)).toEqual(Uint8Array.of(...Array(64).fill(7), ...expected, ...Array(64).fill(7)))
     }),
     { numRuns: 150 },
   )
