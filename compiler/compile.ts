@@ -2,6 +2,7 @@
 
 import type { Diagnostic } from '../dsl/diagnostics.ts'
 import type { EntryInfo, SpecialisedModel } from '../dsl/model.ts'
+import type { StateInfo } from '../dsl/sink.ts'
 import type { EntryManifest } from '../runtime/artifact/manifest.ts'
 import type { CompactTokenizer } from '../runtime/tokenizer/compact.ts'
 import type { ArtifactContents, ArtifactTensor } from './artifact/write.ts'
@@ -21,9 +22,9 @@ import { mergeSiblings } from './passes/merge-siblings.ts'
 import { type PassOptions, runGraphPasses, runsPass } from './passes/pipeline.ts'
 import { splitGroups } from './passes/split-groups.ts'
 import { splitWeights } from './passes/split-weights.ts'
-import { type CacheFormat, type CacheRule, halvedStates } from './plan/caches.ts'
+import { type CacheFormat, type CacheRule, planCaches } from './plan/caches.ts'
 import { checkMemory, Refused } from './plan/check-memory.ts'
-import { type Layout, planLayout } from './plan/layout.ts'
+import { type Layout, planLayout, type StoredState } from './plan/layout.ts'
 import { makePlan, type Plan } from './plan/plan.ts'
 import { policyOf, type QuantPolicy, type QuantRule } from './plan/quant-policy.ts'
 import { canonicalPaths, planWeights, resolveTies, type WeightPlan } from './plan/weights.ts'
@@ -149,8 +150,12 @@ export interface PlannedModel {
 export function planGraphs(model: GraphModel, graphs: readonly Graph[], options: CompileOptions): PlannedModel {
   const math = options.math ?? 'fast'
   const canonical = canonicalPaths(model.weights)
-  const halved = halvedStates(options.cache ?? 'f32', model.states, graphs)
-  const passOptions: PassOptions = halved.size > 0 ? { ...options, halves: (path) => halved.has(patternOf(path)) } : options
+  const caches = planCaches(options.cache ?? 'f32', model.states, graphs)
+  const cacheOf = (path: string): CacheFormat | undefined => caches.formats.get(patternOf(path))
+  const passOptions: PassOptions =
+    caches.formats.size > 0
+      ? { ...options, halves: (path) => cacheOf(path) === 'f16', blocks: (path) => cacheOf(path) === 'q8_0' }
+      : options
   const simple = graphs.map((graph) => runGraphPasses(graph, passOptions))
   // Weights are stored once for all targets, so their plan comes before any target's own passes.
   const stored = (path: string): string | undefined => options.weights?.get(path)?.format
@@ -187,8 +192,13 @@ export function planGraphs(model: GraphModel, graphs: readonly Graph[], options:
     return { name, own, programs }
   })
   const constants = new Map(lowered.flatMap(({ own }) => own.flatMap((graph) => [...graph.constants])))
-  const storedStates = model.states.map((state) => (halved.has(patternOf(state.path)) ? { ...state, dtype: 'f16' as const } : state))
-  const layout = planLayout(model.weights, choice.plans, constants.values(), storedStates, orders)
+  const layout = planLayout(
+    model.weights,
+    choice.plans,
+    constants.values(),
+    model.states.map((state) => storedAs(state, cacheOf)),
+    orders,
+  )
   return {
     targets: lowered.map(({ name, own, programs: whole }): PlannedTarget => {
       const machine = options.machines?.[name] ?? targets[name].machine
@@ -207,8 +217,13 @@ export function planGraphs(model: GraphModel, graphs: readonly Graph[], options:
     }),
     layout,
     tensors: layout.tensors.map((entry) => tensorOf(entry, choice.plans, options, constants)),
-    notes: choice.notes,
+    notes: [...choice.notes, ...caches.notes],
   }
+}
+
+function storedAs(state: StateInfo, cacheOf: (path: string) => CacheFormat | undefined): StoredState {
+  const format = cacheOf(state.path)
+  return format === 'f16' ? { ...state, dtype: format } : format === 'q8_0' ? { ...state, format } : state
 }
 
 /** The pipeline from graphs on. Errors: Refused when a target's memory is too small, and there are weights to put there. */

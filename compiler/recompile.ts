@@ -123,9 +123,11 @@ function storedFormats(manifest: Manifest): ReadonlyMap<string, BoundWeight> {
   )
 }
 
-/** The states that are stored as halves, whether the model says so or a flag did. */
+/** The states that are stored as halves or in blocks, whether the model says so or a flag did. */
 const storedCaches = (manifest: Manifest): readonly CacheRule[] =>
-  manifest.states.flatMap(({ path, dtype }) => (dtype === 'f16' ? [{ paths: path, policy: 'f16' }] : []))
+  manifest.states.flatMap(({ path, dtype, format = dtype }) =>
+    format === 'f16' || format === 'q8_0' ? [{ paths: path, policy: format }] : [],
+  )
 
 /** All but the programs' own bytes: those are what is to be examined. */
 function shapeOf({ tensors, variants }: Manifest, target: TargetName): string {

@@ -19,8 +19,8 @@ export interface Attributes {
   constant: { readonly id: string }
   argument: { readonly name: string }
   weight: { readonly path: string }
-  /** The state as the entry (or loop body) finds it. */
-  state: { readonly path: string }
+  /** The state as the entry (or loop body) finds it. `stored`: in blocks of 32 along the last axis; absent: as its type says. */
+  state: { readonly path: string; readonly stored?: 'q8_0' }
   unary: { readonly fn: UnaryOp }
   binary: { readonly fn: BinaryOpName }
   where: Record<never, never>
@@ -44,9 +44,10 @@ export interface Attributes {
   scatter: { readonly axis: number }
   /**
    * Rounds x to 8 bits in blocks of 32 along the last axis: d = absmax/127 (as f32), q = round-half-even(x/d), result q·d.
-   * The typed meaning of quantised activations, put in by the pass quantise-activations.
+   * The typed meaning of quantised activations, put in by the pass quantise-activations. `scale` f16: the result is q times d as a
+   * half, which is what a cache in q8_0 holds (quantise-states).
    */
-  quantise: Record<never, never>
+  quantise: { readonly scale?: 'f16' }
   /** A named call; `region` is its meaning. Several results: read with `result`. */
   composite: { readonly name: string; readonly attributes: Readonly<Record<string, Attribute>>; readonly region: Region }
   /**

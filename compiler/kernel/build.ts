@@ -119,13 +119,14 @@ function rootValue(
   l: Lowering,
 ): { value: Expr; index: Index[]; over: Index[] } {
   if (is(node, 'store')) {
-    const source = node.operands[1]!
+    const source = beforeRounding(node.operands[1]!, format)
     const at = axes(source.type.dims)
     const index = at.map((i, axis) => (axis === node.attributes.axis ? addIndex(i, indexOfAffine(node.attributes.start), l.scope) : i))
     return { value: l.lower(source, at), index, over: at }
   }
   if (is(node, 'scatter')) {
-    const [state, where, source] = node.operands as [Node, Node, Node]
+    const [state, where, given] = node.operands as [Node, Node, Node]
+    const source = beforeRounding(given, format)
     const { axis } = node.attributes
     const at = axes(source.type.dims)
     const place = positionOf(l.lower(where, [at[axis]!]), state.type.dims[axis]!, l.scope)
@@ -136,6 +137,9 @@ function rootValue(
     return { value: format === 'a8' ? l.lower(node.operands[0]!, at) : roundToBytes(node, at, l), index: at, over: at }
   return { value: l.expand(node, at), index: at, over: at }
 }
+
+/** What a store into blocks rounds itself. */
+const beforeRounding = (value: Node, format: string): Node => (format === 's8' && is(value, 'quantise') ? value.operands[0]! : value)
 
 /** The graph's `quantise` written out, for values that are not stored in blocks: q = nearest(x / d), halves to even. */
 function roundToBytes(node: Node<'quantise'>, at: readonly Index[], l: Lowering): Expr {

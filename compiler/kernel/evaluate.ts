@@ -58,9 +58,10 @@ class KernelRun {
       })
     }
     this.#kernel.operands.forEach((operand, i) => {
-      if (operand.format !== 'a8' || operand.access === 'read' || this.#mode === 'exact') return
+      const scale = operand.format === 's8' ? { scale: 'f16' as const } : operand.format === 'a8' ? {} : undefined
+      if (!scale || operand.access === 'read' || this.#mode === 'exact') return
       const x = { dtype: operand.dtype, dims: this.#dims[i]!, data: this.#data[i]! }
-      const rounded = quantise.evaluate([x], {}, { mode: 'typed' } as never) as typeof x
+      const rounded = quantise.evaluate([x], scale, { mode: 'typed' } as never) as typeof x
       this.#data[i]!.set(rounded.data)
     })
     this.#select()

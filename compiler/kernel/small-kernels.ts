@@ -10,6 +10,10 @@ import type { Expr, Kernel, OperandSource } from './types.ts'
 /** How a value of this type lies in a buffer: floats as f32, integers and truth values as i32. */
 export const plainFormat = (dtype: Dtype): string => (dtype === 'f16' || dtype === 'bf16' || dtype === 'f32' ? 'f32' : 'i32')
 
+/** How a state lies: in blocks, as halves, or as values do. */
+export const stateFormat = ({ attributes, type }: Node<'state'>): string =>
+  attributes.stored === 'q8_0' ? 's8' : type.dtype === 'f16' ? 'f16' : plainFormat(type.dtype)
+
 /** The step of one kernel, without its dependencies. */
 export function kernelStep(kernel: Kernel): Omit<Extract<KernelStep, { kind: 'kernel' }>, 'dependsOn'> {
   const of = (access: string): OperandSource[] =>

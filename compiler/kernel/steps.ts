@@ -5,7 +5,7 @@
 // the next store is copied first.
 
 import type { Bounds } from '../../dsl/affine.ts'
-import { fuse, fuseNothing, isByteBlocks, isLeaf, isVersion, statePathOf, valueOperands, type Fusion } from '../passes/fuse.ts'
+import { fuse, fuseNothing, isByteBlocks, isLeaf, isVersion, stateOf, valueOperands, type Fusion } from '../passes/fuse.ts'
 import { type Owner, usersOf } from '../passes/post-dominators.ts'
 import { is, type Graph, type Node } from '../graph/types.ts'
 import { reachable, rootsOf } from '../graph/nodes.ts'
@@ -13,7 +13,7 @@ import { buildKernel, type KernelContext, type Place, type Root } from './build.
 import { orderItems } from './order.ts'
 import { distinct, type KernelProgram, type KernelStep, sourceKey, type ValueInfo } from './program.ts'
 import { fillSource } from './launches.ts'
-import { copyKernel, isPointwiseUpdate, kernelStep, plainFormat } from './small-kernels.ts'
+import { copyKernel, isPointwiseUpdate, kernelStep, plainFormat, stateFormat } from './small-kernels.ts'
 
 export { distinct, sourceKey } from './program.ts'
 export type { KernelProgram, KernelStep, ValueInfo } from './program.ts'
@@ -151,7 +151,7 @@ class RegionSteps {
     if (is(node, 'weight')) return { source: { kind: 'weight', path: node.attributes.path }, dims, dtype, format: 'f32' }
     if (is(node, 'constant')) return { source: { kind: 'constant', id: node.attributes.id }, dims, dtype, format }
     if (isVersion(node))
-      return { source: { kind: 'state', path: statePathOf(node) }, dims, dtype, format: dtype === 'f16' ? 'f16' : format }
+      return { source: { kind: 'state', path: stateOf(node).attributes.path }, dims, dtype, format: stateFormat(stateOf(node)) }
     if (is(node, 'param')) return this.#params[node.attributes.index]
     return undefined
   }

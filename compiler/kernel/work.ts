@@ -38,6 +38,7 @@ export const timesWork = ({ madds, dots, bytes, values }: Work, times: number): 
 
 const bytesPerElement = ({ format, layout }: Operand): number => {
   if (format === 'a8') return (a8.words * 4) / a8.k
+  if (format === 's8') return 34 / 32
   const name: FormatName = isFormatName(format) ? format : 'f32'
   const { values, bytes, r8Block } = formats[name]
   return layout === 'r8' ? r8Block.bytes / (8 * r8Block.k) : bytes / values

@@ -25,6 +25,7 @@ export interface Fusion {
 const leaves: ReadonlySet<OpName> = new Set<OpName>(['argument', 'weight', 'state', 'constant', 'param', 'result'])
 const atoms: ReadonlySet<OpName> = new Set<OpName>(['literal', 'size', 'iota'])
 const forced: ReadonlySet<OpName> = new Set<OpName>(['store', 'scatter', 'topk', 'loop', 'quantise'])
+const isForced = (node: Node): boolean => forced.has(node.op) && !roundsState(node)
 /** Ops that may stand between a dot and the end of its epilogue. */
 const epilogue: ReadonlySet<OpName> = new Set<OpName>([
   'unary',
@@ -77,7 +78,7 @@ class Fuser {
     for (const dot of this.anchors) this.settle(activationOf(dot)!)
     for (const dot of this.anchors) {
       const end = this.endOf(dot)
-      if (!this.isRoundedOnly(end)) this.roots.add(end)
+      if (!this.isRoundedOnly(end)) this.add(end)
     }
     for (let before = -1; before !== this.roots.size; ) {
       before = this.roots.size
@@ -90,13 +91,14 @@ class Fuser {
   }
 
   add(node: Node): void {
-    if (!isLeaf(node)) this.roots.add(node)
+    if (roundsState(node)) this.add(node.operands[0]!)
+    else if (!isLeaf(node)) this.roots.add(node)
   }
 
   force(): void {
     for (const node of this.owner.results) this.add(node)
     for (const node of this.nodes) {
-      if (forced.has(node.op)) this.add(node)
+      if (isForced(node)) this.add(node)
       if (node.op === 'loop' || node.op === 'topk') for (const operand of node.operands) this.add(operand)
       // A store whose value reads the state that it writes must read all of it first.
       if (node.op === 'store' || node.op === 'scatter') {
@@ -112,7 +114,7 @@ class Fuser {
     const seen = new Set<Node>([node])
     const stack = [node]
     for (let next = stack.pop(); next; next = stack.pop()) {
-      if (next !== node && (this.roots.has(next) || isLeaf(next) || forced.has(next.op))) continue
+      if (next !== node && (this.roots.has(next) || isLeaf(next) || isForced(next))) continue
       for (const operand of valueOperands(next)) {
         if (seen.has(operand)) continue
         seen.add(operand)
@@ -136,7 +138,7 @@ class Fuser {
       const view = node.op === 'merge' || node.op === 'pick' || node.op === 'slice'
       if (regroups.has(node.op) || (view && (this.users.get(below)!.length > 1 || isLeaf(below) || this.roots.has(below)))) node = below
       else {
-        this.roots.add(node)
+        this.add(node)
         return
       }
     }
@@ -179,6 +181,7 @@ class Fuser {
   }
 
   isElementwise(node: Node, from: Node, between: readonly Node[]): boolean {
+    if (roundsState(node)) return true
     if (!epilogue.has(node.op)) return false
     if (node.op !== 'gather') return true
     // Positions known at compile time (the other half of a pair); the index itself must not come from the dot.
@@ -225,7 +228,8 @@ class Fuser {
         else for (const root of owners.get(user)!) mine.add(root)
       }
       owners.set(node, mine)
-      if (mine.size < 2 || isLeaf(node) || this.roots.has(node) || regroups.has(node.op) || atoms.has(node.op)) continue
+      if (mine.size < 2 || isLeaf(node) || this.roots.has(node) || roundsState(node) || regroups.has(node.op) || atoms.has(node.op))
+        continue
       if (node.op === 'slice' || node.op === 'pick') continue
       if (this.computedBy(node).some((inner) => isReduction(inner) || isExpensive(inner))) this.roots.add(node)
     }
@@ -249,21 +253,36 @@ class Fuser {
     return this.byteBlocks && isByteBlocks(root, this.users, this.owner)
   }
 
+  /** How what a root writes is stored. */
+  formatOf(root: Node): 'a8' | 's8' | 'f32' {
+    if (this.writesBlocks(root)) return 'a8'
+    return isStoring(root) && stateOf(root).attributes.stored === 'q8_0' ? 's8' : 'f32'
+  }
+
   /** Nobody else reads it, so the kernel that makes it can round it: cutShortBlocks sees to it that blocks are whole. */
   isRoundedOnly(node: Node): boolean {
     const [user, ...others] = this.users.get(node)!
     return user !== undefined && others.length === 0 && !this.owner.results.includes(node) && this.writesBlocks(user)
   }
 
-  /** A kernel writes whole blocks of 8-bit activations: its innermost axis must run through them, else the row is made first. */
+  /**
+   * A kernel writes whole blocks of 8 bits: its innermost axis must run through them, else the row is made first. Workgroups write
+   * blocks of what needs no reduction only.
+   */
   cutShortBlocks(): void {
     for (const root of [...this.roots]) {
-      if (!this.writesBlocks(root) || this.roots.has(root.operands[0]!)) continue
-      const { outputs, lowering } = this.draftOf(root, 'a8')
+      const format = this.formatOf(root)
+      const rounded = format === 's8' ? root.operands.at(-1)!.operands[0]! : root.operands[0]
+      if (format === 'f32' || this.roots.has(rounded!)) continue
+      if (!this.byteBlocks && this.computedBy(root).some(isReduction)) {
+        this.add(rounded!)
+        continue
+      }
+      const { outputs, lowering } = this.draftOf(root, format)
       const row = linearParts(outputs[0]!.index.at(-1)!, lowering.scope).terms
       const inner = row.find(({ factor }) => factor === 1)?.atom
       const whole = inner?.kind === 'axis' && lowering.extents.get(inner.axis)!.const % blockSize === 0 && outputs.length === 1
-      if (!whole) this.add(root.operands[0]!)
+      if (!whole) this.add(rounded!)
     }
   }
 
@@ -271,7 +290,7 @@ class Fuser {
   cutDrafts(): void {
     for (const root of [...this.roots]) {
       if (root.op === 'loop' || root.op === 'topk' || !this.computedBy(root).some(isReduction)) continue
-      for (const node of cutsOf(root, this.draftOf(root, this.writesBlocks(root) ? 'a8' : 'f32'), this)) this.add(node)
+      for (const node of cutsOf(root, this.draftOf(root, this.formatOf(root)), this)) this.add(node)
     }
   }
 }
@@ -286,12 +305,20 @@ const isExpensive = (node: Node): boolean =>
 /** A state as some point of the program sees it. */
 export const isVersion = (node: Node): boolean => node.op === 'state' || node.op === 'store' || node.op === 'scatter'
 
-/** The path of the state that a version belongs to. */
-export function statePathOf(node: Node): string {
+/** The state that a version belongs to. */
+export function stateOf(node: Node): Node<'state'> {
   let version = node
   while (!is(version, 'state')) version = version.operands[0]!
-  return version.attributes.path
+  return version
 }
+
+/** The path of the state that a version belongs to. */
+export const statePathOf = (node: Node): string => stateOf(node).attributes.path
+
+const isStoring = (node: Node): boolean => node.op === 'store' || node.op === 'scatter'
+
+/** What a state in blocks holds of a value: part of storing it, never in memory elsewhere. */
+export const roundsState = (node: Node): boolean => is(node, 'quantise') && node.attributes.scale === 'f16'
 
 function isWeightView(node: Node): boolean {
   let below = node
@@ -308,7 +335,7 @@ export function activationOf(dot: Node<'dot'>): Node | undefined {
 
 /** Quantised activations keep their blocks when everything that reads them is a dot with a weight over their last axis. */
 export function isByteBlocks(node: Node, users: Users, owner: Owner): boolean {
-  if (!is(node, 'quantise') || owner.results.includes(node)) return false
+  if (!is(node, 'quantise') || roundsState(node) || owner.results.includes(node)) return false
   const last = node.type.dims.length - 1
   const length = node.type.dims[last]!
   /** Dots over the axes of `view` from `from` on, which are the quantised row. */
@@ -330,7 +357,10 @@ export function fuseNothing(owner: Owner): Fusion {
   const nodes = reachable(rootsOf(owner))
   const roots = new Set(
     nodes.filter(
-      (node) => !isLeaf(node) && (!atoms.has(node.op) || owner.results.includes(node) || nodes.some((user) => needsMemory(user, node))),
+      (node) =>
+        !isLeaf(node) &&
+        !roundsState(node) &&
+        (!atoms.has(node.op) || owner.results.includes(node) || nodes.some((user) => needsMemory(user, node))),
     ),
   )
   return { roots, anchors: nodes.filter((node): node is Node<'dot'> => is(node, 'dot') && activationOf(node) !== undefined) }

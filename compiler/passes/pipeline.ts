@@ -10,6 +10,7 @@ import { foldConstants } from './fold-constants.ts'
 import { halveStates } from './halve-states.ts'
 import { inlineComposites } from './inline-composites.ts'
 import { quantiseActivations } from './quantise-activations.ts'
+import { quantiseStates } from './quantise-states.ts'
 import { tabulate } from './tabulate.ts'
 
 export interface PassOptions {
@@ -24,6 +25,8 @@ export interface PassOptions {
   readonly keepComposite?: (name: string) => boolean
   /** Whether a state is stored as halves (path, `[*]` for the instances of an array); without it all stay as they are. */
   readonly halves?: (statePath: string) => boolean
+  /** The same for states in blocks of 8 bits. */
+  readonly blocks?: (statePath: string) => boolean
   /** Whether a weight is stored in a quantised format (concrete path); without it activations stay as they are. */
   readonly quantised?: (weightPath: string) => boolean
 }
@@ -39,6 +42,7 @@ export const graphPasses: readonly GraphPass[] = [
   { name: 'tabulate', run: tabulate },
   { name: 'fold-after-tables', run: foldConstants },
   { name: 'halve-states', run: (graph, { halves }) => (halves ? halveStates(graph, halves) : graph) },
+  { name: 'quantise-states', run: (graph, { blocks }) => (blocks ? quantiseStates(graph, blocks) : graph) },
   { name: 'quantise-activations', run: (graph, { quantised }) => (quantised ? quantiseActivations(graph, quantised) : graph) },
 ]
 

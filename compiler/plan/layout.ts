@@ -6,6 +6,7 @@ import type { StateManifest } from '../../runtime/artifact/manifest.ts'
 import { patternOf } from '../graph/paths.ts'
 import type { Constant } from '../graph/types.ts'
 import { permuted, type StateOrders } from '../kernel/states.ts'
+import { blockWords } from '../schedule/state-blocks.ts'
 import { canonicalPaths, type WeightPlan } from './weights.ts'
 
 export interface TensorEntry {
@@ -29,15 +30,21 @@ export interface Layout {
 
 const stateAlignment = 256
 
-/** Halves lie side by side; everything else has a word of its own. Whole words. */
-const stateBytes = (dtype: StateInfo['dtype'], dims: readonly number[]): number =>
-  Math.ceil((dims.reduce((count, dim) => count * dim, 1) * (dtype === 'f16' ? 2 : 4)) / 4) * 4
+/** A state, and how it is stored where its type does not say. */
+export type StoredState = StateInfo & Pick<StateManifest, 'format'>
+
+/** Halves lie side by side, blocks are planes of bytes and of halves; everything else has a word of its own. Whole words. */
+function stateBytes({ dtype, dims, format }: StoredState): number {
+  const count = dims.reduce((product, dim) => product * dim, 1)
+  if (format === 'q8_0') return 4 * blockWords(count)
+  return Math.ceil((count * (dtype === 'f16' ? 2 : 4)) / 4) * 4
+}
 
 export function planLayout(
   weights: readonly WeightInfo[],
   plans: ReadonlyMap<string, WeightPlan>,
   constants: Iterable<Constant>,
-  states: readonly StateInfo[],
+  states: readonly StoredState[],
   orders: StateOrders = new Map(),
 ): Layout {
   const canonical = canonicalPaths(weights)
@@ -61,11 +68,20 @@ export function planLayout(
   const stateList: StateManifest[] = []
   const stateNumbers = new Map<string, number>()
   let offset = 0
-  for (const { path, dtype, dims } of states) {
-    const bytes = stateBytes(dtype, dims)
+  for (const state of states) {
+    const { path, dtype, dims, format } = state
+    const bytes = stateBytes(state)
     stateNumbers.set(path, stateList.length)
     const order = orders.get(patternOf(path))
-    stateList.push({ path, dtype, dims: order ? permuted(dims, order) : dims, ...(order ? { order } : {}), offset, bytes })
+    stateList.push({
+      path,
+      dtype,
+      ...(format ? { format } : {}),
+      dims: order ? permuted(dims, order) : dims,
+      ...(order ? { order } : {}),
+      offset,
+      bytes,
+    })
     offset += Math.ceil(bytes / stateAlignment) * stateAlignment
   }
   const find = (map: ReadonlyMap<string, number>, path: string): number => {

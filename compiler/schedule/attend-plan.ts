@@ -11,6 +11,7 @@ import type { AxisId, Definition, Expr, Index, Kernel, KernelAxis } from '../ker
 import { axisOf, innerAxes, stripCasts, uses, valuesFor } from './definitions.ts'
 import { elementOf } from './scalar-calls.ts'
 import { indexScopeOf } from './scope.ts'
+import { s8 } from './state-blocks.ts'
 import { visibleRange } from './visible.ts'
 import { planPasses, type Running } from './tile-passes.ts'
 
@@ -186,7 +187,9 @@ class Parts {
   #isVector(e: Expr, axis: KernelAxis): e is Load {
     if (e.kind !== 'load' || !affine.isConstant(axis.extent) || axis.extent.const % 4 !== 0) return false
     const { layout, format, dtype } = this.#kernel.operands[e.operand]!
-    if (layout !== 'plain' || (format !== 'f32' && format !== 'f16') || elementOf(dtype) !== 'f32') return false
+    if (layout !== 'plain' || !['f32', 'f16', 's8'].includes(format) || elementOf(dtype) !== 'f32') return false
+    // A vector in blocks begins with one.
+    if (format === 's8' && (axis.extent.const % s8.k !== 0 || e.index.at(-1)!.kind !== 'axis')) return false
     return e.index.every((at, i) => strideOf(at, axis.id, this.#index) === (i === e.index.length - 1 ? 1 : 0))
   }
 }

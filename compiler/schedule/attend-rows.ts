@@ -21,8 +21,8 @@ const mostRows = 6
 /** Blocks that use a tile while it is in the nearest cache; of the tokens there should be enough groups for threads to share. */
 const mostBlocks = 8
 const fewestGroups = 4
-/** So many rows read halves as they are; more have them converted. */
-const mostOfHalves = 4
+/** So many rows read halves and blocks as they are; more have them converted. */
+const mostOfPacked = 4
 /** So many blocks are shared as they are. */
 const enoughUnits = 24
 /** What positions are cut into where there are fewer: equal work for 1, 2, 4 and 8 threads. */
@@ -80,7 +80,7 @@ export class AttendRows {
   protected readonly joined: ReadonlyMap<number, number>
   /** Four sums of each row and position of a tile. */
   protected readonly partial: number
-  /** Vectors of halves: those that are read as such, and where tiles of the others are converted. */
+  /** Vectors of halves and blocks: those that are read as such, and where tiles of the others are converted. */
   protected readonly shifted: ReadonlySet<Load>
   protected readonly staged: ReadonlyMap<Load, number>
   /** Where the tile begins. */
@@ -116,12 +116,12 @@ export class AttendRows {
     this.numbers = new Map([plan.running.maximum, ...plan.totals].map((id) => [id, this.scratch(left, chunks.most > 1)]))
     this.sums = new Map(plan.weighted.map(({ id, axis }) => [id, this.scratch(left * axis.extent.const, chunks.most > 1)]))
     this.partial = this.scratch(count * tileSize * 4)
-    const halves = [...plan.scores, ...plan.weighted].filter(({ vector }) => this.kernel.operands[vector.operand]!.format === 'f16')
-    const staged = count > mostOfHalves ? halves : []
+    const packed = [...plan.scores, ...plan.weighted].filter(({ vector }) => this.kernel.operands[vector.operand]!.format !== 'f32')
+    const staged = count > mostOfPacked ? packed : []
     this.staged = new Map(staged.map(({ axis, vector }) => [vector, this.scratch(tileSize * axis.extent.const)]))
     // Weights that come before the maximum may be read again: they are stored as they are.
-    const scalable = halves.filter((each) => !('weight' in each) || !plan.before.includes(each.weight))
-    this.shifted = new Set(count > mostOfHalves ? [] : scalable.map(({ vector }) => vector))
+    const scalable = packed.filter((each) => !('weight' in each) || !plan.before.includes(each.weight))
+    this.shifted = new Set(count > mostOfPacked ? [] : scalable.map(({ vector }) => vector))
     this.factor = this.scratch(Math.max(count, chunks.most))
     this.chunks = chunks
     this.joined = new Map(chunks.most > 1 ? plan.weighted.map(({ id, axis }) => [id, this.scratch(count * axis.extent.const)]) : [])

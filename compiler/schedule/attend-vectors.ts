@@ -6,12 +6,14 @@
 // one more, for the mask. A half shifted into an f32 is 2^-112 of its value: queries and weights are taken times 2^56, which their own range
 // allows, and sums are brought back once. Where more than a few rows read a tile of halves, it is converted once, into scratch memory.
 
+import { strideOf } from '../kernel/index-map.ts'
 import type { AxisId } from '../kernel/types.ts'
 import type { Load, Score, Weighted } from './attend-plan.ts'
 import { AttendRows, tileSize } from './attend-rows.ts'
 import { constant, load, loadHalves, ops } from './build-loops.ts'
 import type { LoopExpr } from './loops.ts'
 import { shiftedHalf } from './packed-words.ts'
+import { blockRow, type BlockRow, fourOfBlock, rowBehind, s8, scaleOfBlock } from './state-blocks.ts'
 
 /** Positions (and chains of additions, since one waits for itself) whose scores are summed at once, by the number of rows. */
 const dotShape = (rows: number): { wide: number; chains: number } =>
@@ -41,6 +43,37 @@ export class AttendVectors extends AttendRows {
     return this.shifted.has(vector)
   }
 
+  private inBlocks(vector: Load): boolean {
+    return this.kernel.operands[vector.operand]!.format === 's8' && !this.staged.has(vector)
+  }
+
+  /** The blocks of the vectors at so many positions from one on. */
+  private rowsOf({ vector, axis }: Pick<Score, 'vector' | 'axis'>, position: LoopExpr, count: number): BlockRow[] {
+    const operand = this.kernel.operands[vector.operand]!
+    const at = (p: number): BlockRow =>
+      this.scope.at(
+        [
+          [this.plan.axis.id, ops.add(position, p)],
+          [axis.id, constant('i32', 0)],
+        ],
+        () => blockRow(this.e, operand, vector.operand, this.scope.flat(operand, vector.index)),
+      )
+    const [first, apart] = [at(0), this.apart(vector)]
+    return Array.from({ length: count }, (_, p) => (p === 0 ? first : apart === undefined ? at(p) : rowBehind(first, p * apart)))
+  }
+
+  /** How many numbers the vectors of neighbouring positions are apart, if that is a constant. */
+  private apart({ operand, index }: Load): number | undefined {
+    let [total, stride] = [0, 1]
+    for (const [i, { const: size }] of [...this.kernel.operands[operand]!.dims.entries()].reverse()) {
+      const step = strideOf(index[i]!, this.plan.axis.id, this.scope.index)
+      if (step === undefined) return undefined
+      total += step * stride
+      stride *= size
+    }
+    return total
+  }
+
   /** Four numbers of a vector at the current point; shifted halves times 2^-112. */
   private four(vector: Load, axis: AxisId): LoopExpr {
     const operand = this.kernel.operands[vector.operand]!
@@ -67,6 +100,15 @@ export class AttendVectors extends AttendRows {
       if (target === undefined) continue
       e.loop(positions.id, tile, end, 1, (position) => {
         const row = e.value('row', ops.mul(ops.sub(position, tile), axis.extent.const))
+        if (this.kernel.operands[vector.operand]!.format === 's8') {
+          const [blocks] = this.rowsOf({ vector, axis }, position, 1)
+          e.loop('b', 0, axis.extent.const / s8.k, 1, (b) => {
+            const scale = scaleOfBlock(e, blocks!, b, false)
+            const place = ops.add(row, ops.mul(b, s8.k))
+            for (let i = 0; i < s8.k / 4; i++) e.store(target, place, ops.mul(fourOfBlock(e, blocks!, b, i), scale), 4 * i)
+          })
+          return
+        }
         e.loop(axis.id, 0, axis.extent.const, 4, (d) =>
           this.scope.at(
             [
@@ -87,8 +129,12 @@ export class AttendVectors extends AttendRows {
     const { wide, chains } = dotShape(count)
     const slot = this.tiles.get(score.id)!
     const groups = e.value('groups', ops.add(tile, ops.mul(ops.div(ops.sub(end, tile), wide), wide)))
-    e.loop(this.plan.axis.id, tile, groups, wide, (position) => this.partials(score, tile, position, wide, chains))
-    e.loop(this.plan.axis.id, groups, end, 1, (position) => this.partials(score, tile, position, 1, chains))
+    const partials = (position: LoopExpr, positions: number): void =>
+      this.inBlocks(score.vector)
+        ? this.partialsOfBlocks(score, tile, position, positions, chains)
+        : this.partials(score, tile, position, positions, chains)
+    e.loop(this.plan.axis.id, tile, groups, wide, (position) => partials(position, wide))
+    e.loop(this.plan.axis.id, groups, end, 1, (position) => partials(position, 1))
     const scale = this.scaleOfQuery(score)
     const scaled = (sum: LoopExpr): LoopExpr => (scale === 1 ? sum : ops.mul(sum, scale))
     const part = (place: LoopExpr, i = 0): LoopExpr => load('f32x4', this.partial, ops.mul(place, 4), 4 * i)
@@ -146,6 +192,38 @@ export class AttendVectors extends AttendRows {
     }
   }
 
+  /** The same for vectors in blocks: the sums of each block times its scale are added in memory, where there are more of them. */
+  private partialsOfBlocks({ id, axis, vector }: Score, tile: LoopExpr, position: LoopExpr, wide: number, chains: number): void {
+    const e = this.e
+    const { count } = this.rows
+    const width = axis.extent.const
+    const queries = e.value('rows', ops.mul(this.queryBase ?? this.base, width))
+    const rows = this.rowsOf({ vector, axis }, position, wide)
+    const block = (b: LoopExpr, isFirst: boolean): void => {
+      const sums = Array.from({ length: chains }, () =>
+        Array.from({ length: count }, () => Array.from({ length: wide }, () => e.let('sum', constant('f32x4', 0)))),
+      )
+      const from = ops.add(ops.mul(b, s8.k), queries)
+      for (let i = 0; i < s8.k / 4; i++) {
+        const vectors = rows.map((row) => fourOfBlock(e, row, b, i))
+        for (let row = 0; row < count; row++) {
+          const query = e.let('query', load('f32x4', this.queries.get(id)!, ops.add(from, 4 * i + row * width)))
+          for (const [p, sum] of sums[i % chains]![row]!.entries()) e.set(sum, ops.madd(query, vectors[p]!, sum))
+        }
+      }
+      const scales = rows.map((row) => scaleOfBlock(e, row, b, this.isShifted(vector)))
+      for (let row = 0; row < count; row++) {
+        for (const [p, scale] of scales.entries()) {
+          const place = ops.mul(ops.add(ops.sub(position, tile), row * tileSize + p), 4)
+          const sum = sums.map((chain) => chain[row]![p]!).reduce((a, c) => ops.add(a, c))
+          e.store(this.partial, place, isFirst ? ops.mul(sum, scale) : ops.madd(sum, scale, load('f32x4', this.partial, place)))
+        }
+      }
+    }
+    block(constant('i32', 0), true)
+    e.loop('b', 1, width / s8.k, 1, (b) => block(b, false))
+  }
+
   /** Sums of all rows go on over a tile. */
   protected weighted(weighted: Weighted, tile: LoopExpr, end: LoopExpr): void {
     const e = this.e
@@ -155,8 +233,10 @@ export class AttendVectors extends AttendRows {
     if (positions !== undefined) {
       this.rescale(weighted)
       const groups = e.value('groups', ops.add(tile, ops.mul(ops.div(ops.sub(end, tile), positions), positions)))
-      e.loop(this.plan.axis.id, tile, groups, positions, (position) => this.across(weighted, tile, position, positions))
-      e.loop(this.plan.axis.id, groups, end, 1, (position) => this.across(weighted, tile, position, 1))
+      const across = (position: LoopExpr, wide: number): void =>
+        this.inBlocks(weighted.vector) ? this.acrossBlocks(weighted, tile, position, wide) : this.across(weighted, tile, position, wide)
+      e.loop(this.plan.axis.id, tile, groups, positions, (position) => across(position, positions))
+      e.loop(this.plan.axis.id, groups, end, 1, (position) => across(position, 1))
       return
     }
     const [step, width] = [8, axis.extent.const]
@@ -209,6 +289,32 @@ export class AttendVectors extends AttendRows {
             [axis.id, d],
           ]
           const v = this.scope.at(point, () => this.four(vector, axis.id))
+          for (const [row, sum] of sums.entries()) e.set(sum, ops.madd(weights[k]![row]!, v, sum))
+        }
+        for (const [row, sum] of sums.entries()) e.store(slot, at(row), sum)
+      }
+    })
+  }
+
+  /** The same for vectors in blocks: weights take the scales of each. */
+  private acrossBlocks(weighted: Weighted, tile: LoopExpr, position: LoopExpr, positions: number): void {
+    const e = this.e
+    const { id, axis, vector } = weighted
+    const { count } = this.rows
+    const [slot, width] = [this.sums.get(id)!, axis.extent.const]
+    const start = e.value('start', ops.mul(this.base, width))
+    const rows = this.rowsOf(weighted, position, positions)
+    e.loop('b', 0, width / s8.k, 1, (b) => {
+      const weights = rows.map((blocks, k) => {
+        const scale = scaleOfBlock(e, blocks, b, this.isShifted(vector))
+        return Array.from({ length: count }, (_, row) => e.let('p', ops.mul(this.weight(weighted, tile, ops.add(position, k), row), scale)))
+      })
+      const from = ops.add(ops.mul(b, s8.k), start)
+      for (let i = 0; i < s8.k / 4; i++) {
+        const at = (row: number): LoopExpr => ops.add(from, row * width + 4 * i)
+        const sums = Array.from({ length: count }, (_, row) => e.let('sum', load('f32x4', slot, at(row))))
+        for (const [k, blocks] of rows.entries()) {
+          const v = fourOfBlock(e, blocks, b, i)
           for (const [row, sum] of sums.entries()) e.set(sum, ops.madd(weights[k]![row]!, v, sum))
         }
         for (const [row, sum] of sums.entries()) e.store(slot, at(row), sum)

@@ -6,7 +6,7 @@ import * as affine from '../../dsl/affine.ts'
 import { axesOfIndex, type IndexScope, linearParts } from '../kernel/index-map.ts'
 import type { AxisId, Index, Kernel, KernelAxis, Operand } from '../kernel/types.ts'
 import { a8 } from './activation-blocks.ts'
-import { isContiguous } from './outputs.ts'
+import { isContiguous, isInBlocks } from './outputs.ts'
 import { stripCasts } from './definitions.ts'
 import { packedFormat } from './packed.ts'
 import type { PackedFormat } from './packed-words.ts'
@@ -37,7 +37,7 @@ export interface ContractPlan {
   readonly others: readonly KernelAxis[]
   /** Rows of a tile: 8, or 4 when rows may start in the middle of a group. */
   readonly tile: 8 | 4
-  /** The one output is made of blocks of 8-bit activations along the lane axis. */
+  /** The one output is made of blocks of 8 bits along the lane axis. */
   readonly writesBlocks: boolean
 }
 
@@ -50,7 +50,7 @@ function dotOf(kernel: Kernel, id: number): Dot | undefined {
   const [weight, activation] = [loads[at], loads[1 - at]]
   if (weight?.kind !== 'load' || activation?.kind !== 'load') return undefined
   const [w, x] = [kernel.operands[weight.operand]!, kernel.operands[activation.operand]!]
-  if (x.layout !== 'plain' || x.format === 'f16') return undefined
+  if (x.layout !== 'plain' || x.format === 'f16' || x.format === 's8') return undefined
   const n = definition.over.length
   const trails = (operand: Operand, index: readonly Index[]): boolean =>
     definition.over.every((axis, i) => {
@@ -119,7 +119,7 @@ export function planContract(kernel: Kernel, bounds: affine.Bounds): ContractPla
     dots.push(dot)
   }
   if (dots.length === 0) return undefined
-  const blocks = kernel.outputs.find((output) => kernel.operands[output.operand]!.format === 'a8')
+  const blocks = kernel.outputs.find((output) => isInBlocks(kernel, output))
   if (blocks && kernel.outputs.length > 1) return undefined
   const forms = dots.map((dot) => rowForm(kernel, dot, scope))
   const reduced = new Set(dots.flatMap((dot) => kernel.definitions[dot.definition]!.over))

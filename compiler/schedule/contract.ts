@@ -12,7 +12,7 @@ import type { Machine } from './machine.ts'
 import { a8 } from './activation-blocks.ts'
 import { activationWords, type ContractPlan, type Dot, tokenStride } from './contract-plan.ts'
 import type { Address } from './packed-words.ts'
-import { kernelFunction, storeByteBlock, storeOutput } from './outputs.ts'
+import { kernelFunction, storeBlock, storeOutput } from './outputs.ts'
 import { emitAffine, emitStrides, unflatten } from './affine-loops.ts'
 import { nest, type Place, Scope } from './scope.ts'
 
@@ -194,7 +194,7 @@ function scheduleLanes(kernel: Kernel, plan: ContractPlan, machine: Machine, bou
         nest(scope, plan.token ? [plan.token] : [], () => {
           const at = e.value('block', placeOfBlock(n))
           const values = Array.from({ length: a8.k / 4 }, (_, i) => e.value('x', load('f32x4', scratch, at, 4 * i)))
-          storeByteBlock(scope, kernel.outputs[0]!, values)
+          storeBlock(scope, kernel.outputs[0]!, values)
         }),
       )
     }

@@ -9,6 +9,7 @@ import { a8 } from './activation-blocks.ts'
 import { toHalf } from './halves.ts'
 import { elementOf, toWords } from './scalar-calls.ts'
 import type { Scope } from './scope.ts'
+import { roundBlock, storeStateBlock } from './state-blocks.ts'
 
 /** True if neighbours along `axis` are neighbours in the output's memory. */
 export function isContiguous(scope: IndexScope, output: Output, axis: AxisId): boolean {
@@ -47,6 +48,16 @@ export function storeOutput(scope: Scope, output: Output, lane?: AxisId): void {
   }
 }
 
+/** Whether an output is stored in blocks of 32 numbers. */
+export const isInBlocks = ({ operands }: Kernel, { operand }: Output): boolean => ['a8', 's8'].includes(operands[operand]!.format)
+
+/** Rounds 32 values to 8 bits and stores the block at the current point. */
+export function storeBlock(scope: Scope, output: Output, values: readonly LoopExpr[]): void {
+  const operand = scope.kernel.operands[output.operand]!
+  if (operand.format === 'a8') storeByteBlock(scope, output, values)
+  else storeStateBlock(scope.emitter, operand, output.operand, scope.flat(operand, output.index), values)
+}
+
 /** The output's 32 values along `lane` from its current value on, as vectors. */
 export function blockValues(scope: Scope, output: Output, lane: AxisId): LoopExpr[] {
   const start = scope.axes.get(lane)!
@@ -59,23 +70,16 @@ export function blockValues(scope: Scope, output: Output, lane: AxisId): LoopExp
  * Rounds 32 values to 8 bits and stores the block at the current point: d = absmax / 127, q = nearest(x / d), as the graph's
  * `quantise` defines it. d is cut at 2^14, so that its factor cannot overflow.
  */
-export function storeByteBlock(scope: Scope, output: Output, values: readonly LoopExpr[]): void {
+function storeByteBlock(scope: Scope, output: Output, values: readonly LoopExpr[]): void {
   const e = scope.emitter
   const operand = scope.kernel.operands[output.operand]!
-  const largest = e.let(
-    'largest',
-    values.map((x) => ops.abs(x)).reduce((a, b) => ops.max(a, b)),
-  )
-  const d = e.let('d', ops.min(ops.div(ops.hmax(largest), constant('f32', 127)), constant('f32', 2 ** 14)))
-  const safe = e.let('safe', ops.splat_f32(ops.select(ops.gt(d, constant('f32', 0)), d, constant('f32', 1))))
+  const { scale: d, quants } = roundBlock(e, values, 2 ** 14)
   const at = e.let('at', ops.mul(ops.shr_u(scope.flat(operand, output.index), 5), a8.words))
   const zero = constant('i32x4', 0)
-  const limit = constant('f32x4', 127)
   const sums = [e.let('sum', zero), e.let('sum', zero)]
-  for (const [i, x] of values.entries()) {
+  for (const i of values.keys()) {
     const sum = sums[i >> 2]!
-    const near = ops.nearest(ops.div(x, safe))
-    const q = e.let('q', ops.to_i32x4(ops.max(ops.min(near, limit), constant('f32x4', -127))))
+    const q = quants(i, 1)[0]!
     const negative = e.let('negative', ops.neg(q))
     e.set(sum, ops.add(sum, q))
     e.store(output.operand, at, ops.pack_bytes(q), i)

@@ -13,6 +13,7 @@ import { fromHalf } from './halves.ts'
 import { loadElement } from './packed.ts'
 import type { LoopExpr } from './loops.ts'
 import { applyScalarFn, elementOf, scalarType, splat } from './scalar-calls.ts'
+import { s8Element } from './state-blocks.ts'
 
 /** Where a definition's value is found at this point. */
 export type Place =
@@ -135,7 +136,7 @@ export class Scope {
       total += stride
     }
     if (total === 0) return 0
-    return total === 1 && operand.layout === 'plain' && operand.format !== 'a8' ? 1 : undefined
+    return total === 1 && operand.layout === 'plain' && operand.format !== 'a8' && operand.format !== 's8' ? 1 : undefined
   }
 
   emitIndex(index: Index): LoopExpr {
@@ -224,6 +225,7 @@ export class Scope {
         const operand = this.kernel.operands[expr.operand]!
         if (operand.layout === 'r8') return loadElement(operand, expr.operand, this.matrixIndex(operand, expr.index), this.emitter)
         if (operand.format === 'a8') return a8Element(expr.operand, this.emitter.value('element', this.flat(operand, expr.index)))
+        if (operand.format === 's8') return s8Element(operand, expr.operand, this.emitter.value('element', this.flat(operand, expr.index)))
         if (operand.format === 'f16') return fromHalf(loadHalves('i32', expr.operand, this.flat(operand, expr.index)))
         const type = scalarType(operand.dtype)
         const word = load(elementOf(operand.dtype), expr.operand, this.flat(operand, expr.index))

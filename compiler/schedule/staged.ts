@@ -13,7 +13,7 @@ import { builtin, constant, Emitter, ops } from './build-loops.ts'
 import { accumulate, axisOf, combine, identityOf, innerAxes, typeOf, uses } from './definitions.ts'
 import type { LoopExpr, LoopFunction, LoopType } from './loops.ts'
 import type { Machine } from './machine.ts'
-import { blockValues, isContiguous, kernelFunction, storeByteBlock, storeOutput } from './outputs.ts'
+import { blockValues, isContiguous, isInBlocks, kernelFunction, storeBlock, storeOutput } from './outputs.ts'
 import { overRows } from './rows.ts'
 import { elementOf, toWords } from './scalar-calls.ts'
 import { emitAffine, unflatten } from './affine-loops.ts'
@@ -36,8 +36,8 @@ export function scheduleStaged(kernel: Kernel, machine: Machine, bounds: affine.
   const reductions = kernel.definitions.filter((definition) => definition.over.length > 0)
   const common = commonAxes(kernel)
   if (reductions.length === 0 && machine.threads > 1) return scheduleFlat(kernel, machine, scope)
-  // A map keeps its contiguous axis inside, to be written in vectors; so does whatever writes blocks of 8-bit activations.
-  const inBlocks = kernel.outputs.some((output) => kernel.operands[output.operand]!.format === 'a8')
+  // A map keeps its contiguous axis inside, to be written in vectors; so does whatever writes blocks of 8 bits.
+  const inBlocks = kernel.outputs.some((output) => isInBlocks(kernel, output))
   const keeps = machine.lanes > 1 && (reductions.length === 0 || inBlocks)
   const lane = keeps ? common.findLast((axis) => kernel.outputs.some((output) => isContiguous(scope.index, output, axis.id))) : undefined
   const outer = common.filter((axis) => axis !== lane)
@@ -333,14 +333,14 @@ export const whole = ({ id, extent }: KernelAxis): Span => ({ id, count: emitAff
 export function emitOutput(staged: Staged, output: Output): void {
   const { kernel, machine, scope, outer } = staged
   const inner = output.axes.filter((id) => !outer.some((axis) => axis.id === id)).map((id) => axisOf(kernel, id))
-  if (kernel.operands[output.operand]!.format === 'a8') {
+  if (isInBlocks(kernel, output)) {
     const along = inner.at(-1)
     if (!along || machine.threads > 1 || !isContiguous(scope.index, output, along.id) || along.extent.const % 32 !== 0) {
-      throw new Error(`internal: ${kernel.name} cannot write blocks of 8-bit activations`)
+      throw new Error(`internal: ${kernel.name} cannot write blocks of 8 bits`)
     }
     nest(scope, inner.slice(0, -1), () =>
       scope.emitter.loop(along.id, 0, emitAffine(along.extent), 32, (value) =>
-        scope.at([[along.id, value]], () => storeByteBlock(scope, output, blockValues(scope, output, along.id))),
+        scope.at([[along.id, value]], () => storeBlock(scope, output, blockValues(scope, output, along.id))),
       ),
     )
     return

@@ -67,6 +67,8 @@ export interface EntryManifest {
 export interface StateManifest {
   readonly path: string
   readonly dtype: ElementType
+  /** How its numbers are stored, where its type does not say: in blocks of 32 along the last dim. */
+  readonly format?: 'q8_0'
   /** As they lie in memory. */
   readonly dims: readonly number[]
   /** Which of the model's dims each of these is, where their order is another. */
