@@ -45,7 +45,9 @@ async function inspectArtifact(path: string, { json }: Flags): Promise<void> {
       section('variants', manifest.variants.map(variantText)),
       section(
         'states',
-        manifest.states.map(({ path: name, dtype, dims, bytes }) => `${name}  ${dtype}[${dims.join(', ')}]  ${byteSize(bytes)}`),
+        manifest.states.map(
+          ({ path: name, dtype, format = dtype, dims, bytes }) => `${name}  ${format}[${dims.join(', ')}]  ${byteSize(bytes)}`,
+        ),
       ),
       section(
         'tensors',

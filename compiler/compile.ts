@@ -150,7 +150,7 @@ export interface PlannedModel {
 export function planGraphs(model: GraphModel, graphs: readonly Graph[], options: CompileOptions): PlannedModel {
   const math = options.math ?? 'fast'
   const canonical = canonicalPaths(model.weights)
-  const caches = planCaches(options.cache ?? 'f32', model.states, graphs)
+  const caches = planCaches(options.cache ?? 'f32', model.states, graphs, options.disabledPasses)
   const cacheOf = (path: string): CacheFormat | undefined => caches.formats.get(patternOf(path))
   const passOptions: PassOptions =
     caches.formats.size > 0

@@ -26,6 +26,7 @@ export interface PartEstimate {
 export interface StateEstimate {
   readonly state: string
   readonly count: number
+  /** How it is stored: its type, or q8_0. */
   readonly dtype: string
   /** Sizes by axis name, of one of them. */
   readonly axes: readonly (readonly [name: string, size: number])[]
@@ -108,12 +109,12 @@ export function estimateGraphs(model: SpecialisedModel, graphs: readonly Graph[]
     }),
     states: [...states].map(([state, some]): StateEstimate => {
       const { path, dims, labels } = some[0]!
-      const { dtype } = layout.states[layout.state(path)]!
+      const { dtype, format } = layout.states[layout.state(path)]!
       const stored = some.map((one) => ({ one, bytes: layout.states[layout.state(one.path)]!.bytes }))
       return {
         state,
         count: some.length,
-        dtype,
+        dtype: format ?? dtype,
         axes: labels.map((label, i) => [label, dims[i]!] as const),
         bytes: sum(stored.map(({ bytes }) => bytes)),
         bytesPerPosition: sum(

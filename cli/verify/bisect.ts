@@ -7,15 +7,17 @@
 import { evaluateKernel } from '../../compiler/kernel/evaluate.ts'
 import type { Frame } from '../../compiler/graph/paths.ts'
 import { inMemoryOrder } from '../../compiler/kernel/states.ts'
-import { rounding } from '../../compiler/ops/tensor.ts'
+import { quantise } from '../../compiler/ops/quantise.ts'
+import { rounding, type Tensor } from '../../compiler/ops/tensor.ts'
 import { fillSource, type Launch, launchesOf } from '../../compiler/kernel/launches.ts'
 import { sourceKey } from '../../compiler/kernel/program.ts'
 import type { Kernel, Operand, OperandSource } from '../../compiler/kernel/types.ts'
 import type { Recompiled, StoredWeights } from '../../compiler/recompile.ts'
-import type { StateValues, Tensor } from '../../compiler/targets/reference/evaluate.ts'
+import type { StateValues } from '../../compiler/targets/reference/evaluate.ts'
 import { type Binding, evaluate, show } from '../../dsl/affine.ts'
 import { position } from '../../dsl/source.ts'
 import { elementCount } from '../../runtime/artifact/affine.ts'
+import type { StateManifest } from '../../runtime/artifact/manifest.ts'
 import { judgeOutput, judgeResult, type Verdict } from './judge.ts'
 import { type KernelProbe, neededOperands, type ProbeMode, placedOperands, writtenOperands } from './probe.ts'
 import { fromWords, toWords } from './words.ts'
@@ -150,10 +152,16 @@ class LogicalMemory {
         const { layout } = this.#recompiled.result.plan!
         const stored = layout.states[layout.state(source.path)]!
         const values = states.get(source.path) ?? new Float64Array(stored.dims.reduce((count, dim) => count * dim, 1))
-        return inMemoryOrder(values, stored).map(rounding[stored.dtype])
+        return asStored(inMemoryOrder(values, stored), stored)
       }
     }
   }
+}
+
+/** What a state holds of values. */
+function asStored(data: Float64Array, { dtype, format, dims }: StateManifest): Float64Array {
+  if (format !== 'q8_0') return data.map(rounding[dtype])
+  return (quantise.evaluate([{ dtype, dims, data }], { scale: 'f16' }, { mode: 'typed' } as never) as Tensor).data
 }
 
 function faultOf(

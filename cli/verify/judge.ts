@@ -1,7 +1,7 @@
 // When numbers count as equal (docs/numerics.md): the bounds, and the comparisons of an entry's results and of one kernel's outputs.
 
-/** Σ(a−b)² / Σb²: ggml's bound for f32 paths, and for a whole layer with 8-bit activations; between them, for caches of halves. */
-export const bounds = { f32: 1e-7, halves: 1e-4, bytes: 2e-3 } as const
+/** Σ(a−b)² / Σb²: ggml's bound for f32 paths, and for a whole layer with 8-bit activations; between them, for caches of halves and of blocks. */
+export const bounds = { f32: 1e-7, halves: 1e-4, blocks: 1e-3, bytes: 2e-3 } as const
 
 /** Of one rounded to 8 bits or to halves: few elements may fall on the other side of a half. */
 const roundedBound = 1e-5
@@ -67,16 +67,17 @@ export function judgeResult(got: ArrayLike<number>, wanted: ArrayLike<number>, w
   return { fine, error, worst }
 }
 
-/** One output of one kernel that was given the wanted inputs. `format`: f32, i32, f16, or a8 (bytes in blocks of 32). */
+/** One output of one kernel that was given the wanted inputs. `format`: f32, i32, f16, or a8 and s8 (bytes in blocks of 32). */
 export function judgeOutput(got: ArrayLike<number>, wanted: ArrayLike<number>, format: string): Verdict {
   const worst = worstOf(got, wanted)
   const { error, usual } = errorOf(got, wanted)
   if (format === 'i32') return { fine: got[worst] === wanted[worst], error, worst }
-  const bound = format === 'a8' || format === 'f16' ? roundedBound : bounds.f32
+  const inBlocks = format === 'a8' || format === 's8'
+  const bound = inBlocks || format === 'f16' ? roundedBound : bounds.f32
   if (!(error <= bound)) return { fine: false, error, worst }
   for (let i = 0; i < wanted.length; i++) {
     // Bytes may differ by one step of their block.
-    const allowed = format === 'a8' ? (1.01 * blockMost(wanted, i)) / 127 : elementBound * (Math.abs(wanted[i]!) + usual)
+    const allowed = inBlocks ? (1.01 * blockMost(wanted, i)) / 127 : elementBound * (Math.abs(wanted[i]!) + usual)
     if (!(Math.abs(got[i]! - wanted[i]!) <= allowed)) return { fine: false, error, worst: i }
   }
   return { fine: true, error, worst }

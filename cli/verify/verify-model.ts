@@ -67,7 +67,8 @@ export async function verifyModel(
   const reference = createReference(recompiled.compilation.graphs, { weight })
   const ofBytes = target === 'wasm' && manifest.math === 'fast' && manifest.tensors.some(({ format }) => format.startsWith('q'))
   const ofHalves = manifest.states.some(({ dtype }) => dtype === 'f16')
-  const bound = ofBytes ? bounds.bytes : ofHalves ? bounds.halves : bounds.f32
+  const ofBlocks = manifest.states.some(({ format }) => format !== undefined)
+  const bound = ofBytes ? bounds.bytes : ofBlocks ? bounds.blocks : ofHalves ? bounds.halves : bounds.f32
   const verdicts = new Map<string, EntryVerdict>()
   let examine: readonly ExaminedCall[] = []
   let wrong = false

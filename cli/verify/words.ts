@@ -1,21 +1,25 @@
-// Values of a kernel's operand to and from the 4-byte words in which devices hold them: f32, i32, halves, or activations in 8 bits.
+// Values of a kernel's operand to and from the 4-byte words in which devices hold them: f32, i32, halves, or activations and states in
+// blocks of 8 bits.
 
 import type { Operand } from '../../compiler/kernel/types.ts'
 import { formats } from '../../compiler/formats/index.ts'
 import { a8, centring } from '../../compiler/schedule/activation-blocks.ts'
+import { blockWords, byteOfNumber, s8 } from '../../compiler/schedule/state-blocks.ts'
 import type { AffineJson } from '../../runtime/artifact/manifest.ts'
 
 const countOf = (dims: Operand['dims']): number => dims.reduce((count, dim) => count * dim.const, 1)
 
-/** Sizes of an operand in words; of 8-bit activations the last axis is constant and in whole blocks, of halves (states) all are. */
+/** Sizes of an operand in words; of 8-bit activations the last axis is constant and in whole blocks, of states as halves or in blocks all are. */
 export function wordDims({ dims, format }: Pick<Operand, 'dims' | 'format'>): readonly AffineJson[] {
   if (format === 'f16') return [{ const: Math.ceil(countOf(dims) / 2), terms: [] }]
+  if (format === 's8') return [{ const: blockWords(countOf(dims)), terms: [] }]
   if (format !== 'a8') return dims
   return [...dims.slice(0, -1), { const: (dims.at(-1)!.const / a8.k) * a8.words, terms: [] }]
 }
 
 export function toWords({ format }: Pick<Operand, 'format'>, values: Float64Array): Int32Array {
   if (format === 'a8') return bytesToWords(values)
+  if (format === 's8') return blocksToWords(values)
   if (format === 'f16') {
     const words = new Int32Array(Math.ceil(values.length / 2))
     formats.f16.encode(Float32Array.from(values), new Uint8Array(words.buffer, 0, values.length * 2))
@@ -26,6 +30,7 @@ export function toWords({ format }: Pick<Operand, 'format'>, values: Float64Arra
 
 export function fromWords({ format, dims }: Pick<Operand, 'format' | 'dims'>, words: Int32Array): Float64Array {
   if (format === 'a8') return bytesFromWords(words)
+  if (format === 's8') return blocksFromWords(words, countOf(dims))
   if (format === 'f16') {
     const values = new Float32Array(countOf(dims))
     formats.f16.decode(new Uint8Array(words.buffer, words.byteOffset, values.length * 2), values)
@@ -56,6 +61,26 @@ function bytesToWords(values: Float64Array): Int32Array {
     for (let i = 0; i < 2; i++) words[at + a8.minus + i] = centring(quants, i)
   }
   return words
+}
+
+/** The values are rounded ones already: d is the largest of a block over 127, and a half. */
+function blocksToWords(values: Float64Array): Int32Array {
+  const words = new Int32Array(blockWords(values.length))
+  const bytes = new Int8Array(words.buffer)
+  for (let from = 0; from < values.length; from += s8.k) {
+    const part = values.subarray(from, from + s8.k)
+    const d = part.reduce((most, value) => Math.max(most, Math.abs(value)), 0) / 127
+    formats.f16.encode(Float32Array.of(d), new Uint8Array(words.buffer, values.length + from / 16, 2))
+    for (const [i, value] of part.entries()) bytes[byteOfNumber(from + i)] = d > 0 ? Math.round(value / d) : 0
+  }
+  return words
+}
+
+function blocksFromWords(words: Int32Array, count: number): Float64Array {
+  const scales = new Float32Array(count / s8.k)
+  formats.f16.decode(new Uint8Array(words.buffer, words.byteOffset + count, 2 * scales.length), scales)
+  const bytes = new Int8Array(words.buffer, words.byteOffset, count)
+  return Float64Array.from({ length: count }, (_, i) => bytes[byteOfNumber(i)]! * scales[Math.floor(i / s8.k)]!)
 }
 
 /** NaN where the planes or the sums of a block say something else than its bytes: kernels read all of them. */

@@ -15,6 +15,9 @@ export const cacheFormats = ['f32', 'f16', 'q8_0'] as const
 export type CacheFormat = (typeof cacheFormats)[number]
 export type CacheRule = PathRule<CacheFormat>
 
+/** The graph pass that sees to it. */
+const passOf: Readonly<Partial<Record<CacheFormat, string>>> = { f16: 'halve-states', q8_0: 'quantise-states' }
+
 export interface CachePlan {
   /** By pattern of the state. Absent: as the model says. */
   readonly formats: ReadonlyMap<string, CacheFormat>
@@ -22,7 +25,12 @@ export interface CachePlan {
 }
 
 /** The formats of caches. Throws E_CACHE_PATHS for a rule that fits no cache, or only some of an array's. */
-export function planCaches(cache: CacheFormat | readonly CacheRule[], states: readonly StateInfo[], graphs: readonly Graph[]): CachePlan {
+export function planCaches(
+  cache: CacheFormat | readonly CacheRule[],
+  states: readonly StateInfo[],
+  graphs: readonly Graph[],
+  disabledPasses: readonly string[] = [],
+): CachePlan {
   if (cache === 'f32') return { formats: new Map(), notes: [] }
   const { running, cut } = usesOf(graphs)
   const caches = states.filter(({ path, dtype }) => dtype === 'f32' && !running.has(patternOf(path)))
@@ -43,6 +51,7 @@ export function planCaches(cache: CacheFormat | readonly CacheRule[], states: re
       throw new LlamacError('E_CACHE_PATHS', `--cache says ${before} and ${format} for ${pattern}: all of an array's are stored alike`)
     formats.set(pattern, format)
   }
+  for (const [pattern, format] of formats) if (disabledPasses.includes(passOf[format] ?? '')) formats.delete(pattern)
   return { formats, notes: [...notes] }
 }
 

@@ -40,7 +40,7 @@ export function checkMemory(
   const largest = layout.states.toSorted((a, b) => b.bytes - a.bytes)[0]
   if (largest && largest.bytes > bindingBytes) {
     const info = model.states.find(({ path }) => path === largest.path)
-    const dims = `[${largest.dims.join(', ')}] of ${largest.dtype}`
+    const dims = `[${largest.dims.join(', ')}] of ${largest.format ?? largest.dtype}`
     const labels: Label[] = info ? [{ span: info.span, text: dims }] : []
     const message = `the state ${largest.path} needs ${byteSize(largest.bytes)}; the largest buffer of ${target} is ${byteSize(bindingBytes)}`
     const room = info && contextFor(bindingBytes, [{ info, bytes: largest.bytes }])

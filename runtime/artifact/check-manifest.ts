@@ -61,7 +61,17 @@ const manifest = object({
   parameters: size,
   math: oneOf('fast', 'strict'),
   entries: listOf(entry),
-  states: listOf(object({ path: text, dtype: elementType, format: optional(oneOf('q8_0')), dims: listOf(size), order: optional(listOf(size)), offset: size, bytes: size })),
+  states: listOf(
+    object({
+      path: text,
+      dtype: elementType,
+      format: optional(oneOf('q8_0')),
+      dims: listOf(size),
+      order: optional(listOf(size)),
+      offset: size,
+      bytes: size,
+    }),
+  ),
   tensors: listOf(object({ path: text, dims: listOf(size), format: text, layout: text, shard: size, offset: size, bytes: size })),
   shards: listOf(object({ file: fileName, bytes: size, chunks: listOf(hash) })),
   variants: listOf(variant),

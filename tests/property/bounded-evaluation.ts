@@ -9,9 +9,9 @@ import { fillPath, type Frame } from '../../compiler/graph/paths.ts'
 import { is, type Dtype, type Graph, type Node, type Region } from '../../compiler/graph/types.ts'
 import { opDef } from '../../compiler/ops/index.ts'
 import { type EvaluateContext, isFloat } from '../../compiler/ops/op.ts'
-import { blockSize, quantise } from '../../compiler/ops/quantise.ts'
+import { blockSize, largestScale, quantise } from '../../compiler/ops/quantise.ts'
 import { sizes } from '../../compiler/ops/shape.ts'
-import { elements, permute, type Tensor } from '../../compiler/ops/tensor.ts'
+import { elements, permute, type Tensor, toF16 } from '../../compiler/ops/tensor.ts'
 import { binaryError, castError, isUnknown, unaryError, unknown } from './scalar-errors.ts'
 
 export interface Bounded {
@@ -283,14 +283,15 @@ const rules: Readonly<Partial<Record<Node['op'], Rule>>> = {
     })
     return { tensor, error }
   },
-  quantise(_node, [x], evaluate, { unit, rounds }) {
+  quantise(node, [x], evaluate, { unit, rounds }) {
+    const { attributes } = node as Node<'quantise'>
     if (!rounds) return { tensor: evaluate([x!.tensor]), error: x!.error }
-    const tensor = quantise.evaluate([x!.tensor], {}, { mode: 'typed' } as EvaluateContext) as Tensor
+    const tensor = quantise.evaluate([x!.tensor], attributes, { mode: 'typed' } as EvaluateContext) as Tensor
     const error = new Float64Array(tensor.data.length)
     const row = x!.tensor.dims.at(-1)!
     for (let base = 0; base < error.length; base += row) {
       for (let from = base; from < base + row; from += blockSize)
-        quantiseBlock(x!, tensor, error, from, Math.min(from + blockSize, base + row), unit)
+        quantiseBlock(x!, tensor, error, from, Math.min(from + blockSize, base + row), unit, attributes.scale === 'f16')
     }
     return { tensor, error }
   },
@@ -302,7 +303,10 @@ function extremeError(values: readonly number[], errors: readonly number[]): num
   return values.reduce((most, value, i) => (value + errors[i]! >= least ? Math.max(most, errors[i]!) : most), 0)
 }
 
-/** q = round(x / d), d = max|x| / 127: where x / d is near a half, q may be its neighbour. */
+/**
+ * q = round(x / d), d = max|x| / 127: where x / d is near a half, q may be its neighbour; where the result is q times d as a half, so may
+ * that half.
+ */
 function quantiseBlock(
   { tensor: { data }, error: given }: Bounded,
   tensor: Tensor,
@@ -310,6 +314,7 @@ function quantiseBlock(
   from: number,
   end: number,
   unit: number,
+  isHalf: boolean,
 ): void {
   let [most, wrong] = [0, 0]
   for (let i = from; i < end; i++) {
@@ -318,6 +323,9 @@ function quantiseBlock(
   }
   const scale = Math.fround(most / 127)
   const scaleError = wrong / 127 + 3 * unit * scale
+  const half = (d: number): number => toF16(Math.min(Math.max(d, 0), largestScale))
+  const stored = isHalf ? half(scale) : scale
+  const resultError = isHalf ? half(scale + scaleError) - half(scale - scaleError) : scaleError
   for (let i = from; i < end; i++) {
     if (isUnknown(wrong) || scale === 0) {
       error[i] = isUnknown(wrong) ? unknown : 2 * wrong
@@ -327,6 +335,6 @@ function quantiseBlock(
     const off = (given[i]! + Math.abs(place) * scaleError) / scale + 2 * unit * Math.abs(place)
     const toHalf = Math.abs(place - Math.floor(place) - 0.5)
     const steps = off < toHalf ? 0 : Math.ceil(off - toHalf + 1e-9)
-    error[i] = Math.abs(tensor.data[i]! / scale) * scaleError + steps * scale + steps * scaleError + 2 * unit * Math.abs(tensor.data[i]!)
+    error[i] = Math.abs(place) * resultError + steps * (stored + resultError) + 2 * unit * Math.abs(tensor.data[i]!)
   }
 }

@@ -80,7 +80,7 @@ const count = (map: Map<string, number>, key: string, by = 1): void => void map.
 const isVerifiers = (message: string): boolean => /^internal: (graph .* after|loop function|the WASM module is invalid)/.test(message)
 
 /** Graph passes that depend on how things are stored: they are left to the planner. */
-const storagePasses: readonly string[] = ['halve-states', 'quantise-activations']
+const storagePasses: readonly string[] = ['halve-states', 'quantise-states', 'quantise-activations']
 
 const isGraphPass = (name: string): boolean => graphPasses.some((pass) => pass.name === name)
 
@@ -467,8 +467,9 @@ class Check {
   noteProgram({ graphs: [graph], programs: [program], plan }: PlannedTarget, target: string, cache: CacheFormat): void {
     const { changed } = this.report
     const { states } = plan!.layout
-    if (cache === 'f16') {
-      if (states.some(({ dtype }) => dtype === 'f16')) count(changed, `halve-states (${target})`)
+    if (cache !== 'f32') {
+      if (states.some(({ dtype }) => dtype === 'f16') && cache === 'f16') count(changed, `halve-states (${target})`)
+      if (states.some(({ format }) => format)) count(changed, `quantise-states (${target})`)
       return
     }
     if (states.some(({ order }) => order)) count(changed, `order-states (${target})`)
@@ -503,6 +504,7 @@ export async function checkCase(random: Case, options: CheckOptions): Promise<vo
   const text = printGraph(random.graph)
   const tape = Array.from({ length: 64 }, (_, i) => (text.charCodeAt((i * 97 + 11) % text.length) * 31 + i * 7) >>> 2)
   for (const configuration of configurations(choicesFrom(tape))) await check.configuration(configuration, 'fast')
-  if (random.states.some(({ dtype }) => dtype === 'f32')) await check.configuration(everything, 'fast', 'f16')
+  if (random.states.some(({ dtype }) => dtype === 'f32'))
+    for (const cache of ['f16', 'q8_0'] as const) await check.configuration(everything, 'fast', cache)
   if (check.quantised) for (const configuration of [everything, nothing]) await check.configuration(configuration, 'strict')
 }

@@ -9,6 +9,6 @@ export const emptyState = ({ bytes }: StateManifest): Int32Array => new Int32Arr
 
 export function stateValues(state: StateManifest, words: Int32Array): Float64Array {
   const { dtype, dims } = state
-  const format = dtype === 'f16' ? 'f16' : isFloatType(dtype) ? 'f32' : 'i32'
+  const format = state.format ? 's8' : dtype === 'f16' ? 'f16' : isFloatType(dtype) ? 'f32' : 'i32'
   return inModelOrder(fromWords({ format, dims: dims.map((size) => ({ const: size, terms: [] })) }, words), state)
 }
