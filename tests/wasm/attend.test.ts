@@ -1,11 +1,13 @@
 // Attention on WASM for any grouping, mask and length: against the reference, and the same bits on 1 to 4 threads. Lengths lie around
 // the sizes of tiles and chunks; weights of the softmax run from nearly equal to nearly one. Keys and values are arguments, or
-// caches of halves, which then hold numbers that halves have.
+// caches of halves or of blocks of 8 bits, which then hold numbers that those have.
 
 import fc from 'fast-check'
 import { afterAll, expect, test } from 'vitest'
 import { referenceOf } from '../../cli/project.ts'
 import { compile, packageSources } from '../../compiler/index.ts'
+import { quantise } from '../../compiler/ops/quantise.ts'
+import type { Tensor } from '../../compiler/ops/tensor.ts'
 import { partsOf } from '../../compiler/schedule/loops.ts'
 import { f16FromNumber, f16ToNumber } from '../../compiler/formats/halves.ts'
 import { load, memoryFiles, type Model } from '../../runtime/index.ts'
@@ -17,8 +19,8 @@ interface Form {
   readonly ends?: number
   readonly mask: string
   readonly more?: string
-  /** Keys and values come from caches. */
-  readonly cached?: true
+  /** Keys and values come from caches that are stored so. */
+  readonly cached?: 'f16' | 'q8_0'
 }
 
 const forms: Readonly<Record<string, Form>> = {
@@ -33,11 +35,16 @@ const forms: Readonly<Record<string, Form>> = {
     mask: 'expand(iota(t), [seq, t]) % 3 != 0',
     more: 'bias: expand(f32(iota(t)) * 0.01, [seq, heads, t])',
   },
-  'halves, a head a key': { heads: 2, groups: 2, size: 20, mask: 'causal(at, iota(t))', cached: true },
-  'halves, two heads a key': { heads: 4, groups: 2, size: 8, ends: 12, mask: 'expand(iota(t), [seq, t]) >= 0', cached: true },
-  'halves, three heads a key': { heads: 6, groups: 2, size: 16, mask: 'causal(at, iota(t))', cached: true },
-  'halves, seven heads': { heads: 7, groups: 1, size: 4, ends: 8, mask: 'sliding(at, iota(t), window: 70)', cached: true },
-  'halves, six heads': { heads: 6, groups: 1, size: 8, mask: 'causal(at, iota(t))', more: 'softcap: 3.0', cached: true },
+  'halves, a head a key': { heads: 2, groups: 2, size: 20, mask: 'causal(at, iota(t))', cached: 'f16' },
+  'halves, two heads a key': { heads: 4, groups: 2, size: 8, ends: 12, mask: 'expand(iota(t), [seq, t]) >= 0', cached: 'f16' },
+  'halves, three heads a key': { heads: 6, groups: 2, size: 16, mask: 'causal(at, iota(t))', cached: 'f16' },
+  'halves, seven heads': { heads: 7, groups: 1, size: 4, ends: 8, mask: 'sliding(at, iota(t), window: 70)', cached: 'f16' },
+  'halves, six heads': { heads: 6, groups: 1, size: 8, mask: 'causal(at, iota(t))', more: 'softcap: 3.0', cached: 'f16' },
+  'blocks, a head a key': { heads: 2, groups: 2, size: 32, mask: 'causal(at, iota(t))', cached: 'q8_0' },
+  'blocks, two heads a key': { heads: 4, groups: 2, size: 32, ends: 96, mask: 'expand(iota(t), [seq, t]) >= 0', cached: 'q8_0' },
+  'blocks, three heads a key': { heads: 3, groups: 1, size: 64, ends: 32, mask: 'causal(at, iota(t))', cached: 'q8_0' },
+  'blocks, seven heads': { heads: 7, groups: 1, size: 32, mask: 'sliding(at, iota(t), window: 70)', cached: 'q8_0' },
+  'blocks of keys, halves of values': { heads: 4, groups: 1, size: 64, ends: 8, mask: 'causal(at, iota(t))', cached: 'q8_0' },
   'two heads a key, those before': { heads: 4, groups: 2, size: 8, mask: 'expand(at, [seq, t]) > iota(t)' },
 }
 
@@ -92,7 +99,7 @@ async function compiled(form: Form, math: 'strict' | 'fast'): Promise<Compiled> 
     entry: 'probe.dsl',
     seedWeights: 1,
     math,
-    ...(form.cached ? { cache: 'f16', maximum: { seq: most.seq, n: most.t } } : { maximum: most }),
+    ...(form.cached ? { cache: form.cached, maximum: { seq: most.seq, n: most.t } } : { maximum: most }),
   })
   if (!result.ok) throw new Error(result.diagnostics.map(({ message }) => message).join('; '))
   const functions = [...result.compilation.results[0]!.plan!.functions.values()]
@@ -129,6 +136,12 @@ function numbers(count: number, seed: number): Float32Array {
   })
 }
 
+/** The nearest numbers that blocks of 32 in 8 bits hold. */
+function inBlocks(values: Float32Array): Float32Array {
+  const x = { dtype: 'f32', dims: [values.length], data: Float64Array.from(values) } as const
+  return Float32Array.from((quantise.evaluate([x], { scale: 'f16' }, { mode: 'typed' } as never) as Tensor).data)
+}
+
 test.each(Object.entries(forms).flatMap(([name, form]) => (['strict', 'fast'] as const).map((math) => [name, math, form] as const)))(
   '%s, %s math',
   async (_, math, form) => {
@@ -143,11 +156,12 @@ test.each(Object.entries(forms).flatMap(([name, form]) => (['strict', 'fast'] as
           start: first % (t + 1),
         }
         const { k, v, ...asked } = given
-        const half = (values: Float32Array): Float32Array => values.map((x) => f16ToNumber(f16FromNumber(x)))
+        const held = (values: Float32Array, width: number): Float32Array =>
+          form.cached === 'q8_0' && width % 32 === 0 ? inBlocks(values) : values.map((x) => f16ToNumber(f16FromNumber(x)))
         const entry = seq === 1 ? 'one' : 'read'
         const run = async (model: Model): Promise<Float32Array> => {
           const session = model.createSession()
-          if (form.cached) await session.call('fill', { k: half(k), v: half(v) })
+          if (form.cached) await session.call('fill', { k: held(k, size), v: held(v, ends) })
           const [result] = await session.call(entry, form.cached ? { ...asked, t } : given)
           session.dispose()
           return result!.values as Float32Array
