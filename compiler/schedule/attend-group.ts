@@ -7,9 +7,9 @@
 // into chunks, a workgroup each, and a second function joins what they left (LoopFunction.join).
 
 import * as affine from '../../dsl/affine.ts'
-import type { Kernel } from '../kernel/types.ts'
+import type { AxisId, Kernel } from '../kernel/types.ts'
 import { GroupRows, lanesOf, type State, zero } from './attend-group-rows.ts'
-import { planAttend, type Score, type Weighted } from './attend-plan.ts'
+import { type Load, planAttend, type Score, type Weighted } from './attend-plan.ts'
 import { builtin, constant, load, ops } from './build-loops.ts'
 import { combine, identityOf } from './definitions.ts'
 import type { LoopExpr, LoopFunction } from './loops.ts'
@@ -17,6 +17,7 @@ import type { Machine } from './machine.ts'
 import type { Place } from './scope.ts'
 import { toWords } from './scalar-calls.ts'
 import { commonAxes } from './staged.ts'
+import { s8Four } from './state-blocks.ts'
 
 /** Rows of a block and positions of a tile, the best first. */
 const shapes = [
@@ -90,7 +91,7 @@ class AttendGroup extends GroupRows {
         const sums = Array.from({ length: count }, () => e.let('sum', constant('f32x4', 0)))
         e.loop(axis.id, ops.mul(lane, 4), constant('i32', width), 4 * lanes, (d) =>
           this.scope.at([[axis.id, d]], () => {
-            const four = e.value('four', this.scope.vector(vector, axis.id))
+            const four = this.four(vector, axis.id)
             for (const [r, sum] of sums.entries()) e.set(sum, ops.madd(load('f32x4', this.queries.get(id)!, d, r * width), four, sum))
           }),
         )
@@ -110,6 +111,13 @@ class AttendGroup extends GroupRows {
     )
     // Another score would overwrite what slower ones still add up.
     if (this.plan.scores.length > 1) e.barrier()
+  }
+
+  /** Four numbers of a vector at the current point, which is at a multiple of four. */
+  private four(vector: Load, axis: AxisId): LoopExpr {
+    const operand = this.kernel.operands[vector.operand]!
+    if (operand.format !== 's8') return this.e.value('four', this.scope.vector(vector, axis))
+    return s8Four(this.e, operand, vector.operand, this.e.value('flat', this.scope.flat(operand, vector.index)))
   }
 
   /** Takes the tile into the maxima of all rows, then the values behind them, and the sums of one number a row. */
@@ -213,7 +221,7 @@ class AttendGroup extends GroupRows {
           for (const n of sums[0]!.keys()) {
             const place = n === 0 && pieces >= threads ? piece : ops.min(ops.add(piece, n * threads), pieces - 1)
             this.scope.at([[axis.id, e.value('d', ops.mul(place, 4))]], () => {
-              const four = e.value('four', this.scope.vector(vector, axis.id))
+              const four = this.four(vector, axis.id)
               for (const [r, row] of sums.entries()) e.set(row[n]!, ops.madd(own[r]!, four, row[n]!))
             })
           }

@@ -9,6 +9,7 @@
 
 import * as affine from '../../dsl/affine.ts'
 import type { AxisId, Definition, Expr, Kernel, KernelAxis, Output } from '../kernel/types.ts'
+import { a8 } from './activation-blocks.ts'
 import { builtin, constant, Emitter, ops } from './build-loops.ts'
 import { accumulate, axisOf, combine, identityOf, innerAxes, typeOf, uses } from './definitions.ts'
 import type { LoopExpr, LoopFunction, LoopType } from './loops.ts'
@@ -75,10 +76,15 @@ export class ScratchOverflow extends Error {
   }
 }
 
-/** Threads without reductions: one invocation an element of the largest output space. */
+/** Threads without reductions: one invocation an element of the largest output space, or a block of it where it is made of those. */
 function scheduleFlat(kernel: Kernel, machine: Machine, scope: Scope): LoopFunction {
   const e = scope.emitter
-  const axes = kernel.axes.filter((axis) => kernel.outputs.some((output) => output.axes.includes(axis.id)))
+  const block = kernel.outputs.find((output) => isInBlocks(kernel, output))
+  const lane = block && kernel.axes.find(({ id }) => isContiguous(scope.index, block, id))
+  if (block && (!lane || lane.extent.const % a8.k !== 0 || kernel.outputs.length > 1 || block.guard)) return cannotWriteBlocks(kernel)
+  const axes = kernel.axes
+    .filter((axis) => kernel.outputs.some((output) => output.axes.includes(axis.id)))
+    .map((axis) => (axis === lane ? { ...axis, extent: affine.constant(axis.extent.const / a8.k) } : axis))
   const fixed = axes.filter((axis) => affine.isConstant(axis.extent))
   const moving = axes.filter((axis) => !affine.isConstant(axis.extent))
   if (moving.length > 2) throw new Error(`internal: ${kernel.name} has more symbolic axes than a grid has dimensions`)
@@ -87,12 +93,20 @@ function scheduleFlat(kernel: Kernel, machine: Machine, scope: Scope): LoopFunct
   e.if(ops.lt(flat, count), () => {
     const at = unflatten(e, flat, fixed)
     for (const [i, axis] of moving.entries()) at.push([axis.id, builtin(i === 0 ? 'group_y' : 'group_z')])
-    scope.at(at, () => {
-      for (const output of kernel.outputs) storeOutput(scope, output)
-    })
+    scope.at(
+      at.map(([id, value]) => [id, id === lane?.id ? ops.mul(value, a8.k) : value] as const),
+      () => {
+        if (block) storeBlock(scope, block, blockValues(scope, block, lane!.id))
+        else for (const output of kernel.outputs) storeOutput(scope, output)
+      },
+    )
   })
   const x = [{ size: affine.constant(count), divisor: machine.threads }]
   return kernelFunction(kernel, e, { workgroup: machine.threads, grid: [x, ...moving.map((axis) => [{ size: axis.extent, divisor: 1 }])] })
+}
+
+function cannotWriteBlocks({ name }: Kernel): never {
+  throw new Error(`internal: ${name} cannot write blocks of 8 bits`)
 }
 
 /** Threads with reductions: one workgroup a point of the outer axes. */
@@ -335,9 +349,8 @@ export function emitOutput(staged: Staged, output: Output): void {
   const inner = output.axes.filter((id) => !outer.some((axis) => axis.id === id)).map((id) => axisOf(kernel, id))
   if (isInBlocks(kernel, output)) {
     const along = inner.at(-1)
-    if (!along || machine.threads > 1 || !isContiguous(scope.index, output, along.id) || along.extent.const % 32 !== 0) {
-      throw new Error(`internal: ${kernel.name} cannot write blocks of 8 bits`)
-    }
+    if (!along || machine.threads > 1 || !isContiguous(scope.index, output, along.id) || along.extent.const % 32 !== 0)
+      return cannotWriteBlocks(kernel)
     nest(scope, inner.slice(0, -1), () =>
       scope.emitter.loop(along.id, 0, emitAffine(along.extent), 32, (value) =>
         scope.at([[along.id, value]], () => storeBlock(scope, output, blockValues(scope, output, along.id))),

@@ -27,6 +27,15 @@ export function s8Element(operand: Operand, n: number, flat: LoopExpr): LoopExpr
   return ops.mul(ops.to_f32(q), fromHalf(loadHalves('i32', n, ops.add(ops.shr_u(flat, 5), scalesOf(operand)))))
 }
 
+/** Numbers flat … flat + 3 of the operand; flat is a multiple of four. */
+export function s8Four(e: Emitter, operand: Operand, n: number, flat: LoopExpr): LoopExpr {
+  const words = load('i32x4', n, ops.shl(ops.shr_u(flat, 4), 2))
+  const byte = ops.and(ops.shr_u(flat, 2), 3)
+  const q = ops.shr_s(ops.shl(words, ops.sub(24, ops.mul(byte, 8))), 24)
+  const d = fromHalf(loadHalves('i32', n, ops.add(ops.shr_u(flat, 5), scalesOf(operand))))
+  return e.let('four', ops.mul(ops.to_f32x4(q), ops.splat_f32(d)))
+}
+
 /** A row of blocks: the word of its first number, and the half that is its first scale. */
 export interface BlockRow {
   readonly operand: number

@@ -1,5 +1,5 @@
-// States as halves: every number is stored as the nearest half on every device, whatever lies beside it; models read their caches so;
-// and what the command line, the artifact and `verify` say of it.
+// States as halves and in blocks of 8 bits: every number is stored as the nearest half, or as ggml's q8_0 has it, on every device, whatever
+// lies beside it; models read their caches so; and what the command line, the artifact and `verify` say of it.
 
 import fc from 'fast-check'
 import { afterAll, expect, test } from 'vitest'
@@ -8,6 +8,7 @@ import { createNodeGpu } from '../../cli/webgpu-node.ts'
 import { f16FromNumber, f16ToNumber } from '../../compiler/formats/halves.ts'
 import { compile, packageSources, type Request } from '../../compiler/index.ts'
 import { load, memoryFiles, type Model, readArtifact } from '../../runtime/index.ts'
+import { roundEven } from '../../compiler/ops/tensor.ts'
 import { compileForTest } from '../support/compiled.ts'
 
 const opened: Model[] = []
@@ -58,17 +59,41 @@ const floats = fc.oneof(
     .map(([x, negative]) => Math.fround(negative ? -x : x)),
 )
 
+/** What a block of 32 holds, in f32 as devices compute. */
+function storedBlocks(x: readonly number[]): Float32Array {
+  const values = new Float32Array(x.length)
+  for (let from = 0; from < x.length; from += 32) {
+    const part = x.slice(from, from + 32)
+    const d = Math.min(Math.fround(part.reduce((most, value) => Math.max(most, Math.abs(value)), 0) / 127), 65504)
+    for (const [i, value] of part.entries()) {
+      const q = d > 0 ? Math.max(-127, Math.min(127, roundEven(Math.fround(value / d)))) : 0
+      values[from + i] = q * f16ToNumber(f16FromNumber(d))
+    }
+  }
+  return values
+}
+
 // Odd rows begin in the middle of a word, whose other half somebody else stores.
+// Rows of one block: two of their scales share a word.
 test.each([
-  ['wasm', 5],
-  ['wasm', 8],
-  ['webgpu', 5],
-  ['webgpu', 8],
-] as const)('a state holds the nearest halves: %s, rows of %i', async (device, width) => {
-  const { artifact } = await compiled(keeper(width), { target: device, cache: 'f16', maximum: { n: rows } })
+  ['f16', 'wasm', 5],
+  ['f16', 'wasm', 8],
+  ['f16', 'webgpu', 5],
+  ['f16', 'webgpu', 8],
+  ['q8_0', 'wasm', 32],
+  ['q8_0', 'wasm', 64],
+  ['q8_0', 'webgpu', 32],
+  ['q8_0', 'webgpu', 64],
+] as const)('a state holds the nearest numbers of %s: %s, rows of %i', async (cache, device, width) => {
+  const { artifact } = await compiled(keeper(width), { target: device, cache, maximum: { n: rows } })
   const model = await load(memoryFiles(artifact), device === 'wasm' ? { device } : { device, gpu: await createNodeGpu({ software: true }) })
   opened.push(model)
-  expect(model.manifest.states).toMatchObject([{ dtype: 'f16', bytes: Math.ceil((room * width) / 2) * 4 }])
+  const count = room * width
+  expect(model.manifest.states).toMatchObject([
+    cache === 'f16'
+      ? { dtype: 'f16', bytes: Math.ceil(count / 2) * 4 }
+      : { dtype: 'f32', format: 'q8_0', bytes: count + Math.ceil(count / 64) * 4 },
+  ])
   await fc.assert(
     fc.asyncProperty(
       fc.array(
@@ -86,7 +111,7 @@ test.each([
         const wanted = new Float32Array(room * width)
         for (const { at, x } of calls) {
           await session.call('put', { x: Float32Array.from(x), at })
-          wanted.set(x.map(stored), at * width)
+          wanted.set(cache === 'f16' ? x.map(stored) : storedBlocks(x), at * width)
         }
         const copy = session.fork()
         for (const one of [session, copy]) {
@@ -134,9 +159,9 @@ test('caches of models: half the bytes, nearly the numbers, the same on any numb
   expect(Buffer.compare(Buffer.from(one.buffer), Buffer.from(two.buffer))).toBe(0)
 })
 
-const looking = `module probe
+const looking = (size: number): string => `module probe
 import std.attention { attend, causal }
-config Sizes { room: dim = 24  heads: dim = 4  groups: dim = 2  size: dim = 8 }
+config Sizes { room: dim = 24  heads: dim = 4  groups: dim = 2  size: dim = ${size} }
 model Probe uses Sizes {
   state keys:   real[room, groups, size]
   state values: real[room, groups, size]
@@ -149,19 +174,20 @@ model Probe uses Sizes {
 }
 `
 
-test.each(['wasm', 'webgpu'] as const)('verify knows of halves and of the order of states: %s', async (device) => {
-  const { artifact: made } = await compiled(looking, {
-    target: device,
-    cache: 'f16',
-    maximum: { seq: 8 },
-  })
+test.each([
+  ['f16', 'wasm', { dtype: 'f16' }, 1e-4],
+  ['f16', 'webgpu', { dtype: 'f16' }, 1e-4],
+  ['q8_0', 'wasm', { format: 'q8_0' }, 1e-3],
+  ['q8_0', 'webgpu', { format: 'q8_0' }, 1e-3],
+] as const)('verify knows of %s and of the order of states: %s', async (cache, device, stored, bound) => {
+  const { artifact: made } = await compiled(looking(cache === 'f16' ? 8 : 32), { target: device, cache, maximum: { seq: 8 } })
   const source = memoryFiles(made)
   const model = await load(source, device === 'wasm' ? { device } : { device, gpu: await createNodeGpu({ software: true }) })
   opened.push(model)
   const artifact = await readArtifact(source)
-  expect(artifact.manifest.states[0]).toMatchObject({ dtype: 'f16', order: [1, 0, 2] })
+  expect(artifact.manifest.states[0]).toMatchObject({ ...stored, order: [1, 0, 2] })
   const report = await verifyModel(artifact, model, { bisect: true, length: 6, seed: 1 })
-  expect(report).toMatchObject({ fine: true, bound: 1e-4, kernels: {}, unaltered: true })
+  expect(report).toMatchObject({ fine: true, bound, kernels: {}, unaltered: true })
   expect(report.kernels!.kernels).toBeGreaterThan(2)
 })
 
@@ -177,6 +203,34 @@ model Probe {
   }
 }
 `
+
+test('rows that are no blocks, and parts of rows, are halves in their stead, and a note says so', async () => {
+  const text = `module probe
+config Sizes { room: dim = 6 }
+model Probe uses Sizes {
+  state odd: real[room, width = 40]
+  state cut: real[room, other = 64]
+  state whole: real[room, both = 64]
+  entry put(x: real[n, width = 40], y: real[room, m], z: real[n, both = 64]) {
+    store odd[room: 0 ..+ n] = x
+    store cut[other: 0 ..+ m] = y
+    store whole[room: 0 ..+ n] = z
+  }
+}
+`
+  const { compilation } = await compiled(text, { cache: 'q8_0', maximum: { n: 4, m: 4 } })
+  expect(compilation.contents.manifest.states.map(({ path, dtype, format }) => [path, dtype, format])).toEqual([
+    ['odd', 'f16', undefined],
+    ['cut', 'f16', undefined],
+    ['whole', 'f32', 'q8_0'],
+  ])
+  expect(compilation.notes.filter((note) => note.includes('q8_0'))).toEqual(
+    ['odd', 'cut'].map((path) => `${path}: f16, since only rows of a multiple of 32 numbers that are stored whole can be q8_0`),
+  )
+  // Without the pass that rounds nothing is stored so.
+  const plain = await compiled(text, { cache: 'q8_0', maximum: { n: 4, m: 4 }, disabledPasses: ['halve-states', 'quantise-states'] })
+  expect(plain.compilation.contents.manifest.states.map(({ dtype, format }) => format ?? dtype)).toEqual(['f32', 'f32', 'f32'])
+})
 
 test('running sums stay what they are; rules by path must fit', async () => {
   const dtypes = async (cache: Request['cache']): Promise<string[]> => {

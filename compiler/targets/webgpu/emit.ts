@@ -157,12 +157,12 @@ class Writer {
     if (memory.element === 'vec4<u32>')
       throw new Error(`internal: ${this.fn.name}: store to the read-only operand ${this.fn.operands[s.operand]!.name}`)
     if (s.halves) return this.storeHalf(s, memory)
-    if (memory.element === 'atomic<i32>') throw new Error(`internal: ${this.fn.name}: words and halves are stored to one operand`)
     const at = addressText(s, memory, this.expr)
-    const type = isVector(s.value.type) ? `vec4<${memory.element}>` : memory.element
+    const scalar = scalarOf[memory.element]
+    const type = isVector(s.value.type) ? `vec4<${scalar}>` : scalar
     const text = this.expr(s.value)
     const value = wgslTypes[s.value.type] === type ? text : `bitcast<${type}>(${text})`
-    return isVector(s.value.type) ? `${this.quad(memory, 'writes')}(${at}, ${value});` : `${memory.name}[${at}] = ${value};`
+    return isVector(s.value.type) ? `${this.quad(memory, 'writes')}(${at}, ${value});` : `${storeText(memory, at, value)};`
   }
 
   *statements(body: readonly LoopStmt[], indent: string): Generator<string> {
@@ -215,6 +215,9 @@ const wordText = (memory: { name: string; element: BindingElement }, at: string)
       ? `atomicLoad(&${memory.name}[${at}])`
       : `${memory.name}[${at}]`
 
+const storeText = (memory: { name: string; element: BindingElement }, at: string, value: string): string =>
+  memory.element === 'atomic<i32>' ? `atomicStore(&${memory.name}[${at}], ${value})` : `${wordText(memory, at)} = ${value}`
+
 function collectAssigned(body: readonly LoopStmt[], into: Set<string>): void {
   for (const s of body) {
     if (s.kind === 'set') into.add(s.name)
@@ -230,9 +233,10 @@ function collectAssigned(body: readonly LoopStmt[], into: Set<string>): void {
 function quadText(name: string, { element, reads, writes }: { element: BindingElement; reads: boolean; writes: boolean }): string[] {
   const word = scalarOf[element]
   const lanes = [0, 1, 2, 3].map((i) => wordText({ name, element }, plus('at', i)))
+  const stores = [0, 1, 2, 3].map((i) => `  ${storeText({ name, element }, plus('at', i), `v[${i}]`)};`)
   return [
     ...(reads ? [`fn read4_${name}(at: i32) -> vec4<${word}> {\n  return vec4<${word}>(${lanes.join(', ')});\n}`] : []),
-    ...(writes ? [`fn write4_${name}(at: i32, v: vec4<${word}>) {\n${lanes.map((lane, i) => `  ${lane} = v[${i}];`).join('\n')}\n}`] : []),
+    ...(writes ? [`fn write4_${name}(at: i32, v: vec4<${word}>) {\n${stores.join('\n')}\n}`] : []),
   ]
 }
 
