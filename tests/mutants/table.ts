@@ -236,11 +236,24 @@ export const mutants: readonly Mutant[] = [
     'both halves of a run of q6_k are centred as the first': ['a8.minus + group', 'a8.minus'],
     'minima of q4_k are added': ['-1 / pairWord', '1 / pairWord'],
   }),
-  ...inFile('compiler/schedule/outputs.ts', {
+  ...inFile('compiler/schedule/state-blocks.ts', {
     'activations are scaled to 128': [
       "ops.div(ops.hmax(largest), constant('f32', 127))",
       "ops.div(ops.hmax(largest), constant('f32', 128))",
     ],
+    'blocks of a state share the scale of the first': [
+      "const block = e.value('block', ops.shr_u(flat, 5))",
+      "const block = e.value('block', ops.shr_u(flat, 6))",
+    ],
+    'two numbers of a block change places': [
+      'ops.shl(low(b), 8)), ops.or(ops.shl(low(c), 16)',
+      'ops.shl(low(c), 8)), ops.or(ops.shl(low(b), 16)',
+    ],
+  }),
+  ...inFile('compiler/passes/fuse.ts', {
+    'blocks of a state are cut by a short axis': ['if (!whole) this.add(rounded!)', "if (!whole && format === 'a8') this.add(rounded!)"],
+  }),
+  ...inFile('compiler/schedule/outputs.ts', {
     'the sum of a block is that of half of it': ['e.set(sum, ops.add(sum, q))', 'if (i < 4) e.set(sum, ops.add(sum, q))'],
   }),
   ...inFile(
@@ -355,7 +368,7 @@ export const mutants: readonly Mutant[] = [
     'compiler/targets/webgpu/emit.ts',
     {
       'loops run once more': ['${v} < ${to}; ${v} += ${s.step}i', '${v} <= ${to}; ${v} += ${s.step}i'],
-      'four words are written in the wrong order': ['`  ${lane} = v[${i}];`', '`  ${lane} = v[${i ^ 1}];`'],
+      'four words are written in the wrong order': ['`v[${i}]`', '`v[${i ^ 1}]`'],
     },
     'webgpu',
   ),
