@@ -13,7 +13,7 @@ import { AttendRows, tileSize } from './attend-rows.ts'
 import { constant, load, loadHalves, ops } from './build-loops.ts'
 import type { LoopExpr } from './loops.ts'
 import { shiftedHalf } from './packed-words.ts'
-import { blockRow, type BlockRow, fourOfBlock, rowBehind, s8, scaleOfBlock } from './state-blocks.ts'
+import { blockRow, type BlockRow, fourOfBlock, rowBehind, s8, scaleOfBlock, topFactor } from './state-blocks.ts'
 
 /** Positions (and chains of additions, since one waits for itself) whose scores are summed at once, by the number of rows. */
 const dotShape = (rows: number): { wide: number; chains: number } =>
@@ -22,25 +22,31 @@ const dotShape = (rows: number): { wide: number; chains: number } =>
 /** Positions that go over the vectors together, where rows are few: their weights stay in registers. */
 const together: Readonly<Partial<Record<number, number>>> = { 1: 6, 2: 4, 3: 3, 4: 2 }
 
-const factorOfHalves = 2 ** 56
+/** What is left to be multiplied with behind numbers that were taken with a shifted scale. */
+const leftBehind = { f16: 2 ** 112, s8: 2 ** 112 / topFactor } as const
 
 export class AttendVectors extends AttendRows {
   /** What a weight is stored times, and a query. */
   protected scaleOfWeight(id: number): number {
-    return this.plan.weighted.some(({ weight, vector }) => weight === id && this.isShifted(vector)) ? factorOfHalves : 1
+    const shifted = this.plan.weighted.find(({ weight, vector }) => weight === id && this.isShifted(vector))
+    return shifted ? Math.sqrt(this.leftBehind(shifted.vector)) : 1
   }
 
   protected scaleOfQuery({ vector }: Score): number {
-    return this.isShifted(vector) ? factorOfHalves : 1
+    return Math.sqrt(this.leftBehind(vector))
   }
 
   /** What sums are still to be multiplied with. */
   protected scaleOfSum({ weight, vector }: Weighted): number {
-    return (this.isShifted(vector) ? 2 ** 112 : 1) / this.scaleOfWeight(weight)
+    return this.leftBehind(vector) / this.scaleOfWeight(weight)
   }
 
   private isShifted(vector: Load): boolean {
     return this.shifted.has(vector)
+  }
+
+  private leftBehind(vector: Load): number {
+    return this.isShifted(vector) ? leftBehind[this.kernel.operands[vector.operand]!.format as 'f16' | 's8'] : 1
   }
 
   private inBlocks(vector: Load): boolean {

@@ -13,11 +13,13 @@ import {
   halves,
   type PackedFormat,
   shiftedHalves,
-  signedByte,
   splatFloat,
   splatWord,
   words,
 } from './packed-words.ts'
+
+/** Byte number i of each word as a float, with its sign. */
+const signedByte = (word: LoopExpr, i: number): LoopExpr => ops.to_f32x4(ops.shr_s(ops.shl(word, 24 - 8 * i), 24))
 
 /** accumulators += the block's sums times its scales; both [token][quad]. */
 function scale(

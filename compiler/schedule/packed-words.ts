@@ -98,9 +98,6 @@ export const shiftedHalf = (value: LoopExpr): LoopExpr => ops.bits_f32x4(ops.and
 /** Half number `high` (0 or 1) of a word, at run time. */
 export const halfOf = (word: LoopExpr, high: LoopExpr): LoopExpr => ops.half_lo_f32(ops.shr_u(word, ops.mul(high, 16)))
 
-/** Byte number i of each word as a float, with its sign. */
-export const signedByte = (word: LoopExpr, i: number): LoopExpr => ops.to_f32x4(ops.shr_s(ops.shl(word, 24 - 8 * i), 24))
-
 export const toFloat = (value: LoopExpr): LoopExpr => (isVector(value.type) ? ops.to_f32x4(value) : ops.to_f32(value))
 
 /** Byte number `byte` of each word, unsigned. */

@@ -7,7 +7,6 @@ import { largestScale } from '../ops/quantise.ts'
 import { constant, type Emitter, load, type LoopArg, loadHalves, ops } from './build-loops.ts'
 import { fromHalf, toHalf } from './halves.ts'
 import type { LoopExpr } from './loops.ts'
-import { signedByte } from './packed-words.ts'
 
 export const s8 = { k: 32 } as const
 
@@ -57,15 +56,25 @@ export const rowBehind = ({ operand, words, scales }: BlockRow, numbers: number)
   scales: ops.add(scales, numbers / s8.k),
 })
 
-/** Numbers 4·i … 4·i + 3 of block `block`, without its scale; i is 0 … 7. */
-export const fourOfBlock = (e: Emitter, { operand, words }: BlockRow, block: LoopArg, i: number): LoopExpr =>
-  e.let('v', signedByte(load('i32x4', operand, ops.add(words, ops.mul(block, s8.k / 4)), 4 * (i >> 2)), i & 3))
+/** What `fourOfBlock` leaves in its numbers: bytes stay at the top of their words, which takes fewer shifts. */
+export const topFactor = 2 ** 24
 
-/** A block's scale in four lanes; `shifted`: times 2^-112, in fewer steps. */
+/** Numbers 4·i … 4·i + 3 of block `block`, without its scale, times `topFactor`; i is 0 … 7. */
+export const fourOfBlock = (e: Emitter, { operand, words }: BlockRow, block: LoopArg, i: number): LoopExpr =>
+  e.let('v', ops.to_f32x4(atTop(load('i32x4', operand, ops.add(words, ops.mul(block, s8.k / 4)), 4 * (i >> 2)), i & 3)))
+
+/** Byte i of each word moved to the top, zeros below. */
+function atTop(words: LoopExpr, i: number): LoopExpr {
+  const moved = ops.shl(words, 24 - 8 * i)
+  return i === 0 ? moved : ops.and(moved, constant('i32x4', 0xff000000 | 0))
+}
+
+/** A block's scale in four lanes, over `topFactor`; `shifted`: times 2^-112 instead, in fewer steps. */
 export function scaleOfBlock(e: Emitter, { operand, scales }: BlockRow, block: LoopArg, shifted: boolean): LoopExpr {
   const half = loadHalves('i32', operand, ops.add(scales, block))
   // Scales have no sign: nothing is to be masked.
-  return e.let('scale', ops.splat_f32(shifted ? ops.bits_f32(ops.shl(half, 13)) : fromHalf(half)))
+  const small = ops.bits_f32(ops.shl(half, 13))
+  return e.let('scale', ops.splat_f32(shifted ? small : ops.mul(small, 2 ** 112 / topFactor)))
 }
 
 /** Rounds 32 values and stores them from number `flat` (a multiple of 32) on: d = absmax / 127, q = nearest(x / d), then d as a half. */
