@@ -4,16 +4,17 @@
 const floatBits = new Uint32Array(1)
 const floatValue = new Float32Array(floatBits.buffer)
 
-function decodeHalf(half: number): number {
-  const sign = half & 0x8000 ? -1 : 1
-  const exponent = (half >> 10) & 0x1f
-  const fraction = half & 0x3ff
-  if (exponent === 0) return sign * fraction * 2 ** -24
-  if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15)
+const halfTable = new Float32Array(65536)
+for (let exponent = 0; exponent < 32; exponent++) {
+  // Denormals have no hidden bit.
+  const [hidden, step] = exponent === 0 ? [0, 2 ** -24] : [1024, 2 ** (exponent - 25)]
+  for (let fraction = 0; fraction < 1024; fraction++) {
+    const half = (exponent << 10) | fraction
+    const value = exponent < 31 ? (hidden + fraction) * step : fraction ? Number.NaN : Number.POSITIVE_INFINITY
+    halfTable[half] = value
+    halfTable[half | 0x8000] = -value
+  }
 }
-
-const halfTable = Float32Array.from({ length: 65536 }, (_, half) => decodeHalf(half))
 
 /** The value of a binary16 pattern. */
 export const f16ToNumber = (half: number): number => halfTable[half]!

@@ -4,6 +4,7 @@
 import type { ByteSource } from './byte-source.ts'
 import type { CodeAfter } from '../error-codes.ts'
 import { refusal } from './refusal.ts'
+import { TextList } from './text-list.ts'
 
 export type GgufValue = number | bigint | boolean | string | GgufNumbers | readonly GgufValue[]
 export type GgufNumbers = Uint8Array | Int8Array | Uint16Array | Int16Array | Uint32Array | Int32Array | Float32Array | Float64Array
@@ -12,7 +13,9 @@ export type GgufNumbers = Uint8Array | Int8Array | Uint16Array | Int16Array | Ui
 export class GgufCursor {
   readonly source: ByteSource
   at = 0
-  #window: DataView = new DataView(new ArrayBuffer(0))
+  /** Both of the same bytes. */
+  #bytes = new Uint8Array(0)
+  #window: DataView = new DataView(this.#bytes.buffer)
   #start = 0
 
   constructor(source: ByteSource) {
@@ -27,45 +30,68 @@ export class GgufCursor {
     return refusal(`E_GGUF_${kind}`, this.source.name, what, at)
   }
 
-  /** A view of the next `length` bytes; the cursor moves behind them. Refuses when the file ends before. */
-  take(length: number, what: string): DataView {
+  /** Where the next `length` bytes lie in the window; the cursor moves behind them. Refuses when the file ends before. */
+  #pass(length: number, what: string): number {
     if (length > this.left) throw this.refuse('TRUNCATED', `${what} needs ${length} bytes, ${this.left} are left`)
-    const inside = this.at - this.#start
-    if (inside + length > this.#window.byteLength) {
-      const bytes = this.source.read(this.at, Math.min(Math.max(length, windowBytes), this.left))
-      this.#window = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    if (this.at - this.#start + length > this.#bytes.length) {
+      const { buffer, byteOffset, byteLength } = this.source.read(this.at, Math.min(Math.max(length, windowBytes), this.left))
+      this.#bytes = new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength)
+      this.#window = new DataView(buffer, byteOffset, byteLength)
       this.#start = this.at
     }
-    const view = new DataView(this.#window.buffer, this.#window.byteOffset + this.at - this.#start, length)
+    const inside = this.at - this.#start
     this.at += length
-    return view
+    return inside
+  }
+
+  /** A view of the next `length` bytes. */
+  take(length: number, what: string): DataView {
+    const inside = this.#pass(length, what)
+    return new DataView(this.#window.buffer, this.#window.byteOffset + inside, length)
   }
 
   u32(what: string): number {
-    return this.take(4, what).getUint32(0, true)
+    const inside = this.#pass(4, what)
+    return this.#window.getUint32(inside, true)
   }
 
   /** A 64-bit count; one beyond 2^53 cannot be backed by bytes and is refused. */
   count(what: string): number {
-    const start = this.at
-    const view = this.take(8, what)
-    const value = view.getUint32(4, true) * 2 ** 32 + view.getUint32(0, true)
-    if (!Number.isSafeInteger(value)) throw this.refuse('TOO_LARGE', `${what} is ${view.getBigUint64(0, true)}`, start)
+    const inside = this.#pass(8, what)
+    const value = this.#window.getUint32(inside + 4, true) * 2 ** 32 + this.#window.getUint32(inside, true)
+    if (!Number.isSafeInteger(value))
+      throw this.refuse('TOO_LARGE', `${what} is ${this.#window.getBigUint64(inside, true)}`, this.#start + inside)
     return value
   }
 
-  string(what: string, longest: number, strict: boolean): string {
+  #length(what: string, longest: number): number {
     const start = this.at
     const length = this.count(`${what}'s length`)
     if (length > this.left) throw this.refuse('TRUNCATED', `${what} claims ${length} bytes, ${this.left} are left`, start)
     if (length > longest) throw this.refuse('TOO_LARGE', `${what} has ${length} bytes, at most ${longest} are read`, start)
-    const bytes = this.take(length, what)
+    return length
+  }
+
+  string(what: string, longest: number, strict: boolean): string {
+    const start = this.at
+    const bytes = this.take(this.#length(what, longest), what)
     try {
       return (strict ? strictText : looseText).decode(bytes)
     } catch (cause) {
       if (cause instanceof TypeError) throw this.refuse('UTF8', `${what} is not UTF-8`, start)
       throw cause
     }
+  }
+
+  /** `count` strings as `string` reads them when it is not strict. */
+  strings(count: number, what: string, longest: number): string[] {
+    const list = new TextList()
+    for (let i = 0; i < count; i++) {
+      const length = this.#length(what, longest)
+      const inside = this.#pass(length, what)
+      list.add(this.#bytes, inside, length)
+    }
+    return list.end()
   }
 }
 
@@ -142,12 +168,9 @@ function readArray(cursor: GgufCursor, key: string, depth: number): GgufValue {
   const least = type === stringType ? 8 : type === arrayType ? 12 : scalarOf(cursor, type, key).bytes
   if (count > cursor.left / least) throw cursor.refuse('TRUNCATED', `${key} claims ${count} items, ${cursor.left} bytes are left`, start)
   if (count > mostItems) throw cursor.refuse('TOO_LARGE', `${key} has ${count} items, at most ${mostItems} are read`, start)
-  if (type === stringType || type === arrayType) {
-    const items: GgufValue[] = []
-    // Vocabularies have a hundred thousand texts: which one is wrong is told by its place in the file.
-    for (let i = 0; i < count; i++) items.push(readValue(cursor, type, key, depth + 1))
-    return items
-  }
+  // Vocabularies have a hundred thousand texts: which one is wrong is told by its place in the file.
+  if (type === stringType) return cursor.strings(count, key, longestText)
+  if (type === arrayType) return Array.from({ length: count }, () => readArray(cursor, key, depth + 1))
   const { bytes, array } = scalars[type]!
   const view = cursor.take(count * bytes, key)
   if (array) return new array((view.buffer as ArrayBuffer).slice(view.byteOffset, view.byteOffset + view.byteLength))

@@ -48,16 +48,17 @@ export function createMergeTable(tokenizer: CompactTokenizer, ids: ReadonlyMap<s
     return last
   }
   let rank = 0
-  for (const [left, right, made] of pairsOf(tokenizer)) {
-    const [leftId, rightId] = [idOf(left), idOf(right)]
+  eachPair(tokenizer, (left, right, made) => {
+    const leftId = idOf(left)
+    const rightId = idOf(right)
     const at = place(leftId, rightId)
     rank++
-    if (ranks[at] !== 0) continue // a merge given twice: the first counts
+    if (ranks[at] !== 0) return // a merge given twice: the first counts
     lefts[at] = leftId
     rights[at] = rightId
     ranks[at] = rank
     results[at] = made ?? joined(left, right)
-  }
+  })
   return {
     extra,
     find(left, right) {
@@ -69,11 +70,15 @@ export function createMergeTable(tokenizer: CompactTokenizer, ids: ReadonlyMap<s
   }
 }
 
-function* pairsOf({ pieces, merges = [], packedMerges }: CompactTokenizer): Iterable<readonly [string, string, number?]> {
+/** In order of rank. `made`: the id of what they make, where it is known. A call, not a generator: there are a hundred thousand. */
+function eachPair(
+  { pieces, merges = [], packedMerges }: CompactTokenizer,
+  take: (left: string, right: string, made?: number) => void,
+): void {
   if (!packedMerges) {
     for (const merge of merges) {
       const space = merge.indexOf(' ')
-      yield [merge.slice(0, space), merge.slice(space + 1)]
+      take(merge.slice(0, space), merge.slice(space + 1))
     }
     return
   }
@@ -85,6 +90,6 @@ function* pairsOf({ pieces, merges = [], packedMerges }: CompactTokenizer): Iter
     const piece = pieces[id]
     const cut = code >> 1
     if (piece === undefined || cut <= 0 || cut >= piece.length) fail('E_TOKENIZER', `merge ${i} does not fit the pieces`)
-    yield [piece.slice(0, cut), piece.slice(cut), id]
+    take(piece.slice(0, cut), piece.slice(cut), id)
   }
 }

@@ -12,7 +12,8 @@ export function pieceIds(pieces: readonly string[], hidden: Iterable<number>): P
   const apart = new Set(hidden)
   const ids = new Map<string, number>()
   let longest = 0
-  for (const [id, piece] of pieces.entries()) {
+  for (let id = 0; id < pieces.length; id++) {
+    const piece = pieces[id]!
     if (apart.has(id) || ids.has(piece)) continue
     ids.set(piece, id)
     longest = Math.max(longest, piece.length)

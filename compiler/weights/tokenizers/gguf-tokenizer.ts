@@ -18,6 +18,13 @@ const hiddenTypes: ReadonlySet<number> = new Set([2, 3])
 const userDefined = 4
 const models: ReadonlySet<unknown> = new Set(['llama', 'gpt2', 'bert', 't5'])
 
+/** The ids whose type is one of those. */
+function tokensOf(types: readonly number[], isOne: (type: number) => boolean): number[] {
+  const found: number[] = []
+  for (let token = 0; token < types.length; token++) if (isOne(types[token]!)) found.push(token)
+  return found
+}
+
 /** Undefined when the file has no tokenizer. Errors: E_TOKENIZER_GGUF, E_TOKENIZER_SPLIT, E_TOKENIZER_KIND. */
 export function readGgufTokenizer(metadata: ReadonlyMap<string, GgufValue>, file: string): CompactTokenizer | undefined {
   const key = (name: string) => `tokenizer.ggml.${name}`
@@ -75,10 +82,8 @@ export function readGgufTokenizer(metadata: ReadonlyMap<string, GgufValue>, file
   const types = numbers('token_type')
   const bos = id('bos_token_id') ?? (model === 'bert' ? (id('cls_token_id') ?? 101) : undefined)
   const eos = model === 'bert' ? (id('seperator_token_id') ?? 102) : id('eos_token_id')
-  const hidden = types
-    ? types.flatMap((type, token) => (hiddenTypes.has(type) ? [token] : []))
-    : [bos, eos].filter((token) => token !== undefined)
-  const added = types?.flatMap((type, token) => (type === userDefined ? [{ id: token }] : [])) ?? []
+  const hidden = types ? tokensOf(types, (type) => hiddenTypes.has(type)) : [bos, eos].filter((token) => token !== undefined)
+  const added = tokensOf(types ?? [], (type) => type === userDefined).map((id) => ({ id }))
   const common = {
     version: tokenizerVersion,
     pieces,
