@@ -1,7 +1,7 @@
 // What tsc leaves undone: the language's library and the examples of its messages beside the compiled code (they are read at run
 // time), and the ending of the module that the runtime starts as a worker (tsc rewrites imports, but not a URL; bundlers want it literal).
-// The command line is put into few files: most of a short command's time is Node looking for hundreds of modules. The packages
-// stay what is imported; so do llamac and llamac/runtime, since bundlers and pages take them in pieces.
+// The command line is put into few files: most of a short command's time is Node looking for hundreds of modules. That goes for the
+// packages in many files too; llamac and llamac/runtime stay as they are, since bundlers and pages take them in pieces.
 // `node scripts/finish-build.ts [FOLDER]`: where tsc wrote to, by default dist.
 
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -23,11 +23,14 @@ writeFileSync(starter, compiled)
 const commands = join(built, 'cli')
 const bundle = await rolldown({
   input: [join(commands, 'main.js'), join(commands, 'module-worker.js'), join(built, 'runtime/devices/wasm-worker.js')],
-  external: /^[\w@]/,
+  // The others are one file each, or are loaded on demand.
+  external: /^(?!@?chevrotain|commander)[\w@]/,
   platform: 'node',
 })
 const { output } = await bundle.generate({ entryFileNames: '[name].js', chunkFileNames: '[name]-[hash].js' })
 await bundle.close()
 rmSync(commands, { recursive: true })
 mkdirSync(commands)
+for (const [name, licence] of Object.entries({ chevrotain: 'LICENSE.txt', commander: 'LICENSE' }))
+  cpSync(join(root, 'node_modules', name, licence), join(commands, `${name}-LICENSE.txt`))
 for (const file of output) if (file.type === 'chunk') writeFileSync(join(commands, file.fileName), file.code)

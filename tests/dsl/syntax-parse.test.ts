@@ -1,4 +1,5 @@
 import { ModelParser } from '../../dsl/grammar.ts'
+import { Lexer } from 'chevrotain'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { Expr, OpDecl } from '../../dsl/ast.ts'
@@ -6,7 +7,7 @@ import { codes } from '../../dsl/codes.ts'
 import { parse } from '../../dsl/parse.ts'
 import { position } from '../../dsl/source.ts'
 import type { Span } from '../../dsl/source.ts'
-import { contextualWords, lexer } from '../../dsl/tokens.ts'
+import { contextualWords, lexer, tokenTypes } from '../../dsl/tokens.ts'
 import { damaged, respaced, sources, withoutSpans, words } from './syntax-sources.ts'
 
 const parseText = (text: string) => parse({ path: 'test.dsl', text })
@@ -178,5 +179,6 @@ describe('parse', () => {
 })
 
 it('the grammar is sound: no ambiguities, no left recursion, no rule twice', () => {
+  expect(() => new Lexer(tokenTypes, { positionTracking: 'full' })).not.toThrow()
   expect(() => new ModelParser(false)).not.toThrow()
 })
