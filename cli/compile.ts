@@ -4,6 +4,7 @@
 import type { Command } from 'commander'
 import { addCompileFlags, addTap, type CompileFlags, list } from './flags.ts'
 import type { StoredChange } from '../compiler/weights/stored-change.ts'
+import { startBuilder } from './module-builder.ts'
 import { interruptible, note, print, UsageError } from './report.ts'
 
 interface Flags extends CompileFlags {
@@ -31,6 +32,9 @@ export function addCompile(program: Command): void {
 }
 
 async function compile(file: string, flags: Flags, signal: AbortSignal): Promise<void> {
+  const targets = flags.target ?? ['wasm']
+  const writes = flags.output !== undefined || flags.emit === undefined
+  using builder = writes && targets.includes('wasm') ? startBuilder(Number.POSITIVE_INFINITY) : undefined
   const { compileProject } = await import('./project.ts')
   const { emitters, emitTexts } = await import('./emit.ts')
   const { emit = [] } = flags
@@ -40,7 +44,7 @@ async function compile(file: string, flags: Flags, signal: AbortSignal): Promise
   const started = performance.now()
   const changes = new Map<string, StoredChange>()
   const onStored = flags.quantReport === undefined ? undefined : (path: string, change: StoredChange) => changes.set(path, change)
-  const { compilation, calibrated } = await compileProject(file, flags, flags.target ?? ['wasm'], { signal, onStored })
+  const { compilation, calibrated } = await compileProject(file, flags, targets, { signal, onStored, buildWasm: builder?.build })
   const extras = await emitTexts(emit, compilation, file)
   if (emit.length > 0 && flags.output === undefined) {
     for (const [name, text] of extras) print(extras.size === 1 ? text : `// ---- ${name}\n${text}`)

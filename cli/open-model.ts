@@ -28,7 +28,7 @@ export async function openSource(path: string, flags: OpenFlags, roles?: readonl
     return { source: path }
   }
   const targets = targetsFor(path, flags)
-  const buildWasm = targets.includes('wasm') ? startBuilder() : undefined
+  const buildWasm = targets.includes('wasm') ? startBuilder(1).build : undefined
   const { compileProject } = await import('./project.ts')
   const { compiledArtifact } = await import('../compiler/artifact/compiled.ts')
   const project = await compileProject(path, flags, targets, { buildWasm, roles, signal })

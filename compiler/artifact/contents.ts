@@ -111,13 +111,17 @@ export async function emitArtifact(contents: ArtifactContents, sink: FileSink, o
     await file.write(bytes)
     await file.close()
   }
+  // Another thread may build modules: all are asked for at once, and weights are written meanwhile.
+  const programs = contents.variants.map((variant) => (variant.target === 'reference' ? undefined : programBytes(variant)))
+  for (const program of programs) program?.catch(() => {}) // told when its turn comes, if it does
+  const { tensors, shards } = await emitWeights(contents, sink, options)
   const variants: Variant[] = []
   for (const [index, variant] of contents.variants.entries()) {
     if (variant.target === 'reference') {
       variants.push({ target: 'reference', requires: variant.requires })
       continue
     }
-    const [program, bytes] = [programFile(variant, index), await programBytes(variant)]
+    const [program, bytes] = [programFile(variant, index), await programs[index]!]
     await put(program, bytes)
     variants.push({ ...variant, program, sha256: await sha256(bytes) })
   }
@@ -134,7 +138,6 @@ export async function emitArtifact(contents: ArtifactContents, sink: FileSink, o
     await put(source.file, bytes)
   }
   for (const [name, extra] of contents.extras ?? []) await put(name, typeof extra === 'string' ? new TextEncoder().encode(extra) : extra)
-  const { tensors, shards } = await emitWeights(contents, sink, options)
   const manifest: Manifest = {
     format: manifestFormat,
     ...contents.manifest,

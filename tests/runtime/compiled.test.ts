@@ -103,13 +103,18 @@ test('the module is asked for first, since another thread may build it while thi
   expect(asked.slice(1).sort()).toEqual(['tokenizer', 'weights'])
 })
 
-test('another thread builds the same bytes, once; later ones are built here', async () => {
-  const here = await readArtifact(await packArtifact(compile(buildWasm).contents))
-  const elsewhere = compiledArtifact(compile(startBuilder()).contents)
-  for (const variant of here.manifest.variants) {
-    if (variant.target === 'wasm') expect(await elsewhere.program(variant)).toEqual(await here.program(variant))
-  }
-})
+test.each([1, 2, Number.POSITIVE_INFINITY])(
+  'another thread builds the same bytes, %d of them; later ones are built here',
+  async (modules) => {
+    const here = await readArtifact(await packArtifact(compile(buildWasm).contents))
+    using builder = startBuilder(modules)
+    const elsewhere = compiledArtifact(compile(builder.build).contents)
+    const programs = here.manifest.variants.flatMap((variant) => (variant.target === 'wasm' ? [variant] : []))
+    // At once: they take turns.
+    const built = await Promise.all(programs.map((variant) => elsewhere.program(variant)))
+    expect(built).toEqual(await Promise.all(programs.map((variant) => here.program(variant))))
+  },
+)
 
 test('weights that are read in place are those of the stream; what is wrong with their file is told', async () => {
   const path = join(folder, 'artifact')
