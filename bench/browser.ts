@@ -7,6 +7,7 @@
 // MODEL is a .dsl or the folder of an artifact. Chromium is that of the development packages; the runtime is served as the tests do it.
 
 import { readdirSync, readFileSync } from 'node:fs'
+import { setPriority } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { load, memoryFiles } from '../runtime/index.ts'
@@ -26,6 +27,13 @@ interface Place {
   readonly name: string
   readonly threads: number
   round(sizes: Sizes): Promise<Rates>
+}
+
+// Chromium gives its threads the usual priority, whatever it was started with: beside busy neighbours Node must have no other.
+try {
+  setPriority(0)
+} catch {
+  // Who may not raise it here may not there either.
 }
 
 const artifact = entry.endsWith('.dsl')
