@@ -4,18 +4,8 @@
 
 import { equals } from '../../dsl/affine.ts'
 import type { Affine, Dtype } from '../graph/types.ts'
-import {
-  addIndex,
-  axesOfIndex,
-  divIndex,
-  indexConst,
-  indexRange,
-  modIndex,
-  scaleIndex,
-  showIndex,
-  subtractIndex,
-  walkIndex,
-} from './index-map.ts'
+import { addIndex, divIndex, indexConst, indexRange, modIndex, scaleIndex, subtractIndex } from './index-map.ts'
+import { axesOfIndex, showIndex, walkIndex } from './index-walk.ts'
 import type { IndexScope } from './index-map.ts'
 import { applyScalar } from './scalar.ts'
 import type { AxisId, Expr, Index, ScalarFn } from './types.ts'

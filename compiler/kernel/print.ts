@@ -2,7 +2,7 @@
 
 import { show } from '../../dsl/affine.ts'
 import { showExpr } from './expression.ts'
-import { showIndex } from './index-map.ts'
+import { showIndex } from './index-walk.ts'
 import { classify } from './shape.ts'
 import type { KernelProgram, KernelStep } from './program.ts'
 import type { Index, Kernel, OperandSource } from './types.ts'

@@ -3,7 +3,7 @@
 import type { Bounds } from '../../dsl/affine.ts'
 import type { Dtype, Node } from '../graph/types.ts'
 import { buildKernel, type Place } from './build.ts'
-import { showIndex } from './index-map.ts'
+import { showIndex } from './index-walk.ts'
 import { distinct, type KernelStep } from './program.ts'
 import type { Expr, Kernel, OperandSource } from './types.ts'
 

@@ -11,7 +11,8 @@
 
 import type { AxisId, Expr, Index, Kernel } from './types.ts'
 import { axesOfExpr, walkExpr } from './expression.ts'
-import { axesOfIndex, showIndex, simplifyIndex, walkIndex } from './index-map.ts'
+import { axesOfIndex, showIndex, walkIndex } from './index-walk.ts'
+import { simplifyIndex } from './index-map.ts'
 import { sourceKey, type KernelProgram, type KernelStep } from './program.ts'
 import type { Bounds } from '../../dsl/affine.ts'
 

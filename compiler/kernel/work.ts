@@ -5,7 +5,7 @@
 import { type Binding, evaluate } from '../../dsl/affine.ts'
 import { type FormatName, formats, isFormatName } from '../formats/index.ts'
 import { showExpr, walkExpr } from './expression.ts'
-import { axesOfIndex } from './index-map.ts'
+import { axesOfIndex } from './index-walk.ts'
 import { launchesOf } from './launches.ts'
 import { a8 } from '../schedule/activation-blocks.ts'
 import type { KernelProgram } from './program.ts'

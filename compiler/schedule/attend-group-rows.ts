@@ -2,7 +2,8 @@
 // everything is, the block of a workgroup, and what is stored in the end.
 
 import * as affine from '../../dsl/affine.ts'
-import { axesOfIndex, strideOf } from '../kernel/index-map.ts'
+import { axesOfIndex } from '../kernel/index-walk.ts'
+import { strideOf } from '../kernel/index-map.ts'
 import type { AxisId, Index, Kernel, KernelAxis } from '../kernel/types.ts'
 import type { AttendPlan, Score, Weighted } from './attend-plan.ts'
 import { headsIn, rowAxis } from './attend-rows.ts'

@@ -3,7 +3,8 @@
 
 import * as affine from '../../dsl/affine.ts'
 import type { AxisId, Index, Kernel, KernelAxis } from '../kernel/types.ts'
-import { axesOfIndex, strideOf } from '../kernel/index-map.ts'
+import { axesOfIndex } from '../kernel/index-walk.ts'
+import { strideOf } from '../kernel/index-map.ts'
 import type { AttendPlan, Load } from './attend-plan.ts'
 import { constant, Emitter, load, ops } from './build-loops.ts'
 import type { LoopExpr } from './loops.ts'

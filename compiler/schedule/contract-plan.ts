@@ -3,7 +3,8 @@
 // the staged schedule.
 
 import * as affine from '../../dsl/affine.ts'
-import { axesOfIndex, type IndexScope, linearParts } from '../kernel/index-map.ts'
+import { axesOfIndex } from '../kernel/index-walk.ts'
+import { type IndexScope, linearParts } from '../kernel/index-map.ts'
 import type { AxisId, Index, Kernel, KernelAxis, Operand } from '../kernel/types.ts'
 import { a8 } from './activation-blocks.ts'
 import { isContiguous, isInBlocks } from './outputs.ts'

@@ -3,7 +3,8 @@
 // other axes, and nobody need walk over the others. Conditions of another kind bound nothing.
 
 import { dtypeOf, f32Max } from '../kernel/expression.ts'
-import { addIndex, indexConst, type IndexScope, linearParts, scaleIndex, axesOfIndex, subtractIndex } from '../kernel/index-map.ts'
+import { addIndex, indexConst, type IndexScope, linearParts, scaleIndex, subtractIndex } from '../kernel/index-map.ts'
+import { axesOfIndex } from '../kernel/index-walk.ts'
 import { applyScalar } from '../kernel/scalar.ts'
 import type { AxisId, Expr, Index, Kernel } from '../kernel/types.ts'
 import type { Running } from './tile-passes.ts'

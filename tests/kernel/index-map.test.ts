@@ -6,18 +6,17 @@ import { constant } from '../../dsl/affine.ts'
 import {
   addIndex,
   divIndex,
-  evaluateIndex,
   indexAxis,
   indexConst,
   indexRange,
   indexSymbol,
   modIndex,
   scaleIndex,
-  showIndex,
   simplifyIndex,
   strideOf,
   type IndexScope,
 } from '../../compiler/kernel/index-map.ts'
+import { evaluateIndex, showIndex } from '../../compiler/kernel/index-walk.ts'
 import type { Index } from '../../compiler/kernel/types.ts'
 
 const extents = { i: 6, j: 4, k: 8, l: 1 }

@@ -94,7 +94,7 @@ export const mutants: readonly Mutant[] = [
       "if (read.op === 'loop' && place?.source.kind === 'value' && place.source.id === id) return true",
     ],
   }),
-  ...inFile('compiler/kernel/lower.ts', {
+  ...inFile('compiler/kernel/lower-ops.ts', {
     'a slice starts at zero': [
       'replaced(at, axis, 1, addIndex(at[axis]!, indexOfAffine(start), l.scope))',
       'replaced(at, axis, 1, start ? at[axis]! : at[axis]!)',
