@@ -25,20 +25,22 @@ export function addEstimate(program: Command): void {
 }
 
 async function estimate(file: string, flags: Flags): Promise<void> {
-  const [{ buildGraphs, describeEntry }, { estimateGraphs }, { prepareProject, accept }, { findRoles }, floors, text] = await Promise.all([
-    import('../compiler/compile.ts'),
-    import('../compiler/estimate.ts'),
-    import('./project.ts'),
-    import('../runtime/roles.ts'),
-    import('./measure/floors.ts'),
-    import('./estimate-report.ts'),
-  ])
+  const [{ buildGraphs }, { describeEntry }, { estimateGraphs }, { prepareProject, accept }, { findRoles }, floors, text] =
+    await Promise.all([
+      import('../compiler/compile.ts'),
+      import('../compiler/artifact/entries.ts'),
+      import('../compiler/estimate.ts'),
+      import('./project.ts'),
+      import('../runtime/roles.ts'),
+      import('./measure/floors.ts'),
+      import('./estimate-report.ts'),
+    ])
   const prepared = await prepareProject(file, flags, flags.target ?? ['wasm', 'webgpu'])
   const { model, graphs, diagnostics } = buildGraphs(prepared.model, flags.tap ? { taps: flags.tap } : {})
   await accept(diagnostics)
   if (!model) throw new Rejected(diagnostics)
   const estimated = estimateGraphs(model, graphs, prepared.options)
-  const roles = findRoles({ entries: model.entries.map((entry) => describeEntry(entry, model)) })
+  const roles = findRoles({ entries: model.entries.map((entry) => describeEntry(entry, model.config)) })
   const work = estimated.planned.flatMap((one) => (one.plan ? [floors.workOfTarget(one, roles)] : []))
   const machine = flags.machine ? await measureMachine(flags.threads, flags.math !== 'strict') : undefined
   const programBytes = await Promise.all(estimated.targets.map((one) => one.programBytes?.()))

@@ -3,20 +3,20 @@
 import type { Diagnostic } from '../dsl/diagnostics.ts'
 import type { EntryInfo, SpecialisedModel } from '../dsl/model.ts'
 import type { StateInfo } from '../dsl/sink.ts'
-import type { EntryManifest } from '../runtime/artifact/manifest.ts'
 import type { CompactTokenizer } from '../runtime/tokenizer/compact.ts'
+import { describeEntry } from './artifact/entries.ts'
+import { tensorOf, type TensorSources } from './artifact/tensors.ts'
 import type { ArtifactContents, ArtifactTensor } from './artifact/write.ts'
 import { portableSources, type SourceRecord } from './artifact/source-record.ts'
 import { buildGraph } from './graph/builder.ts'
 import { patternOf } from './graph/paths.ts'
 import { TapPatterns } from './graph/taps.ts'
 import { within } from './limits.ts'
-import type { Constant, Graph } from './graph/types.ts'
+import type { Graph } from './graph/types.ts'
 import type { KernelProgram } from './kernel/program.ts'
 import { buildKernels } from './kernel/steps.ts'
 import { orderStates, type StateOrders, withStateOrders } from './kernel/states.ts'
 import { analyseWeights, withWeights } from './kernel/weights.ts'
-import { isFormatName } from './formats/index.ts'
 import { observeInputs } from './passes/observe-inputs.ts'
 import { mergeSiblings } from './passes/merge-siblings.ts'
 import { type PassOptions, runGraphPasses, runsPass } from './passes/pipeline.ts'
@@ -27,15 +27,12 @@ import { checkMemory, Refused } from './plan/check-memory.ts'
 import { type Layout, planLayout, type StoredState } from './plan/layout.ts'
 import { makePlan, type Plan } from './plan/plan.ts'
 import { policyOf, type QuantPolicy, type QuantRule } from './plan/quant-policy.ts'
-import { canonicalPaths, planWeights, resolveTies, type WeightPlan } from './plan/weights.ts'
+import { canonicalPaths, planWeights, resolveTies } from './plan/weights.ts'
 import type { Machine } from './schedule/machine.ts'
 import { type Lowered, targets, type TargetName } from './targets/index.ts'
 import type { BuildProgram } from './targets/wasm/program.ts'
-import type { BoundWeight } from './weights/bind.ts'
-import { type Importance, preparePieces } from './weights/prepare.ts'
-import { newChange, type StoredChange } from './weights/stored-change.ts'
 
-export interface CompileOptions extends PassOptions {
+export interface CompileOptions extends PassOptions, TensorSources {
   readonly targets: readonly TargetName[]
   /** 'strict': no relaxed SIMD, f32 activations. 'fast' (default): relaxed SIMD, 8-bit activations against quantised weights. */
   readonly math?: 'fast' | 'strict'
@@ -46,12 +43,6 @@ export interface CompileOptions extends PassOptions {
   readonly taps?: readonly string[]
   /** Behind the entries' results come, by path of the weight, the squares of what meets its columns (passes/observe-inputs.ts). */
   readonly observe?: boolean
-  /** What the squared error of each column counts when a weight is quantised, by path. Absent: all count alike. */
-  readonly importance?: ReadonlyMap<string, Importance>
-  /** Told of each weight, when it is written, what storing it in another format than the checkpoint's has changed. */
-  readonly onStored?: (path: string, change: StoredChange) => void
-  /** Weights by path. Absent: compile without weights. */
-  readonly weights?: ReadonlyMap<string, BoundWeight>
   readonly tokenizer?: CompactTokenizer
   /** The texts and limits behind `model`, for the artifact to keep. */
   readonly source?: Pick<SourceRecord, 'entry' | 'files' | 'maximum'>
@@ -252,7 +243,7 @@ export function compileGraphs(model: GraphModel, graphs: readonly Graph[], optio
       config: model.config,
       parameters: model.parameters,
       math,
-      entries: model.entries.map((entry) => describeEntry(entry, model)),
+      entries: model.entries.map((entry) => describeEntry(entry, model.config)),
       states: planned.layout.states,
     },
     tensors: planned.tensors,
@@ -277,73 +268,4 @@ export function compileGraphs(model: GraphModel, graphs: readonly Graph[], optio
     ? [...planned.notes, 'wasm: memory beyond 4 GiB, so addresses have 64 bits and the engine must know such memories (memory64)']
     : planned.notes
   return { model, graphs, results, contents, notes, warnings }
-}
-
-function tensorOf(
-  entry: Layout['tensors'][number],
-  plans: ReadonlyMap<string, WeightPlan>,
-  { weights, importance, onStored }: CompileOptions,
-  constants: ReadonlyMap<string, Constant>,
-): ArtifactTensor {
-  const { path, dims, format, layout, bytes } = entry
-  const pieces = (into?: Uint8Array): Iterable<Uint8Array> => {
-    if (path.startsWith('table:')) {
-      const { data } = constants.get(path.slice('table:'.length))!
-      return [new Uint8Array((format === 'f32' ? Float32Array.from(data) : Int32Array.from(data)).buffer)]
-    }
-    const bound = weights?.get(path)
-    const plan = plans.get(path)!
-    if (!bound || !isFormatName(format)) throw new Error(`internal: no bytes for ${path}`)
-    const weighed = importance?.get(path)
-    return onStored ? measured(path, bound, plan, weighed, onStored) : preparePieces(bound, plan, { importance: weighed, into })
-  }
-  return { path, dims, format, layout, bytes, pieces }
-}
-
-/** The pieces of a weight; after the last, what storing it has changed is told. */
-function* measured(
-  path: string,
-  bound: BoundWeight,
-  plan: WeightPlan,
-  importance: Importance | undefined,
-  onStored: NonNullable<CompileOptions['onStored']>,
-): Iterable<Uint8Array> {
-  const change = newChange(bound.format)
-  yield* preparePieces(bound, plan, { importance, change })
-  onStored(path, change)
-}
-
-const roles: ReadonlySet<string> = new Set(['prefill', 'decode', 'score', 'encode'])
-
-/** What an artifact says of an entry. */
-export function describeEntry(entry: EntryInfo, model: GraphModel): EntryManifest {
-  const vocab = model.config['vocab']
-  return {
-    name: entry.name,
-    ...(entry.doc === undefined ? {} : { doc: entry.doc }),
-    arguments: entry.arguments.map((argument) =>
-      argument.kind === 'index'
-        ? argument
-        : {
-            kind: 'tensor',
-            name: argument.name,
-            dtype: argument.type.dtype,
-            dims: argument.type.dims,
-            labels: argument.labels,
-            // Token ids are checked once here; kernels clamp other indices.
-            ...(argument.type.dtype === 'i32' && typeof vocab === 'number' && /^(tokens|target|source)$/.test(argument.name)
-              ? { below: vocab }
-              : {}),
-          },
-    ),
-    symbols: entry.symbols,
-    limits: entry.limits,
-    results: entry.results.map(({ name, type, labels }) => ({
-      ...(name === undefined ? {} : { name }),
-      dtype: type.dtype,
-      dims: type.dims,
-      labels,
-    })),
-    ...(roles.has(entry.name) ? { role: entry.name as NonNullable<EntryManifest['role']> } : {}),
-  }
 }

@@ -19,6 +19,7 @@ import { overRows } from './rows.ts'
 import { elementOf, toWords } from './scalar-calls.ts'
 import { emitAffine, unflatten } from './affine-loops.ts'
 import { nest, type Place, Scope } from './scope.ts'
+import { chainLoop, chainsOf, vectorBlocks, vectorLoop } from './vector-loops.ts'
 import { joinAll, type Span, shareOut } from './work-group.ts'
 
 export interface Staged {
@@ -180,17 +181,6 @@ export function emitDefinition(staged: Staged, id: number): void {
   scope.places.set(id, place)
 }
 
-/** Loops over axes with the last one in vectors where `lane` says so: `body(true)` for four at once, `body(false)` for one. */
-function vectorLoop(staged: Staged, axis: KernelAxis, body: (lanes: boolean) => void): void {
-  const { scope } = staged
-  const e = scope.emitter
-  const extent = emitAffine(axis.extent)
-  const whole = affine.isConstant(axis.extent) && axis.extent.const % 4 === 0
-  const full = whole ? extent : e.value('full', ops.mul(ops.shr_u(extent, 2), 4))
-  e.loop(axis.id, 0, full, 4, (value) => scope.at([[axis.id, value]], () => body(true)))
-  if (!whole) e.loop(axis.id, full, extent, 1, (value) => scope.at([[axis.id, value]], () => body(false)))
-}
-
 /** The axis to write vectors along: the last one without gathers. */
 const laneOf = (staged: Staged, exprs: readonly Expr[], axes: readonly AxisId[]): AxisId | undefined =>
   staged.machine.lanes === 1
@@ -224,7 +214,7 @@ function reduceAll(staged: Staged, definition: Definition): LoopExpr {
     axes.filter((axis) => axis !== along),
     () =>
       chainLoop(
-        staged,
+        scope,
         along,
         parts,
         (part) => accumulate(scope, definition, part, lane),
@@ -234,24 +224,6 @@ function reduceAll(staged: Staged, definition: Definition): LoopExpr {
   const joined = parts.reduce((a, b) => combine(definition.combine!, a, b))
   const across = definition.combine === 'sum' ? ops.hsum(joined) : definition.combine === 'max' ? ops.hmax(joined) : ops.hmin(joined)
   return e.let('acc', combine(definition.combine!, acc, across))
-}
-
-/** A single chain of additions waits for itself: four accumulators where the extent allows. */
-const chainsOf = (axis: KernelAxis): number =>
-  affine.isConstant(axis.extent) ? ([4, 2].find((n) => axis.extent.const % (4 * n) === 0) ?? 1) : 1
-
-function chainLoop(
-  staged: Staged,
-  axis: KernelAxis,
-  parts: readonly LoopExpr[],
-  vector: (part: LoopExpr) => void,
-  single: () => void,
-): void {
-  const { scope } = staged
-  if (parts.length === 1) return vectorLoop(staged, axis, (lanes) => (lanes ? vector(parts[0]!) : single()))
-  scope.emitter.loop(axis.id, 0, emitAffine(axis.extent), 4 * parts.length, (value) => {
-    for (const [i, part] of parts.entries()) scope.at([[axis.id, ops.add(value, 4 * i)]], () => vector(part))
-  })
 }
 
 /** All invocations: partial results, and their total for everybody. */
@@ -297,11 +269,11 @@ function emitInto(staged: Staged, id: number, inner: readonly AxisId[]): void {
   const along = axes.at(-1)!
   nest(scope, axes.slice(0, -1), () => {
     if (definition.over.length === 0) {
-      vectorLoop(staged, along, (lanes) => (lanes ? e.store(operand, at(), toWords(scope.vector(definition.body, lane))) : single()))
+      vectorLoop(scope, along, (lanes) => (lanes ? e.store(operand, at(), toWords(scope.vector(definition.body, lane))) : single()))
       return
     }
     vectorBlocks(
-      staged,
+      scope,
       along,
       (width) => {
         const type: LoopType = typeOf(definition) === 'f32' ? 'f32x4' : 'i32x4'
@@ -319,20 +291,6 @@ function emitInto(staged: Staged, id: number, inner: readonly AxisId[]): void {
       single,
     )
   })
-}
-
-/** Blocks of up to 4 vectors along an axis, then single vectors, then single elements. */
-function vectorBlocks(staged: Staged, axis: KernelAxis, block: (vectors: number) => void, single: () => void): void {
-  const { scope } = staged
-  const e = scope.emitter
-  const extent = emitAffine(axis.extent)
-  const known = affine.isConstant(axis.extent) ? axis.extent.const : undefined
-  const end = (width: number): LoopExpr =>
-    known === undefined ? e.value('end', ops.mul(ops.div(extent, width), width)) : constant('i32', known - (known % width))
-  const [wide, whole] = [end(16), end(4)]
-  e.loop(axis.id, 0, wide, 16, (value) => scope.at([[axis.id, value]], () => block(4)))
-  e.loop(axis.id, wide, whole, 4, (value) => scope.at([[axis.id, value]], () => block(1)))
-  e.loop(axis.id, whole, extent, 1, (value) => scope.at([[axis.id, value]], single))
 }
 
 /** A reduction by one invocation alone, in vectors along a reduced axis where that needs no gather. */
@@ -367,6 +325,6 @@ export function emitOutput(staged: Staged, output: Output): void {
   nest(
     scope,
     inner.filter((axis) => axis !== lane),
-    () => vectorLoop(staged, lane, (lanes) => storeOutput(scope, output, lanes ? lane.id : undefined)),
+    () => vectorLoop(scope, lane, (lanes) => storeOutput(scope, output, lanes ? lane.id : undefined)),
   )
 }

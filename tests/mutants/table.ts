@@ -138,11 +138,13 @@ export const mutants: readonly Mutant[] = [
     ],
   }),
   ...inFile('compiler/schedule/staged.ts', {
+    'scratch memory is used again too early': ['slots.has(used) && lastUse.get(used) === id &&', 'slots.has(used) &&'],
+  }),
+  ...inFile('compiler/schedule/vector-loops.ts', {
     'the rest after whole vectors is left out': [
       'if (!whole) e.loop(axis.id, full, extent, 1, (value) => scope.at([[axis.id, value]], () => body(false)))',
       "if (!whole && extent.kind === 'builtin') e.loop(axis.id, full, extent, 1, (value) => scope.at([[axis.id, value]], () => body(false)))",
     ],
-    'scratch memory is used again too early': ['slots.has(used) && lastUse.get(used) === id &&', 'slots.has(used) &&'],
     'whole blocks of vectors begin at zero again': ['e.loop(axis.id, wide, whole, 4,', 'e.loop(axis.id, 0, whole, 8,'],
   }),
   ...inFile('compiler/schedule/definitions.ts', { 'a maximum starts at zero': ['max: -f32Max, min', 'max: 0, min'] }),
