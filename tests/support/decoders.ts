@@ -43,7 +43,7 @@ export async function readIn(model: PlaceModel, ids: readonly number[], size: nu
 export async function expectSameInPieces(model: PlaceModel, sequences: readonly GoldenSequence[]): Promise<void> {
   for (const { ids, logits, vocab } of sequences) {
     const last = logits.subarray(logits.length - vocab)
-    for (const size of [ids.length, 1, 2, 5]) {
+    for (const size of new Set([ids.length, ...[1, 2, 5].filter((size) => size < ids.length)])) {
       const scores = await readIn(model, ids, size)
       expect(argmax(scores), `pieces of ${size}`).toBe(argmax(last))
       expect(normalisedError(scores, last), `pieces of ${size}`).toBeLessThanOrEqual(1e-10)
