@@ -127,7 +127,7 @@ export class WebgpuDevice implements Device {
     if (!sampler || !this.canDraw(entry)) throw new Error(`internal: no token can be drawn after ${entry}`)
     const given = inputs ?? (await this.#tokenLeft(entry, session))
     const slot = await this.#readback.slot()
-    await this.#proving(`${entry} and a draw`, () => {
+    const submit = (): void => {
       if (seen && how.repetitionPenalty !== 1) this.#writeSeen(seen, session)
       this.#writeSymbols(entry, symbols)
       this.#words.set(drawWords(how), sampler.parameters / 4)
@@ -139,7 +139,13 @@ export class WebgpuDevice implements Device {
       encoder.copyBufferToBuffer(this.#encoder.buffer(sampler.chosen.buffer, session), sampler.chosen.offset, slot, 0, 4)
       this.#device.queue.submit([encoder.finish()])
       this.#next = session
-    })
+    }
+    try {
+      await this.#proving(`${entry} and a draw`, submit)
+    } catch (cause) {
+      this.#readback.giveBack(slot)
+      throw cause
+    }
     const token = this.#readback.readSlot(slot)
     token.catch(() => {}) // whoever wants it is told
     session.drawn = { token }
@@ -173,8 +179,13 @@ export class WebgpuDevice implements Device {
   async #proving(what: string, submit: () => void): Promise<void> {
     if (this.#proven.has(what)) return submit()
     this.#device.pushErrorScope('validation')
-    submit()
-    const invalid = await this.#device.popErrorScope().catch(() => null)
+    let invalid: GPUError | null = null
+    try {
+      submit()
+    } finally {
+      // Also when nothing was submitted: a scope that stays open keeps later errors to itself.
+      invalid = await this.#device.popErrorScope().catch(() => null)
+    }
     if (invalid) fail('E_DEVICE', `the GPU refuses ${what}: ${invalid.message}`)
     this.#proven.add(what)
   }

@@ -28,7 +28,7 @@ export class WebgpuReadback {
     return this.#results
   }
 
-  /** A buffer for one token, until `readSlot`. E_OUT_OF_MEMORY. */
+  /** A buffer for one token, until `readSlot` or `giveBack`. E_OUT_OF_MEMORY. */
   async slot(): Promise<GPUBuffer> {
     const free = this.#freeSlots.pop()
     if (free) return free
@@ -37,9 +37,14 @@ export class WebgpuReadback {
     return slot
   }
 
+  /** A slot that no token was copied to. */
+  giveBack(slot: GPUBuffer): void {
+    this.#freeSlots.push(slot)
+  }
+
   readSlot(slot: GPUBuffer): Promise<number> {
     return this.read(slot, 4, (mapped) => {
-      this.#freeSlots.push(slot)
+      this.giveBack(slot)
       return new Int32Array(mapped, 0, 1)[0]!
     })
   }

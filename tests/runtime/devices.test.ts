@@ -140,6 +140,28 @@ describe('webgpu', () => {
     await model.dispose()
   })
 
+  test('a call that is too large leaves no error scope open', async () => {
+    const large = contents()
+    const [first, second] = large.variants
+    if (first?.target !== 'webgpu') throw new Error('internal: the order of the variants')
+    const { step, ...entries } = first.program.entries
+    const workgroups = [[{ size: { const: 70_000, terms: [] }, divisor: 1 }]]
+    const dispatches = step!.dispatches.map((dispatch) => ({ ...dispatch, workgroups }))
+    const program = { ...first.program, entries: { ...entries, step: { ...step!, dispatches } } }
+    const device = await (await gpu.requestAdapter())!.requestDevice()
+    const scopes = { open: vi.spyOn(device, 'pushErrorScope'), closed: vi.spyOn(device, 'popErrorScope') }
+    const model = await load(await packArtifact({ ...large, variants: [{ ...first, program }, second!] }), {
+      device: 'webgpu',
+      gpu: device,
+    })
+    for (let i = 0; i < 2; i++) {
+      await expect(model.createSession().call('step', { tokens: [1], start: 0 })).rejects.toMatchObject({ code: 'E_LIMIT' })
+      expect(scopes.closed.mock.calls.length).toBe(scopes.open.mock.calls.length)
+    }
+    await model.dispose()
+    device.destroy()
+  })
+
   test('a shader that does not compile is named', async () => {
     const bad = contents()
     const [first, second] = bad.variants
