@@ -17,6 +17,12 @@ export const rowAxis = 'row'
 
 /** Positions of a tile: its vectors of 64 numbers take half of the nearest cache. A multiple of what is taken at once (attend-vectors.ts). */
 export const tileSize = 60
+
+/**
+ * Runs of positions, by rows of a block, that a tile of a chunk is made of: as many as are read together. They are far apart and go on from
+ * tile to tile, because memory that is read at several places waits less (contract.ts).
+ */
+const runsOf: Readonly<Partial<Record<number, number>>> = { 1: 4, 2: 4, 3: 3, 4: 2 }
 /** Of the 15 registers that V8 leaves, twelve hold sums. */
 const mostRows = 6
 /** Blocks that use a tile while it is in the nearest cache; of the tokens there should be enough groups for threads to share. */
@@ -65,6 +71,26 @@ function chunksOf(plan: AttendPlan, rows: Rows, bounds: affine.Bounds): { units:
   return bound || units === 0 || units >= enoughUnits || most < 2 ? none : { units, most }
 }
 
+/**
+ * Positions of a tile that follow each other, `full` of them (whole fours) before `end`; `origin`: the position whose place in what is
+ * kept of a tile would be the first.
+ */
+export interface Run {
+  readonly from: LoopExpr
+  readonly full: LoopExpr
+  readonly end: LoopExpr
+  readonly origin: LoopExpr
+}
+
+/** A tile: one run, or several of `length` positions which begin `apart` from each other and end at `stop`; all have `joint` of them. */
+export interface Tile {
+  readonly from: LoopExpr
+  readonly stop: LoopExpr
+  readonly length?: LoopExpr
+  readonly apart?: LoopExpr
+  readonly joint?: LoopExpr
+}
+
 export class AttendRows {
   protected readonly plan: AttendPlan
   protected readonly kernel: Kernel
@@ -87,6 +113,9 @@ export class AttendRows {
   /** Where the tile begins. */
   protected tileFrom: LoopExpr = constant('i32', 0)
   protected readonly factor: number
+  /** Runs of positions that a tile is made of, and the most positions of one. */
+  protected readonly runs: number
+  protected readonly runLength: number
   /** All heads. */
   protected readonly all: number
   /** Blocks, and chunks of positions at most. */
@@ -123,6 +152,8 @@ export class AttendRows {
     // Weights that come before the maximum may be read again: they are stored as they are.
     const scalable = packed.filter((each) => !('weight' in each) || !plan.before.includes(each.weight))
     this.shifted = new Set(count > mostOfPacked ? [] : scalable.map(({ vector }) => vector))
+    this.runs = chunks.most > 1 && staged.length === 0 ? (runsOf[count] ?? 1) : 1
+    this.runLength = Math.floor(tileSize / this.runs / 4) * 4
     this.factor = this.scratch(Math.max(count, chunks.most))
     this.chunks = chunks
     this.joined = new Map(chunks.most > 1 ? plan.weighted.map(({ id, axis }) => [id, this.scratch(count * axis.extent.const)]) : [])
@@ -257,8 +288,37 @@ export class AttendRows {
     return this.e.let('number', load('f32', this.numbers.get(id)!, row))
   }
 
-  protected tilePlace(id: number, tile: LoopExpr): ScratchPlace {
+  protected tilePlace(id: number, origin: LoopExpr): ScratchPlace {
     const { axis } = this.plan
-    return { kind: 'scratch', operand: this.tiles.get(id)!, axes: [rowAxis, axis.id], tile: { axis: axis.id, from: tile, size: tileSize } }
+    return {
+      kind: 'scratch',
+      operand: this.tiles.get(id)!,
+      axes: [rowAxis, axis.id],
+      tile: { axis: axis.id, from: origin, size: tileSize },
+    }
+  }
+
+  /** The tile at `from` of a chunk that is walked in runs, the first of which ends at `limit`. */
+  protected tileOfRuns(from: LoopExpr, limit: LoopExpr, apart: LoopExpr, stop: LoopExpr): Tile {
+    const e = this.e
+    const length = e.value('length', ops.min(ops.sub(limit, from), this.runLength))
+    const last = ops.sub(stop, ops.add(from, ops.mul(apart, this.runs - 1)))
+    return { from, stop, apart, length, joint: e.value('joint', ops.max(ops.min(length, last), 0)) }
+  }
+
+  /** Runs `body` for every run of a tile. */
+  protected eachRun({ from, stop, length, apart }: Tile, body: (run: Run) => void): void {
+    const e = this.e
+    if (!apart || !length) {
+      const full = e.value('full', ops.add(from, ops.and(ops.sub(stop, from), -4)))
+      return this.scope.nested(() => body({ from, full, end: stop, origin: from }))
+    }
+    e.loop('run', 0, this.runs, 1, (run) => {
+      const first = e.value('from', ops.add(from, ops.mul(apart, run)))
+      const count = e.value('count', ops.max(ops.min(length, ops.sub(stop, first)), 0))
+      const full = e.value('full', ops.add(first, ops.and(count, -4)))
+      const origin = e.value('origin', ops.sub(first, ops.mul(run, this.runLength)))
+      this.scope.nested(() => body({ from: first, full, end: e.value('end', ops.add(first, count)), origin }))
+    })
   }
 }

@@ -2,6 +2,7 @@
 // attend-vectors.ts.
 
 import type { Expr, Kernel } from '../kernel/types.ts'
+import type { Tile } from './attend-rows.ts'
 import { AttendVectors } from './attend-vectors.ts'
 import { constant, ops } from './build-loops.ts'
 import { combine, identityOf } from './definitions.ts'
@@ -11,63 +12,54 @@ import { toWords } from './scalar-calls.ts'
 
 export class AttendTiles extends AttendVectors {
   /** By row: takes the tile into the maximum, then the values behind it, and its sums of one number. */
-  protected weights(tile: LoopExpr, full: LoopExpr, end: LoopExpr): void {
+  protected weights(tile: Tile): void {
     const { running, before, after, totals, levels, kept } = this.plan
     const { definitions } = this.kernel
     const e = this.e
-    const places = [...kept].map((id): [number, Place] => [id, this.tilePlace(id, tile)])
     const isDot = (id: number): boolean => definitions[id]!.over.length > 0
     const maximum = definitions[running.maximum]!
-    this.eachRow((row) =>
-      this.scope.with(
-        places.filter(([id]) => isDot(id)),
-        () => {
-          const highest = this.reduce(
-            [maximum],
-            before.filter((id) => !isDot(id)),
-            tile,
-            full,
-            end,
-          )[0]!
-          const old = this.number(running.maximum, row)
-          const now = e.let('maximum', combine('max', old, highest))
-          const factor = e.let('factor', ops.exp(ops.sub(this.level(old), this.level(now))))
-          e.store(this.numbers.get(running.maximum)!, row, now)
-          e.store(this.factor, ops.sub(row, this.base), factor)
-          const ready = places.filter(([id]) => before.includes(id))
-          this.scope.with([...ready, [running.maximum, { kind: 'scalar', value: now }]], () => {
-            for (const id of levels) this.scope.places.set(id, { kind: 'scalar', value: this.scope.scalar(definitions[id]!.body) })
-            const sums = this.reduce(
-              totals.map((id) => definitions[id]!),
-              after.filter((id) => !isDot(id)),
-              tile,
-              full,
-              end,
-            )
-            for (const [i, id] of totals.entries()) {
-              e.store(this.numbers.get(id)!, row, ops.madd(this.number(id, row), factor, sums[i]!))
-            }
-            for (const id of levels) this.scope.places.delete(id)
-          })
-        },
-      ),
-    )
+    const dots = [...kept].filter(isDot)
+    this.eachRow((row) => {
+      const highest = this.reduce(
+        [maximum],
+        before.filter((id) => !isDot(id)),
+        dots,
+        tile,
+      )[0]!
+      const old = this.number(running.maximum, row)
+      const now = e.let('maximum', combine('max', old, highest))
+      const factor = e.let('factor', ops.exp(ops.sub(this.level(old), this.level(now))))
+      e.store(this.numbers.get(running.maximum)!, row, now)
+      e.store(this.factor, ops.sub(row, this.base), factor)
+      this.scope.with([[running.maximum, { kind: 'scalar', value: now }]], () => {
+        for (const id of levels) this.scope.places.set(id, { kind: 'scalar', value: this.scope.scalar(definitions[id]!.body) })
+        const sums = this.reduce(
+          totals.map((id) => definitions[id]!),
+          after.filter((id) => !isDot(id)),
+          [...kept].filter((id) => isDot(id) || before.includes(id)),
+          tile,
+        )
+        for (const [i, id] of totals.entries()) {
+          e.store(this.numbers.get(id)!, row, ops.madd(this.number(id, row), factor, sums[i]!))
+        }
+        for (const id of levels) this.scope.places.delete(id)
+      })
+    })
   }
 
-  /** One row's values over a tile, those that are kept stored, and reductions of them. */
+  /** One row's values over a tile, those that are kept stored, and reductions of them; what is `known` of the tile was stored before. */
   protected reduce(
     reductions: readonly Kernel['definitions'][number][],
     values: readonly number[],
-    tile: LoopExpr,
-    full: LoopExpr,
-    end: LoopExpr,
+    known: readonly number[],
+    tile: Tile,
   ): LoopExpr[] {
     const { axis, kept } = this.plan
     const { definitions } = this.kernel
     const e = this.e
     const lanes = reductions.map((each) => e.let('lanes', constant('f32x4', identityOf(each))))
     const single = reductions.map((each) => e.let('single', constant('f32', identityOf(each))))
-    const point = (position: LoopExpr, wide: boolean): void => {
+    const point = (position: LoopExpr, origin: LoopExpr, wide: boolean): void => {
       const value = (expr: Expr): LoopExpr => (wide ? this.scope.vector(expr, axis.id) : this.scope.scalar(expr))
       const go = ([id, ...rest]: readonly number[]): void => {
         if (id === undefined) {
@@ -79,15 +71,22 @@ export class AttendTiles extends AttendVectors {
         }
         if (!kept.has(id)) return go(rest)
         const result = e.value('value', value(definitions[id]!.body))
-        const place = this.tilePlace(id, tile)
+        const place = this.tilePlace(id, origin)
         const scale = this.scaleOfWeight(id)
         e.store(place.operand, this.scope.scratchAt(place), scale === 1 ? toWords(result) : ops.mul(result, scale))
         this.scope.with([[id, { kind: wide ? 'lanes' : 'scalar', value: result }]], () => go(rest))
       }
       this.scope.at([[axis.id, position]], () => go(values))
     }
-    e.loop(axis.id, tile, full, 4, (position) => point(position, true))
-    e.loop(axis.id, full, end, 1, (position) => point(position, false))
+    this.eachRun(tile, ({ from, full, end, origin }) =>
+      this.scope.with(
+        known.map((id): [number, Place] => [id, this.tilePlace(id, origin)]),
+        () => {
+          e.loop(axis.id, from, full, 4, (position) => point(position, origin, true))
+          e.loop(axis.id, full, end, 1, (position) => point(position, origin, false))
+        },
+      ),
+    )
     return reductions.map(({ combine: how }, i) =>
       e.let(
         'joined',

@@ -9,7 +9,7 @@
 import { strideOf } from '../kernel/index-map.ts'
 import type { AxisId } from '../kernel/types.ts'
 import type { Load, Score, Weighted } from './attend-plan.ts'
-import { AttendRows, tileSize } from './attend-rows.ts'
+import { AttendRows, type Tile, tileSize } from './attend-rows.ts'
 import { constant, load, loadHalves, ops } from './build-loops.ts'
 import type { LoopExpr } from './loops.ts'
 import { shiftedHalf } from './packed-words.ts'
@@ -24,6 +24,13 @@ const together: Readonly<Partial<Record<number, number>>> = { 1: 6, 2: 4, 3: 3, 
 
 /** What is left to be multiplied with behind numbers that were taken with a shifted scale. */
 const leftBehind = { f16: 2 ** 112, s8: 2 ** 112 / topFactor } as const
+
+/** Positions that are read together, and their places in what is kept of a tile; `near`: they follow each other. */
+interface Several {
+  readonly positions: readonly LoopExpr[]
+  readonly slots: readonly LoopExpr[]
+  readonly near: boolean
+}
 
 export class AttendVectors extends AttendRows {
   /** What a weight is stored times, and a query. */
@@ -53,19 +60,20 @@ export class AttendVectors extends AttendRows {
     return this.kernel.operands[vector.operand]!.format === 's8' && !this.staged.has(vector)
   }
 
-  /** The blocks of the vectors at so many positions from one on. */
-  private rowsOf({ vector, axis }: Pick<Score, 'vector' | 'axis'>, position: LoopExpr, count: number): BlockRow[] {
+  /** The blocks of the vectors at some positions. */
+  private rowsOf({ vector, axis }: Pick<Score, 'vector' | 'axis'>, { positions, near }: Pick<Several, 'positions' | 'near'>): BlockRow[] {
     const operand = this.kernel.operands[vector.operand]!
-    const at = (p: number): BlockRow =>
+    const at = (position: LoopExpr): BlockRow =>
       this.scope.at(
         [
-          [this.plan.axis.id, ops.add(position, p)],
+          [this.plan.axis.id, position],
           [axis.id, constant('i32', 0)],
         ],
         () => blockRow(this.e, operand, vector.operand, this.scope.flat(operand, vector.index)),
       )
-    const [first, apart] = [at(0), this.apart(vector)]
-    return Array.from({ length: count }, (_, p) => (p === 0 ? first : apart === undefined ? at(p) : rowBehind(first, p * apart)))
+    const first = at(positions[0]!)
+    const apart = near ? this.apart(vector) : undefined
+    return positions.map((position, p) => (p === 0 ? first : apart === undefined ? at(position) : rowBehind(first, p * apart)))
   }
 
   /** How many numbers the vectors of neighbouring positions are apart, if that is a constant. */
@@ -107,7 +115,7 @@ export class AttendVectors extends AttendRows {
       e.loop(positions.id, tile, end, 1, (position) => {
         const row = e.value('row', ops.mul(ops.sub(position, tile), axis.extent.const))
         if (this.kernel.operands[vector.operand]!.format === 's8') {
-          const [blocks] = this.rowsOf({ vector, axis }, position, 1)
+          const [blocks] = this.rowsOf({ vector, axis }, { positions: [position], near: true })
           e.loop('b', 0, axis.extent.const / s8.k, 1, (b) => {
             const scale = scaleOfBlock(e, blocks!, b, false)
             const place = ops.add(row, ops.mul(b, s8.k))
@@ -128,40 +136,66 @@ export class AttendVectors extends AttendRows {
     }
   }
 
-  /** Scores of all rows with positions tile … end - 1: four partial sums of each, then their sums, four positions at a time. */
-  protected scores(score: Score, tile: LoopExpr, full: LoopExpr, end: LoopExpr): void {
+  /** Runs `body` for all positions of a tile, `wide` at a time as far as there are so many. */
+  private several(tile: Tile, wide: number, body: (several: Several) => void): void {
+    const e = this.e
+    const { axis } = this.plan
+    const { from, apart, joint } = tile
+    const one = (position: LoopExpr, origin: LoopExpr): Several => ({
+      positions: [position],
+      slots: [ops.sub(position, origin)],
+      near: true,
+    })
+    if (apart && joint) {
+      e.loop(axis.id, from, ops.add(from, joint), 1, (position) => {
+        const runs = Array.from({ length: this.runs }, (_, run) => run)
+        const positions = runs.map((run) => e.value('position', ops.add(position, ops.mul(apart, run))))
+        body({ positions, slots: runs.map((run) => ops.add(ops.sub(position, from), run * this.runLength)), near: false })
+      })
+      this.eachRun(tile, ({ from: first, end, origin }) =>
+        e.loop(axis.id, ops.add(first, joint), end, 1, (position) => body(one(position, origin))),
+      )
+      return
+    }
+    const groups = e.value('groups', ops.add(from, ops.mul(ops.div(ops.sub(tile.stop, from), wide), wide)))
+    e.loop(axis.id, from, groups, wide, (position) => {
+      const positions = Array.from({ length: wide }, (_, p) => ops.add(position, p))
+      body({ positions, slots: positions.map((each) => ops.sub(each, from)), near: true })
+    })
+    e.loop(axis.id, groups, tile.stop, 1, (position) => body(one(position, from)))
+  }
+
+  /** Scores of all rows with the positions of a tile: four partial sums of each, then their sums, four positions at a time. */
+  protected scores(score: Score, tile: Tile): void {
     const e = this.e
     const { count } = this.rows
     const { wide, chains } = dotShape(count)
     const slot = this.tiles.get(score.id)!
-    const groups = e.value('groups', ops.add(tile, ops.mul(ops.div(ops.sub(end, tile), wide), wide)))
-    const partials = (position: LoopExpr, positions: number): void =>
-      this.inBlocks(score.vector)
-        ? this.partialsOfBlocks(score, tile, position, positions, chains)
-        : this.partials(score, tile, position, positions, chains)
-    e.loop(this.plan.axis.id, tile, groups, wide, (position) => partials(position, wide))
-    e.loop(this.plan.axis.id, groups, end, 1, (position) => partials(position, 1))
+    this.several(tile, wide, (several) =>
+      this.inBlocks(score.vector) ? this.partialsOfBlocks(score, several, chains) : this.partials(score, several, chains),
+    )
     const scale = this.scaleOfQuery(score)
     const scaled = (sum: LoopExpr): LoopExpr => (scale === 1 ? sum : ops.mul(sum, scale))
     const part = (place: LoopExpr, i = 0): LoopExpr => load('f32x4', this.partial, ops.mul(place, 4), 4 * i)
-    e.loop('r', 0, count, 1, (row) => {
-      const from = e.value('from', ops.mul(row, tileSize))
-      e.loop('place', from, ops.add(from, ops.sub(full, tile)), 4, (place) =>
-        e.store(
-          slot,
-          place,
-          scaled(ops.sum_pairs(ops.sum_halves(part(place), part(place, 1)), ops.sum_halves(part(place, 2), part(place, 3)))),
-        ),
-      )
-      e.loop('place', ops.add(from, ops.sub(full, tile)), ops.add(from, ops.sub(end, tile)), 1, (place) =>
-        e.store(slot, place, scaled(ops.hsum(part(place)))),
-      )
-    })
+    this.eachRun(tile, ({ from, full, end, origin }) =>
+      e.loop('r', 0, count, 1, (row) => {
+        const at = e.value('at', ops.sub(ops.mul(row, tileSize), origin))
+        e.loop('place', ops.add(at, from), ops.add(at, full), 4, (place) =>
+          e.store(
+            slot,
+            place,
+            scaled(ops.sum_pairs(ops.sum_halves(part(place), part(place, 1)), ops.sum_halves(part(place, 2), part(place, 3)))),
+          ),
+        )
+        e.loop('place', ops.add(at, full), ops.add(at, end), 1, (place) => e.store(slot, place, scaled(ops.hsum(part(place)))))
+      }),
+    )
   }
 
   /** Of query · vector, by row and position. */
-  private partials({ id, axis, vector }: Score, tile: LoopExpr, position: LoopExpr, wide: number, chains: number): void {
+  private partials({ id, axis, vector }: Score, { positions, slots }: Several, chains: number): void {
     const e = this.e
+    const wide = positions.length
     const { count } = this.rows
     const width = axis.extent.const
     const rows = e.value('rows', ops.mul(this.queryBase ?? this.base, width))
@@ -173,9 +207,9 @@ export class AttendVectors extends AttendRows {
     e.loop(axis.id, 0, width, 4 * unroll, (start) => {
       for (let u = 0; u < unroll; u++) {
         const d = ops.add(start, 4 * u)
-        const vectors = Array.from({ length: wide }, (_, p) => {
+        const vectors = positions.map((position) => {
           const place: [AxisId, LoopExpr][] = [
-            [this.plan.axis.id, ops.add(position, p)],
+            [this.plan.axis.id, position],
             [axis.id, d],
           ]
           return this.scope.at(place, () => this.four(vector, axis.id))
@@ -188,7 +222,7 @@ export class AttendVectors extends AttendRows {
     })
     for (let row = 0; row < count; row++) {
       for (let p = 0; p < wide; p++) {
-        const place = ops.mul(ops.add(ops.sub(position, tile), row * tileSize + p), 4)
+        const place = ops.mul(ops.add(slots[p]!, row * tileSize), 4)
         e.store(
           this.partial,
           place,
@@ -199,12 +233,14 @@ export class AttendVectors extends AttendRows {
   }
 
   /** The same for vectors in blocks: the sums of each block times its scale are added in memory, where there are more of them. */
-  private partialsOfBlocks({ id, axis, vector }: Score, tile: LoopExpr, position: LoopExpr, wide: number, chains: number): void {
+  private partialsOfBlocks({ id, axis, vector }: Score, several: Several, chains: number): void {
     const e = this.e
+    const { slots } = several
+    const wide = slots.length
     const { count } = this.rows
     const width = axis.extent.const
     const queries = e.value('rows', ops.mul(this.queryBase ?? this.base, width))
-    const rows = this.rowsOf({ vector, axis }, position, wide)
+    const rows = this.rowsOf({ vector, axis }, several)
     const block = (b: LoopExpr, isFirst: boolean): void => {
       const sums = Array.from({ length: chains }, () =>
         Array.from({ length: count }, () => Array.from({ length: wide }, () => e.let('sum', constant('f32x4', 0)))),
@@ -220,7 +256,7 @@ export class AttendVectors extends AttendRows {
       const scales = rows.map((row) => scaleOfBlock(e, row, b, this.isShifted(vector)))
       for (let row = 0; row < count; row++) {
         for (const [p, scale] of scales.entries()) {
-          const place = ops.mul(ops.add(ops.sub(position, tile), row * tileSize + p), 4)
+          const place = ops.mul(ops.add(slots[p]!, row * tileSize), 4)
           const sum = sums.map((chain) => chain[row]![p]!).reduce((a, c) => ops.add(a, c))
           e.store(this.partial, place, isFirst ? ops.mul(sum, scale) : ops.madd(sum, scale, load('f32x4', this.partial, place)))
         }
@@ -231,30 +267,27 @@ export class AttendVectors extends AttendRows {
   }
 
   /** Sums of all rows go on over a tile. */
-  protected weighted(weighted: Weighted, tile: LoopExpr, end: LoopExpr): void {
+  protected weighted(weighted: Weighted, tile: Tile): void {
     const e = this.e
     const { count } = this.rows
     const { axis } = weighted
     const positions = together[count]
     if (positions !== undefined) {
       this.rescale(weighted)
-      const groups = e.value('groups', ops.add(tile, ops.mul(ops.div(ops.sub(end, tile), positions), positions)))
-      const across = (position: LoopExpr, wide: number): void =>
-        this.inBlocks(weighted.vector) ? this.acrossBlocks(weighted, tile, position, wide) : this.across(weighted, tile, position, wide)
-      e.loop(this.plan.axis.id, tile, groups, positions, (position) => across(position, positions))
-      e.loop(this.plan.axis.id, groups, end, 1, (position) => across(position, 1))
+      this.several(tile, positions, (several) =>
+        this.inBlocks(weighted.vector) ? this.acrossBlocks(weighted, several) : this.across(weighted, several),
+      )
       return
     }
     const [step, width] = [8, axis.extent.const]
     const whole = width - (width % step)
-    e.loop(axis.id, 0, whole, step, (from) => this.piece(weighted, from, 2, tile, end))
-    if (width > whole) this.piece(weighted, constant('i32', whole), 1, tile, end)
+    e.loop(axis.id, 0, whole, step, (from) => this.piece(weighted, from, 2, tile))
+    if (width > whole) this.piece(weighted, constant('i32', whole), 1, tile)
   }
 
-  /** The weight of a row's position, in four lanes. */
-  private weight({ weight }: Weighted, tile: LoopExpr, position: LoopExpr, row: number): LoopExpr {
-    const place = ops.add(ops.sub(position, tile), row * tileSize)
-    return this.e.let('p', ops.splat_f32(load('f32', this.tiles.get(weight)!, place)))
+  /** The weight of a row's position, by its place in the tile, in four lanes. */
+  private weight({ weight }: Weighted, slot: LoopExpr, row: number): LoopExpr {
+    return this.e.let('p', ops.splat_f32(load('f32', this.tiles.get(weight)!, ops.add(slot, row * tileSize))))
   }
 
   private factorOf(row: number): LoopExpr {
@@ -275,21 +308,20 @@ export class AttendVectors extends AttendRows {
   }
 
   /** A few positions, from one end of the vectors to the other. */
-  private across(weighted: Weighted, tile: LoopExpr, position: LoopExpr, positions: number): void {
+  private across(weighted: Weighted, { positions, slots }: Several): void {
     const e = this.e
     const { id, axis, vector } = weighted
     const { count } = this.rows
     const [slot, width] = [this.sums.get(id)!, axis.extent.const]
     const start = e.value('start', ops.mul(this.base, width))
-    const places = Array.from({ length: positions }, (_, k) => ops.add(position, k))
-    const weights = places.map((place) => Array.from({ length: count }, (_, row) => this.weight(weighted, tile, place, row)))
+    const weights = slots.map((place) => Array.from({ length: count }, (_, row) => this.weight(weighted, place, row)))
     const unroll = [2, 1].find((n) => width % (4 * n) === 0)!
     e.loop(axis.id, 0, width, 4 * unroll, (from) => {
       for (let u = 0; u < unroll; u++) {
         const d = ops.add(from, 4 * u)
         const at = (row: number): LoopExpr => ops.add(ops.add(start, d), row * width)
         const sums = Array.from({ length: count }, (_, row) => e.let('sum', load('f32x4', slot, at(row))))
-        for (const [k, place] of places.entries()) {
+        for (const [k, place] of positions.entries()) {
           const point: [AxisId, LoopExpr][] = [
             [this.plan.axis.id, place],
             [axis.id, d],
@@ -303,17 +335,17 @@ export class AttendVectors extends AttendRows {
   }
 
   /** The same for vectors in blocks: weights take the scales of each. */
-  private acrossBlocks(weighted: Weighted, tile: LoopExpr, position: LoopExpr, positions: number): void {
+  private acrossBlocks(weighted: Weighted, several: Several): void {
     const e = this.e
     const { id, axis, vector } = weighted
     const { count } = this.rows
     const [slot, width] = [this.sums.get(id)!, axis.extent.const]
     const start = e.value('start', ops.mul(this.base, width))
-    const rows = this.rowsOf(weighted, position, positions)
+    const rows = this.rowsOf(weighted, several)
     e.loop('b', 0, width / s8.k, 1, (b) => {
       const weights = rows.map((blocks, k) => {
         const scale = scaleOfBlock(e, blocks, b, this.isShifted(vector))
-        return Array.from({ length: count }, (_, row) => e.let('p', ops.mul(this.weight(weighted, tile, ops.add(position, k), row), scale)))
+        return Array.from({ length: count }, (_, row) => e.let('p', ops.mul(this.weight(weighted, several.slots[k]!, row), scale)))
       })
       const from = ops.add(ops.mul(b, s8.k), start)
       for (let i = 0; i < s8.k / 4; i++) {
@@ -329,7 +361,7 @@ export class AttendVectors extends AttendRows {
   }
 
   /** `wide` lanes of four along the vectors, from `from` on, over the whole tile. */
-  private piece(weighted: Weighted, from: LoopExpr, wide: number, tile: LoopExpr, end: LoopExpr): void {
+  private piece(weighted: Weighted, from: LoopExpr, wide: number, tile: Tile): void {
     const e = this.e
     const { id, axis, vector } = weighted
     const { count } = this.rows
@@ -340,13 +372,13 @@ export class AttendVectors extends AttendRows {
       const factor = this.factorOf(row)
       return Array.from({ length: wide }, (_, v) => e.let('sum', ops.mul(load('f32x4', slot, at(row, v)), factor)))
     })
-    e.loop(this.plan.axis.id, tile, end, 1, (position) =>
+    e.loop(this.plan.axis.id, tile.from, tile.stop, 1, (position) =>
       this.scope.at([[this.plan.axis.id, position]], () => {
         const vectors = Array.from({ length: wide }, (_, v) =>
           this.scope.at([[axis.id, ops.add(from, 4 * v)]], () => this.four(vector, axis.id)),
         )
         for (const [row, own] of sums.entries()) {
-          const p = this.weight(weighted, tile, position, row)
+          const p = this.weight(weighted, ops.sub(position, tile.from), row)
           for (const [v, sum] of own.entries()) e.set(sum, ops.madd(p, vectors[v]!, sum))
         }
       }),

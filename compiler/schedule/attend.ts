@@ -9,7 +9,7 @@
 import * as affine from '../../dsl/affine.ts'
 import type { Kernel } from '../kernel/types.ts'
 import { planAttend } from './attend-plan.ts'
-import { rowAxis, tileSize } from './attend-rows.ts'
+import { rowAxis, type Tile, tileSize } from './attend-rows.ts'
 import { AttendTiles } from './attend-tile.ts'
 import { builtin, constant, load, ops } from './build-loops.ts'
 import type { Count } from './count.ts'
@@ -46,11 +46,12 @@ class Attend extends AttendTiles {
           const stop = e.value('stop', ops.min(ops.add(start, size), to))
           this.eachUnit(chunk, () => {
             this.start()
+            if (this.runs > 1) return this.walkRuns(start, stop)
             e.loop('tile', start, stop, tileSize, (tile) =>
               this.scope.nested(() => {
                 const end = e.value('end', ops.min(ops.add(tile, tileSize), stop))
                 this.stage(tile, end)
-                this.tile(tile, end)
+                this.tile({ from: tile, stop: end })
               }),
             )
           })
@@ -95,12 +96,14 @@ class Attend extends AttendTiles {
     return kernelFunction(kernel, this.e, join ? { ...shape, join } : shape)
   }
 
-  /** How positions are cut: chunks of equal size, whole groups of four, none much shorter than half a tile. */
+  /** How positions are cut: chunks of equal size, whole groups of four in each run, none much shorter than half a tile. */
   protected chunk(from: LoopExpr, to: LoopExpr): { size: LoopExpr; count: LoopExpr } {
     const e = this.e
     const length = e.value('length', ops.max(ops.sub(to, from), 1))
     const wanted = e.value('wanted', ops.min(ops.div(ops.add(length, tileSize / 2 - 1), tileSize / 2), this.chunks.most))
-    const size = e.value('size', ops.and(ops.add(ops.div(ops.sub(ops.add(length, wanted), 1), wanted), 3), -4))
+    const fours = 4 * this.runs
+    const least = ops.div(ops.sub(ops.add(length, wanted), 1), wanted)
+    const size = e.value('size', ops.mul(ops.div(ops.add(least, fours - 1), fours), fours))
     return { size, count: e.value('count', ops.div(ops.sub(ops.add(length, size), 1), size)) }
   }
 
@@ -183,17 +186,23 @@ class Attend extends AttendTiles {
       this.eachBlock(() => {
         const last = this.rows.blocks === 1 ? to : this.range(1).to
         const end = e.value('end', ops.min(ops.add(tile, tileSize), last))
-        if (this.rows.blocks === 1) this.tile(tile, end)
-        else e.if(ops.lt(tile, end), () => this.scope.nested(() => this.tile(tile, end)))
+        if (this.rows.blocks === 1) this.tile({ from: tile, stop: end })
+        else e.if(ops.lt(tile, end), () => this.scope.nested(() => this.tile({ from: tile, stop: end })))
       })
     })
   }
 
-  protected tile(tile: LoopExpr, end: LoopExpr): void {
-    const full = this.e.value('full', ops.add(tile, ops.and(ops.sub(end, tile), -4)))
-    for (const score of this.plan.scores) this.scores(score, tile, full, end)
-    this.weights(tile, full, end)
-    for (const weighted of this.plan.weighted) this.weighted(weighted, tile, end)
+  protected walkRuns(start: LoopExpr, stop: LoopExpr): void {
+    const e = this.e
+    const apart = e.value('apart', ops.mul(ops.div(ops.add(ops.sub(stop, start), 4 * this.runs - 1), 4 * this.runs), 4))
+    const limit = e.value('limit', ops.add(start, apart))
+    e.loop('tile', start, limit, this.runLength, (from) => this.scope.nested(() => this.tile(this.tileOfRuns(from, limit, apart, stop))))
+  }
+
+  protected tile(tile: Tile): void {
+    for (const score of this.plan.scores) this.scores(score, tile)
+    this.weights(tile)
+    for (const weighted of this.plan.weighted) this.weighted(weighted, tile)
   }
 
   protected finish(): void {
