@@ -186,9 +186,6 @@ function substituteAtom(name: string, by: ReadonlyMap<string, Size>): Size {
   return result ? result.size : atom(name)
 }
 
-/** The names of all atoms (quotients by their own name). */
-export const atomsOf = (size: Size): readonly string[] => [...new Set(size.terms.flatMap((t) => t.atoms))]
-
 /** As an integer affine expression; undefined if atoms are multiplied or a coefficient is a fraction. */
 export function toAffine(size: Size): Affine | undefined {
   let constant = 0

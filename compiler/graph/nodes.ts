@@ -131,13 +131,3 @@ export const rootsOf = (owner: { readonly results: readonly Node[]; readonly sta
   ...owner.results,
   ...owner.states.values(),
 ]
-
-/** How often each node of a region is used, counting results and states; not entering regions. */
-export function useCounts(owner: { readonly results: readonly Node[]; readonly states: ReadonlyMap<string, Node> }): Map<Node, number> {
-  const counts = new Map<Node, number>()
-  const count = (node: Node): void => void counts.set(node, (counts.get(node) ?? 0) + 1)
-  const roots = rootsOf(owner)
-  for (const node of roots) count(node)
-  for (const node of reachable(roots)) for (const operand of node.operands) count(operand)
-  return counts
-}

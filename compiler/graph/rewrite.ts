@@ -252,6 +252,3 @@ export const rewriteGraph = (graph: Graph, rule: Rule): Graph => new Mapper(grap
 /** The same, and what the rule kept: results behind the graph's own, in this order. */
 export const rewriteKeeping = (graph: Graph, rule: Rule): { readonly graph: Graph; readonly kept: readonly Kept[] } =>
   new Mapper(graph, rule).run()
-
-/** Only the values that results and states need, interned afresh. */
-export const dropDeadValues = (graph: Graph): Graph => rewriteGraph(graph, () => undefined)

@@ -240,16 +240,6 @@ export function linearParts(index: Index, scope: IndexScope): { const: number; t
   return { const: l.const, terms: [...l.terms.keys()].sort().map((key) => l.terms.get(key)!) }
 }
 
-/** Row-major position of an element; every dim but the first must be constant. */
-export function flattenIndex(index: readonly Index[], dims: readonly Affine[], scope: IndexScope): Index {
-  return index.reduce<Index>((flat, i, position) => {
-    if (position === 0) return i
-    const dim = dims[position]!
-    if (dim.terms.length > 0) throw new Error('internal: only the first dim of a stored tensor may be symbolic')
-    return addIndex(scaleIndex(flat, dim.const, scope), i, scope)
-  }, indexConst(0))
-}
-
 /** Rebuilds the index with some axes replaced; `value` rewrites what stands inside indirect terms. */
 export function substituteIndex(
   index: Index,

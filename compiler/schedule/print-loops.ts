@@ -83,8 +83,6 @@ function statements(body: readonly LoopStmt[], operands: readonly string[], inde
   return body.flatMap(lines)
 }
 
-export const printStatements = (body: readonly LoopStmt[], operands: readonly string[]): string => statements(body, operands, '').join('\n')
-
 const printCount = (count: Count): string =>
   count.map(({ size, divisor }) => (divisor === 1 ? show(size) : `⌈(${show(size)}) / ${divisor}⌉`)).join('·') || '1'
 

@@ -2,9 +2,6 @@
 
 import type { LoopExpr, LoopStmt } from './loops.ts'
 
-export type LoadExpr = LoopExpr & { readonly kind: 'load' }
-export type StoreStmt = LoopStmt & { readonly kind: 'store' }
-
 /** Calls `visit` for an expression and all its parts. */
 export function walkLoopExpr(e: LoopExpr, visit: (e: LoopExpr) => void): void {
   visit(e)

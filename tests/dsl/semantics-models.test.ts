@@ -3,6 +3,7 @@
 
 import { existsSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
+import { goldenModels } from '../support/goldens.ts'
 import { CheckingSink } from './checking-sink.ts'
 import { dataFolder, load, modelNames, numbered, readJson } from './read-models.ts'
 
@@ -25,22 +26,7 @@ describe.each(modelNames)('%s', (name) => {
   })
 })
 
-const golden: Readonly<Record<string, string>> = {
-  llama: 'llama',
-  'llama-gqa': 'llama',
-  'llama3-rope': 'llama3',
-  gpt2: 'gpt2',
-  'openai-gpt': 'openai_gpt',
-  mistral: 'mistral',
-  mixtral: 'mixtral',
-  qwen2: 'qwen2',
-  gemma: 'gemma',
-  'gpt-neo': 'gpt_neo',
-  bert: 'bert',
-  marian: 'marian',
-}
-
-test.each(Object.entries(golden))(
+test.each(Object.entries(goldenModels))(
   '%s: both spellings of its config give the same numbers, and a table binds every weight',
   (folder, name) => {
     const model = load(name)

@@ -2,6 +2,7 @@
 // call through the states; and the layer of LLaMA is the eight steps that it should be.
 
 import { describe, expect, it } from 'vitest'
+import { goldenModels } from '../support/goldens.ts'
 import type { Graph } from '../../compiler/graph/types.ts'
 import { evaluateSteps } from '../../compiler/kernel/evaluate.ts'
 import { printKernel } from '../../compiler/kernel/print.ts'
@@ -16,21 +17,6 @@ import { evaluate } from '../../dsl/affine.ts'
 import type { SpecialisedModel } from '../../dsl/model.ts'
 import { load, numbered, readJson } from '../dsl/read-models.ts'
 import { flatGraphs, RoundingBuilder } from './flat-graphs.ts'
-
-const golden: Readonly<Record<string, string>> = {
-  llama: 'llama',
-  'llama-gqa': 'llama',
-  'llama3-rope': 'llama3',
-  gpt2: 'gpt2',
-  'openai-gpt': 'openai_gpt',
-  mistral: 'mistral',
-  mixtral: 'mixtral',
-  qwen2: 'qwen2',
-  gemma: 'gemma',
-  'gpt-neo': 'gpt_neo',
-  bert: 'bert',
-  marian: 'marian',
-}
 
 const product = (dims: readonly number[]): number => dims.reduce((a, b) => a * b, 1)
 
@@ -105,7 +91,7 @@ function close(actual: Float64Array, expected: Float64Array, what: string): void
 }
 
 describe('kernels of whole models', () => {
-  it.each(Object.entries(golden))('%s', (folder, name) => {
+  it.each(Object.entries(goldenModels))('%s', (folder, name) => {
     const model = numbered(load(name), { config: { kind: 'hf', values: readJson(`hf-golden/${folder}/config.json`), file: 'config.json' } })
     agree(model, flatGraphs(model), 3)
   })

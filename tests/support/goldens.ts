@@ -136,3 +136,19 @@ export const smolGolden = (): SmolGolden => ({
   file: 'smollm2/SmolLM2-135M-Instruct.Q4_1.gguf',
   ...(JSON.parse(dataText('smollm2/golden.json')) as Omit<SmolGolden, 'file'>),
 })
+
+/** The model file of each golden checkpoint, by folder. */
+export const goldenModels = {
+  llama: 'llama',
+  'llama-gqa': 'llama',
+  'llama3-rope': 'llama3',
+  gpt2: 'gpt2',
+  'openai-gpt': 'openai_gpt',
+  mistral: 'mistral',
+  mixtral: 'mixtral',
+  qwen2: 'qwen2',
+  gemma: 'gemma',
+  'gpt-neo': 'gpt_neo',
+  bert: 'bert',
+  marian: 'marian',
+} as const satisfies Readonly<Record<string, string>>

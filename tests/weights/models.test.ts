@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
+import { goldenModels } from '../support/goldens.ts'
 import { bindWeights, hasTensorFor, type Bound } from '../../compiler/weights/bind.ts'
 import { openCheckpoint, type Checkpoint } from '../../compiler/weights/checkpoint.ts'
 import { nodeFiles } from '../../compiler/weights/node-source.ts'
@@ -37,20 +38,6 @@ function bindModel(name: string, checkpoint: Checkpoint): Bound & { parameters: 
   return { ...bindWeights(final.model.weights, final.table, checkpoint), parameters: final.model.parameters }
 }
 
-const golden = {
-  llama: 'llama',
-  'llama-gqa': 'llama',
-  'llama3-rope': 'llama3',
-  gpt2: 'gpt2',
-  'openai-gpt': 'openai_gpt',
-  mistral: 'mistral',
-  mixtral: 'mixtral',
-  qwen2: 'qwen2',
-  gemma: 'gemma',
-  'gpt-neo': 'gpt_neo',
-  bert: 'bert',
-  marian: 'marian',
-}
 const others = {
   'checkpoints/stories260K.legacy.bin': 'llama',
   'checkpoints/stories260K.v1.bin': 'llama',
@@ -58,7 +45,7 @@ const others = {
   'gguf-model/llama-2-tiny-random.gguf': 'llama',
   'smollm2/SmolLM2-135M-Instruct.Q4_1.gguf': 'llama',
 }
-const cases = [...Object.entries(golden).map(([folder, model]) => [`hf-golden/${folder}`, model] as const), ...Object.entries(others)]
+const cases = [...Object.entries(goldenModels).map(([folder, model]) => [`hf-golden/${folder}`, model] as const), ...Object.entries(others)]
 
 test.each(cases)('%s binds to %s.dsl', (path, name) => {
   const { sources, diagnostics, parameters } = bindModel(name, openCheckpoint(dataPath(path), nodeFiles))
