@@ -11,8 +11,10 @@ import { is, type Graph, type Node } from '../graph/types.ts'
 import { reachable, rootsOf } from '../graph/nodes.ts'
 import { buildKernel, type KernelContext, type Place, type Root } from './build.ts'
 import { orderItems } from './order.ts'
-import { distinct, type KernelProgram, type KernelStep, sourceKey, type ValueInfo } from './program.ts'
+import { type Item, mustPrecede, oldVersionIn } from './precedence.ts'
+import { distinct, type KernelProgram, type KernelStep, sourceKey } from './program.ts'
 import { fillSource } from './launches.ts'
+import { StepValues } from './step-values.ts'
 import { copyKernel, isPointwiseUpdate, kernelStep, plainFormat, stateFormat } from './small-kernels.ts'
 
 export { distinct, sourceKey } from './program.ts'
@@ -21,52 +23,19 @@ export type { KernelProgram, KernelStep, ValueInfo } from './program.ts'
 /** Bounds of an entry's symbols. */
 export const boundsOf = (symbols: Graph['symbols']): Bounds => new Map(symbols.map(({ name, min, max }) => [name, { min, max }]))
 
-/** A step before it is ordered. `reads` are nodes in memory, `priority` the place in program order. */
-interface Item {
-  readonly priority: number
-  readonly reads: ReadonlySet<Node>
-  readonly makes: readonly Node[]
-  /** Carried buffers that it overwrites, and values of other regions' buffers that it reads. */
-  readonly overwrites: readonly string[]
-  emit(): Omit<KernelStep, 'dependsOn'>
-}
-
+/** Makes the steps of an entry's regions. */
 class StepBuilder {
-  readonly values = new Map<string, ValueInfo>()
-  readonly entry: string
+  readonly values: StepValues
   readonly symbols: Bounds
   readonly fuses: boolean
   /** Whether the target has blocks of 8-bit activations. */
   readonly byteBlocks: boolean
-  #kernels = 0
 
-  constructor(entry: string, symbols: Bounds, fuses: boolean, byteBlocks: boolean) {
-    this.entry = entry
+  constructor(values: StepValues, symbols: Bounds, fuses: boolean, byteBlocks: boolean) {
+    this.values = values
     this.symbols = symbols
     this.fuses = fuses
     this.byteBlocks = byteBlocks
-  }
-
-  value(node: Pick<Node, 'type'>, format = plainFormat(node.type.dtype)): Place {
-    return this.#named(`v${this.values.size}`, node.type, format)
-  }
-
-  /** A value that each of some instances of an array leaves behind: as the body writes it, and by instance. */
-  kept({ type }: Pick<Node, 'type'>, array: string, instances: readonly number[]): { body: Place; of: ReadonlyMap<number, Place> } {
-    const [name, format] = [`v${this.values.size}`, plainFormat(type.dtype)]
-    return {
-      body: this.#named(`${array}[*].${name}`, type, format),
-      of: new Map(instances.map((i) => [i, this.#named(`${array}[${i}].${name}`, type, format)])),
-    }
-  }
-
-  #named(id: string, { dims, dtype }: Node['type'], format: string): Place {
-    this.values.set(id, { id, dims, dtype, format })
-    return { source: { kind: 'value', id }, dims, dtype, format }
-  }
-
-  kernelName(hint: string): string {
-    return `${this.entry}_${this.#kernels++}_${hint}`
   }
 
   /**
@@ -74,13 +43,11 @@ class StepBuilder {
    * a loop body yields beyond those is copied to `kept`.
    */
   region(owner: Owner, params: readonly Place[], carried: number, kept?: readonly Place[]): { steps: KernelStep[]; results: Place[] } {
-    const [values, kernels] = [new Map(this.values), this.#kernels]
+    const undo = this.values.mark()
     for (const inPlace of [true, false]) {
       const steps = new RegionSteps(this, owner, params, carried, inPlace, kept).build()
       if (steps) return steps
-      this.values.clear()
-      for (const [id, info] of values) this.values.set(id, info)
-      this.#kernels = kernels
+      undo()
     }
     throw new Error('internal: the steps of a region depend on each other in a circle')
   }
@@ -125,16 +92,17 @@ class RegionSteps {
     for (const node of this.#nodes) if (this.#fusion.roots.has(node) && !this.#places.has(node)) this.#placeRoot(node)
     for (;;) {
       const items = this.#items()
-      const order = orderItems(items, (a, b) => this.#before(a, b))
+      const region = { copied: this.#copied, placeOf: (node: Node) => this.#placeOf(node) }
+      const order = orderItems(items, (a, b) => mustPrecede(a, b, region))
       if (!('stuck' in order)) {
         const steps = order.sorted.map(({ item, after }): KernelStep => ({ ...item.emit(), dependsOn: after }) as KernelStep)
         return this.#unsafe
           ? undefined
           : { steps, results: this.#owner.results.map((node) => this.#results.get(node) ?? this.#placeOf(node)!) }
       }
-      const version = this.#oldVersion(order.stuck)
+      const version = oldVersionIn(order.stuck, this.#copied)
       if (!version) return undefined
-      this.#copied.set(version, this.#builder.value(version))
+      this.#copied.set(version, this.#builder.values.value(version))
     }
   }
 
@@ -170,7 +138,7 @@ class RegionSteps {
     if (is(node, 'loop')) return this.#placeLoop(node)
     this.#places.set(
       node,
-      this.#builder.value(node, this.#builder.byteBlocks && isByteBlocks(node, this.#users, this.#owner) ? 'a8' : undefined),
+      this.#builder.values.value(node, this.#builder.byteBlocks && isByteBlocks(node, this.#users, this.#owner) ? 'a8' : undefined),
     )
   }
 
@@ -187,13 +155,13 @@ class RegionSteps {
         node.operands.filter((other) => other === operand).length === 1 &&
         !this.#taken.has(place.source.id) &&
         place.format !== 'a8'
-      const buffer = own ? place : this.#builder.value(operand)
+      const buffer = own ? place : this.#builder.values.value(operand)
       this.#taken.add((buffer.source as { id: string }).id)
       return buffer
     })
     const kept = groups.map(({ results }, group) => {
       const instances = [...order.keys()].filter((i) => order[i] === group)
-      return results.slice(carried.length).map((result) => this.#builder.kept(result, array, instances))
+      return results.slice(carried.length).map((result) => this.#builder.values.kept(result, array, instances))
     })
     this.#loopBuffers.set(node, { carried, kept: kept.map((list) => list.map(({ body }) => body)) })
     const results = [...carried, ...order.flatMap((group, i) => kept[group]!.map(({ of }) => of.get(i)!))]
@@ -226,7 +194,7 @@ class RegionSteps {
       for (const each of together) done.add(each)
       items.push(this.#kernelItem(together))
     }
-    for (const [version, place] of [...this.#copied]) items.push(this.#copyItem(version, place, version.id, [version]))
+    for (const [version, place] of [...this.#copied]) items.push({ ...this.#copyItem(version, place, version.id), copies: version })
     items.push(...this.#resultItems())
     return items
   }
@@ -259,7 +227,7 @@ class RegionSteps {
     const overwrites = roots.flatMap(({ target }) =>
       target.source.kind === 'value' && this.#isParam(target.source.id) ? [target.source.id] : [],
     )
-    const name = this.#builder.kernelName(first.op)
+    const name = this.#builder.values.kernelName(first.op)
     const context: KernelContext = {
       symbols: this.#builder.symbols,
       placeOf: (node) => (this.#isInMemory(node) ? this.#placeOf(node) : undefined),
@@ -286,14 +254,14 @@ class RegionSteps {
   }
 
   /** A kernel that copies what is at a node's place. */
-  #copyItem(node: Node, target: Place, priority: number, makes: readonly Node[], from?: Place): Item {
+  #copyItem(node: Node, target: Place, priority: number, from?: Place): Item {
     const source = from ?? this.#plainPlace(node)
     const overwrites = target.source.kind === 'value' && this.#isParam(target.source.id) ? [target.source.id] : []
-    const name = this.#builder.kernelName('copy')
+    const name = this.#builder.values.kernelName('copy')
     return {
       priority,
       reads: new Set([node]),
-      makes: node === makes[0] ? [] : makes,
+      makes: [],
       overwrites,
       emit: () => kernelStep(copyKernel(name, source, target, this.#builder.symbols)),
     }
@@ -315,9 +283,7 @@ class RegionSteps {
       const operand = node.operands[i]!
       const place = this.#placeOf(operand)!
       if (sourceKey(place.source) === sourceKey(buffer.source)) return
-      const item = this.#copyItem(operand, buffer, node.id, [])
-      this.#beforeLoop.set(item, node)
-      items.push(item)
+      items.push({ ...this.#copyItem(operand, buffer, node.id), beforeLoop: node })
     })
     const params = node.operands.map((operand, i) => (i < carried ? buffers[i]! : this.#placeOf(operand)!))
     const emit = (): Omit<KernelStep, 'dependsOn'> => {
@@ -340,8 +306,6 @@ class RegionSteps {
     return items
   }
 
-  readonly #beforeLoop = new Map<Item, Node>()
-
   /** Copies into the carried and kept buffers, and into values of their own for results that are not computed here. */
   #resultItems(): Item[] {
     const items: Item[] = []
@@ -349,13 +313,13 @@ class RegionSteps {
     const last = (this.#nodes.at(-1)?.id ?? 0) + 1
     this.#owner.results.forEach((node, i) => {
       if (this.#kept && i >= this.#carried) {
-        items.push(this.#copyItem(node, this.#kept[i - this.#carried]!, last, [], this.#placeOf(node)))
+        items.push(this.#copyItem(node, this.#kept[i - this.#carried]!, last, this.#placeOf(node)))
         return
       }
       if (i >= this.#carried) {
         if (this.#placeOf(node)?.source.kind === 'value') return
-        const place = this.#builder.value(node)
-        items.push(this.#copyItem(node, place, last, []))
+        const place = this.#builder.values.value(node)
+        items.push(this.#copyItem(node, place, last))
         this.#results.set(node, place)
         return
       }
@@ -364,67 +328,16 @@ class RegionSteps {
       if (sourceKey(source.source) === sourceKey(target.source)) return
       if (source.source.kind === 'value' && this.#isParam(source.source.id)) {
         // Another carried value: it may be overwritten before it is copied, so it goes by way of a value of its own.
-        const aside = this.#builder.value(node)
-        const first = this.#copyItem(node, aside, -1, [])
-        const second: Item = { ...this.#copyItem(node, target, last, [], aside), reads: new Set() }
-        this.#chained.set(second, first)
-        items.push(first, second)
-      } else items.push(this.#copyItem(node, target, last, [], source))
+        const aside = this.#builder.values.value(node)
+        const first = this.#copyItem(node, aside, -1)
+        items.push(first, { ...this.#copyItem(node, target, last, aside), reads: new Set(), after: first })
+      } else items.push(this.#copyItem(node, target, last, source))
     })
     return items
   }
 
   /** Results that are copies of what lies elsewhere. */
   readonly #results = new Map<Node, Place>()
-  readonly #chained = new Map<Item, Item>()
-
-  // ---- order
-
-  /** Whether `a` must run before `b`. */
-  #before(a: Item, b: Item): boolean {
-    if (this.#chained.get(b) === a) return true
-    const loop = this.#beforeLoop.get(a)
-    if (loop && b.makes.includes(loop)) return true
-    for (const made of a.makes) if (b.reads.has(made)) return true
-    for (const read of b.reads)
-      if (this.#copied.has(read) && a.makes.length === 0 && a.reads.has(read) && a !== b && this.#copyOf(a, read)) return true
-    // Readers of a state's version come before the store that replaces it.
-    for (const made of b.makes) {
-      if ((made.op !== 'store' && made.op !== 'scatter') || a === b) continue
-      const old = made.operands[0]!
-      if (a.reads.has(old) && !a.makes.includes(made) && (!this.#copied.has(old) || this.#copyOf(a, old))) return true
-    }
-    // Readers of a carried value come before the step that overwrites it.
-    for (const id of b.overwrites) {
-      for (const read of a.reads) {
-        const place = this.#placeOf(read)
-        if (read.op === 'param' && place?.source.kind === 'value' && place.source.id === id) return true
-      }
-    }
-    return false
-  }
-
-  #copyOf(item: Item, version: Node): boolean {
-    return item.makes.length === 0 && item.priority === version.id && item.reads.size === 1 && item.reads.has(version)
-  }
-
-  /** A version in the circle whose readers wait for the next store. */
-  #oldVersion(stuck: readonly Item[]): Node | undefined {
-    for (const item of stuck) {
-      for (const made of item.makes) {
-        if (made.op !== 'store' && made.op !== 'scatter') continue
-        const old = made.operands[0]!
-        if (
-          !this.#copied.has(old) &&
-          stuck.some(
-            (other) => other !== item && other.reads.has(old) && !(other.makes[0]?.op === 'store' || other.makes[0]?.op === 'scatter'),
-          )
-        )
-          return old
-      }
-    }
-    return undefined
-  }
 }
 
 /**
@@ -432,11 +345,11 @@ class RegionSteps {
  * `byteBlocks: false` keeps rounded activations as f32, for targets that have no blocks of 8 bits.
  */
 export function buildKernels(graph: Graph, options: { readonly fuse?: boolean; readonly byteBlocks?: boolean } = {}): KernelProgram {
-  const builder = new StepBuilder(graph.entry, boundsOf(graph.symbols), options.fuse ?? true, options.byteBlocks ?? true)
+  const builder = new StepBuilder(new StepValues(graph.entry), boundsOf(graph.symbols), options.fuse ?? true, options.byteBlocks ?? true)
   const { steps, results } = builder.region(graph, [], 0)
   const used = new Set(
     [...steps.flatMap((step) => [...step.reads, ...step.writes]), ...results.map((place) => place.source)].map(sourceKey),
   )
-  const values = new Map([...builder.values].filter(([id]) => used.has(`value:${id}`)))
+  const values = new Map([...builder.values.all].filter(([id]) => used.has(`value:${id}`)))
   return { entry: graph.entry, symbols: builder.symbols, steps, values, results: results.map((place) => place.source) }
 }

@@ -81,13 +81,15 @@ export const mutants: readonly Mutant[] = [
     ],
   }),
   ...inFile('compiler/kernel/steps.ts', {
-    'a store runs before readers of the old state': [
-      'if (a.reads.has(old) && !a.makes.includes(made) && (!this.#copied.has(old) || this.#copyOf(a, old))) return true',
-      'if (old === undefined) return true',
-    ],
     'a layer is asked for what another one left': [
       'kept[group]!.map(({ of }) => of.get(i)!)',
       'kept[group]!.map(({ of }) => [...of.values()].at(-1)!)',
+    ],
+  }),
+  ...inFile('compiler/kernel/precedence.ts', {
+    'a store runs before readers of the old state': [
+      'if (a.reads.has(old) && !a.makes.includes(made) && (!copied.has(old) || a.copies === old)) return true',
+      'if (old === undefined) return true',
     ],
     'a carried value is overwritten while it is needed': [
       "if (read.op === 'param' && place?.source.kind === 'value' && place.source.id === id) return true",
