@@ -89,7 +89,13 @@ export interface Rate {
    * some milliseconds, so a decoded token is compared by the fastest.
    */
   readonly share?: Spread
+  /** Of a decoded token, whose `share` is that of the bandwidth: the share of the arithmetic's ceiling. */
+  readonly arithmetic_share?: Spread
 }
+
+/** Seconds that the arithmetic of some work alone takes at the peak of a round. */
+const computing = ({ dots, madds }: Work, { dot, madd }: NonNullable<Measured['machine']>, round: number): number =>
+  (dots / dot[round]! + madds / madd[round]!) / 1e9
 
 /** Decoding at a position, by the fastest token of each round. */
 export interface RateAt {
@@ -164,12 +170,10 @@ export function reportOf(
       prefill: prefill.map((rates, i): Rate => {
         const tokens = asked.prefill[i]!
         const whole = work?.prefill(tokens)
-        // Seconds that the arithmetic alone takes at its peak.
-        const ideal = (round: number): number => (whole!.dots / machine!.dot[round]! + whole!.madds / machine!.madd[round]!) / 1e9
         return {
           tokens,
           tokens_per_second: spreadOf(rates),
-          ...(whole && machine ? { share: spreadOf(rates.map((rate, round) => ideal(round) / (tokens / rate))) } : {}),
+          ...(whole && machine ? { share: spreadOf(rates.map((rate, n) => (computing(whole, machine, n) * rate) / tokens)) } : {}),
         }
       }),
       decode: {
@@ -177,7 +181,10 @@ export function reportOf(
         tokens_per_second: spreadOf(decode),
         fastest: spreadOf(fastest),
         ...(token && machine
-          ? { share: spreadOf(fastest.map((rate, round) => (token.bytes * rate) / machine.readBytes[round]! / 1e9)) }
+          ? {
+              share: spreadOf(fastest.map((rate, n) => (token.bytes * rate) / machine.readBytes[n]! / 1e9)),
+              arithmetic_share: spreadOf(fastest.map((rate, n) => computing(token, machine, n) * rate)),
+            }
           : {}),
       },
       at: at.map((rates, i): RateAt => {
@@ -234,7 +241,12 @@ export function textOf(report: BenchReport): string {
       count,
       '  fastest token',
       ...rate(one.decode.fastest!),
-      percent(one.decode.share, `its bandwidth, ${figure(one.machine?.readBytes.median ?? 0)} GB/s`),
+      [
+        percent(one.decode.share, `its bandwidth, ${figure(one.machine?.readBytes.median ?? 0)} GB/s`),
+        percent(one.decode.arithmetic_share, 'its arithmetic'),
+      ]
+        .filter((part) => part !== '')
+        .join('; '),
     ])
     for (const { position, tokens_per_second, bytes, bytes_per_second } of one.at) {
       const needs = bytes_per_second ? `${figure(bytes! / 1e6)} MB at ${figure(bytes_per_second.median / 1e9)} GB/s` : ''

@@ -73,7 +73,7 @@ threads median rounds of the machine
  # prefill # # tokens/s # .. # # % of its arithmetic
  # prefill # # tokens/s # .. # # % of its arithmetic
  # decode # # tokens/s # .. #
- # fastest token # tokens/s # .. # # % of its bandwidth, # GB/s
+ # fastest token # tokens/s # .. # # % of its bandwidth, # GB/s; # % of its arithmetic
  # echo: decode # tokens/s # .. # this is # times as fast
  # nap # s # .. #
 a token of decode needs # MB of weights, states and tables
