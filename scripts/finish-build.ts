@@ -25,6 +25,8 @@ const bundle = await rolldown({
   input: [join(commands, 'main.js'), join(commands, 'module-worker.js'), join(built, 'runtime/devices/wasm-worker.js')],
   // The others are one file each, or are loaded on demand.
   external: /^(?!@?chevrotain|commander)[\w@]/,
+  // The folder may be outside of the project.
+  resolve: { modules: [join(root, 'node_modules')] },
   platform: 'node',
 })
 const { output } = await bundle.generate({ entryFileNames: '[name].js', chunkFileNames: '[name]-[hash].js' })
