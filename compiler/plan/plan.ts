@@ -40,6 +40,7 @@ export interface EntryPlan {
 export interface Plan {
   readonly layout: Layout
   readonly entries: readonly EntryPlan[]
+  readonly machine: Machine
   /** Loops of each kernel, by the kernel's name; some kernels share theirs. */
   readonly functions: ReadonlyMap<string, LoopFunction>
   /** The shared part, then one thread's own. */
@@ -106,7 +107,7 @@ export function makePlan(
     const touches = touchesIn(shared)
     return { info, program, arena, buffers: [...shared.buffers, ...own.buffers], steps, shares, touches, barriers: placeBarriers(touches) }
   })
-  return { layout, entries, functions, ownFrom, arenaBytes: Math.max(0, ...placed.map(({ own }) => ownFrom + own.bytes)) }
+  return { layout, entries, machine, functions, ownFrom, arenaBytes: Math.max(0, ...placed.map(({ own }) => ownFrom + own.bytes)) }
 }
 
 /** Every buffer where no other is. */

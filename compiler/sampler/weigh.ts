@@ -54,7 +54,7 @@ export function weighScores(vocab: number): LoopFunction {
   const e = new Emitter()
   const own = e.let('own', f32(lowest))
   e.loop('other', builtin('invocation'), blocksOf(vocab), threads, (other) => e.set(own, ops.max(own, load('f32', tops, other))))
-  const most = joinAll({ emitter: e }, threads, tree, 'max', own)
+  const most = joinAll({ emitter: e }, { threads, leastSubgroup: 0 }, tree, 'max', own)
   const block = ownBlock(e)
   e.if(ops.lt(block, blocksOf(vocab)), () => {
     const top = e.value('top', load('f32', tops, block))

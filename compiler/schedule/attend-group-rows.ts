@@ -7,7 +7,7 @@ import { strideOf } from '../kernel/index-map.ts'
 import type { AxisId, Index, Kernel, KernelAxis } from '../kernel/types.ts'
 import type { AttendPlan, Score, Weighted } from './attend-plan.ts'
 import { headsIn, rowAxis } from './attend-rows.ts'
-import { builtin, constant, Emitter, ops } from './build-loops.ts'
+import { builtin, constant, Emitter, load, ops } from './build-loops.ts'
 import { identityOf } from './definitions.ts'
 import type { LoopExpr, LoopFunction } from './loops.ts'
 import type { Machine } from './machine.ts'
@@ -15,7 +15,7 @@ import { kernelFunction, storeOutput } from './outputs.ts'
 import { emitAffine, unflatten } from './affine-loops.ts'
 import { type Place, Scope, type ScratchPlace } from './scope.ts'
 import { sum, whole } from './staged.ts'
-import { joinPoints, shareOut } from './work-group.ts'
+import { joinPoints, joinSubgroups, shareOut } from './work-group.ts'
 
 /** Invocations that share a position's vector: they read 128 bytes side by side. */
 const mostLanes = 8
@@ -246,14 +246,17 @@ export class GroupRows {
     )
   }
 
-  /** One number of each row of what its invocations have; all have waited. */
-  protected joinRows(how: 'max' | 'sum', { row, sharer, sharers, used }: State, mine: LoopExpr, sums: number): void {
+  /** One number of each row of what its invocations have, for all of them. Some may still read `reduced` when it returns. */
+  protected joinRows(how: 'max' | 'sum', { row, sharer, sharers, used }: State, mine: LoopExpr): LoopExpr {
     const e = this.e
-    const { threads } = this.machine
+    const { threads, leastSubgroup } = this.machine
     const { count } = this.rows
+    if (leastSubgroup > 0)
+      return joinSubgroups(this.scope, this.machine, { sharers, sharer, rows: count, row, used }, this.reduced, how, mine)
     e.if(used, () => e.store(this.reduced, ops.add(ops.mul(sharer, count), row), mine))
     e.barrier()
-    joinPoints(this.scope, { threads, sharers, points: count, partial: this.reduced, sums, start: 0, how })
+    joinPoints(this.scope, threads, { sharers, points: count, partial: this.reduced, sums: this.reduced, start: 0, how })
+    return e.let('joined', load('f32', this.reduced, used.kind === 'const' ? row : ops.min(row, count - 1)))
   }
 
   /** Where an invocation is in a vector: its first piece, and its turn among those that have the same. */

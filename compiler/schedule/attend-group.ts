@@ -143,8 +143,7 @@ class AttendGroup extends GroupRows {
         ),
       ),
     )
-    this.joinRows('max', state, mine, this.reduced)
-    const highest = e.let('highest', load('f32', this.reduced, used.kind === 'const' ? row : ops.min(row, this.rows.count - 1)))
+    const highest = this.joinRows('max', state, mine)
     const old = this.level(state.maximum)
     e.set(state.maximum, combine('max', state.maximum, highest))
     const factor = e.let('factor', ops.exp(ops.sub(old, this.level(state.maximum))))
@@ -233,11 +232,13 @@ class AttendGroup extends GroupRows {
   protected leaveNumbers(state: State): void {
     const e = this.e
     const { running } = this.plan
+    const leave = (id: number, number: LoopExpr): void =>
+      e.if(ops.and(state.used, ops.eq(state.sharer, 0)), () => e.store(this.numbers.get(id)!, state.row, number))
     for (const [id, total] of state.totals) {
-      this.joinRows('sum', state, total, this.numbers.get(id)!)
+      leave(id, this.joinRows('sum', state, total))
       e.barrier()
     }
-    e.if(ops.and(state.used, ops.eq(state.sharer, 0)), () => e.store(this.numbers.get(running.maximum)!, state.row, state.maximum))
+    leave(running.maximum, state.maximum)
     e.barrier()
   }
 

@@ -3,7 +3,16 @@
 // constants fold, x+0, x*1, x*2^n as a shift, constant parts of an address move into `offset`. Floats are never rewritten
 // (−0 and rounding). A loop whose constant bounds give one trip is replaced by its body, one with none vanishes.
 
-import { type LoopExpr, type LoopOp, type LoopOperand, type LoopStmt, type LoopType, loopOps } from './loops.ts'
+import {
+  type LoopExpr,
+  type LoopOp,
+  type LoopOperand,
+  type LoopStmt,
+  type LoopType,
+  loopOps,
+  type SubgroupStmt,
+  type SubgroupType,
+} from './loops.ts'
 
 /** A number stands for a constant of the type that the other arguments have (i32 where they do not say). */
 export type LoopArg = LoopExpr | number
@@ -288,6 +297,14 @@ export class Emitter {
 
   barrier(): void {
     this.#out.push({ kind: 'barrier' })
+  }
+
+  /** What the values of a subgroup come to, or the value that is swapped for this one. */
+  subgroup(hint: string, how: SubgroupStmt['how'], value: LoopExpr): LoopExpr {
+    const type = value.type as SubgroupType
+    const name = this.#unique(hint)
+    this.#out.push({ kind: 'subgroup', name, type, how, value })
+    return local(type, name)
   }
 
   /** The statements so far. */

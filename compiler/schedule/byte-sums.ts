@@ -68,6 +68,7 @@ export function sumsBytes(fn: LoopFunction): boolean {
         case 'let':
         case 'set':
         case 'store':
+        case 'subgroup':
           return inExpr(s.value)
         case 'loop':
           return inBody(s.body)

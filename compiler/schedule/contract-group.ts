@@ -15,7 +15,7 @@ import { kernelFunction, storeOutput } from './outputs.ts'
 import { sum } from './staged.ts'
 import { emitAffine, unflatten } from './affine-loops.ts'
 import { type Place, Scope } from './scope.ts'
-import { joinPoints } from './work-group.ts'
+import { joinParts, mostSlots } from './work-group.ts'
 
 const partsOf = ({ k, format }: Dot): number => (k / format.k) * format.parts
 const powerBelow = (n: number): number => 2 ** Math.floor(Math.log2(n))
@@ -97,6 +97,8 @@ export function scheduleContractGroup(
   // Some with nothing to share rather than more tiles than there is room for.
   while (sharers < threads && sum(words()) > machine.scratchWords) sharers *= 2
   const tilesHere = threads / sharers
+  // Sizes are those of a machine without subgroups, so that both forms are launched alike.
+  const fewerWords = (): number[] => scratchFor(plan, walks, tokens, tilesHere * mostSlots(machine, sharers), tilesHere)
   const points = tokens * plan.tile
   const partial = kernel.operands.length
   const sums = partial + words().length - 1
@@ -133,14 +135,11 @@ export function scheduleContractGroup(
     for (const walk of walks) {
       const accumulators = plan.token ? scope.at([[plan.token.id, first!]], () => dotParts(walk)) : dotParts(walk)
       const width = walk.length * points
-      const mine = ops.add(ops.mul(sharer, tilesHere * width), ops.mul(inGroup, width))
-      for (const [n, tile] of accumulators.entries()) {
-        for (const [t, row] of tile.entries()) {
-          for (const [q, value] of row.entries()) e.store(partial, mine, value, n * points + t * plan.tile + 4 * q)
-        }
-      }
-      e.barrier()
-      joinPoints(scope, { threads, sharers, points: tilesHere * width, partial, sums, start: startOf(walk) })
+      const at = ops.mul(inGroup, width)
+      const parts = accumulators.flatMap((tile, n) =>
+        tile.flatMap((row, t) => row.map((value, q) => ({ at, offset: n * points + t * plan.tile + 4 * q, value }))),
+      )
+      joinParts(scope, { ...machine, threads }, { sharers, sharer, points: tilesHere * width, partial, sums, start: startOf(walk) }, parts)
     }
   })
 
@@ -218,5 +217,5 @@ export function scheduleContractGroup(
     plan.token ? [{ size: plan.token.extent, divisor: tokens }] : [],
     moving.map((axis) => ({ size: axis.extent, divisor: 1 })),
   ]
-  return kernelFunction(kernel, e, { workgroup: threads, grid, scratch: words() })
+  return kernelFunction(kernel, e, { workgroup: threads, grid, scratch: machine.leastSubgroup === 0 ? words() : fewerWords() })
 }

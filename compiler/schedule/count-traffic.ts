@@ -139,6 +139,7 @@ export function countTraffic(fn: LoopFunction, { symbols, memory = [] }: Traffic
   function statement(s: LoopStmt): Run {
     switch (s.kind) {
       case 'let':
+      case 'subgroup':
       case 'set': {
         const note = loads(s.value)
         if (!needed.has(s.name)) return note
@@ -222,7 +223,7 @@ function neededLocals(body: readonly LoopStmt[]): Set<string> {
     walkLoops(
       body,
       () => undefined,
-      (s) => (s.kind === 'let' || s.kind === 'set') && needed.has(s.name) && need(s.value),
+      (s) => (s.kind === 'let' || s.kind === 'set' || s.kind === 'subgroup') && needed.has(s.name) && need(s.value),
     )
   }
   return needed

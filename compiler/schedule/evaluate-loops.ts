@@ -5,12 +5,14 @@
 
 import { evaluateCount } from './count.ts'
 import { combine, type Value } from './evaluate-ops.ts'
-import type { LoopExpr, LoopFunction, LoopStmt, LoopType } from './loops.ts'
+import type { LoopExpr, LoopFunction, LoopStmt, LoopType, SubgroupStmt } from './loops.ts'
 
 export interface LoopCall {
   /** Memory of each operand, 4-byte words; scratch operands are allocated where undefined. */
   readonly memory: readonly (Int32Array | Float32Array | undefined)[]
   readonly symbols?: Readonly<Record<string, number>>
+  /** Invocations of a subgroup, 4 if left out. */
+  readonly subgroup?: number
   /** Row block, for functions with `rows`; default all rows. */
   readonly from?: number
   readonly to?: number
@@ -20,7 +22,12 @@ interface Frame {
   readonly words: readonly { readonly i32: Int32Array; readonly f32: Float32Array; readonly i16: Int16Array }[]
   readonly values: Value[]
   readonly builtins: Readonly<Record<string, number>>
+  /** What each invocation of the workgroup shows to those of its subgroup. */
+  readonly shown: Value[]
 }
+
+/** What a value of another subgroup is read as. */
+const poison = 1234567
 
 type Run = (frame: Frame) => void
 type Step = (frame: Frame) => Generator<void, void>
@@ -34,13 +41,15 @@ export function evaluateLoops(fn: LoopFunction, call: LoopCall): void {
   const body = hasBarrier(fn.body) ? { steps: compile.steps(fn.body) } : { run: compile.run(fn.body) }
   const size = (d: number) => evaluateCount(fn.grid[d] ?? [], symbols)
   const rows = fn.rows ? evaluateCount(fn.rows.count, symbols) : 0
+  const lanes = Math.min(call.subgroup ?? 4, fn.workgroup)
   const range = { from: call.from ?? 0, to: call.to ?? rows }
   for (let z = 0; z < size(2); z++) {
     for (let y = 0; y < size(1); y++) {
       for (let x = 0; x < size(0); x++) {
         const words = fn.operands.map((o, i) => memoryOf(o, call.memory[i]))
+        const shown: Value[] = []
         const frames = Array.from({ length: fn.workgroup }, (_, invocation): Frame => {
-          return { words, values: [], builtins: { ...range, invocation, group_x: x, group_y: y, group_z: z } }
+          return { words, values: [], builtins: { ...range, invocation, lanes, group_x: x, group_y: y, group_z: z }, shown }
         })
         if (body.run) for (const frame of frames) body.run(frame)
         else
@@ -75,6 +84,7 @@ const hasBarrier = (body: readonly LoopStmt[]): boolean =>
   body.some(
     (s) =>
       s.kind === 'barrier' ||
+      s.kind === 'subgroup' ||
       (s.kind === 'loop' && hasBarrier(s.body)) ||
       (s.kind === 'if' && (hasBarrier(s.yes) || hasBarrier(s.no ?? []))),
   )
@@ -184,7 +194,8 @@ function compiler(fn: LoopFunction, symbols: Readonly<Record<string, number>>) {
         return (frame) => (condition(frame) ? yes(frame) : no(frame))
       }
       case 'barrier':
-        throw new Error('internal: barrier outside lock step')
+      case 'subgroup':
+        throw new Error(`internal: ${s.kind} outside lock step`)
     }
   }
 
@@ -222,7 +233,24 @@ function compiler(fn: LoopFunction, symbols: Readonly<Record<string, number>>) {
         yield* condition(frame) ? yes(frame) : no(frame)
       }
     }
+    if (s.kind === 'subgroup') return exchange(s)
     return function* () {
+      yield
+    }
+  }
+
+  function exchange({ name, type, how, value }: SubgroupStmt): Step {
+    const [at, get] = [slot(name), expr(value)]
+    const join = combine(how === 'max' || how === 'min' ? how : 'add', [type, type])
+    const foreign: Value = type.endsWith('x4') ? [poison, poison, poison, poison] : poison
+    return function* (frame) {
+      const { shown } = frame
+      const { invocation, lanes } = frame.builtins as { readonly invocation: number; readonly lanes: number }
+      shown[invocation] = get(frame)
+      yield
+      const first = invocation - (invocation % lanes)
+      if (typeof how === 'object') frame.values[at] = how.by < lanes ? shown[invocation ^ how.by]! : foreign
+      else frame.values[at] = shown.slice(first, first + lanes).reduce((a, b) => join(a, b))
       yield
     }
   }

@@ -135,8 +135,16 @@ export type LoopExpr =
   | { readonly kind: 'local'; readonly type: LoopType; readonly name: string }
   /** An entry symbol, i32. */
   | { readonly kind: 'symbol'; readonly type: 'i32'; readonly name: string }
-  /** `invocation`: index inside the workgroup (0 on WASM). `group`: index of the workgroup in dimension 0, 1, 2. `from`, `to`: the rows of this call (WASM row blocks). */
-  | { readonly kind: 'builtin'; readonly type: 'i32'; readonly name: 'invocation' | 'group_x' | 'group_y' | 'group_z' | 'from' | 'to' }
+  /**
+   * `invocation`: index inside the workgroup (0 on WASM). `group`: index of the workgroup in dimension 0, 1, 2. `from`, `to`: the rows of this
+   * call (WASM row blocks). `lanes`: the invocations of this one's subgroup: a power of two, `Machine.leastSubgroup` or more, those with
+   * the numbers n·lanes … n·lanes + lanes - 1.
+   */
+  | {
+      readonly kind: 'builtin'
+      readonly type: 'i32'
+      readonly name: 'invocation' | 'group_x' | 'group_y' | 'group_z' | 'from' | 'to' | 'lanes'
+    }
   | { readonly kind: 'op'; readonly type: LoopType; readonly op: LoopOp; readonly args: readonly LoopExpr[] }
   /**
    * Words [at + offset …) of an operand: 1 word, or 4 for a vector type. Vector loads need no alignment beyond 4 bytes unless `aligned`.
@@ -178,6 +186,21 @@ export type LoopStmt =
   | { readonly kind: 'if'; readonly condition: LoopExpr; readonly yes: readonly LoopStmt[]; readonly no?: readonly LoopStmt[] }
   /** All invocations of a workgroup wait and see each other's writes to scratch and operands. In uniform control flow only. */
   | { readonly kind: 'barrier' }
+  | SubgroupStmt
+
+/**
+ * Declares a local: what the values of a subgroup's invocations come to, for all of them, in whatever order; or, for a swap, the value of
+ * the invocation whose number differs in one bit, `by` (anything where that one is of another subgroup). In uniform control flow only.
+ */
+export interface SubgroupStmt {
+  readonly kind: 'subgroup'
+  readonly name: string
+  readonly type: SubgroupType
+  readonly how: 'sum' | 'max' | 'min' | { readonly by: number }
+  readonly value: LoopExpr
+}
+
+export type SubgroupType = 'i32' | 'f32' | 'f32x4'
 
 interface Scratch {
   readonly kind: 'scratch'

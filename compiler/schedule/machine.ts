@@ -10,6 +10,8 @@ export interface Machine {
   readonly mostThreads: number
   /** So many invocations keep all of a large device busy. */
   readonly busyThreads: number
+  /** So many invocations side by side, or more, exchange values without memory; 0: none do. */
+  readonly leastSubgroup: number
   /** Positions of attention that are worth a workgroup of their own. */
   readonly shortestChunk: number
   /** Largest scratch memory of one call, in words. */
@@ -36,6 +38,7 @@ export const wasmMachine: Machine = {
   threads: 1,
   mostThreads: 1,
   busyThreads: 1,
+  leastSubgroup: 0,
   shortestChunk: Number.POSITIVE_INFINITY,
   scratchWords: 1 << 26,
   rowBlocks: true,
@@ -51,6 +54,7 @@ export const webgpuMachine: Machine = {
   threads: 64,
   mostThreads: 256,
   busyThreads: 2 ** 15,
+  leastSubgroup: 0,
   shortestChunk: 64,
   scratchWords: 4096,
   rowBlocks: false,
@@ -59,3 +63,6 @@ export const webgpuMachine: Machine = {
   dispatchMadds: longestDispatchSeconds * sustained * slowestGpu.madd * 1e9,
   memoryBytes: Number.POSITIVE_INFINITY,
 }
+
+/** WebGPU with subgroups: 4 to 128 invocations, as the device has it. */
+export const webgpuSubgroup = 4

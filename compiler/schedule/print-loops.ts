@@ -78,6 +78,10 @@ function statements(body: readonly LoopStmt[], operands: readonly string[], inde
       }
       case 'barrier':
         return [`${indent}barrier`]
+      case 'subgroup': {
+        const how = typeof s.how === 'object' ? `swap by ${s.how.by}` : s.how
+        return [`${indent}let ${s.name}: ${s.type} = subgroup ${how} of ${expr(s.value)}`]
+      }
     }
   }
   return body.flatMap(lines)

@@ -237,7 +237,7 @@ function reduceThreads(staged: Staged, definition: Definition, axes: readonly Ke
       scope.at([[last.id, value]], () => accumulate(scope, definition, acc)),
     )
   })
-  return joinAll(scope, machine.threads, tree, definition.combine!, acc)
+  return joinAll(scope, machine, tree, definition.combine!, acc)
 }
 
 /** Writes a definition over its inner free axes to scratch memory. */

@@ -171,7 +171,7 @@ function emitPass(tiled: Tiled, { reductions, running }: TilePass): void {
   for (const id of values) scope.places.delete(id)
   for (const id of single) {
     const acc = accs.get(id)!
-    const value = id === running?.maximum ? acc : joinAll(scope, threads, tree, definitionOf(id).combine!, acc)
+    const value = id === running?.maximum ? acc : joinAll(scope, machine, tree, definitionOf(id).combine!, acc)
     scope.places.set(id, { kind: 'scalar', value })
   }
   for (const id of spread) scope.places.set(id, placeOf(id))
@@ -185,7 +185,7 @@ function moveMaximum(tiled: Tiled, { maximum, level }: Running, acc: LoopExpr, t
   const definition = kernel.definitions[maximum]!
   const mine = e.let('mine', constant('f32', identityOf(definition)))
   goOn(tiled, definition, mine, ops.add(tile.from, builtin('invocation')), tile.end, machine.threads)
-  const highest = joinAll(scope, machine.threads, tree, 'max', mine)
+  const highest = joinAll(scope, machine, tree, 'max', mine)
   const levelAt = (): LoopExpr => {
     let value: LoopExpr = acc
     scope.with([[maximum, { kind: 'scalar', value: acc }]], () => {

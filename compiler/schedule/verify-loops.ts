@@ -119,6 +119,13 @@ export function loopFaults(fn: LoopFunction): readonly string[] {
         break
       case 'barrier':
         break
+      case 'subgroup': {
+        const type = expr(place, s.value, scope)
+        if (type !== s.type) fault(place, `subgroup ${s.name}: ${s.type} of ${type}`)
+        if (typeof s.how === 'object' && !(s.how.by > 0 && Number.isInteger(Math.log2(s.how.by)))) fault(place, `swap by ${s.how.by}`)
+        declare(place, s.name, s.type, true, scope)
+        break
+      }
     }
   }
 
@@ -146,7 +153,7 @@ function barrierFaults(fn: LoopFunction): string[] {
   const varying = new Set<string>()
   const varies = (e: LoopExpr): boolean => {
     if (e.kind === 'local') return varying.has(e.name)
-    if (e.kind === 'builtin') return e.name === 'invocation'
+    if (e.kind === 'builtin') return e.name === 'invocation' || e.name === 'lanes'
     if (e.kind === 'load') return fn.operands[e.operand]!.access !== 'read' || varies(e.at)
     return e.kind === 'op' && e.args.some(varies)
   }
@@ -163,8 +170,9 @@ function barrierFaults(fn: LoopFunction): string[] {
         const inner = inVarying || varies(s.condition)
         walk(s.yes, inner, `${path}${i}.yes.`, report)
         if (s.no) walk(s.no, inner, `${path}${i}.no.`, report)
-      } else if (s.kind === 'barrier' && inVarying && report) {
-        faults.push(`${fn.name}: ${path}${i}: barrier in non-uniform control flow`)
+      } else if (s.kind === 'barrier' || s.kind === 'subgroup') {
+        if (s.kind === 'subgroup') varying.add(s.name)
+        if (inVarying && report) faults.push(`${fn.name}: ${path}${i}: ${s.kind} in non-uniform control flow`)
       }
     })
   }

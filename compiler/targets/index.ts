@@ -1,5 +1,6 @@
 // The targets: siblings with the same file names in their folders. A new target is a folder and a row.
 
+import type { WebgpuProgram } from '../../runtime/artifact/manifest.ts'
 import type { VariantContents } from '../artifact/write.ts'
 import type { PartsOf } from '../cost-model.ts'
 import type { Plan } from '../plan/plan.ts'
@@ -56,6 +57,17 @@ const wasmForms: readonly (EmitOptions & { readonly needs: readonly string[] })[
   { needs: [], relaxed: false },
 ]
 
+/** One program for all: what its modules may be written for, the best first. Order is that of `forms`. */
+const webgpuNeeds: readonly (readonly string[])[] = [['shader-f16', 'subgroups'], ['shader-f16'], ['subgroups'], []]
+
+/** Those that differ for this program: all that one needs is needed by some module. */
+function webgpuVariants(program: WebgpuProgram): VariantContents[] {
+  const used = new Set(program.modules.flatMap(({ forms = [] }) => forms.flatMap(({ requires }) => requires)))
+  return webgpuNeeds
+    .filter((requires) => requires.every((name) => used.has(name)))
+    .map((requires) => ({ target: 'webgpu', requires, program }))
+}
+
 /** Those that differ for this program. */
 const formsOf = (program: WasmProgram, math: LowerOptions['math']): typeof wasmForms =>
   wasmForms.filter(({ relaxed, pairs }) => (math === 'fast' || !relaxed) && (!pairs || program.kernels.some(sumsBytes)))
@@ -85,10 +97,10 @@ export const targets: Readonly<Record<TargetName, Target>> = {
     machine: webgpuMachine,
     quantisedActivations: false,
     dispatches: dispatcher,
-    lower(plan) {
-      const program = lowerWebgpu(plan)
+    lower(plan, { math }) {
+      const program = lowerWebgpu(plan, { subgroups: math === 'fast' })
       const print = (): string => program.modules.map(({ name, wgsl }) => `// ${name}\n${wgsl}`).join('\n')
-      return { variants: [{ target: 'webgpu', requires: [], program }], text: { name: 'wgsl', print } }
+      return { variants: webgpuVariants(program), text: { name: 'wgsl', print } }
     },
   },
   reference: { quantisedActivations: false },

@@ -201,7 +201,7 @@ const dispatches = listOf(
   }),
 )
 const webgpuProgram = object({
-  modules: listOf(object({ name: text, wgsl: text })),
+  modules: listOf(object({ name: text, wgsl: text, forms: optional(listOf(object({ requires: listOf(text), wgsl: text }))) })),
   buffers: listOf(
     tagged('kind', {
       tensor: object({ tensor: size, offset: size, bytes: size }),

@@ -165,7 +165,8 @@ export interface WebgpuVariant {
 export const placesStride = 256
 
 export interface WebgpuProgram {
-  readonly modules: readonly { readonly name: string; readonly wgsl: string }[]
+  /** `forms`: how a module is written where a device has the features that a form requires, the best first. */
+  readonly modules: readonly { readonly name: string; readonly wgsl: string; readonly forms?: readonly WebgpuForm[] }[]
   /**
    * Every buffer that the program binds. kind 'tensor': filled from tensors[tensor] bytes [offset, offset + bytes).
    * 'state': one per session, and so 'seen', of the sampler. 'arena', 'uniform' (the symbols as i32, in the entry's order, 16-byte
@@ -205,6 +206,15 @@ export interface WebgpuProgram {
     readonly feeds?: { readonly entry: string; readonly argument: string }
   }
 }
+
+export interface WebgpuForm {
+  readonly requires: readonly string[]
+  readonly wgsl: string
+}
+
+/** A module's text for a device with these features. */
+export const moduleText = ({ wgsl, forms = [] }: WebgpuProgram['modules'][number], features: readonly string[]): string =>
+  forms.find(({ requires }) => requires.every((name) => features.includes(name)))?.wgsl ?? wgsl
 
 export interface WebgpuPlace {
   readonly buffer: number

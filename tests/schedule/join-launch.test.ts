@@ -19,7 +19,7 @@ function sums(name: string, groups: number, by: number): LoopFunction {
   const scope = new Scope({ name, axes: [], operands: [], definitions: [], outputs: [] }, e, new Map())
   const group = builtin('group_x')
   const mine = e.let('x', load('f32', 0, ops.add(ops.mul(group, threads), builtin('invocation'))))
-  const total = joinAll(scope, threads, 2, 'sum', mine)
+  const total = joinAll(scope, { threads, leastSubgroup: 0 }, 2, 'sum', mine)
   e.if(ops.eq(builtin('invocation'), 0), () => e.store(1, group, ops.add(total, constant('f32', by))))
   return {
     name,

@@ -34,7 +34,15 @@ export interface PlannedDispatch {
   /** Operands that may lie elsewhere under the same module, each with the first word that it touches in its binding. */
   readonly places: ReadonlyMap<number, number>
   /** The module with the places of these operands in a uniform: its fields are in the order of `places`. */
-  moved(operands: ReadonlySet<number>): string
+  moved(operands: ReadonlySet<number>): ModuleText
+}
+
+/** A module's text, and how else it may be written where a device has more to offer (ModuleForm), the best first. */
+export type ModuleText = Pick<WebgpuProgram['modules'][number], 'wgsl' | 'forms'>
+
+/** The same function for devices with subgroups, if it has another form there: launched alike, with operands at the same places. */
+export interface Forms {
+  readonly subgroups?: LoopFunction | undefined
 }
 
 /** Plans and prints one kernel. `places[k]` tells where kernel operand k lies in `buffers` (WebgpuProgram.buffers). */
@@ -44,6 +52,7 @@ export function planDispatch(
   buffers: WebgpuProgram['buffers'],
   entry: EntryLayout,
   options: EmitOptions = {},
+  { subgroups }: Forms = {},
 ): PlannedDispatch {
   const { workgroups, fold } = planGrid(fn.grid, entry.bounds)
   const { plan, ranges } = planBindings(fn, places, buffers, { ...entry, needsUniform: readsSymbols(fn, fold) })
@@ -56,7 +65,18 @@ export function planDispatch(
     get wgsl() {
       return emitKernel(fn, whole, options).wgsl
     },
-    moved: (operands) => emitKernel(fn, movePlaces(whole, operands), options).wgsl,
+    moved(operands) {
+      const at = movePlaces(whole, operands)
+      const write = (one: LoopFunction, more: EmitOptions = {}): string => emitKernel(one, at, { ...options, ...more }).wgsl
+      const forms = [
+        ...(subgroups ? [{ requires: ['shader-f16', 'subgroups'], wgsl: write(subgroups, { f16: 'native' }) }] : []),
+        { requires: ['shader-f16'], wgsl: write(fn, { f16: 'native' }) },
+        ...(subgroups ? [{ requires: ['subgroups'], wgsl: write(subgroups) }] : []),
+      ]
+      const wgsl = write(fn)
+      const others = forms.filter((form, i) => form.wgsl !== wgsl && !forms.slice(i + 1).some((later) => later.wgsl === form.wgsl))
+      return others.length > 0 ? { wgsl, forms: others } : { wgsl }
+    },
   }
 }
 

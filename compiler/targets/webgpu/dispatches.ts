@@ -5,12 +5,15 @@ import { type KernelStep, sourceKey } from '../../kernel/program.ts'
 import type { Kernel } from '../../kernel/types.ts'
 import { canJoin, joinLaunch } from '../../schedule/join-launch.ts'
 import { type LoopFunction, partsOf } from '../../schedule/loops.ts'
+import { walkLoops } from '../../schedule/walk-loops.ts'
 import { scratchKey } from '../../plan/lifetimes.ts'
 import { guaranteed } from './bindings.ts'
 
 export interface DispatchPart {
   /** Its operands are those of the kernels, one after the other, then what its parts share. */
   readonly fn: LoopFunction
+  /** What does the same by subgroups, where there is something to exchange. */
+  readonly subgroups?: LoopFunction | undefined
   readonly kernels: readonly Kernel[]
   /** Scratch memory in the arena, by key. */
   readonly shared: readonly { readonly key: string; readonly bytes: number }[]
@@ -31,14 +34,42 @@ const isCut = ({ operands }: Kernel): boolean => operands.some(({ source }) => s
 type Functions = ReadonlyMap<string, LoopFunction>
 type KernelsStep = Exclude<KernelStep, { kind: 'loop' }>
 
-/** The dispatches of a step; instances of a loop are given the same ones. `functions`: the loops of every kernel, by name. */
-export function dispatcher(functions: Functions): (step: KernelsStep) => readonly DispatchPart[] {
+/**
+ * The dispatches of a step; instances of a loop are given the same ones. `functions`: the loops of every kernel, by name; `others`: those
+ * for a machine with subgroups.
+ */
+export function dispatcher(functions: Functions, others?: Functions): (step: KernelsStep) => readonly DispatchPart[] {
   const known = new Map<KernelsStep, readonly DispatchPart[]>()
   return (step) => {
-    const parts = known.get(step) ?? dispatchesOf(step, functions)
+    const parts = known.get(step) ?? (others ? withSubgroups(step, functions, others) : dispatchesOf(step, functions))
     known.set(step, parts)
     return parts
   }
+}
+
+/** All that the dispatch list says of a function. */
+const launchOf = ({ workgroup, grid, operands, symbols }: LoopFunction): string =>
+  JSON.stringify([workgroup, grid, symbols, operands.filter(({ memory }) => memory.kind === 'buffer')])
+
+function withSubgroups(step: KernelsStep, functions: Functions, others: Functions): readonly DispatchPart[] {
+  const second = dispatchesOf(step, others)
+  return dispatchesOf(step, functions).map((part, i) => {
+    const { fn } = second[i]!
+    if (launchOf(fn) !== launchOf(part.fn)) throw new Error(`internal: ${fn.name} is not launched alike with and without subgroups`)
+    return exchanges(fn) ? { ...part, subgroups: fn } : part
+  })
+}
+
+function exchanges({ body }: LoopFunction): boolean {
+  let found = false
+  walkLoops(
+    body,
+    () => undefined,
+    ({ kind }) => {
+      found ||= kind === 'subgroup'
+    },
+  )
+  return found
 }
 
 function dispatchesOf(step: KernelsStep, functions: Functions): readonly DispatchPart[] {

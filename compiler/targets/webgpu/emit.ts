@@ -7,14 +7,19 @@ import type { Affine } from '../../../dsl/affine.ts'
 import type { LoopExpr, LoopFunction, LoopStmt, LoopType } from '../../schedule/loops.ts'
 import { type BindingElement, type BindingPlan, elementsUsed, guaranteed, leastOffsetsOf } from './bindings.ts'
 import type { GridFactor } from './grid.ts'
-import { type LibraryName, libraryText } from './library.ts'
+import { type HalfForm, type LibraryName, libraryText } from './library.ts'
 import { intLiteral, literal, wgslTypes } from './literals.ts'
 import { type MathOp, mathFunction } from '../../schedule/math-loops.ts'
 import { plus, printOps } from './print-ops.ts'
+import { emulatedSubgroups, nativeSubgroups, type SubgroupText } from './subgroups.ts'
 
 export interface EmitOptions {
   /** Use dot4I8Packed: needs `packed_4x8_integer_dot_product` in navigator.gpu.wgslLanguageFeatures. */
   readonly packedDot?: boolean
+  /** Halves become f32 by the device's own conversion: needs `shader-f16`. `emulated`: by functions of WGSL that round to halves, for tests. */
+  readonly f16?: HalfForm
+  /** The size of subgroups that are emulated, for tests; else those of the device are used, which needs `subgroups`. */
+  readonly subgroup?: number
 }
 
 /** An array in WGSL that operands lie in. */
@@ -53,13 +58,16 @@ class Writer {
   readonly maths = new Map<string, string>()
   readonly fn: LoopFunction
   readonly memories: readonly Memory[]
+  readonly subgroups: SubgroupText
+  usesSubgroups = false
   private readonly assigned = new Set<string>()
   private readonly packedDot: boolean
 
-  constructor(fn: LoopFunction, memories: readonly Memory[], packedDot: boolean) {
+  constructor(fn: LoopFunction, memories: readonly Memory[], { packedDot = false, subgroup }: EmitOptions) {
     this.fn = fn
     this.memories = memories
     this.packedDot = packedDot
+    this.subgroups = subgroup === undefined ? nativeSubgroups : emulatedSubgroups(subgroup, fn.workgroup)
     collectAssigned(fn.body, this.assigned)
   }
 
@@ -203,6 +211,10 @@ class Writer {
         case 'barrier':
           yield `${indent}workgroupBarrier();`
           yield `${indent}storageBarrier();`
+          break
+        case 'subgroup':
+          this.usesSubgroups = true
+          yield `${indent}let v_${s.name} = ${this.subgroups.exchange(s.how, s.type, this.expr(s.value))};`
       }
     }
   }
@@ -249,8 +261,9 @@ const countText = (factors: readonly GridFactor[]): string =>
 const dimensions = ['x', 'y', 'z'] as const
 
 /** The lines of `main` that name what the body reads, and the folded group number with its end. */
-function prologue(builtins: ReadonlySet<string>, plan: BindingPlan): string[] {
+function prologue({ builtins, subgroups }: Writer, plan: BindingPlan): string[] {
   const lines: string[] = []
+  if (builtins.has('lanes')) lines.push(`let lanes = ${subgroups.lanes};`)
   if (builtins.has('invocation')) lines.push('let invocation = i32(local_index);')
   dimensions.forEach((d, i) => {
     const { fold } = plan
@@ -297,7 +310,7 @@ export function emitKernel(fn: LoopFunction, plan: BindingPlan, options: EmitOpt
     memories[i] = place.moved ? { ...memory, base: -least[i]!, place: `places.p${i}` } : memory
   })
 
-  const writer = new Writer(fn, memories, options.packedDot ?? false)
+  const writer = new Writer(fn, memories, options)
   const body = [...writer.statements(fn.body, '  ')]
   const parameters = [
     '@builtin(workgroup_id) workgroup_id: vec3<u32>',
@@ -311,7 +324,10 @@ export function emitKernel(fn: LoopFunction, plan: BindingPlan, options: EmitOpt
   })
   const moved = plan.operands.flatMap((place, operand) => (place?.moved ? [operand] : []))
   const usesDot = [...writer.library].some((name) => name.startsWith('dot4_packed'))
+  const usesHalves = [...writer.library].some((name) => name.startsWith('half_'))
   const lines = [
+    ...(writer.usesSubgroups ? writer.subgroups.enable : []),
+    ...(usesHalves && options.f16 === 'native' ? ['enable f16;'] : []),
     ...(usesDot ? ['requires packed_4x8_integer_dot_product;'] : []),
     ...(plan.bindings.some((b) => b.kind === 'uniform')
       ? [`struct Symbols { ${plan.symbols.map((name) => `s_${name}: i32`).join(', ')} }`]
@@ -319,12 +335,13 @@ export function emitKernel(fn: LoopFunction, plan: BindingPlan, options: EmitOpt
     ...(moved.length > 0 ? [`struct Places { ${moved.map((operand) => `p${operand}: i32`).join(', ')} }`] : []),
     ...bindings,
     ...declarations,
-    ...libraryText(writer.library),
+    ...writer.subgroups.declarations(),
+    ...libraryText(writer.library, options.f16),
     ...writer.maths.values(),
     ...[...writer.quads].flatMap(([name, use]) => quadText(name, use)),
     `@compute @workgroup_size(${fn.workgroup})`,
     `fn main(${parameters.join(', ')}) {`,
-    ...prologue(writer.builtins, plan),
+    ...prologue(writer, plan),
     ...body,
     '}',
   ]

@@ -88,8 +88,22 @@ export type LibraryName = `${keyof typeof lanewise}${'_1' | '_4'}` | keyof typeo
 const texts = new Map<string, string>(Object.entries(single))
 for (const [name, text] of Object.entries(lanewise)) for (const width of Object.values(widths)) texts.set(name + width.suffix, text(width))
 
-/** Source of the functions named, each once, after those that it calls. */
-export function libraryText(names: Iterable<LibraryName>): string[] {
+/** How halves become f32 where not by their bits: the device's conversion is exact if it keeps denormals, which the runtime tries. */
+const halfForms = {
+  native: (word: string) => `f32(bitcast<vec2<f16>>(${word}).x)`,
+  emulated: (word: string) => `quantizeToF16(unpack2x16float(${word}).x)`,
+} as const
+
+export type HalfForm = keyof typeof halfForms
+
+const halfTexts = (form: HalfForm): Readonly<Record<string, string>> => ({
+  half_1: `(h: u32) -> f32 {\n  return ${halfForms[form]('h')};\n}`,
+  half_4: `(h: vec4<u32>) -> vec4<f32> {\n  return vec4<f32>(${['x', 'y', 'z', 'w'].map((lane) => halfForms[form](`h.${lane}`)).join(', ')});\n}`,
+})
+
+/** Source of the functions named, each once, after those that it calls. `half`: how halves are read, by their bits if left out. */
+export function libraryText(names: Iterable<LibraryName>, half?: HalfForm): string[] {
   const wanted = [...names].flatMap((name) => [...(needs[name] ?? []), name])
-  return [...new Set(wanted)].sort().map((name) => `fn ${name}${texts.get(name)}`)
+  const others = half ? halfTexts(half) : {}
+  return [...new Set(wanted)].sort().map((name) => `fn ${name}${others[name] ?? texts.get(name)}`)
 }

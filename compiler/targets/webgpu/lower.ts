@@ -9,14 +9,17 @@ import { fillSource, launchesOf } from '../../kernel/launches.ts'
 import type { KernelStep } from '../../kernel/program.ts'
 import { weightSize } from '../../passes/split-weights.ts'
 import { argumentKey, valueBytes, valueKey } from '../../plan/lifetimes.ts'
+import { functionsOf } from '../../plan/functions.ts'
 import type { EntryPlan, Plan } from '../../plan/plan.ts'
+import { webgpuSubgroup } from '../../schedule/machine.ts'
 import { type OperandPlace, guaranteed } from './bindings.ts'
 import { type PlannedDispatch, planDispatch } from './dispatch.ts'
 import { type DispatchPart, dispatcher } from './dispatches.ts'
 import { ModulePool } from './modules.ts'
 import { withSampler } from './sampling.ts'
 
-export function lowerWebgpu(plan: Plan): WebgpuProgram {
+/** `subgroups`: with forms for devices that have them, whose sums are added up in an order of the device's own. */
+export function lowerWebgpu(plan: Plan, { subgroups }: { readonly subgroups: boolean }): WebgpuProgram {
   const buffers: WebgpuProgram['buffers'][number][] = []
   const arenaBytes = Math.max(plan.arenaBytes, 16)
   if (arenaBytes > guaranteed.storageBytes) {
@@ -75,19 +78,19 @@ export function lowerWebgpu(plan: Plan): WebgpuProgram {
   }
 
   const pool = new ModulePool()
-  const partsOf = dispatcher(plan.functions)
+  const partsOf = dispatcher(plan.functions, subgroups ? functionsWithSubgroups(plan) : undefined)
   const requested = plan.entries.map((entry) => {
     const { info, program } = entry
     const layout = { symbols: info.symbols.map(({ name }) => name), bounds: program.symbols, uniform }
     const known = new Map<string, PlannedDispatch>()
-    const request = ({ fn, kernels, shared }: DispatchPart, instance: number): ReturnType<ModulePool['request']> => {
+    const request = ({ fn, subgroups, kernels, shared }: DispatchPart, instance: number): ReturnType<ModulePool['request']> => {
       const places = [
         ...kernels.flatMap((kernel) => kernel.operands.map((operand) => placeOf(entry, operand, instance))),
         ...shared.map(({ key, bytes }) => inArena(entry, key, bytes)),
       ]
       const name = [fn.name, ...kernels.map((kernel) => kernel.name)].join()
       const before = known.get(name)
-      const planned = planDispatch(fn, places, buffers, layout)
+      const planned = planDispatch(fn, places, buffers, layout, {}, { subgroups })
       if (before) return pool.request(fn.name, before, planned)
       known.set(name, planned)
       return pool.request(fn.name, planned)
@@ -128,6 +131,10 @@ export function lowerWebgpu(plan: Plan): WebgpuProgram {
     plan.entries.map(({ info }) => info),
   )
 }
+
+/** The loops of every kernel for devices with subgroups. */
+const functionsWithSubgroups = ({ entries, machine }: Plan): Plan['functions'] =>
+  new Map(entries.flatMap(({ program }) => [...functionsOf(program, { ...machine, leastSubgroup: webgpuSubgroup })]))
 
 const mebibytes = (bytes: number): number => Math.ceil(bytes / 2 ** 20)
 

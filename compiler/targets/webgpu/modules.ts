@@ -38,7 +38,7 @@ export class ModulePool {
   }
 
   #shapeOf(name: string, planned: PlannedDispatch): Shape {
-    const text = planned.moved(new Set(planned.places.keys()))
+    const text = JSON.stringify(planned.moved(new Set(planned.places.keys())))
     const shape = this.#shapes.get(text) ?? {
       name,
       planned,
@@ -54,7 +54,7 @@ export class ModulePool {
     const moved = [...shape.wanted].flatMap(([operand, words]) => (words.size > 1 ? [operand] : []))
     let module = this.#numbers.get(shape)
     if (module === undefined) {
-      module = this.modules.push({ name: shape.name, wgsl: shape.planned.moved(new Set(moved)) }) - 1
+      module = this.modules.push({ name: shape.name, ...shape.planned.moved(new Set(moved)) }) - 1
       this.#numbers.set(shape, module)
     }
     if (moved.length === 0) return { module, bindings, workgroups }
