@@ -19,9 +19,9 @@ export function compiledArtifact(contents: ArtifactContents): Artifact {
   const { tensors, variants, source, tokenizer, withWeights } = contents
   const { plan, described } = describeTensors(tensors)
   const files = new Map<string, () => Promise<Uint8Array<ArrayBuffer>>>()
-  const named = variants.map((variant, index): Variant => {
+  const named = variants.map((variant): Variant => {
     if (variant.target === 'reference') return { target: variant.target, requires: variant.requires }
-    const program = programFile(variant, index)
+    const program = programFile(variants, variant)
     files.set(program, () => programBytes(variant))
     return { ...variant, program, sha256: noHash }
   })

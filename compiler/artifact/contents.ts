@@ -80,8 +80,9 @@ const compactJson = (value: unknown): Uint8Array<ArrayBuffer> => new TextEncoder
 
 type CompiledVariant = Exclude<VariantContents, { target: 'reference' }>
 
-export const programFile = ({ target }: CompiledVariant, index: number): string =>
-  `program-${index}.${target === 'wasm' ? 'wasm' : 'webgpu.json'}`
+/** Variants that differ in what they require only have one program. */
+export const programFile = (variants: readonly VariantContents[], { target, program }: CompiledVariant): string =>
+  `program-${variants.findIndex((other) => 'program' in other && other.program === program)}.${target === 'wasm' ? 'wasm' : 'webgpu.json'}`
 
 export const programBytes = async (variant: CompiledVariant): Promise<Uint8Array<ArrayBuffer>> =>
   variant.target === 'wasm' ? variant.program() : compactJson(packWebgpuProgram(variant.program))
@@ -112,19 +113,25 @@ export async function emitArtifact(contents: ArtifactContents, sink: FileSink, o
     await file.close()
   }
   // Another thread may build modules: all are asked for at once, and weights are written meanwhile.
-  const programs = contents.variants.map((variant) => (variant.target === 'reference' ? undefined : programBytes(variant)))
-  for (const program of programs) program?.catch(() => {}) // told when its turn comes, if it does
-  const { tensors, shards } = await emitWeights(contents, sink, options)
-  const variants: Variant[] = []
-  for (const [index, variant] of contents.variants.entries()) {
-    if (variant.target === 'reference') {
-      variants.push({ target: 'reference', requires: variant.requires })
-      continue
-    }
-    const [program, bytes] = [programFile(variant, index), await programs[index]!]
-    await put(program, bytes)
-    variants.push({ ...variant, program, sha256: await sha256(bytes) })
+  const programs = new Map<string, Promise<Uint8Array<ArrayBuffer>>>()
+  for (const variant of contents.variants) {
+    if (variant.target === 'reference') continue
+    const file = programFile(contents.variants, variant)
+    if (!programs.has(file)) programs.set(file, programBytes(variant))
   }
+  for (const program of programs.values()) program.catch(() => {}) // told when its turn comes, if it does
+  const { tensors, shards } = await emitWeights(contents, sink, options)
+  const hashes = new Map<string, string>()
+  for (const [file, program] of programs) {
+    const bytes = await program
+    await put(file, bytes)
+    hashes.set(file, await sha256(bytes))
+  }
+  const variants = contents.variants.map((variant): Variant => {
+    if (variant.target === 'reference') return { target: variant.target, requires: variant.requires }
+    const program = programFile(contents.variants, variant)
+    return { ...variant, program, sha256: hashes.get(program)! }
+  })
   let tokenizer: Manifest['tokenizer']
   if (contents.tokenizer) {
     const bytes = compactJson(packMerges(contents.tokenizer))

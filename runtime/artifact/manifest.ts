@@ -212,9 +212,14 @@ export interface WebgpuForm {
   readonly wgsl: string
 }
 
-/** A module's text for a device with these features. */
-export const moduleText = ({ wgsl, forms = [] }: WebgpuProgram['modules'][number], features: readonly string[]): string =>
-  forms.find(({ requires }) => requires.every((name) => features.includes(name)))?.wgsl ?? wgsl
+/** The program with its modules as they are written for devices with these features. */
+export const programFor = (program: WebgpuProgram, features: readonly string[]): WebgpuProgram => ({
+  ...program,
+  modules: program.modules.map(({ name, wgsl, forms = [] }) => ({
+    name,
+    wgsl: forms.find(({ requires }) => requires.every((feature) => features.includes(feature)))?.wgsl ?? wgsl,
+  })),
+})
 
 export interface WebgpuPlace {
   readonly buffer: number

@@ -14,8 +14,14 @@ export type SamplingWord = (typeof samplingWords)[number]
 type Entry = WebgpuProgram['entries'][string]
 type Range = Dispatch['bindings'][number]
 
+/** Lines of a text: [first, how many, …] of the program's lines. */
+type Lines = readonly number[]
+
 interface Packed {
-  readonly modules: WebgpuProgram['modules']
+  /** Those of all modules, each once: what kernels, and forms of one kernel, have in common is most of them. */
+  readonly lines: readonly string[]
+  /** [name, text, [what a form requires, its text], …] */
+  readonly modules: readonly (readonly [string, Lines, ...(readonly [readonly string[], Lines])[]])[]
   /** Packed rows: [number of its kind, bytes], for a state with its number, for a tensor with its number and the first byte. */
   readonly buffers: readonly unknown[]
   /** Packed rows: [buffer] where it is all of it, else [buffer, offset, bytes]. */
@@ -64,9 +70,19 @@ function unpackBuffer(value: unknown): unknown {
   return name === 'state' ? { kind: name, state: number, bytes } : { kind: name, bytes }
 }
 
+/** A text by the numbers of its lines, neighbours as one run. */
+function runsOf(text: string, number: (line: string) => number): Lines {
+  const runs: number[] = []
+  for (const line of text.split('\n').map(number)) {
+    if (runs.length > 0 && line === runs.at(-2)! + runs.at(-1)!) runs[runs.length - 1]!++
+    else runs.push(line, 1)
+  }
+  return runs
+}
+
 /** The form that is written as JSON. */
 export function packWebgpuProgram({ modules, buffers, entries, sampler }: WebgpuProgram): Packed {
-  const [ranges, grids] = [table<readonly number[]>(), table<Dispatch['workgroups']>()]
+  const [ranges, grids, lines] = [table<readonly number[]>(), table<Dispatch['workgroups']>(), table<string>()]
   const short = ({ buffer, offset, bytes }: Range): readonly number[] =>
     offset === 0 && bytes === buffers[buffer]!.bytes ? [buffer] : [buffer, offset, bytes]
   const pack = (dispatches: readonly Dispatch[]): readonly unknown[] =>
@@ -81,8 +97,13 @@ export function packWebgpuProgram({ modules, buffers, entries, sampler }: Webgpu
     ([name, { dispatches, draw, ...entry }]) =>
       [name, { ...entry, dispatches: pack(dispatches), ...(draw ? { draw: pack(draw) } : {}) }] as const,
   )
+  const packText = (text: string): Lines => runsOf(text, lines.number)
+  const packedModules = modules.map(
+    ({ name, wgsl, forms = [] }) => [name, packText(wgsl), ...forms.map((form) => [form.requires, packText(form.wgsl)] as const)] as const,
+  )
   return {
-    modules,
+    lines: lines.values,
+    modules: packedModules,
     buffers: packRows(buffers.map(packBuffer)),
     ranges: packRows(ranges.values),
     grids: grids.values,
@@ -92,6 +113,28 @@ export function packWebgpuProgram({ modules, buffers, entries, sampler }: Webgpu
 }
 
 const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/** Unchecked, but for the numbers of lines. */
+function unpackModules({ modules, lines }: Record<string, unknown>): unknown {
+  if (!Array.isArray(modules) || !Array.isArray(lines)) return modules
+  const textOf = (runs: unknown): unknown => {
+    if (!Array.isArray(runs)) return runs
+    const found: unknown[] = []
+    for (let i = 0; i < runs.length; i += 2) {
+      const [first, count] = runs.slice(i, i + 2) as number[]
+      if (!(first! >= 0 && count! >= 1 && first! + count! <= lines.length))
+        fail('E_ARTIFACT_MANIFEST', 'a module of the WebGPU program has lines that are not there')
+      found.push(...lines.slice(first, first! + count!))
+    }
+    return found.join('\n')
+  }
+  return modules.map((module) => {
+    if (!Array.isArray(module)) return module
+    const [name, text, ...forms] = module as unknown[]
+    const unpacked = forms.map((form) => (Array.isArray(form) ? { requires: form[0], wgsl: textOf(form[1]) } : form))
+    return { name, wgsl: textOf(text), ...(forms.length > 0 ? { forms: unpacked } : {}) }
+  })
+}
 
 /** The program that was packed, its parts unchecked (checkWebgpuProgram does that). E_ARTIFACT_MANIFEST for numbers that name nothing. */
 export function unpackWebgpuProgram(value: unknown): unknown {
@@ -127,6 +170,6 @@ export function unpackWebgpuProgram(value: unknown): unknown {
     const { dispatches, draw } = entry
     return [name, { ...entry, dispatches: unpack(dispatches), ...(draw === undefined ? {} : { draw: unpack(draw) }) }] as const
   })
-  const { modules, sampler } = value
-  return { modules, buffers, entries: Object.fromEntries(entries), ...(sampler === undefined ? {} : { sampler }) }
+  const { sampler } = value
+  return { modules: unpackModules(value), buffers, entries: Object.fromEntries(entries), ...(sampler === undefined ? {} : { sampler }) }
 }

@@ -2,7 +2,7 @@
 // beyond WebGPU's guaranteed minimum is requested. What it then does is webgpu-device.ts.
 import { checkWebgpuProgram } from '../artifact/check-manifest.ts'
 import { unpackWebgpuProgram } from '../artifact/webgpu-program.ts'
-import type { WebgpuProgram, WebgpuVariant } from '../artifact/manifest.ts'
+import { programFor, type WebgpuProgram, type WebgpuVariant } from '../artifact/manifest.ts'
 import type { Artifact, LoadOptions } from '../artifact/read.ts'
 import { parseJson } from '../artifact/shape.ts'
 import { fail } from '../error-codes.ts'
@@ -10,21 +10,13 @@ import { LlamacError } from '../error.ts'
 import type { Device } from './device.ts'
 import { bufferBytes, bufferTypes, isOfSession, placeWords, usage } from './webgpu-buffers.ts'
 import { WebgpuDevice } from './webgpu-device.ts'
+import { unmetFeature } from './webgpu-features.ts'
 import { lossOf } from './webgpu-health.ts'
 import { buildPipelines } from './webgpu-pipelines.ts'
 
-/** Features that a variant may require, as WebGPU names them. */
-const offeredFeatures: ReadonlySet<string> = new Set(['shader-f16', 'subgroups'])
-
 /** Why a variant cannot run here, or undefined when it can. */
 export async function webgpuUnmet(variant: WebgpuVariant, gpu: GPU | GPUDevice | undefined): Promise<string | undefined> {
-  if (!gpu) return 'there is no WebGPU here'
-  const unknown = variant.requires.find((name) => !offeredFeatures.has(name))
-  if (unknown) return `the runtime does not offer ${unknown}`
-  const features = 'requestAdapter' in gpu ? (await gpu.requestAdapter())?.features : gpu.features
-  if (!features) return 'WebGPU has no adapter'
-  const missing = variant.requires.find((name) => !features.has(name))
-  return missing && `the adapter lacks ${missing}`
+  return gpu ? unmetFeature(variant.requires, gpu) : 'there is no WebGPU here'
 }
 
 /** So often in a row a device may be lost before nobody tries again. */
@@ -43,7 +35,8 @@ export async function createWebgpuDevice(
 ): Promise<Device> {
   artifact.needWeights()
   const bytes = await artifact.program(variant, options.signal)
-  const program = checkWebgpuProgram(unpackWebgpuProgram(parseJson(bytes, variant.program)), artifact.manifest)
+  const whole = checkWebgpuProgram(unpackWebgpuProgram(parseJson(bytes, variant.program)), artifact.manifest)
+  const program = programFor(whole, variant.requires)
   if (!('requestAdapter' in gpu)) return prepare(artifact, program, gpu, false, options)
   for (let losses = 0; ; losses++) {
     try {

@@ -20,7 +20,8 @@ import { type Machine, webgpuMachine } from '../../compiler/schedule/machine.ts'
 import { createReference, type StateValues } from '../../compiler/targets/reference/evaluate.ts'
 import { lowerWasm } from '../../compiler/targets/wasm/lower.ts'
 import { buildModule } from '../../compiler/targets/wasm/module.ts'
-import { lowerWebgpu } from '../../compiler/targets/webgpu/lower.ts'
+import { functionsWithSubgroups, lowerWebgpu } from '../../compiler/targets/webgpu/lower.ts'
+import { programFor, type WebgpuProgram } from '../../runtime/artifact/manifest.ts'
 import { LlamacError } from '../../runtime/error.ts'
 import { emptyState, stateValues } from '../support/states.ts'
 import { runPlannedLoops, type Team } from '../support/planned-loops.ts'
@@ -37,13 +38,23 @@ import { openWebgpu, type Pipelines } from './run-webgpu.ts'
 const f32 = 2 ** -24
 const f64 = 2 ** -46
 
+/** What WebGPU's devices have; more than a workgroup has is all of it. */
+const subgroupSizes = [4, 8, 16, 32, 64, 128]
+
 /** Threads that run their parts between two barriers one after the other: the last one first, or another one each time. */
 const teams: readonly Team[] = [
   { threads: 3, order: () => [2, 1, 0] },
   { threads: 2, order: (epoch) => (epoch % 2 === 0 ? [0, 1] : [1, 0]) },
 ]
 
+interface WrittenProgram {
+  readonly level: string
+  readonly program: WebgpuProgram
+}
+
 export interface CheckOptions {
+  /** The device of `pipelines` has subgroups, and workgroup memory for more than kernels need: modules' forms run there too. */
+  readonly forms?: boolean
   readonly levels: ReadonlySet<'wasm' | 'webgpu'>
   /** Where WGSL runs; without it the loops of that machine are the last level. */
   readonly pipelines?: Pipelines
@@ -284,9 +295,9 @@ class Check {
     tensors: readonly Uint8Array[],
     target: string,
     configuration: Configuration,
-    team?: Team,
+    { team, subgroup }: { readonly team?: Team; readonly subgroup?: number } = {},
   ): void {
-    const level = `loops for ${target}${team ? ', by a team' : ''}`
+    const level = `loops for ${target}${team ? ', by a team' : ''}${subgroup === undefined ? '' : `, by subgroups of ${subgroup}`}`
     this.at(level, configuration, () => {
       const wanted = this.boundsOfFinal(graph!)
       const words = tensors.map((bytes) => new Int32Array(bytes.slice().buffer))
@@ -299,6 +310,7 @@ class Check {
           binding,
           this.inputs[i]!,
           team,
+          subgroup,
         )
         this.compare(level, configuration, { results, states: statesOf(plan!, (_, path) => states.get(path)!) }, wanted, i, () =>
           printProgram(program!),
@@ -328,20 +340,19 @@ class Check {
   }
 
   async wgsl(
-    { graphs: [graph], programs: [program], plan }: PlannedTarget,
+    { graphs: [graph], programs: [kernels], plan }: PlannedTarget,
     tensors: readonly Uint8Array[],
     configuration: Configuration,
+    { level, program }: WrittenProgram,
   ): Promise<void> {
-    const level = 'WGSL'
     const started = performance.now()
     try {
       const wanted = this.boundsOfFinal(graph!)
-      const lowered = lowerWebgpu(plan!)
-      const session = await openWebgpu(this.options.pipelines!, lowered, plan!.entries[0]!.info, plan!.layout.states, tensors)
+      const session = await openWebgpu(this.options.pipelines!, program, plan!.entries[0]!.info, plan!.layout.states, tensors)
       for (const [i, binding] of this.case.calls.entries()) {
         const results = await session.call(binding, this.inputs[i]!)
         const words = await Promise.all(this.case.states.map((_, s) => session.state(s)))
-        this.compare(level, configuration, { results, states: statesOf(plan!, (s) => words[s]!) }, wanted, i, () => printProgram(program!))
+        this.compare(level, configuration, { results, states: statesOf(plan!, (s) => words[s]!) }, wanted, i, () => printProgram(kernels!))
       }
       session.close()
     } catch (cause) {
@@ -349,6 +360,17 @@ class Check {
     } finally {
       count(this.report.seconds, level, (performance.now() - started) / 1000)
     }
+  }
+
+  /** The plain program, and in the default configuration what one kind of device would run instead. */
+  writtenForms(plan: Plan, configuration: Configuration): readonly WrittenProgram[] {
+    const program = lowerWebgpu(plan, { subgroups: true })
+    const plain = { level: 'WGSL', program }
+    if (!this.options.forms || configuration !== everything) return [plain]
+    const subgroup = subgroupSizes[this.report.programs % 7]
+    if (subgroup === undefined) return [plain, { level: 'WGSL with subgroups', program: programFor(program, ['subgroups']) }]
+    const emulated = lowerWebgpu(plan, { subgroups: true, emulated: { subgroup } })
+    return [plain, { level: `WGSL with subgroups of ${subgroup} and f16`, program: programFor(emulated, ['shader-f16', 'subgroups']) }]
   }
 
   // ---- one configuration
@@ -412,9 +434,15 @@ class Check {
     this.graph(made.graphs[0]!, configuration)
     this.kernels(made, target, configuration)
     this.loops(made, tensors, target, configuration)
-    if (target === 'wasm' && configuration === everything) for (const team of teams) this.loops(made, tensors, target, configuration, team)
+    if (target === 'wasm' && configuration === everything)
+      for (const team of teams) this.loops(made, tensors, target, configuration, { team })
     if (target === 'webgpu') {
-      if (this.options.pipelines) await this.wgsl(made, tensors, configuration)
+      const plan = { ...made.plan!, functions: functionsWithSubgroups(made.plan!) }
+      this.loops({ ...made, plan }, tensors, target, configuration, {
+        subgroup: subgroupSizes[this.report.programs % subgroupSizes.length]!,
+      })
+      if (!this.options.pipelines) return
+      for (const written of this.writtenForms(made.plan!, configuration)) await this.wgsl(made, tensors, configuration, written)
       return
     }
     const both = configuration === everything || configuration === nothing

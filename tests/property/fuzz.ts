@@ -45,13 +45,13 @@ const runs = flags.minutes === undefined ? natural('runs', flags.runs) : Number.
 const timeLimit = flags.minutes === undefined ? undefined : Number(flags.minutes) * 60_000
 
 async function openPipelines(): Promise<Pipelines> {
-  const { createSoftwareGpu, openDevice } = await import('../support/dawn.ts')
+  const { createSoftwareGpu, openFormsDevice } = await import('../support/dawn.ts')
   const { Pipelines: Kept } = await import('./run-webgpu.ts')
-  return new Kept((await openDevice(await createSoftwareGpu())).device)
+  return new Kept((await openFormsDevice(await createSoftwareGpu())).device)
 }
 
 const report = newReport()
-const options: CheckOptions = { levels, report, ...(levels.has('webgpu') ? { pipelines: await openPipelines() } : {}) }
+const options: CheckOptions = { levels, report, ...(levels.has('webgpu') ? { pipelines: await openPipelines(), forms: true } : {}) }
 
 function fail(failure: unknown, random: Case | undefined, where: string): never {
   const { message } = failure as Error

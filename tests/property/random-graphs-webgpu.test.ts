@@ -3,7 +3,7 @@
 // Every second graph cuts its weights into bindings of 2 KiB or half a KiB.
 
 import { expect, test } from 'vitest'
-import { createSoftwareGpu, openDevice } from '../support/dawn.ts'
+import { createSoftwareGpu, openDevice, openFormsDevice } from '../support/dawn.ts'
 import { createWgpu } from '../support/deno/gpu.ts'
 import { checkRandom, replay, show } from './replay.ts'
 import { Pipelines } from './run-webgpu.ts'
@@ -12,10 +12,10 @@ const levels = new Set(['webgpu'] as const)
 const [runs, fewer, loopRuns] = [100, 6, 250]
 
 test('cases that failed once, and random graphs', async () => {
-  const { device } = await openDevice(await createSoftwareGpu())
+  const { device } = await openFormsDevice(await createSoftwareGpu())
   const pipelines = new Pipelines(device)
-  await replay({ levels, pipelines })
-  const summary = await checkRandom(runs, { levels, pipelines })
+  await replay({ levels, pipelines, forms: true })
+  const summary = await checkRandom(runs, { levels, pipelines, forms: true })
   show('WebGPU', summary)
   expect(summary.nodes.length).toBe(runs)
   expect(pipelines.count).toBeGreaterThan(runs)

@@ -49,6 +49,7 @@ export function runPlannedLoops(
   binding: Binding,
   inputs: Readonly<Record<string, ArrayLike<number>>>,
   { threads, order, barriers = entry.barriers }: Team = alone,
+  subgroup?: number,
 ): (Int32Array | Float32Array)[] {
   const empty = (bytes: number): Int32Array => new Int32Array(bytes / 4).fill(0x7fc0dead)
   const shared = empty(plan.ownFrom)
@@ -102,7 +103,12 @@ export function runPlannedLoops(
         })
         const rows = fn.rows && share === 'split' ? evaluateCount(fn.rows.count, binding) : undefined
         const cut = (part: number): number => Math.floor((rows! * part) / threads)
-        evaluateLoops(fn, { memory: operands, symbols: binding, ...(rows === undefined ? {} : { from: cut(thread), to: cut(thread + 1) }) })
+        evaluateLoops(fn, {
+          memory: operands,
+          symbols: binding,
+          ...(subgroup === undefined ? {} : { subgroup }),
+          ...(rows === undefined ? {} : { from: cut(thread), to: cut(thread + 1) }),
+        })
       })
     }
   }

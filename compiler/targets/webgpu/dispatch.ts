@@ -43,6 +43,12 @@ export type ModuleText = Pick<WebgpuProgram['modules'][number], 'wgsl' | 'forms'
 /** The same function for devices with subgroups, if it has another form there: launched alike, with operands at the same places. */
 export interface Forms {
   readonly subgroups?: LoopFunction | undefined
+  readonly emulated?: Emulated | undefined
+}
+
+/** For tests: forms are written for devices without the features that they require, with subgroups of this size. */
+export interface Emulated {
+  readonly subgroup: number
 }
 
 /** Plans and prints one kernel. `places[k]` tells where kernel operand k lies in `buffers` (WebgpuProgram.buffers). */
@@ -52,7 +58,7 @@ export function planDispatch(
   buffers: WebgpuProgram['buffers'],
   entry: EntryLayout,
   options: EmitOptions = {},
-  { subgroups }: Forms = {},
+  { subgroups, emulated }: Forms = {},
 ): PlannedDispatch {
   const { workgroups, fold } = planGrid(fn.grid, entry.bounds)
   const { plan, ranges } = planBindings(fn, places, buffers, { ...entry, needsUniform: readsSymbols(fn, fold) })
@@ -68,10 +74,11 @@ export function planDispatch(
     moved(operands) {
       const at = movePlaces(whole, operands)
       const write = (one: LoopFunction, more: EmitOptions = {}): string => emitKernel(one, at, { ...options, ...more }).wgsl
+      const f16 = emulated ? 'emulated' : 'native'
       const forms = [
-        ...(subgroups ? [{ requires: ['shader-f16', 'subgroups'], wgsl: write(subgroups, { f16: 'native' }) }] : []),
-        { requires: ['shader-f16'], wgsl: write(fn, { f16: 'native' }) },
-        ...(subgroups ? [{ requires: ['subgroups'], wgsl: write(subgroups) }] : []),
+        ...(subgroups ? [{ requires: ['shader-f16', 'subgroups'], wgsl: write(subgroups, { ...emulated, f16 }) }] : []),
+        { requires: ['shader-f16'], wgsl: write(fn, { f16 }) },
+        ...(subgroups ? [{ requires: ['subgroups'], wgsl: write(subgroups, { ...emulated }) }] : []),
       ]
       const wgsl = write(fn)
       const others = forms.filter((form, i) => form.wgsl !== wgsl && !forms.slice(i + 1).some((later) => later.wgsl === form.wgsl))

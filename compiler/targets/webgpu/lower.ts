@@ -13,13 +13,18 @@ import { functionsOf } from '../../plan/functions.ts'
 import type { EntryPlan, Plan } from '../../plan/plan.ts'
 import { webgpuSubgroup } from '../../schedule/machine.ts'
 import { type OperandPlace, guaranteed } from './bindings.ts'
-import { type PlannedDispatch, planDispatch } from './dispatch.ts'
+import { type Emulated, type PlannedDispatch, planDispatch } from './dispatch.ts'
 import { type DispatchPart, dispatcher } from './dispatches.ts'
 import { ModulePool } from './modules.ts'
 import { withSampler } from './sampling.ts'
 
-/** `subgroups`: with forms for devices that have them, whose sums are added up in an order of the device's own. */
-export function lowerWebgpu(plan: Plan, { subgroups }: { readonly subgroups: boolean }): WebgpuProgram {
+export interface LowerWebgpuOptions {
+  /** With forms for devices that have subgroups, whose sums are added up in an order of the device's own. */
+  readonly subgroups: boolean
+  readonly emulated?: Emulated
+}
+
+export function lowerWebgpu(plan: Plan, { subgroups: wanted, emulated }: LowerWebgpuOptions): WebgpuProgram {
   const buffers: WebgpuProgram['buffers'][number][] = []
   const arenaBytes = Math.max(plan.arenaBytes, 16)
   if (arenaBytes > guaranteed.storageBytes) {
@@ -78,7 +83,7 @@ export function lowerWebgpu(plan: Plan, { subgroups }: { readonly subgroups: boo
   }
 
   const pool = new ModulePool()
-  const partsOf = dispatcher(plan.functions, subgroups ? functionsWithSubgroups(plan) : undefined)
+  const partsOf = dispatcher(plan.functions, wanted ? functionsWithSubgroups(plan) : undefined)
   const requested = plan.entries.map((entry) => {
     const { info, program } = entry
     const layout = { symbols: info.symbols.map(({ name }) => name), bounds: program.symbols, uniform }
@@ -90,7 +95,7 @@ export function lowerWebgpu(plan: Plan, { subgroups }: { readonly subgroups: boo
       ]
       const name = [fn.name, ...kernels.map((kernel) => kernel.name)].join()
       const before = known.get(name)
-      const planned = planDispatch(fn, places, buffers, layout, {}, { subgroups })
+      const planned = planDispatch(fn, places, buffers, layout, {}, { subgroups, emulated })
       if (before) return pool.request(fn.name, before, planned)
       known.set(name, planned)
       return pool.request(fn.name, planned)
@@ -133,7 +138,7 @@ export function lowerWebgpu(plan: Plan, { subgroups }: { readonly subgroups: boo
 }
 
 /** The loops of every kernel for devices with subgroups. */
-const functionsWithSubgroups = ({ entries, machine }: Plan): Plan['functions'] =>
+export const functionsWithSubgroups = ({ entries, machine }: Plan): Plan['functions'] =>
   new Map(entries.flatMap(({ program }) => [...functionsOf(program, { ...machine, leastSubgroup: webgpuSubgroup })]))
 
 const mebibytes = (bytes: number): number => Math.ceil(bytes / 2 ** 20)
