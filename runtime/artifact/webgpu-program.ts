@@ -114,15 +114,19 @@ export function packWebgpuProgram({ modules, buffers, entries, sampler }: Webgpu
 
 const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value)
 
+/** No program's texts have as many; a damaged file might say so. */
+const mostLines = 1 << 20
+
 /** Unchecked, but for the numbers of lines. */
 function unpackModules({ modules, lines }: Record<string, unknown>): unknown {
   if (!Array.isArray(modules) || !Array.isArray(lines)) return modules
+  let left = mostLines
   const textOf = (runs: unknown): unknown => {
     if (!Array.isArray(runs)) return runs
     const found: unknown[] = []
     for (let i = 0; i < runs.length; i += 2) {
       const [first, count] = runs.slice(i, i + 2) as number[]
-      if (!(first! >= 0 && count! >= 1 && first! + count! <= lines.length))
+      if (!(first! >= 0 && count! >= 1 && first! + count! <= lines.length && (left -= count!) >= 0))
         fail('E_ARTIFACT_MANIFEST', 'a module of the WebGPU program has lines that are not there')
       found.push(...lines.slice(first, first! + count!))
     }

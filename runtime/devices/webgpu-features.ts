@@ -2,6 +2,12 @@
 // invocations n·lanes … n·lanes + lanes - 1 (any WebGPU that is known does that), and a half becomes exactly its f32, denormals too
 // (which may be flushed). Where that is not so, another variant runs.
 
+import { usage } from './webgpu-buffers.ts'
+
+const mapRead = 1
+
+const swapsOf = (size: number): readonly number[] => [1, 2, 4, 8, 16, 32, 64].filter((by) => by < size)
+
 /** One workgroup of `size`; ok[i] = 1 where all is as it should be. */
 const subgroupTrial = (size: number): string => `enable subgroups;
 @group(0) @binding(0) var<storage, read_write> ok: array<u32>;
@@ -9,13 +15,17 @@ fn swaps(i: u32, by: u32, other: u32, lanes: u32) -> bool { return by >= lanes |
 @compute @workgroup_size(${size}) fn main(@builtin(local_invocation_index) i: u32) {
   let lanes = subgroupAdd(1u);
   let first = i - i % lanes;
-  var good = lanes >= 4u && (lanes & (lanes - 1u)) == 0u;
-  good &= subgroupMin(i) == first && subgroupMax(i) == first + lanes - 1u;
-  good &= subgroupAdd(i) == first * lanes + lanes * (lanes - 1u) / 2u;
-${[1, 2, 4, 8, 16, 32, 64]
-  .filter((by) => by < size)
-  .map((by) => `  good &= swaps(i, ${by}u, subgroupShuffleXor(i, ${by}u), lanes);`)
+  let least = subgroupMin(i);
+  let most = subgroupMax(i);
+  let sum = subgroupAdd(i);
+${swapsOf(size)
+  .map((by) => `  let by_${by} = swaps(i, ${by}u, subgroupShuffleXor(i, ${by}u), lanes);`)
   .join('\n')}
+  var good = lanes >= 4u && (lanes & (lanes - 1u)) == 0u && least == first && most == first + lanes - 1u;
+  good = good && sum == first * lanes + lanes * (lanes - 1u) / 2u;
+  good = good && ${swapsOf(size)
+    .map((by) => `by_${by}`)
+    .join(' && ')};
   ok[i] = u32(good);
 }`
 
@@ -37,7 +47,8 @@ interface Trial {
   readonly wgsl: string
 }
 
-const features: Readonly<Record<string, { readonly trials: readonly Trial[]; readonly lacks: string }>> = {
+/** What each feature is tried with. */
+export const features: Readonly<Record<string, { readonly trials: readonly Trial[]; readonly lacks: string }>> = {
   'shader-f16': { trials: [{ size: 64, wgsl: halfTrial }], lacks: 'the device does not read halves exactly' },
   subgroups: {
     trials: [64, 256].map((size) => ({ size, wgsl: subgroupTrial(size) })),
@@ -82,7 +93,11 @@ async function tryFeature(name: string, gpu: GPU | GPUDevice): Promise<boolean> 
 
 async function passes(device: GPUDevice, { size, wgsl }: Trial): Promise<boolean> {
   const bytes = size * 4
-  const [ok, copy] = [device.createBuffer({ size: bytes, usage: 0x84 }), device.createBuffer({ size: bytes, usage: 0x9 })]
+  device.pushErrorScope('validation')
+  const [ok, copy] = [
+    device.createBuffer({ size: bytes, usage: usage.storage | usage.copySrc }),
+    device.createBuffer({ size: bytes, usage: usage.mapRead | usage.copyDst }),
+  ]
   try {
     const module = device.createShaderModule({ code: wgsl })
     const pipeline = await device.createComputePipelineAsync({ layout: 'auto', compute: { module } })
@@ -95,9 +110,10 @@ async function passes(device: GPUDevice, { size, wgsl }: Trial): Promise<boolean
     pass.end()
     encoder.copyBufferToBuffer(ok, 0, copy, 0, bytes)
     device.queue.submit([encoder.finish()])
-    await copy.mapAsync(1)
+    await copy.mapAsync(mapRead)
     return new Uint32Array(copy.getMappedRange()).every((word) => word === 1)
   } finally {
+    await device.popErrorScope()
     ok.destroy()
     copy.destroy()
   }

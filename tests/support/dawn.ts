@@ -15,13 +15,11 @@ export interface TestDevice {
   readonly errors: readonly string[]
 }
 
-export const openDevice = (gpu: GPU): Promise<TestDevice> => open(gpu)
-
 /** With subgroups, and room in workgroup memory for what emulated ones exchange. */
 export const openFormsDevice = (gpu: GPU): Promise<TestDevice> =>
-  open(gpu, { requiredFeatures: ['subgroups'], requiredLimits: { maxComputeWorkgroupStorageSize: 32768 } })
+  openDevice(gpu, { requiredFeatures: ['subgroups'], requiredLimits: { maxComputeWorkgroupStorageSize: 32768 } })
 
-const open = async (gpu: GPU, wanted: GPUDeviceDescriptor = {}): Promise<TestDevice> => {
+export const openDevice = async (gpu: GPU, wanted: GPUDeviceDescriptor = {}): Promise<TestDevice> => {
   const adapter = await gpu.requestAdapter()
   if (adapter === null) throw new Error('no WebGPU adapter')
   const device = await adapter.requestDevice(wanted)

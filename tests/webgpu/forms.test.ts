@@ -1,0 +1,83 @@
+// Forms of WebGPU modules for devices with subgroups and half floats: which variant runs where, what an artifact carries for it, and
+// whole models in the forms that no driver here has, by emulation: subgroups of 8 and 64, halves converted and rounded.
+
+import { expect, test } from 'vitest'
+import { packWebgpuProgram, unpackWebgpuProgram } from '../../runtime/artifact/webgpu-program.ts'
+import { programFor, type WebgpuProgram } from '../../runtime/artifact/manifest.ts'
+import { features, unmetFeature } from '../../runtime/devices/webgpu-features.ts'
+import { load } from '../../runtime/index.ts'
+import { packArtifact } from '../../compiler/artifact/write.ts'
+import { lowerWebgpu } from '../../compiler/targets/webgpu/lower.ts'
+import { type Compiled, type CompileRequest, compileFiles } from '../support/compiled.ts'
+import { createNullGpu, createSoftwareGpu, openDevice, openFormsDevice } from '../support/dawn.ts'
+
+const small = { model: 'llama', checkpoint: 'hf-golden/llama-gqa', targets: ['webgpu'], entries: ['prefill', 'decode'] } as const
+const compile = (more: Partial<CompileRequest> = {}): Promise<Compiled> => compileFiles({ ...small, ...more })
+const programOf = ({ compilation }: Compiled): WebgpuProgram => (compilation.contents.variants[0] as { program: WebgpuProgram }).program
+const both = ['shader-f16', 'subgroups']
+
+test('one program serves all variants; strict sums keep their order', async () => {
+  const compiled = await compile({ quant: 'q4_0' })
+  const { variants } = compiled.compilation.contents
+  expect(variants.map(({ requires }) => requires.join())).toEqual(['shader-f16,subgroups', 'shader-f16', 'subgroups', ''])
+  expect([...compiled.files.keys()].filter((name) => name.startsWith('program'))).toEqual(['program-0.webgpu.json'])
+  const strict = await compile({ quant: 'q4_0', math: 'strict' })
+  expect(strict.compilation.contents.variants.map(({ requires }) => requires.join())).toEqual(['shader-f16', ''])
+  const [program, inOrder] = [programOf(compiled), programOf(strict)]
+  expect(inOrder.entries).toEqual(program.entries)
+  expect(programFor(inOrder, []).modules).toEqual(programFor(program, []).modules)
+  expect(programFor(inOrder, both).modules).toEqual(programFor(program, ['shader-f16']).modules)
+  expect(unpackWebgpuProgram(JSON.parse(JSON.stringify(packWebgpuProgram(program))))).toEqual(program)
+  const enabled = (needs: readonly string[]): number =>
+    programFor(program, needs).modules.filter(({ wgsl }) => wgsl.includes('enable ')).length
+  expect([enabled([]), enabled(['subgroups']) > 0, enabled(['shader-f16']) > 0]).toEqual([0, true, true])
+})
+
+test('features are tried before a variant that requires them is taken', async () => {
+  const software = await createSoftwareGpu()
+  expect(await unmetFeature(['subgroups'], software)).toBeUndefined()
+  expect(await unmetFeature(both, software)).toBe('the adapter lacks shader-f16')
+  expect(await unmetFeature(['bgra8unorm-storage'], software)).toBe('the runtime does not offer bgra8unorm-storage')
+  // Valid, though nothing runs there; and what does not give the right numbers is not taken.
+  const nothing = await createNullGpu()
+  const { device } = await openDevice(nothing, { requiredFeatures: both as GPUFeatureName[] })
+  for (const { trials } of Object.values(features)) {
+    for (const { wgsl } of trials) {
+      const { messages } = await device.createShaderModule({ code: wgsl }).getCompilationInfo()
+      expect(messages.map(({ message }) => message)).toEqual([])
+    }
+  }
+  expect(await unmetFeature(['shader-f16'], nothing)).toBe('the device does not read halves exactly')
+  expect(await unmetFeature(['subgroups'], nothing)).toBe('the subgroups of the device are not invocations side by side')
+  device.destroy()
+})
+
+test.each([
+  [8, { quant: 'q4_0', cache: 'f16' }],
+  [64, { quant: 'f16' }],
+  [32, {}],
+] as const)('a model by subgroups of %i, halves by conversion', async (subgroup, more) => {
+  const { compilation } = await compile(more)
+  const gpu = await createSoftwareGpu()
+  const { device, errors } = await openFormsDevice(gpu)
+  const plain = programOf({ compilation } as Compiled)
+  const emulated = lowerWebgpu(compilation.results[0]!.plan!, { subgroups: true, emulated: { subgroup } })
+  const tokens = Array.from({ length: 24 }, (_, i) => (i * 37 + 5) % 100)
+  const scores = async (program: WebgpuProgram): Promise<number[][]> => {
+    const files = await packArtifact({ ...compilation.contents, variants: [{ target: 'webgpu', requires: [], program }] })
+    const model = await load(files, { device: 'webgpu', gpu: device })
+    const session = model.createSession()
+    const found = [(await session.call('prefill', { tokens, start: 0 }))[0]!.values]
+    for (const start of [24, 25, 26]) found.push((await session.call('decode', { tokens: [start], start }))[0]!.values)
+    await model.dispose()
+    return found.map((values) => [...(values as Float32Array)])
+  }
+  const [wanted, got] = [await scores(programFor(plain, [])), await scores(programFor(emulated, both))]
+  for (const [call, values] of wanted.entries()) {
+    const size = Math.sqrt(values.reduce((sum, x) => sum + x * x, 0) / values.length)
+    for (const [i, value] of values.entries())
+      expect(Math.abs(got[call]![i]! - value), `call ${call}, logit ${i}`).toBeLessThan(1e-4 * size)
+  }
+  expect(errors).toEqual([])
+  device.destroy()
+})
