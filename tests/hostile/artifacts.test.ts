@@ -327,14 +327,22 @@ describe('WebGPU programs, on a driver that checks and runs nothing', () => {
         p.buffers[3][1] = 2 ** 50
       }),
     ).toBe('E_ARTIFACT_MANIFEST')
+    const manyTimes = Array.from({ length: 2 ** 21 }, (_, i) => i % 2)
+    for (const runs of [[0, 2 ** 30], [-1, 1], [0, 0.5], [0], ['length', 1], manyTimes]) {
+      expect(
+        await code((p) => {
+          p.modules[0][1] = runs
+        }),
+      ).toBe('E_ARTIFACT_MANIFEST')
+    }
     expect(
       await code((p) => {
-        p.modules[0].wgsl = 'this is no shader'
+        p.lines[0] = 'this is no shader'
       }),
     ).toBe('E_DEVICE')
     expect(
       await code((p) => {
-        p.modules[0].wgsl = 'fn f('.repeat(20_000)
+        p.lines[0] = 'fn f('.repeat(20_000)
       }),
     ).toBe('E_DEVICE')
   })
