@@ -1,4 +1,4 @@
-// Contracts for few tokens, by workgroups: a tile is 8 rows (or 4) by up to 4 tokens, and invocations share its k. Each takes parts of
+// Contracts for few tokens (more: contract-tile.ts), by workgroups: a tile is 8 rows (or 4) by up to 4 tokens, and invocations share its k. Each takes parts of
 // packed blocks (PackedFormat.dotPart), neighbours those that lie side by side, so that a workgroup reads memory in one stream;
 // every byte of weights is read once, and every activation once for all rows of the tile and all dots that it meets, into
 // registers. Partial sums meet in scratch memory. Where k is short a workgroup has several tiles, where rows are few and k is
@@ -7,7 +7,7 @@
 import * as affine from '../../dsl/affine.ts'
 import type { AxisId, Kernel } from '../kernel/types.ts'
 import { builtin, constant, Emitter, load, ops } from './build-loops.ts'
-import { activationAddress, areAlike, weightAddress } from './contract.ts'
+import { activationAddress, walksOf, weightAddress } from './contract.ts'
 import { type ContractPlan, type Dot, planContract, tokenStride } from './contract-plan.ts'
 import type { LoopExpr, LoopFunction } from './loops.ts'
 import type { Machine } from './machine.ts'
@@ -29,25 +29,14 @@ function tilesOf({ lane, tile, rowAxes, others }: ContractPlan): number {
 /** More partial sums than these would not stay in registers, in vectors of four. */
 const mostSums = 16
 
-/** Dots that walk k together: alike, with the same activations, as many as registers hold. */
-function walksOf({ dots, tile }: ContractPlan, tokens: number, machine: Machine): (readonly Dot[])[] {
-  const walks: Dot[][] = []
-  const sameActivations = (a: Dot, b: Dot): boolean =>
-    a.activation === b.activation && JSON.stringify(a.activationIndex) === JSON.stringify(b.activationIndex)
-  for (const dot of dots) {
-    const walk = walks.find(
-      (others) =>
-        areAlike([...others, dot]) &&
-        sameActivations(others[0]!, dot) &&
-        (others.length + 1) * tokens * (tile / 4) <= mostSums &&
-        (others.length + 1) * tokens * tile * machine.threads <=
-          machine.scratchWords - (others.length + 1 < dots.length ? dots.length * tokens * tile : 0),
-    )
-    if (walk) walk.push(dot)
-    else walks.push([dot])
-  }
-  return walks
-}
+/** Dots that walk k together, as many as registers and scratch memory hold. */
+const walksFor = ({ dots, tile }: ContractPlan, tokens: number, machine: Machine): (readonly Dot[])[] =>
+  walksOf(
+    dots,
+    (count) =>
+      count * tokens * (tile / 4) <= mostSums &&
+      count * tokens * tile * machine.threads <= machine.scratchWords - (count < dots.length ? dots.length * tokens * tile : 0),
+  )
 
 /** Invocations of a workgroup: all kernels of a launch must come to the same number. */
 function threadsFor(kernels: readonly Kernel[], machine: Machine, bounds: affine.Bounds): number {
@@ -57,7 +46,7 @@ function threadsFor(kernels: readonly Kernel[], machine: Machine, bounds: affine
   const fit = (threads: number): boolean =>
     plans.every((plan) => {
       const tokens = tokensOf(plan, bounds)
-      return sum(scratchFor(plan, walksOf(plan, tokens, machine), tokens, threads, 1)) <= machine.scratchWords
+      return sum(scratchFor(plan, walksFor(plan, tokens, machine), tokens, threads, 1)) <= machine.scratchWords
     })
   let threads = machine.threads
   while (threads < machine.mostThreads && threads < parts && tiles * threads < machine.busyThreads && fit(2 * threads)) threads *= 2
@@ -91,7 +80,7 @@ export function scheduleContractGroup(
   const scope = new Scope(kernel, e, bounds)
   const tokens = tokensOf(plan, bounds)
   const threads = threadsFor(together, machine, bounds)
-  const walks = walksOf(plan, tokens, machine)
+  const walks = walksFor(plan, tokens, machine)
   let sharers = Math.min(threads, powerBelow(Math.max(...plan.dots.map(partsOf))))
   const words = (): number[] => scratchFor(plan, walks, tokens, threads, threads / sharers)
   // Some with nothing to share rather than more tiles than there is room for.

@@ -113,8 +113,25 @@ function emitDots(scope: Scope, streams: readonly Stream[], tokens: number, tile
   )
 }
 
+/** Dots with the same activations, which can walk k in one loop, as many as `fits` allows. */
+export function walksOf(dots: readonly Dot[], fits: (count: number) => boolean): (readonly Dot[])[] {
+  const walks: Dot[][] = []
+  for (const dot of dots) {
+    const walk = walks.find(
+      (others) =>
+        areAlike([...others, dot]) &&
+        others[0]!.activation === dot.activation &&
+        JSON.stringify(others[0]!.activationIndex) === JSON.stringify(dot.activationIndex) &&
+        fits(others.length + 1),
+    )
+    if (walk) walk.push(dot)
+    else walks.push([dot])
+  }
+  return walks
+}
+
 /** Dots that can walk k in one loop. */
-export const areAlike = (dots: readonly Dot[]): boolean =>
+const areAlike = (dots: readonly Dot[]): boolean =>
   dots.every(({ format, k, bytes }) => format === dots[0]!.format && k === dots[0]!.k && bytes === dots[0]!.bytes)
 
 /** Bytes of the weights of one tile. */

@@ -8,6 +8,7 @@ import { Emitter } from './build-loops.ts'
 import { planContract } from './contract-plan.ts'
 import { scheduleContract } from './contract.ts'
 import { scheduleContractGroup } from './contract-group.ts'
+import { scheduleContractTile } from './contract-tile.ts'
 import type { LoopFunction } from './loops.ts'
 import type { Machine } from './machine.ts'
 import { kernelFunction } from './outputs.ts'
@@ -26,7 +27,12 @@ export function schedule(kernel: Kernel, machine: Machine, bounds: Bounds, toget
   const attend = machine.threads > 1 ? scheduleAttendGroup(kernel, machine, bounds) : scheduleAttend(kernel, machine, bounds)
   if (attend) return attend
   const contract = planContract(kernel, bounds)
-  if (contract && machine.threads > 1) return scheduleContractGroup(kernel, contract, machine, bounds, together)
+  if (contract && machine.threads > 1) {
+    return (
+      scheduleContractTile(kernel, contract, machine, bounds, together) ??
+      scheduleContractGroup(kernel, contract, machine, bounds, together)
+    )
+  }
   if (contract) return scheduleContract(kernel, contract, machine, bounds)
   try {
     return scheduleStaged(kernel, machine, bounds)

@@ -29,13 +29,15 @@ export function joinLaunch(fns: readonly LoopFunction[]): LoopFunction {
   if (fns.length === 1) return first
   const buffers: LoopOperand[] = []
   const words: number[] = []
+  const vectors: boolean[] = []
   const group = builtin('group_x')
   const parts = fns.map((fn, part) => {
     const from = buffers.length
     let slot = 0
     // Scratch operands are numbered from -1 downwards until all buffers are known.
-    const places = fn.operands.map(({ memory }) => {
+    const places = fn.operands.map(({ memory, vector = false }) => {
       if (memory.kind === 'buffer') return from + memory.operand
+      vectors[slot] = (vectors[slot] ?? true) && vector
       words[slot] = Math.max(words[slot] ?? 0, memory.words)
       return -1 - slot++
     })
@@ -65,7 +67,7 @@ export function joinLaunch(fns: readonly LoopFunction[]): LoopFunction {
   }
   return {
     name: first.name,
-    operands: [...buffers, ...words.map((count, i) => scratch(`scratch${i}`, count))],
+    operands: [...buffers, ...words.map((count, i) => ({ ...scratch(`scratch${i}`, count), ...(vectors[i] ? { vector: true } : {}) }))],
     symbols: [...new Set(fns.flatMap(({ symbols }) => symbols))].sort(),
     body: choose(0, 0),
     workgroup: first.workgroup,

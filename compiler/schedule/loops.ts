@@ -218,7 +218,7 @@ export interface LoopOperand {
    * one workgroup (WGSL: workgroup memory), of `words` words; `shared`: of all rows of a launch, for what `join` reads.
    */
   readonly memory: { readonly kind: 'buffer'; readonly operand: number } | Scratch
-  /** True where every vector access is 16-byte aligned (packed weights). */
+  /** True where every vector access is 16-byte aligned (packed weights). Scratch memory of this kind is only stored to by vectors. */
   readonly vector?: boolean
 }
 

@@ -12,6 +12,8 @@ export interface Machine {
   readonly busyThreads: number
   /** So many invocations side by side, or more, exchange values without memory; 0: none do. */
   readonly leastSubgroup: number
+  /** Tokens that are worth a tile of outputs of their own. */
+  readonly shortestTile: number
   /** Positions of attention that are worth a workgroup of their own. */
   readonly shortestChunk: number
   /** Largest scratch memory of one call, in words. */
@@ -39,6 +41,7 @@ export const wasmMachine: Machine = {
   mostThreads: 1,
   busyThreads: 1,
   leastSubgroup: 0,
+  shortestTile: Number.POSITIVE_INFINITY,
   shortestChunk: Number.POSITIVE_INFINITY,
   scratchWords: 1 << 26,
   rowBlocks: true,
@@ -55,6 +58,7 @@ export const webgpuMachine: Machine = {
   mostThreads: 256,
   busyThreads: 2 ** 15,
   leastSubgroup: 0,
+  shortestTile: 8,
   shortestChunk: 64,
   scratchWords: 4096,
   rowBlocks: false,

@@ -105,7 +105,7 @@ interface Shape {
   /** Which of these all rows share. */
   readonly shared?: ReadonlySet<number>
   readonly join?: LoopFunction
-  /** Plain operands of which four words at a time begin at multiples of four. */
+  /** Plain operands and scratch memory of which four words at a time begin at multiples of four. */
   readonly vectors?: ReadonlySet<number>
 }
 
@@ -117,7 +117,13 @@ export function kernelFunction(kernel: Kernel, emitter: Emitter, shape: Shape): 
   })
   return {
     name: kernel.name,
-    operands: [...operands, ...(shape.scratch ?? []).map((words, i) => scratch(`scratch${i}`, words, 'f32', shape.shared?.has(i)))],
+    operands: [
+      ...operands,
+      ...(shape.scratch ?? []).map((words, i) => ({
+        ...scratch(`scratch${i}`, words, 'f32', shape.shared?.has(i)),
+        ...(shape.vectors?.has(operands.length + i) ? { vector: true } : {}),
+      })),
+    ],
     symbols: [...symbolsOf(kernel)].sort(),
     body: emitter.finish(),
     workgroup: shape.workgroup ?? 1,

@@ -17,7 +17,10 @@ function dense(wordsPerK: number, read: Read, element: PackedFormat['element'], 
     k: 1,
     words: wordsPerK,
     parts: 1,
+    sliceK: 1,
     element,
+    slice: (_, { block, quads }) => [quads.map((quad) => read(block, quad))],
+    placeOf: (four) => ops.mul(four, 4),
     ...(small ? { oneTokenFactor: 2 ** 56 } : {}),
     dotFloat(e, { weight, quads, activations, accumulators }) {
       const scaled = small && activations.length === 1

@@ -35,6 +35,12 @@ interface Part {
   readonly activations: readonly Address[]
 }
 
+/** A vector of the head that all quads read, read once. */
+function keptOnce(e: Emitter): (vector: LoopExpr) => LoopExpr {
+  let kept: LoopExpr | undefined
+  return (vector) => (kept ??= e.let('head', vector))
+}
+
 export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
   const { runs, groups, centre } = scales
 
@@ -136,13 +142,34 @@ export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
       })
     },
 
+    sliceK: runLength / quants.shares,
+    placeOf: quants.placeOf,
+    slice(e, { block, quads, slice }) {
+      const { shares } = quants
+      const share = shares === 1 ? i32(0) : e.value('share', ops.and(slice, shares - 1))
+      const run = runs === 1 ? i32(0) : e.value('run', ops.shr_u(slice, Math.log2(shares)))
+      const [at] = move(e, [quantsOf(block)], run, quants.words)
+      const once = keptOnce(e)
+      const rows = quads.map((quad) => {
+        const fours = quants.share(share, (v) => e.let('q', words(at!, ops.add(half(quad), ops.mul(v, 8)))))
+        const group = groups === 1 ? i32(0) : ops.shr_u(fours[0]!.at, 4)
+        const step = scales.open(e, block, quad, false, once)({ pair: ops.shr_u(run, 1), odd: ops.and(run, 1) }, group)
+        const scale = e.let('d', step.scale)
+        const offset = e.let('m', offsetOf({ ...step, scale }, centre))
+        return fours.flatMap((four) => {
+          const bytes = e.let('four', four.bytes)
+          return [0, 1, 2, 3].map((i) => ops.madd(ops.to_f32x4(byteOf(bytes, i32(i))), scale, offset))
+        })
+      })
+      return rows[0]!.map((_, value) => rows.map((row) => row[value]!))
+    },
+
     dotPart(e, { part, weights, activations, accumulators }) {
       const { shares } = quants
       const share = shares === 1 ? i32(0) : e.value('share', ops.and(part, shares - 1))
       const odd = runs === 1 ? i32(0) : e.value('odd', ops.shr_u(part, Math.log2(shares)))
       const steps = weights.map(({ block, quads }) => {
-        let kept: LoopExpr | undefined
-        const once = (vector: LoopExpr): LoopExpr => (kept ??= e.let('head', vector))
+        const once = keptOnce(e)
         return quads.map((quad) => scales.open(e, block, quad, false, once))
       })
       const inPair = (pair: LoopExpr): void => {

@@ -75,6 +75,16 @@ export const signedBytes: PackedFormat = {
       scale(e, block, quads, sums, accumulators[n]!)
     }
   },
+  sliceK: 8,
+  slice(e, { block, quads, slice }) {
+    const pair = e.let('pair', words(block, 0))
+    const steps = quads.map((quad) => e.let('d', halves(pair, quad)))
+    return [0, 1].flatMap((n) => {
+      const packed = quads.map((quad) => e.let('q', words(block, ops.add(half(quad), ops.mul(slice, 16)), 4 + 8 * n)))
+      return [0, 1, 2, 3].map((i) => packed.map((q, row) => ops.mul(signedByte(q, i), steps[row]!)))
+    })
+  },
+  placeOf: (four) => ops.mul(four, 4),
   dotBytes(e, { weight, quads, activations, accumulators }) {
     // Two planes keep all 8 bits exact: Σ w·max(q,0) − Σ w·max(−q,0).
     const zero = constant('i32x4', 0)

@@ -32,6 +32,14 @@ export interface PartDot {
   readonly accumulators: readonly (readonly (readonly LoopExpr[])[])[]
 }
 
+/** Some values of a block that lie side by side, of each of its rows: for invocations that decode a tile of weights together. */
+export interface Slice {
+  readonly block: Address
+  readonly quads: readonly LoopExpr[]
+  /** Which of the block. */
+  readonly slice: LoopExpr
+}
+
 export interface PackedFormat {
   /** Values of one row in a block, and words of a block of 8 rows. */
   readonly k: number
@@ -44,6 +52,12 @@ export interface PackedFormat {
   /** What sums of `dotFloat` for one token are still to be multiplied with. */
   readonly oneTokenFactor?: number
   dotPart(emitter: Emitter, dot: PartDot): void
+  /** Values of one row in a slice (a power of two that divides `k`). */
+  readonly sliceK: number
+  /** The values of a slice: [value][quad], four rows each. */
+  slice(emitter: Emitter, slice: Slice): LoopExpr[][]
+  /** The first k of four neighbours: number `four` of a row, counted in the order of slices. */
+  placeOf(four: LoopExpr): LoopExpr
   dotBytes?(emitter: Emitter, dot: BlockDot): void
 }
 

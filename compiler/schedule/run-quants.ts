@@ -19,6 +19,8 @@ export interface RunQuants {
   readonly shares: 1 | 2 | 4
   /** The fours of part `share`: value number `at` of the run and three more, as `bytes` gives them; each vector is read once. */
   share(share: LoopExpr, vector: (v: LoopExpr) => LoopExpr): readonly { readonly at: LoopExpr; readonly bytes: LoopExpr }[]
+  /** The first k of four number `four` of a row, in the order in which shares give them. */
+  placeOf(four: LoopExpr): LoopExpr
   /** Value k of a row; `word(i)` reads word i of the run. */
   element(k: LoopExpr, row: LoopExpr, word: (i: LoopExpr) => LoopExpr): LoopExpr
 }
@@ -40,6 +42,8 @@ function together(
   }))
 }
 
+const inOrder = (four: LoopExpr): LoopExpr => ops.mul(four, 4)
+
 export const nibbles: RunQuants = {
   words: 32,
   most: 15,
@@ -52,6 +56,10 @@ export const nibbles: RunQuants = {
       at: ops.add(ops.mul(share, 4), 16 * high),
       bytes: ops.and(ops.shr_u(both, 4 * high), filled(0x0f)),
     }))
+  },
+  placeOf: (four) => {
+    const share = ops.mul(ops.and(ops.shr_u(four, 1), 3), 4)
+    return ops.add(ops.mul(ops.shr_u(four, 3), 32), ops.add(share, ops.mul(ops.and(four, 1), 16)))
   },
   bytes: (j, _, vector) => ops.and(ops.shr_u(vector(ops.and(j, 3)), ops.mul(ops.shr_u(j, 2), 4)), filled(0x0f)),
   element(k, row, word) {
@@ -69,6 +77,7 @@ export const fives: RunQuants = {
   order: [2, 3, 4, 7, 0, 5, 1, 6],
   period: 8,
   shares: 1,
+  placeOf: inOrder,
   share: (_, vector) => together(fives, i32(0), i32(0), 5, vector),
   bytes(_, i, vector) {
     const read = (v: number): LoopExpr => vector(i32(v))
@@ -95,6 +104,7 @@ export const sixes: RunQuants = {
   order: [0, 1, 2, 3, 4, 5, 6, 7],
   period: 4,
   shares: 2,
+  placeOf: inOrder,
   share: (share, vector) => together(sixes, share, ops.mul(share, 3), 3, vector),
   bytes(turn, i, vector) {
     const read = (v: number): LoopExpr => vector(ops.add(ops.mul(turn, 3), v))

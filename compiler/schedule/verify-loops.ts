@@ -24,6 +24,8 @@ export function loopFaults(fn: LoopFunction): readonly string[] {
     if (!Number.isInteger(at.offset) || at.offset < 0) fault(place, `offset ${at.offset}`)
     if (type === 'bool' || type === 'boolx4') fault(place, `${type} has no memory form`)
     if (at.halves && (!type.startsWith('i32') || at.aligned)) fault(place, `halves as ${type}${at.aligned ? ', aligned' : ''}`)
+    if (write && operand.memory.kind === 'scratch' && operand.vector && !at.aligned)
+      fault(place, `a word of ${operand.name} is stored alone`)
     if (at.aligned && !type.endsWith('x4')) fault(place, 'aligned access of a scalar')
     if (expr(place, at.at, scope) !== 'i32') fault(place, 'address is not i32')
   }

@@ -22,17 +22,21 @@ export interface EmitOptions {
   readonly subgroup?: number
 }
 
+/** Scratch memory may also be vectors, which are stored whole. */
+type MemoryElement = BindingElement | 'vec4<f32>'
+
 /** An array in WGSL that operands lie in. */
 interface Memory {
   readonly name: string
-  readonly element: BindingElement
+  readonly element: MemoryElement
   /** The word of it that stands for word 0 of the operand; behind `place` where the text does not say all of it. */
   readonly base: number
   readonly place?: string
 }
 
 const isVector = (type: LoopType): boolean => type.endsWith('x4')
-const scalarOf: Readonly<Record<BindingElement, string>> = {
+const scalarOf: Readonly<Record<MemoryElement, string>> = {
+  'vec4<f32>': 'f32',
   f32: 'f32',
   i32: 'i32',
   'vec4<u32>': 'u32',
@@ -52,7 +56,7 @@ const inHalves = (memory: Memory): Memory => ({ ...memory, base: 2 * memory.base
 class Writer {
   readonly library = new Set<LibraryName>()
   /** Arrays that are read or written four words at a time, word by word. */
-  readonly quads = new Map<string, { element: BindingElement; reads: boolean; writes: boolean }>()
+  readonly quads = new Map<string, { element: MemoryElement; reads: boolean; writes: boolean }>()
   readonly builtins = new Set<string>()
   /** Mathematical functions by name. */
   readonly maths = new Map<string, string>()
@@ -137,7 +141,7 @@ class Writer {
     if (e.halves) return this.halves(e, memory)
     if (!isVector(e.type)) return cast(wordText(memory, at), scalarOf[memory.element])
     const operand = this.fn.operands[e.operand]!
-    if (memory.element === 'vec4<u32>' && (e.aligned || operand.vector)) return cast(`${memory.name}[${at} >> 2u]`, 'vec4<u32>')
+    if (isQuad(memory.element) && (e.aligned || operand.vector)) return cast(`${memory.name}[${at} >> 2u]`, memory.element)
     return cast(`${this.quad(memory, 'reads')}(${at})`, `vec4<${scalarOf[memory.element]}>`)
   }
 
@@ -170,6 +174,7 @@ class Writer {
     const type = isVector(s.value.type) ? `vec4<${scalar}>` : scalar
     const text = this.expr(s.value)
     const value = wgslTypes[s.value.type] === type ? text : `bitcast<${type}>(${text})`
+    if (isQuad(memory.element)) return `${memory.name}[${at} >> 2u] = ${value};`
     return isVector(s.value.type) ? `${this.quad(memory, 'writes')}(${at}, ${value});` : `${storeText(memory, at, value)};`
   }
 
@@ -220,14 +225,16 @@ class Writer {
   }
 }
 
-const wordText = (memory: { name: string; element: BindingElement }, at: string): string =>
-  memory.element === 'vec4<u32>'
+const isQuad = (element: MemoryElement): element is 'vec4<u32>' | 'vec4<f32>' => element.startsWith('vec4')
+
+const wordText = (memory: { name: string; element: MemoryElement }, at: string): string =>
+  isQuad(memory.element)
     ? `${memory.name}[(${at}) >> 2u][(${at}) & 3i]`
     : memory.element === 'atomic<i32>'
       ? `atomicLoad(&${memory.name}[${at}])`
       : `${memory.name}[${at}]`
 
-const storeText = (memory: { name: string; element: BindingElement }, at: string, value: string): string =>
+const storeText = (memory: { name: string; element: MemoryElement }, at: string, value: string): string =>
   memory.element === 'atomic<i32>' ? `atomicStore(&${memory.name}[${at}], ${value})` : `${wordText(memory, at)} = ${value}`
 
 function collectAssigned(body: readonly LoopStmt[], into: Set<string>): void {
@@ -242,7 +249,7 @@ function collectAssigned(body: readonly LoopStmt[], into: Set<string>): void {
 }
 
 /** Functions that read or write four consecutive words of one array. */
-function quadText(name: string, { element, reads, writes }: { element: BindingElement; reads: boolean; writes: boolean }): string[] {
+function quadText(name: string, { element, reads, writes }: { element: MemoryElement; reads: boolean; writes: boolean }): string[] {
   const word = scalarOf[element]
   const lanes = [0, 1, 2, 3].map((i) => wordText({ name, element }, plus('at', i)))
   const stores = [0, 1, 2, 3].map((i) => `  ${storeText({ name, element }, plus('at', i), `v[${i}]`)};`)
@@ -285,9 +292,9 @@ function scratchMemories(fn: LoopFunction): { memories: Memory[]; declarations: 
   let bytes = 0
   fn.operands.forEach((operand, i) => {
     if (operand.memory.kind !== 'scratch') return
-    const element = words[i]!.has('i32') ? 'i32' : 'f32'
+    const element = words[i]!.has('i32') ? 'i32' : operand.vector ? 'vec4<f32>' : 'f32'
     memories[i] = { name: `scratch${i}`, element, base: 0 }
-    declarations.push(`var<workgroup> scratch${i}: array<${element}, ${operand.memory.words}>;`)
+    declarations.push(`var<workgroup> scratch${i}: array<${element}, ${Math.ceil(operand.memory.words / (isQuad(element) ? 4 : 1))}>;`)
     bytes += Math.ceil(operand.memory.words / 4) * 16
   })
   return { memories, declarations, bytes }

@@ -1,0 +1,158 @@
+// Which tile of outputs a workgroup of contract-tile.ts computes: some positions by some rows. Of the shapes that fit its memory the one is
+// taken that the described GPUs would be done with first: larger tiles load less again, smaller ones are more workgroups.
+
+import * as affine from '../../dsl/affine.ts'
+import { describedDevices } from '../cost-model.ts'
+import { axesOfIndex } from '../kernel/index-walk.ts'
+import type { Kernel, KernelAxis } from '../kernel/types.ts'
+import { walksOf } from './contract.ts'
+import { type ContractPlan, type Dot, planContract } from './contract-plan.ts'
+import type { Machine } from './machine.ts'
+import { sum } from './staged.ts'
+
+/** Positions whose sums an invocation holds: what it reads of the weights serves so many. */
+export const tokensEach = 4
+
+/** Words behind a row of scratch memory, so that neighbouring rows begin in different banks. */
+const gap = 4
+
+/** Vectors of sums that stay in registers. */
+const mostSums = 16
+
+/** Dots that walk k together, in steps of `k` values. */
+export interface TileWalk {
+  readonly dots: readonly Dot[]
+  readonly k: number
+}
+
+/** One kernel's tile. All sizes are powers of two. */
+export interface ContractTile {
+  readonly threads: number
+  readonly tokens: number
+  /** Of each dot. */
+  readonly rows: number
+  /** Vectors of four rows that an invocation holds of each dot and position. */
+  readonly quads: number
+  readonly walks: readonly TileWalk[]
+  /** Of scratch memory. */
+  readonly words: number
+}
+
+/** The axes that choose rows, but for the lane. */
+export interface TileAxes {
+  /** Rows of a tile may lie at several values of these. */
+  readonly inside: readonly KernelAxis[]
+  /** Activations depend on these: a tile has one value of each. */
+  readonly outside: readonly KernelAxis[]
+  readonly moving: KernelAxis | undefined
+  /** Runs of `plan.tile` rows along the inside axes and the lane. */
+  readonly units: number
+}
+
+/** What all kernels of a launch have in common. `quads`: of all dots of a walk together, if there are no more of them. */
+interface Shape {
+  readonly tokens: number
+  readonly threads: number
+  readonly quads: number
+}
+
+const extentsOf = (axes: readonly KernelAxis[]): number => axes.reduce((product, { extent }) => product * extent.const, 1)
+const powersOf2 = (from: number, to: number): number[] =>
+  Array.from({ length: Math.max(0, Math.log2(to / from) + 1) }, (_, i) => from * 2 ** i)
+
+/** Words between the weights of neighbouring k, and between the activations of neighbouring positions. */
+export const weightStride = (walk: Pick<TileWalk, 'dots'>, rows: number): number => walk.dots.length * rows + gap
+export const activationStride = ({ k }: Pick<TileWalk, 'k'>): number => k + gap
+
+/** The axes of a plan, or undefined where no tile has the same activations for all of its rows. */
+export function tileAxes({ dots, lane, tile, rowAxes, others }: ContractPlan): TileAxes | undefined {
+  const activated = new Set(dots.flatMap(({ activationIndex }) => activationIndex.flatMap((index) => [...axesOfIndex(index)])))
+  const rest = [...rowAxes, ...others]
+  const fixed = rest.filter(({ extent }) => affine.isConstant(extent))
+  const moving = rest.filter(({ extent }) => !affine.isConstant(extent))
+  if (moving.length > 1 || activated.has(lane.id)) return undefined
+  const inside = fixed.filter(({ id }) => !activated.has(id))
+  const units = extentsOf(inside) * Math.ceil(lane.extent.const / tile)
+  return { inside, outside: fixed.filter(({ id }) => activated.has(id)), moving: moving[0], units }
+}
+
+/** The tile of a kernel; `together`: the kernels of its launch, which have as many positions and invocations. */
+export function contractTile(
+  plan: ContractPlan,
+  machine: Machine,
+  bounds: affine.Bounds,
+  together: readonly Kernel[],
+): ContractTile | undefined {
+  if (!isLong(plan, machine, bounds)) return undefined
+  const plans = together.flatMap((kernel) => planContract(kernel, bounds) ?? []).filter((each) => isLong(each, machine, bounds))
+  const shapes = powersOf2(8, 64).flatMap((tokens) =>
+    powersOf2(machine.threads, machine.mostThreads).flatMap((threads) => [1, 2].map((quads): Shape => ({ tokens, threads, quads }))),
+  )
+  let best: { readonly shape: Shape; readonly cost: number } | undefined
+  for (const shape of shapes) {
+    const cost = costOf(plans, shape, machine, bounds)
+    if (cost !== undefined && (best === undefined || cost < best.cost)) best = { shape, cost }
+  }
+  return best && tileFor(plan, best.shape, machine)
+}
+
+const mostTokens = ({ token }: ContractPlan, bounds: affine.Bounds): number => (token ? affine.range(token.extent, bounds).max : 1)
+
+const isLong = (plan: ContractPlan, machine: Machine, bounds: affine.Bounds): boolean =>
+  !plan.writesBlocks && mostTokens(plan, bounds) >= machine.shortestTile && tileAxes(plan) !== undefined
+
+function tileFor(
+  { dots, tile }: ContractPlan,
+  { tokens, threads, quads: most }: Shape,
+  { scratchWords }: Machine,
+): ContractTile | undefined {
+  if (dots.length * tokensEach > mostSums) return undefined
+  const walks = walksOf(dots, () => true)
+  const quads = Math.max(1, Math.floor(most / dots.length))
+  const rows = (4 * quads * threads) / (tokens / tokensEach)
+  if (rows < tile) return undefined
+  const steps = walks.map((walk): TileWalk | undefined => {
+    const fits = (k: number): boolean => {
+      const own = { dots: walk, k }
+      return k % walk[0]!.format.sliceK === 0 && k * weightStride(own, rows) + tokens * activationStride(own) <= scratchWords
+    }
+    const k = [32, 16].find(fits)
+    return k === undefined ? undefined : { dots: walk, k }
+  })
+  const known = steps.filter((step) => step !== undefined)
+  const sums = dots.length * (tokens / tokensEach) * rows
+  if (known.length < walks.length || sums > scratchWords) return undefined
+  const words = Math.max(sums, ...known.map((walk) => walk.k * weightStride(walk, rows) + tokens * activationStride(walk)))
+  return { threads, tokens, rows, quads, walks: known, words }
+}
+
+/** Workgroups along rows. */
+export const rowTiles = ({ outside, units }: TileAxes, { rows }: ContractTile, { tile }: ContractPlan): number =>
+  extentsOf(outside) * Math.ceil((units * tile) / rows)
+
+/**
+ * Seconds of a launch with all positions that there may be, as a logarithm, in the mean of the described GPUs. What is loaded again counts
+ * as if it came from memory; reading scratch memory takes its part of the time beside the multiply-adds.
+ */
+function costOf(plans: readonly ContractPlan[], shape: Shape, machine: Machine, bounds: affine.Bounds): number | undefined {
+  let [loaded, madds, invocations] = [0, 0, 0]
+  for (const plan of plans) {
+    const tile = tileFor(plan, shape, machine)
+    if (!tile) return undefined
+    const axes = tileAxes(plan)!
+    const tokens = mostTokens(plan, bounds)
+    const moving = axes.moving ? affine.range(axes.moving.extent, bounds).max : 1
+    const [across, down] = [rowTiles(axes, tile, plan) * moving, Math.ceil(tokens / tile.tokens)]
+    const weights = sum(plan.dots.map(({ k, format }) => (k / format.k) * format.words * 4 * (tile.rows / 8)))
+    const activations = sum(tile.walks.map(({ dots }) => dots[0]!.k * 4))
+    loaded += across * (down * weights + tokens * activations)
+    const each = tile.quads * plan.dots.length
+    const fours = Math.ceil(tokens / tokensEach) * tokensEach
+    madds += sum(plan.dots.map(({ k }) => across * tile.rows * fours * k)) * (1 + (tokensEach + 4 * each) / (4 * tokensEach * each))
+    invocations += across * down * tile.threads
+  }
+  const gpus = describedDevices.filter(({ target }) => target === 'webgpu')
+  return sum(
+    gpus.map((gpu) => Math.log((loaded / gpu.readBytes + madds / gpu.madd) / Math.min(1, invocations / gpu.invocations)) / gpus.length),
+  )
+}
