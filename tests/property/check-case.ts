@@ -16,6 +16,7 @@ import { kernelsOf } from '../../compiler/kernel/weights.ts'
 import type { CacheFormat } from '../../compiler/plan/caches.ts'
 import { graphPasses, optionalPasses, runGraphPasses } from '../../compiler/passes/pipeline.ts'
 import type { Plan } from '../../compiler/plan/plan.ts'
+import type { LoopFunction } from '../../compiler/schedule/loops.ts'
 import { type Machine, webgpuMachine } from '../../compiler/schedule/machine.ts'
 import { createReference, type StateValues } from '../../compiler/targets/reference/evaluate.ts'
 import { lowerWasm } from '../../compiler/targets/wasm/lower.ts'
@@ -452,13 +453,14 @@ class Check {
 
   /**
    * Bindings that weights must be cut for, dispatches that are too long from 64 multiply-adds on, scratch memory that leaves a few words for
-   * a tile of a row, and short chunks of positions: as small as the case says. What a machine refuses has its own size in the next attempt:
+   * a tile of a row, tiles of tokens from two on, and short chunks of positions: as small as the case says. What a machine refuses has its own size in the next attempt:
    * not every kernel can be cut.
    */
   inSmallMemory<T>(plan: (machine: Partial<Machine>) => T): T {
     const { bindingBytes, graph } = this.case
     const scratch = [2, 5, 24, undefined][nodesOf(graph).length % 4]
     let machine: Partial<Machine> = {
+      shortestTile: 2,
       shortestChunk: [2, 4, webgpuMachine.shortestChunk][nodesOf(graph).length % 3]!,
       ...(bindingBytes > 0 ? { bindingBytes } : {}),
       ...(bindingBytes === 512 ? { dispatchMadds: 64 } : {}),
@@ -509,6 +511,9 @@ class Check {
     if (steps.some(({ kind }) => kind === 'launch')) count(changed, `merge-siblings (${target})`)
     const kernels = kernelsOf(program!.steps)
     if (kernels.some(({ name }) => name.includes('_part'))) count(changed, 'split-weights')
+    // Only tiles keep vectors.
+    const isTile = ({ operands }: LoopFunction): boolean => operands.some(({ memory, vector }) => memory.kind === 'scratch' && vector)
+    if (kernels.some(({ name }) => isTile(plan!.functions.get(name)!))) count(changed, 'tiles of contracts')
     if (
       kernels.length <
       nodes.filter(({ op }) => !['literal', 'size', 'iota', 'weight', 'state', 'argument', 'param', 'result', 'constant'].includes(op))

@@ -37,4 +37,5 @@ test('more of them as loops', async () => {
   const summary = await checkRandom(loopRuns, { levels })
   show('Loops for WebGPU', summary)
   expect(summary.report.changed.get('split-weights') ?? 0).toBeGreaterThanOrEqual(5)
+  expect(summary.report.changed.get('tiles of contracts') ?? 0).toBeGreaterThanOrEqual(10)
 })

@@ -4,50 +4,16 @@
 
 import { expect, test } from 'vitest'
 import { type FormatName, formatNames, formats } from '../../compiler/formats/index.ts'
-import { f16FromNumber } from '../../compiler/formats/halves.ts'
 import { roundEven } from '../../compiler/ops/tensor.ts'
 import { constant } from '../../dsl/affine.ts'
 import { type BuiltEntry, builtEntry, builtWeight, span, withCompiled } from '../support/built-model.ts'
 import { createSoftwareGpu } from '../support/dawn.ts'
-
-/** Where a block's halves lie; the other formats are rounded floats. */
-const halves: Partial<Record<FormatName, readonly number[]>> = {
-  q8_0: [0],
-  q4_0: [0],
-  q4_1: [0, 2],
-  q5_0: [0],
-  q5_1: [0, 2],
-  q4_k: [0, 2],
-  q5_k: [0, 2],
-  q6_k: [208],
-  f16: [0],
-}
+import { randomBlocks } from '../support/random-blocks.ts'
 
 let state = 1
 const random = (): number => {
   state = (Math.imul(state, 1664525) + 1013904223) | 0
   return (state >>> 8) / 2 ** 24
-}
-
-/** Blocks of [rows, k], and their values. */
-function randomBlocks(name: FormatName, rows: number, k: number): { bytes: Uint8Array; values: Float64Array } {
-  const { values: each, bytes: size, decode, encode } = formats[name]
-  const bytes = new Uint8Array(((rows * k) / each) * size).map(() => Math.floor(random() * 256))
-  for (let at = 0; at < bytes.length; at += size) {
-    for (const place of halves[name] ?? []) {
-      const half = f16FromNumber((random() < 0.3 ? 4e-5 : 0.02) * (2 * random() - 1))
-      bytes[at + place] = half
-      bytes[at + place + 1] = half >> 8
-    }
-  }
-  if (!halves[name])
-    encode(
-      Float32Array.from({ length: rows * k }, () => 0.1 * random() - 0.05),
-      bytes,
-    )
-  const values = new Float32Array(rows * k)
-  decode(bytes, values)
-  return { bytes, values: Float64Array.from(values) }
 }
 
 const rows = 13
@@ -68,8 +34,8 @@ interface Case {
 const cases = formatNames.map((name): Case => {
   const k = formats[name].values === 256 ? 512 : 96
   const activations = (count: number): Float64Array => Float64Array.from({ length: count }, () => Math.fround(2 * random() - 1))
-  const whole = randomBlocks(name, rows, k)
-  const cut = randomBlocks(name, heads * head, k)
+  const whole = randomBlocks(name, rows, k, random)
+  const cut = randomBlocks(name, heads * head, k, random)
   const weights = [
     builtWeight(`${name}.whole`, [rows, k], whole.values, { format: name, bytes: whole.bytes }),
     builtWeight(`${name}.cut`, [heads, head, k], cut.values, { format: name, bytes: cut.bytes }),

@@ -98,6 +98,19 @@ export const builtReference = (entry: BuiltEntry, mode: Mode = 'exact'): Referen
 
 export const weightData = ({ weights }: BuiltEntry, path: string): Float64Array => weights.find(({ info }) => info.path === path)!.data
 
+/** The weights of all entries as a file would give them. */
+export const builtWeights = (entries: readonly BuiltEntry[]): ReadonlyMap<string, BoundWeight> =>
+  new Map(
+    entries
+      .flatMap((entry) => entry.weights)
+      .map(({ info: { path, dims }, data, stored: kept }): [string, BoundWeight] => [
+        path,
+        kept
+          ? { path, dims, format: kept.format, read: () => kept.bytes }
+          : { path, dims, format: 'f32', read: () => new Uint8Array(Float32Array.from(data).buffer) },
+      ]),
+  )
+
 export interface CompiledOn {
   readonly target: 'wasm' | 'webgpu'
   readonly gpu?: GPU | undefined
@@ -109,17 +122,13 @@ export type Call = (entry: string, inputs: Readonly<Record<string, ArrayLike<num
 /** Compiles all entries into one artifact, loads it, and lets `use` call them on one session. */
 export async function withCompiled<T>(entries: readonly BuiltEntry[], on: CompiledOn, use: (call: Call) => Promise<T>): Promise<T> {
   const { target, gpu, math = 'strict' } = on
-  const weights = new Map(
-    entries
-      .flatMap((entry) => entry.weights)
-      .map(({ info: { path, dims }, data, stored: kept }): [string, BoundWeight] => [
-        path,
-        kept
-          ? { path, dims, format: kept.format, read: () => kept.bytes }
-          : { path, dims, format: 'f32', read: () => new Uint8Array(Float32Array.from(data).buffer) },
-      ]),
-  )
-  const { compilation, diagnostics } = compileModel(builtModel(entries), { targets: [target], math, quant: 'keep', weights, verify: true })
+  const { compilation, diagnostics } = compileModel(builtModel(entries), {
+    targets: [target],
+    math,
+    quant: 'keep',
+    weights: builtWeights(entries),
+    verify: true,
+  })
   if (!compilation) throw new Error(diagnostics.map(({ message }) => message).join('; '))
   const model = await load(memoryFiles(await packArtifact(compilation.contents)), { device: target, ...(gpu ? { gpu } : {}) })
   try {
