@@ -60,6 +60,17 @@ function extent(type: LoopType, halves = false): { readonly halves: number; read
 type Get = () => Value
 type Run = () => void
 
+/** What counts nothing and is read by nothing is left out, with the loops around it. */
+const nothing: Run = () => undefined
+
+function inOrder(runs: readonly Run[]): Run {
+  const some = runs.filter((run) => run !== nothing)
+  if (some.length <= 1) return some[0] ?? nothing
+  return () => {
+    for (const run of some) run()
+  }
+}
+
 /** By operand of the function; undefined for scratch memory. Rows of WASM's functions are all taken by one call. */
 export function countTraffic(fn: LoopFunction, { symbols, memory = [] }: TrafficCall): (Traffic | undefined)[] {
   const totals = fn.operands.map(({ memory: { kind } }) =>
@@ -129,11 +140,7 @@ export function countTraffic(fn: LoopFunction, { symbols, memory = [] }: Traffic
         })
       })
     }
-    const [first] = found
-    if (found.length <= 1) return first ?? (() => undefined)
-    return () => {
-      for (const one of found) one()
-    }
+    return inOrder(found)
   }
 
   function statement(s: LoopStmt): Run {
@@ -163,6 +170,7 @@ export function countTraffic(fn: LoopFunction, { symbols, memory = [] }: Traffic
       }
       case 'loop': {
         const [note, from, to, at, run] = [loads(s.from, s.to), value(s.from), value(s.to), slot(s.variable), block(s.body)]
+        if (run === nothing) return note
         return () => {
           note()
           const end = to() as number
@@ -174,6 +182,7 @@ export function countTraffic(fn: LoopFunction, { symbols, memory = [] }: Traffic
       }
       case 'if': {
         const [note, condition, yes, no] = [loads(s.condition), value(s.condition), block(s.yes), block(s.no ?? [])]
+        if (yes === nothing && no === nothing) return note
         return () => {
           note()
           if (condition()) yes()
@@ -181,15 +190,12 @@ export function countTraffic(fn: LoopFunction, { symbols, memory = [] }: Traffic
         }
       }
       case 'barrier':
-        return () => undefined
+        return nothing
     }
   }
 
   function block(body: readonly LoopStmt[]): Run {
-    const runs = body.filter(({ kind }) => kind !== 'barrier').map(statement)
-    return () => {
-      for (const run of runs) run()
-    }
+    return inOrder(body.map(statement))
   }
 
   const run = block(fn.body)
