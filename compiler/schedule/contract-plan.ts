@@ -132,6 +132,8 @@ export function planContract(kernel: Kernel, bounds: affine.Bounds): ContractPla
   const lane = parallel.findLast(
     (axis) =>
       affine.isConstant(axis.extent) &&
+      // Rows of a tile meet the same activations.
+      !dots.some((dot) => dot.activationIndex.some((index) => axesOfIndex(index).has(axis.id))) &&
       forms.every((form) => form.axes.get(axis.id) === 1 && !form.opaque.some((part) => part.axes.has(axis.id))),
   )
   if (!lane) return undefined

@@ -64,13 +64,13 @@ const powersOf2 = (from: number, to: number): number[] =>
 export const weightStride = (walk: Pick<TileWalk, 'dots'>, rows: number): number => walk.dots.length * rows + gap
 export const activationStride = ({ k }: Pick<TileWalk, 'k'>): number => k + gap
 
-/** The axes of a plan, or undefined where no tile has the same activations for all of its rows. */
+/** The axes of a plan, or undefined where a grid has too few dimensions for them. */
 export function tileAxes({ dots, lane, tile, rowAxes, others }: ContractPlan): TileAxes | undefined {
   const activated = new Set(dots.flatMap(({ activationIndex }) => activationIndex.flatMap((index) => [...axesOfIndex(index)])))
   const rest = [...rowAxes, ...others]
   const fixed = rest.filter(({ extent }) => affine.isConstant(extent))
   const moving = rest.filter(({ extent }) => !affine.isConstant(extent))
-  if (moving.length > 1 || activated.has(lane.id)) return undefined
+  if (moving.length > 1) return undefined
   const inside = fixed.filter(({ id }) => !activated.has(id))
   const units = extentsOf(inside) * Math.ceil(lane.extent.const / tile)
   return { inside, outside: fixed.filter(({ id }) => activated.has(id)), moving: moving[0], units }

@@ -64,7 +64,6 @@ const forms: Readonly<Record<string, Form>> = {
 
 const cases = fc
   .record({
-    form: fc.constantFrom(...Object.keys(forms)),
     format: fc.constantFrom(...formatNames),
     tokens: fc.integer({ min: 2, max: 60 }),
     heads: fc.integer({ min: 1, max: 2 }),
@@ -123,12 +122,12 @@ function scaleOf({ weights }: BuiltEntry, k: number): number {
   return 2 * k * Math.max(1e-6, ...weights.map(({ data }) => data.reduce((most, value) => Math.max(most, Math.abs(value)), 0)))
 }
 
-test('products of any size and format', () => {
-  const found = new Map<string, number>()
+test.each(Object.entries(forms))('%s, of any size and format', (_, form) => {
+  let tiles = 0
   fc.assert(
-    fc.property(cases, ({ form, mostThreads, scratchWords, ...sizes }) => {
-      const { entry, plan, fns, inputs, tensors } = planned(forms[form]!, sizes, { mostThreads, scratchWords })
-      for (const fn of fns) if (tileOf(fn)) for (const what of [form, sizes.format]) found.set(what, (found.get(what) ?? 0) + 1)
+    fc.property(cases, ({ mostThreads, scratchWords, ...sizes }) => {
+      const { entry, plan, fns, inputs, tensors } = planned(form, sizes, { mostThreads, scratchWords })
+      tiles += fns.filter(tileOf).length
       const words = tensors.map((tensor) => {
         const bytes = tensorBytes(tensor)
         return new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4)
@@ -139,9 +138,9 @@ test('products of any size and format', () => {
       const scale = scaleOf(entry, sizes.k)
       for (const [i, value] of wanted.entries()) expect(Math.abs(got![i]! - value), `element ${i}`).toBeLessThan(1e-6 * scale)
     }),
-    { numRuns: 40 },
+    { numRuns: 12 },
   )
-  for (const name of Object.keys(forms)) expect(found.get(name) ?? 0, name).toBeGreaterThan(2)
+  expect(tiles).toBeGreaterThan(0)
 })
 
 test('a tile reads its weights and its activations once', () => {
