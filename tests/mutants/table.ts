@@ -205,6 +205,15 @@ export const mutants: readonly Mutant[] = [
     },
     'webgpu',
   ),
+  ...inFile(
+    'compiler/schedule/contract-tile.ts',
+    {
+      'tokens past the end of a tile are written': ['[ops.lt(token, this.extent), ', '[ops.le(token, this.extent), '],
+      'k past the end of a step counts': ["return ops.select(ops.lt(at, dot.k), value, constant('f32', 0))", 'return value'],
+      'four tokens of a tile are stored one on the other': ['e.if(ops.eq(pass, t)', 'e.if(ops.le(pass, t)'],
+    },
+    'webgpu',
+  ),
   ...inFile('compiler/schedule/packed.ts', {
     'q4_0 is centred on seven': ['runScales.scaleOnly(8)', 'runScales.scaleOnly(7)'],
   }),

@@ -18,13 +18,15 @@ const random = (): number => {
 
 const rows = 13
 const [heads, head] = [3, 4]
-const tokens = 5
+/** Few, and enough for a tile. */
+const [few, many] = [5, 9]
 const ids = [12, 0, 7]
 
 interface Case {
   readonly name: FormatName
   readonly k: number
   readonly one: Float64Array
+  readonly few: Float64Array
   readonly many: Float64Array
   readonly matrix: Float64Array
   readonly cut: Float64Array
@@ -46,18 +48,27 @@ const cases = formatNames.map((name): Case => {
       const given = (argument: string, dims: readonly number[]) =>
         builder.argument(argument, { dtype: 'f32', dims: dims.map(constant) }, span)
       const [w, v] = weights.map(({ info }) => builder.weight(info.path, span))
-      const [one, many] = [given('one', [k]), given('many', [tokens, k])]
+      const one = given('one', [k])
       const chosen = builder.argument('ids', { dtype: 'i32', dims: [constant(ids.length)] }, span)
       return [
         builder.dot(one, w!, [[0, 1]], [], span),
-        builder.dot(many, w!, [[1, 1]], [], span),
-        builder.dot(many, v!, [[1, 2]], [], span),
+        builder.dot(given('many', [many, k]), w!, [[1, 1]], [], span),
+        builder.dot(given('few', [few, k]), v!, [[1, 2]], [], span),
         builder.gather(w!, 0, chosen, [], span),
       ]
     },
     { weights },
   )
-  return { name, k, one: activations(k), many: activations(tokens * k), matrix: whole.values, cut: cut.values, entry }
+  return {
+    name,
+    k,
+    one: activations(k),
+    few: activations(few * k),
+    many: activations(many * k),
+    matrix: whole.values,
+    cut: cut.values,
+    entry,
+  }
 })
 
 /** As `quantise` rounds: blocks of 32, to 127 steps. */
@@ -102,12 +113,12 @@ test.each(targets)('%s, %s math', async (target, math, names) => {
     chosen.map(({ entry }) => entry),
     { target, math, gpu },
     async (call) => {
-      for (const { name, k, one, many, matrix, cut } of chosen) {
-        const [a, b, c, taken] = await call(name, { one, many, ids })
+      for (const { name, k, one, matrix, cut, ...given } of chosen) {
+        const [a, b, c, taken] = await call(name, { one, few: given.few, many: given.many, ids })
         const seen = math === 'fast' && formats[name].values > 1 ? rounded : (x: Float64Array): Float64Array => x
         expectDots(`${name}, one token`, a!.values, seen(one), matrix, k)
-        expectDots(`${name}, ${tokens} tokens`, b!.values, seen(many), matrix, k)
-        expectDots(`${name}, rows from the middle of a group`, c!.values, seen(many), cut, k)
+        expectDots(`${name}, ${many} tokens`, b!.values, seen(given.many), matrix, k)
+        expectDots(`${name}, rows from the middle of a group`, c!.values, seen(given.few), cut, k)
         const wanted = ids.flatMap((id) => Array.from(matrix.subarray(id * k, (id + 1) * k)))
         const most = Math.max(...wanted.map(Math.abs))
         expect(Math.max(...wanted.map((value, i) => Math.abs(value - taken!.values[i]!))), `${name}, rows`).toBeLessThan(1e-6 * most)
