@@ -7,6 +7,7 @@ import { createReference, type Reference, type StateValues } from '../../compile
 import type { TargetName } from '../../compiler/targets/index.ts'
 import { LlamacError } from '../../runtime/error.ts'
 import { prepareCall } from '../../runtime/entry-call.ts'
+import { webgpuUnmet } from '../../runtime/devices/webgpu.ts'
 import { type Artifact, type Model, readArtifact } from '../../runtime/index.ts'
 import { loadOpened, openSource } from '../open-model.ts'
 import { BadNews, print, printJson } from '../report.ts'
@@ -158,13 +159,12 @@ async function examineCalls(
 async function openProbe(artifact: Artifact, { result }: Recompiled, target: TargetName, mode: ProbeMode): Promise<KernelProbe> {
   if (target === 'webgpu') {
     const [{ openWebgpuProbe }, { createNodeGpu }] = await Promise.all([import('./probe-webgpu.ts'), import('../webgpu-node.ts')])
-    return openWebgpuProbe(
-      artifact,
-      artifact.manifest.variants.find((variant) => variant.target === 'webgpu')!,
-      result.plan!,
-      await createNodeGpu(),
-      mode,
-    )
+    const gpu = await createNodeGpu()
+    const variants = artifact.manifest.variants.filter((variant) => variant.target === 'webgpu')
+    // The first that can run here, as the runtime takes it; the last needs nothing.
+    const unmet = await Promise.all(variants.map((variant) => webgpuUnmet(variant, gpu)))
+    const variant = variants.find((_, i) => unmet[i] === undefined) ?? variants.at(-1)!
+    return openWebgpuProbe(artifact, variant, result.plan!, gpu, mode)
   }
   const { openWasmProbe } = await import('./probe-wasm.ts')
   return openWasmProbe(artifact, result.plan!, mode)
