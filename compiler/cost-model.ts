@@ -96,7 +96,10 @@ export interface Dispatched {
 
 export type PartsOf = (step: Exclude<KernelStep, { kind: 'loop' }>) => readonly Dispatched[]
 
-/** What the dispatches of one call cost, those of a loop's instances counted together. `partsOf`: those of a step. */
+/**
+ * What the dispatches of one call cost, those of a loop's instances counted together. `partsOf`: those of a step. What no invocation
+ * has a part in is no dispatch.
+ */
 export function costsOf({ steps }: Pick<KernelProgram, 'steps'>, partsOf: PartsOf, binding: Binding): DispatchCost[] {
   const costs: DispatchCost[] = []
   const visit = (list: readonly KernelStep[], launches: number): void => {
@@ -106,9 +109,10 @@ export function costsOf({ steps }: Pick<KernelProgram, 'steps'>, partsOf: PartsO
         continue
       }
       for (const { fn, kernels, shared = [], joins = false } of partsOf(step)) {
+        const groups = fn.grid.reduce((product, count) => product * evaluateCount(count, binding), 1)
+        if (groups === 0) continue
         const left: Work = { ...noWork, values: shared.reduce((sum, { bytes }) => sum + bytes, 0) }
         const work = joins ? left : kernels.reduce((sum, kernel) => sumWork(sum, workOf(kernel, binding)), left)
-        const groups = fn.grid.reduce((product, count) => product * evaluateCount(count, binding), 1)
         costs.push({ kernel: kernels[0]!.name, launches, invocations: groups * fn.workgroup, ...work })
       }
     }

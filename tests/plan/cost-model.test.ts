@@ -7,6 +7,7 @@ import { buildGraphs, type CompileOptions, planGraphs, type PlannedTarget } from
 import { fitForCalls } from '../../compiler/call-size.ts'
 import {
   callCost,
+  type CallCost,
   costsOf,
   describedDevices,
   type DispatchCost,
@@ -59,6 +60,25 @@ test('a call takes as long as its dispatches one after the other', () => {
       expect(longest).toBe(Math.max(...times))
     }),
   )
+})
+
+test('what has no work at some sizes is no dispatch there', () => {
+  const size = { const: 0, terms: [['past', 1]] } as const
+  const planned = plannedFor({ preset: 'tiny' })
+  const [step] = planned.programs[0]!.steps
+  const parts = targets.webgpu.dispatches!(planned.plan!.functions)
+  const cost = (past: number): CallCost => {
+    const binding = { seq: 1, start: 0, past }
+    const of = costsOf(
+      { steps: [step!] },
+      (one) => parts(one).map((part) => ({ ...part, fn: { ...part.fn, grid: [[{ size, divisor: 8 }]] } })),
+      binding,
+    )
+    return callCost(of, slowestGpu)
+  }
+  expect(cost(0)).toEqual({ dispatches: 0, seconds: 0, by: 'launches', longest: 0 })
+  expect(cost(1).dispatches).toBeGreaterThan(0)
+  expect(cost(9).seconds).toBeGreaterThan(slowestGpu.launchSeconds)
 })
 
 function plannedFor(numbers: Numbers, options: Partial<CompileOptions> = {}): PlannedTarget {
