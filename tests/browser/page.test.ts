@@ -195,12 +195,16 @@ async function watchDevices(page: Page): Promise<void> {
 }
 
 describe('WebGPU', () => {
-  test('on a software adapter, with no limit and no feature beyond the guaranteed ones', async () => {
+  test('on a software adapter, with no limit beyond the guaranteed ones, and the features of the form that runs', async () => {
     const { site, page } = await visit()
     await watchDevices(page)
     expect(await page.evaluate(async () => (await navigator.gpu.requestAdapter())?.info.description)).toContain('SwiftShader')
     expect(await tryModel(page, site.publish(compiled.files), { device: 'webgpu' })).toHaveProperty('text')
-    expect(await page.evaluate(() => (globalThis as unknown as { devices: Devices }).devices.wanted)).toEqual([{ requiredFeatures: [] }])
+    expect(await page.evaluate(() => (globalThis as unknown as { devices: Devices }).devices.wanted)).toEqual([
+      // Once to try that subgroups are what kernels take them for.
+      { requiredFeatures: ['subgroups'] },
+      { requiredFeatures: ['subgroups'] },
+    ])
   })
 
   test('whose process dies: another device takes over, and the text goes on', async () => {

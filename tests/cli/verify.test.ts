@@ -21,7 +21,9 @@ import type { LoopFunction, LoopStmt } from '../../compiler/schedule/loops.ts'
 import { lowerWasm } from '../../compiler/targets/wasm/lower.ts'
 import { buildModule } from '../../compiler/targets/wasm/module.ts'
 import { createReference } from '../../compiler/targets/reference/evaluate.ts'
+import type { WebgpuProgram } from '../../runtime/artifact/manifest.ts'
 import { sha256 } from '../../runtime/artifact/read.ts'
+import { unpackWebgpuProgram } from '../../runtime/artifact/webgpu-program.ts'
 import { type Artifact, load, type Manifest, memoryFiles, readArtifact, type WasmVariant } from '../../runtime/index.ts'
 import { dataPath } from '../support/goldens.ts'
 import { llamac } from './llamac.ts'
@@ -198,11 +200,10 @@ describe('a spoiled kernel is named', () => {
 
   test('on WebGPU, by a constant in its text', async () => {
     const { artifact } = await compiled({ entry: 'own.dsl', target: 'webgpu' }, new Map([['own.dsl', ownModel]]))
-    const packed = JSON.parse(new TextDecoder().decode(artifact.get('program-0.webgpu.json'))) as {
-      modules: { name: string; wgsl: string }[]
-    }
-    const module = packed.modules.find(({ wgsl }) => wgsl.includes('3.25'))!
-    module.wgsl = module.wgsl.replaceAll('3.25', '3.5')
+    const packed = JSON.parse(new TextDecoder().decode(artifact.get('program-0.webgpu.json'))) as { lines: string[] }
+    const { modules } = unpackWebgpuProgram(packed) as WebgpuProgram
+    const module = modules.find(({ wgsl }) => wgsl.includes('3.25'))!
+    packed.lines = packed.lines.map((line) => line.replaceAll('3.25', '3.5'))
     const report = await verified(
       await altered(artifact, new Map([['program-0.webgpu.json', new TextEncoder().encode(JSON.stringify(packed))]])),
       'webgpu',
