@@ -254,17 +254,6 @@ export const mutants: readonly Mutant[] = [
       "ops.div(ops.hmax(largest), constant('f32', 127))",
       "ops.div(ops.hmax(largest), constant('f32', 128))",
     ],
-    'blocks of a state share the scale of the first': [
-      "const block = e.value('block', ops.shr_u(flat, 5))",
-      "const block = e.value('block', ops.shr_u(flat, 6))",
-    ],
-    'two numbers of a block change places': [
-      'ops.shl(low(b), 8)), ops.or(ops.shl(low(c), 16)',
-      'ops.shl(low(c), 8)), ops.or(ops.shl(low(b), 16)',
-    ],
-  }),
-  ...inFile('compiler/passes/fuse.ts', {
-    'blocks of a state are cut by a short axis': ['if (!whole) this.add(rounded!)', "if (!whole && format === 'a8') this.add(rounded!)"],
   }),
   ...inFile('compiler/schedule/outputs.ts', {
     'the sum of a block is that of half of it': ['e.set(sum, ops.add(sum, q))', 'if (i < 4) e.set(sum, ops.add(sum, q))'],
