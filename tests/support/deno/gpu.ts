@@ -70,7 +70,7 @@ class Connection {
     if (!call.awaited) return this.standIn({ $object: id }, { label, ...(method === 'createBuffer' ? bufferMembers(size, usage) : {}) })
     const answer = new Promise<unknown>((take, fail) => this.#waiting.set(id, { take, fail }))
     if (method === 'mapAsync') return answer.then((bytes) => void (own['mapped'] = { bytes, from: args[1] ?? 0 }))
-    if (method === 'requestAdapter') return answer.then((said) => said && this.standIn({ $object: id }, said as Members))
+    if (method === 'requestAdapter') return answer.then((said) => said && this.standIn({ $object: id }, withFeatures(said as Members)))
     if (method === 'requestDevice') return answer.then((said) => this.#device(id, said as Members))
     return method === 'createComputePipelineAsync' ? answer.then(() => this.standIn({ $object: id }, { label })) : answer
   }
@@ -78,8 +78,12 @@ class Connection {
   #device(id: number, said: Members): object {
     let lose = (_: unknown): void => {}
     const lost = new Promise((resolve) => (lose = resolve))
-    const features = new Set(said['features'] as string[])
-    const members: Members = { ...said, features, lost, onuncapturederror: null, queue: this.standIn({ $object: id, property: 'queue' }) }
+    const members: Members = {
+      ...withFeatures(said),
+      lost,
+      onuncapturederror: null,
+      queue: this.standIn({ $object: id, property: 'queue' }),
+    }
     this.#devices.set(id, { members, lose })
     return this.standIn({ $object: id }, members)
   }
@@ -114,6 +118,8 @@ function exactBytes([buffer, at, data, from = 0, size]: readonly unknown[]): rea
   const skipped = Number(from) * unit
   return [buffer, at, new Uint8Array(base, start + skipped, size === undefined ? length - skipped : Number(size) * unit)]
 }
+
+const withFeatures = (said: Members): Members => ({ ...said, features: new Set(said['features'] as string[]) })
 
 function bufferMembers(size: number, usage: number): Members {
   return {
