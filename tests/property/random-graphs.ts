@@ -7,7 +7,7 @@ import { opNames } from '../../compiler/ops/index.ts'
 import { optionalPasses } from '../../compiler/passes/pipeline.ts'
 import { checkRandom, show } from './replay.ts'
 
-const runs = 600
+const runs = 500
 
 /** Defines the test of one half of the random graphs. */
 export function testRandomGraphs(part: 0 | 1): void {
@@ -21,8 +21,8 @@ export function testRandomGraphs(part: 0 | 1): void {
     expect(dynamic).toBeGreaterThanOrEqual(30)
     // Passes that change next to nothing would be tested by next to nothing; cutting weights is WebGPU's.
     const changes = new Map([...report.changed].map(([name, n]) => [name.replace(/ \(.*/, ''), n]))
-    const rare: readonly string[] = ['split-weights', 'fold-after-tables']
-    expect(optionalPasses.filter((pass) => !rare.includes(pass) && (changes.get(pass) ?? 0) < 30)).toEqual([])
+    const fewest: Readonly<Record<string, number>> = { 'split-weights': 0, 'fold-after-tables': 0, 'quantise-states': 8 }
+    expect(optionalPasses.filter((pass) => (changes.get(pass) ?? 0) < (fewest[pass] ?? 30))).toEqual([])
     // Loops whose instances store a weight in different formats.
     expect(changes.get('split groups') ?? 0).toBeGreaterThanOrEqual(4)
     // Rounding decides some comparisons, and half floats overflow: neither may hide much.

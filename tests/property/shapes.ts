@@ -46,7 +46,7 @@ export function chooseSizes(choices: Choices): Sizes {
   ] as const)
   const size = pick([4, 2, 6, 8, 5])
   // Rows of whole blocks, which caches may be stored in.
-  const head = blocky && size === 8 ? 32 : size
+  const head = blocky && (size === 8 || size === 4) ? 32 : size
   const inner = blocky ? pick([32, 35, 64]) : pick([8, 5, 9, 3, 16, 13])
   const longest = pick([3, 2, 4, 5, 1])
   const fewest = choices.integer(0, 9) === 9 ? 0 : 1
