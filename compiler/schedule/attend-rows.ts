@@ -82,13 +82,18 @@ export interface Run {
   readonly origin: LoopExpr
 }
 
-/** A tile: one run, or several of `length` positions which begin `apart` from each other and end at `stop`; all have `joint` of them. */
+/** A tile from one position to before `stop`: one run, or several. */
 export interface Tile {
   readonly from: LoopExpr
   readonly stop: LoopExpr
-  readonly length?: LoopExpr
-  readonly apart?: LoopExpr
-  readonly joint?: LoopExpr
+  readonly shape: Run | Runs
+}
+
+/** Runs of `length` positions that begin `apart` from each other and end where the tile stops; all have `joint` of them. */
+interface Runs {
+  readonly length: LoopExpr
+  readonly apart: LoopExpr
+  readonly joint: LoopExpr
 }
 
 export class AttendRows {
@@ -305,16 +310,20 @@ export class AttendRows {
     const e = this.e
     const length = e.value('length', ops.min(ops.sub(limit, from), this.runLength))
     const last = ops.sub(stop, ops.add(from, ops.mul(apart, this.runs - 1)))
-    return { from, stop, apart, length, joint: e.value('joint', ops.max(ops.min(length, last), 0)) }
+    return { from, stop, shape: { length, apart, joint: e.value('joint', ops.max(ops.min(length, last), 0)) } }
+  }
+
+  /** The tile of positions that all follow each other. */
+  protected tileOfOne(from: LoopExpr, stop: LoopExpr): Tile {
+    const full = this.e.value('full', ops.add(from, ops.and(ops.sub(stop, from), -4)))
+    return { from, stop, shape: { from, full, end: stop, origin: from } }
   }
 
   /** Runs `body` for every run of a tile. */
-  protected eachRun({ from, stop, length, apart }: Tile, body: (run: Run) => void): void {
+  protected eachRun({ from, stop, shape }: Tile, body: (run: Run) => void): void {
     const e = this.e
-    if (!apart || !length) {
-      const full = e.value('full', ops.add(from, ops.and(ops.sub(stop, from), -4)))
-      return this.scope.nested(() => body({ from, full, end: stop, origin: from }))
-    }
+    if ('origin' in shape) return this.scope.nested(() => body(shape))
+    const { length, apart } = shape
     e.loop('run', 0, this.runs, 1, (run) => {
       const first = e.value('from', ops.add(from, ops.mul(apart, run)))
       const count = e.value('count', ops.max(ops.min(length, ops.sub(stop, first)), 0))

@@ -140,13 +140,14 @@ export class AttendVectors extends AttendRows {
   private several(tile: Tile, wide: number, body: (several: Several) => void): void {
     const e = this.e
     const { axis } = this.plan
-    const { from, apart, joint } = tile
+    const { from, shape } = tile
     const one = (position: LoopExpr, origin: LoopExpr): Several => ({
       positions: [position],
       slots: [ops.sub(position, origin)],
       near: true,
     })
-    if (apart && joint) {
+    if ('joint' in shape) {
+      const { apart, joint } = shape
       e.loop(axis.id, from, ops.add(from, joint), 1, (position) => {
         const runs = Array.from({ length: this.runs }, (_, run) => run)
         const positions = runs.map((run) => e.value('position', ops.add(position, ops.mul(apart, run))))

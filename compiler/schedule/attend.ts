@@ -51,7 +51,7 @@ class Attend extends AttendTiles {
               this.scope.nested(() => {
                 const end = e.value('end', ops.min(ops.add(tile, tileSize), stop))
                 this.stage(tile, end)
-                this.tile({ from: tile, stop: end })
+                this.tile(this.tileOfOne(tile, end))
               }),
             )
           })
@@ -186,8 +186,8 @@ class Attend extends AttendTiles {
       this.eachBlock(() => {
         const last = this.rows.blocks === 1 ? to : this.range(1).to
         const end = e.value('end', ops.min(ops.add(tile, tileSize), last))
-        if (this.rows.blocks === 1) this.tile({ from: tile, stop: end })
-        else e.if(ops.lt(tile, end), () => this.scope.nested(() => this.tile({ from: tile, stop: end })))
+        if (this.rows.blocks === 1) this.tile(this.tileOfOne(tile, end))
+        else e.if(ops.lt(tile, end), () => this.scope.nested(() => this.tile(this.tileOfOne(tile, end))))
       })
     })
   }
