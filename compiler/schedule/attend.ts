@@ -30,6 +30,13 @@ export function scheduleAttend(original: Kernel, machine: Machine, bounds: affin
   return attend.build(attend.chunked ? new Attend(plan, machine, bounds).join() : undefined)
 }
 
+/** Positions in chunks. */
+interface Cut {
+  readonly apart: LoopExpr
+  readonly size: LoopExpr
+  readonly count: LoopExpr
+}
+
 class Attend extends AttendTiles {
   build(join?: LoopFunction): LoopFunction {
     const { batch, token } = this.plan
@@ -37,31 +44,20 @@ class Attend extends AttendTiles {
     const e = this.e
     if (most > 1) {
       const { from, to } = this.range(1)
-      const { size, count } = this.chunk(from, to)
+      const cut = this.chunk(from, to)
       // Of the rows handed out, as many as there are chunks have one each, evenly spread.
-      const before = (flat: LoopExpr): LoopExpr => ops.div(ops.mul(flat, count), most)
-      e.loop('flat', builtin('from'), builtin('to'), 1, (flat) =>
-        e.loop('chunk', before(flat), before(ops.add(flat, 1)), 1, (chunk) => {
-          const start = e.value('start', ops.add(from, ops.mul(chunk, size)))
-          const stop = e.value('stop', ops.min(ops.add(start, size), to))
-          this.eachUnit(chunk, () => {
-            this.start()
-            if (this.runs > 1) return this.walkRuns(start, stop)
-            e.loop('tile', start, stop, tileSize, (tile) =>
-              this.scope.nested(() => {
-                const end = e.value('end', ops.min(ops.add(tile, tileSize), stop))
-                this.stage(tile, end)
-                this.tile(this.tileOfOne(tile, end))
-              }),
-            )
-          })
-        }),
-      )
+      const before = (flat: LoopExpr): LoopExpr => e.value('before', ops.div(ops.mul(flat, cut.count), most))
+      const [first, last] = [before(builtin('from')), before(builtin('to'))]
+      // Chunk after chunk of the same vectors: memory is read on from one to the next.
+      this.eachUnit(first, last, (chunk) => this.walkChunk(from, to, cut, chunk))
       return this.functionOf([{ size: affine.constant(most), divisor: 1 }], join)
     }
     e.loop('group', builtin('from'), builtin('to'), 1, (flat) =>
       this.place(flat, () => {
-        this.eachBlock(() => this.start())
+        this.eachBlock(() => {
+          this.placeQueries()
+          this.clearSums()
+        })
         const { from, to } = this.range(this.rows.blocks)
         this.walk(from, to)
         this.eachBlock(() => this.finish())
@@ -74,16 +70,22 @@ class Attend extends AttendTiles {
     ])
   }
 
-  /** Runs `body` for every block, at its place in what the chunk leaves. */
-  protected eachUnit(chunk: LoopExpr, body: () => void): void {
+  /** Runs `body` for every block and some chunks of it, at their place in what chunks leave. */
+  protected eachUnit(first: LoopExpr, last: LoopExpr, body: (chunk: LoopExpr) => void): void {
     const { units } = this.chunks
     const e = this.e
-    const all = e.value('all', ops.mul(chunk, units * this.rows.count))
     e.loop('unit', 0, units, 1, (unit) =>
       this.place(unit, () => {
         this.queryBase = e.value('query', ops.mul(unit, this.rows.count))
-        this.base = e.value('base', ops.add(all, this.queryBase))
-        body()
+        this.base = this.queryBase
+        this.placeQueries()
+        e.loop('chunk', first, last, 1, (chunk) =>
+          this.scope.nested(() => {
+            this.base = e.value('base', ops.add(ops.mul(chunk, units * this.rows.count), this.queryBase!))
+            this.clearSums()
+            body(chunk)
+          }),
+        )
       }),
     )
     this.queryBase = undefined
@@ -96,15 +98,37 @@ class Attend extends AttendTiles {
     return kernelFunction(kernel, this.e, join ? { ...shape, join } : shape)
   }
 
-  /** How positions are cut: chunks of equal size, whole groups of four in each run, none much shorter than half a tile. */
-  protected chunk(from: LoopExpr, to: LoopExpr): { size: LoopExpr; count: LoopExpr } {
+  /**
+   * How positions are cut: into runs `apart` from each other, far ones, and these into `count` pieces of `size`, whole groups of four; a chunk
+   * is such a piece of each run, not much shorter than half a tile.
+   */
+  protected chunk(from: LoopExpr, to: LoopExpr): Cut {
     const e = this.e
     const length = e.value('length', ops.max(ops.sub(to, from), 1))
     const wanted = e.value('wanted', ops.min(ops.div(ops.add(length, tileSize / 2 - 1), tileSize / 2), this.chunks.most))
-    const fours = 4 * this.runs
-    const least = ops.div(ops.sub(ops.add(length, wanted), 1), wanted)
-    const size = e.value('size', ops.mul(ops.div(ops.add(least, fours - 1), fours), fours))
-    return { size, count: e.value('count', ops.div(ops.sub(ops.add(length, size), 1), size)) }
+    const over = (a: LoopExpr, b: LoopExpr | number): LoopExpr => ops.div(ops.sub(ops.add(a, b), 1), b)
+    const apart = e.value('apart', ops.mul(over(length, 4 * this.runs), 4))
+    const size = e.value('size', ops.mul(over(apart, ops.mul(wanted, 4)), 4))
+    return { apart, size, count: e.value('count', over(apart, size)) }
+  }
+
+  /** Goes over a chunk's positions. */
+  protected walkChunk(from: LoopExpr, to: LoopExpr, { apart, size }: Cut, chunk: LoopExpr): void {
+    const e = this.e
+    const start = e.value('start', ops.add(from, ops.mul(chunk, size)))
+    if (this.runs > 1) {
+      const limit = e.value('limit', ops.min(ops.add(start, size), ops.add(from, apart)))
+      e.loop('tile', start, limit, this.runLength, (tile) => this.scope.nested(() => this.tile(this.tileOfRuns(tile, limit, apart, to))))
+      return
+    }
+    const stop = e.value('stop', ops.min(ops.add(start, size), to))
+    e.loop('tile', start, stop, tileSize, (tile) =>
+      this.scope.nested(() => {
+        const end = e.value('end', ops.min(ops.add(tile, tileSize), stop))
+        this.stage(tile, end)
+        this.tile(this.tileOfOne(tile, end))
+      }),
+    )
   }
 
   /** The function that joins the chunks of each row, in order: sums are brought to the highest of their maxima. */
@@ -150,12 +174,11 @@ class Attend extends AttendTiles {
     return this.functionOf([{ size: affine.constant(units), divisor: 1 }])
   }
 
-  /** Queries side by side, empty sums. */
-  protected start(): void {
-    const { scores, weighted, running, totals } = this.plan
+  /** Queries side by side. */
+  protected placeQueries(): void {
+    const { scores } = this.plan
     const e = this.e
     this.eachRow((row) => {
-      const own = this.queryBase ? e.value('own', ops.add(ops.sub(row, this.base), this.queryBase)) : row
       for (const score of scores) {
         const { id, axis, query } = score
         const scale = this.scaleOfQuery(score)
@@ -163,16 +186,23 @@ class Attend extends AttendTiles {
           this.scope.at([[axis.id, d]], () =>
             e.store(
               this.queries.get(id)!,
-              ops.add(ops.mul(own, axis.extent.const), d),
+              ops.add(ops.mul(row, axis.extent.const), d),
               scale === 1 ? this.scope.vector(query, axis.id) : ops.mul(this.scope.vector(query, axis.id), scale),
             ),
           ),
         )
       }
-      for (const id of [running.maximum, ...totals]) {
-        e.store(this.numbers.get(id)!, row, constant('f32', identityOf(this.kernel.definitions[id]!)))
-      }
     })
+  }
+
+  /** No sums yet. */
+  protected clearSums(): void {
+    const { weighted, running, totals } = this.plan
+    const e = this.e
+    for (const id of [running.maximum, ...totals]) {
+      const empty = constant('f32', identityOf(this.kernel.definitions[id]!))
+      e.loop('i', 0, this.rows.count, 1, (i) => e.store(this.numbers.get(id)!, ops.add(this.base, i), empty))
+    }
     for (const { id, axis } of weighted) {
       const start = ops.mul(this.base, axis.extent.const)
       e.loop('i', 0, this.rows.count * axis.extent.const, 4, (i) => e.store(this.sums.get(id)!, ops.add(start, i), constant('f32x4', 0)))
@@ -190,13 +220,6 @@ class Attend extends AttendTiles {
         else e.if(ops.lt(tile, end), () => this.scope.nested(() => this.tile(this.tileOfOne(tile, end))))
       })
     })
-  }
-
-  protected walkRuns(start: LoopExpr, stop: LoopExpr): void {
-    const e = this.e
-    const apart = e.value('apart', ops.mul(ops.div(ops.add(ops.sub(stop, start), 4 * this.runs - 1), 4 * this.runs), 4))
-    const limit = e.value('limit', ops.add(start, apart))
-    e.loop('tile', start, limit, this.runLength, (from) => this.scope.nested(() => this.tile(this.tileOfRuns(from, limit, apart, stop))))
   }
 
   protected tile(tile: Tile): void {
