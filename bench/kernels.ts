@@ -21,16 +21,17 @@ const relaxed = !flags.includes('--plain')
 const pairs = relaxed && !flags.includes('--words') && (flags.includes('--pairs') || (await relaxedSimd()).pairDots)
 const most = 256
 
-/** out[s, r] = Σ_k w[r, k]·x[s, k]. */
-function matrixKernel(name: string, format: FormatName, bytes: boolean, rows: number, k: number): Kernel {
+/** out[s, r] = Σ_k w[r, k]·x[s, k]; of a single token without s, as in a decoded one. */
+function matrixKernel(name: string, format: FormatName, bytes: boolean, rows: number, k: number, single: boolean): Kernel {
   const axis = (id: string): Index => ({ kind: 'axis', axis: id })
   const w: Expr = { kind: 'load', operand: 0, index: [axis('r'), axis('k')], dtype: 'f32' }
-  const x: Expr = { kind: 'load', operand: 1, index: [axis('s'), axis('k')], dtype: 'f32' }
-  const s = symbolSize('s')
+  const tokens: Index[] = single ? [] : [axis('s')]
+  const sizes = single ? [] : [symbolSize('s')]
+  const x: Expr = { kind: 'load', operand: 1, index: [...tokens, axis('k')], dtype: 'f32' }
   return {
     name,
     axes: [
-      { id: 's', extent: s },
+      ...sizes.map((extent) => ({ id: 's', extent })),
       { id: 'r', extent: sizeOf(rows) },
       { id: 'k', extent: sizeOf(k) },
     ],
@@ -46,18 +47,24 @@ function matrixKernel(name: string, format: FormatName, bytes: boolean, rows: nu
       },
       {
         source: { kind: 'value', id: 'x' },
-        dims: [s, sizeOf(k)],
+        dims: [...sizes, sizeOf(k)],
         dtype: 'f32',
         format: bytes ? 'a8' : 'f32',
         layout: 'plain',
         access: 'read',
       },
-      { source: { kind: 'value', id: 'y' }, dims: [s, sizeOf(rows)], dtype: 'f32', format: 'f32', layout: 'plain', access: 'write' },
+      { source: { kind: 'value', id: 'y' }, dims: [...sizes, sizeOf(rows)], dtype: 'f32', format: 'f32', layout: 'plain', access: 'write' },
     ],
     definitions: [
-      { dtype: 'f32', free: ['s', 'r'], over: ['k'], combine: 'sum', body: { kind: 'call', fn: 'mul', args: [w, x], dtype: 'f32' } },
+      {
+        dtype: 'f32',
+        free: [...sizes.map(() => 's'), 'r'],
+        over: ['k'],
+        combine: 'sum',
+        body: { kind: 'call', fn: 'mul', args: [w, x], dtype: 'f32' },
+      },
     ],
-    outputs: [{ operand: 2, axes: ['s', 'r'], index: [axis('s'), axis('r')], value: { kind: 'value', definition: 0, dtype: 'f32' } }],
+    outputs: [{ operand: 2, axes: [...sizes.map(() => 's'), 'r'], index: [...tokens, axis('r')], value: { kind: 'value', definition: 0, dtype: 'f32' } }],
   }
 }
 
@@ -161,7 +168,7 @@ function fillBytes(words: Int32Array, count: number): Float64Array {
         bytes[(b * a8.words + place) * 4 + i] = byte
     }
     floats[b * a8.words + a8.scale] = d * a8.factor
-    floats[b * a8.words + a8.sum] = d * block.reduce((a, b) => a + b) * a8.sumFactor
+    floats[b * a8.words + a8.sum] = d * block.reduce((a, b) => a + b) * a8.factor
     for (let i = 0; i < 2; i++) words[b * a8.words + a8.minus + i] = centring(block, i)
   }
   return values
@@ -182,7 +189,9 @@ function matrixBench(
     ['s', { min: 1, max: most }],
     ['start', { min: 0, max: positions - most }],
   ])
-  const fn = schedule((rotated ? rotatedKernel : matrixKernel)('matrix', formatName, bytes, rows, k), wasmMachine, bounds)
+  const single = tokens === 1 && !rotated
+  const kernel = rotated ? rotatedKernel('matrix', formatName, bytes, rows, k) : matrixKernel('matrix', formatName, bytes, rows, k, single)
+  const fn = schedule(kernel, wasmMachine, bounds)
   verifyLoops(fn)
   // One group of 8 rows, repeated: its values do not matter, its scales must be no denormals.
   const plain = new Uint8Array(((8 * k) / format.values) * format.bytes)
@@ -227,7 +236,7 @@ function matrixBench(
     ],
     // Many tokens use each weight so often that where it comes from does not show.
     ...(tokens <= 4 ? { streamed: 0 } : {}),
-    symbols: rotated ? { s: tokens, start } : { s: tokens },
+    symbols: rotated ? { s: tokens, start } : single ? {} : { s: tokens },
     macs: rows * k * tokens,
     check(operand) {
       const words = operand(rotated ? 4 : 2)

@@ -56,7 +56,7 @@ function bytesToWords(values: Float64Array): Int32Array {
       bytes[(at + a8.negative) * 4 + i] = Math.max(-q, 0)
     }
     floats[at + a8.scale] = d * a8.factor
-    floats[at + a8.sum] = d * sum * a8.sumFactor
+    floats[at + a8.sum] = d * sum * a8.factor
     const quants = bytes.subarray(at * 4, at * 4 + a8.k)
     for (let i = 0; i < 2; i++) words[at + a8.minus + i] = centring(quants, i)
   }
@@ -99,7 +99,7 @@ function bytesFromWords(words: Int32Array): Float64Array {
       values[block * a8.k + i] = planes ? q * d : Number.NaN
     }
     const sum = quants.reduce((total, q) => total + q, 0)
-    const stored = Math.abs(floats[at + a8.sum]! / a8.sumFactor - d * sum) <= 1e-5 * d * (Math.abs(sum) + 1)
+    const stored = Math.abs(floats[at + a8.sum]! / a8.factor - d * sum) <= 1e-5 * d * (Math.abs(sum) + 1)
     if (!stored || [0, 1].some((i) => words[at + a8.minus + i] !== centring(quants, i)))
       values.fill(Number.NaN, block * a8.k, (block + 1) * a8.k)
   }

@@ -11,7 +11,7 @@ import type { LoopExpr, LoopFunction } from './loops.ts'
 import type { Machine } from './machine.ts'
 import { a8 } from './activation-blocks.ts'
 import { activationWords, type ContractPlan, type Dot, tokenStride } from './contract-plan.ts'
-import type { Address } from './packed-words.ts'
+import type { Address, Quad } from './packed-words.ts'
 import { kernelFunction, storeBlock, storeOutput } from './outputs.ts'
 import { emitAffine, emitStrides, unflatten } from './affine-loops.ts'
 import { nest, type Place, Scope } from './scope.ts'
@@ -51,10 +51,10 @@ interface Unit {
 
 /**
  * Places in the weights that are read at once for one token. A core asks ahead for the next lines of each place, but only for a few, and
- * not over the end of a page: with one place it waits (read alone, GB/s by places: 1 17, 2 25, 4 27, 8 29). Floats need more of them than
- * blocks, which have more to compute. Places must be far apart: of two groups of rows that follow each other both are slower.
+ * not over the end of a page: with one place it waits (read alone, GB/s by places: 1 17, 2 25, 4 27, 8 29; q4_1 with its products 12, 15, 18).
+ * Places must be far apart: of two groups of rows that follow each other both are slower.
  */
-const streamsAtOnce = ({ format }: Dot): number => (format.k === 1 ? 4 : 2)
+const streamsAtOnce = 4
 
 /** Unrolls short blocks so that a step has enough work, as far as k allows. */
 const unrollOf = (dot: Dot): number => (dot.format.k === 1 ? [4, 2, 1].find((u) => dot.k % u === 0)! : 1)
@@ -64,6 +64,36 @@ interface Stream {
   readonly dot: Dot
   readonly unit: Unit
   readonly stride: number
+}
+
+/** Streams that meet the same activations: what is read of these is read once for all. */
+interface Meeting {
+  readonly activation: number
+  readonly base: LoopExpr
+  readonly stride: number
+  readonly blocks: { readonly address: Address; readonly quads: readonly LoopExpr[] }[]
+  /** Where in the streams' list they stand. */
+  readonly places: number[]
+}
+
+/** By what they read of activations. */
+function meetingsOf(scope: Scope, streams: readonly Stream[], tile: 8 | 4): Meeting[] {
+  const known = new Map<string, Meeting>()
+  for (const [place, { dot, unit, stride }] of streams.entries()) {
+    scope.at(unit.place, () => {
+      const block = weightAddress(scope, dot, tile)
+      const at = activationAddress(scope, dot)
+      const key = JSON.stringify([dot.activation, at, stride])
+      const meeting = known.get(key)
+      if (meeting) {
+        meeting.blocks.push(block)
+        meeting.places.push(place)
+      } else {
+        known.set(key, { activation: dot.activation, base: scope.emitter.value('a', at), stride, blocks: [block], places: [place] })
+      }
+    })
+  }
+  return [...known.values()]
 }
 
 /**
@@ -78,23 +108,24 @@ function emitDots(scope: Scope, streams: readonly Stream[], tokens: number, tile
   const chains = tokens === 1 && unroll > 1 ? Math.max(1, Math.min(unroll, Math.floor(4 / streams.length))) : 1
   const zero = constant('f32x4', 0)
   const step = bytes ? (format.k / a8.k) * a8.words : format.k
-  const walks = streams.map(({ dot, unit, stride }) =>
-    scope.at(unit.place, () => {
-      const { address, quads } = weightAddress(scope, dot, tile)
-      const base = e.value('a', activationAddress(scope, dot))
-      const sums = Array.from({ length: chains }, () => Array.from({ length: tokens }, () => quads.map(() => e.let('acc', zero))))
-      return { dot, address, quads, base, sums, stride }
-    }),
-  )
+  const walks = meetingsOf(scope, streams, tile).map((meeting) => {
+    const quads = meeting.blocks.flatMap(({ quads }) => quads)
+    return {
+      ...meeting,
+      sums: Array.from({ length: chains }, () => Array.from({ length: tokens }, () => quads.map(() => e.let('acc', zero)))),
+    }
+  })
   e.loop('b', 0, k / format.k, unroll, (block) => {
-    for (const { dot, address, quads, base, sums, stride } of walks) {
-      const w = e.let('w', ops.add(address.at, ops.mul(block, format.words)))
+    for (const { activation, base, stride, blocks, sums } of walks) {
+      const at = blocks.map(({ address }) => e.let('w', ops.add(address.at, ops.mul(block, format.words))))
       const x = e.let('x', ops.add(base, ops.mul(block, step)))
       for (let u = 0; u < unroll; u++) {
         const part = {
-          weight: { operand: dot.weight, at: w, offset: u * format.words },
-          quads,
-          activations: Array.from({ length: tokens }, (_, t) => ({ operand: dot.activation, at: x, offset: u * step + t * stride })),
+          quads: blocks.flatMap(({ address, quads }, n): Quad[] => {
+            const moved = { ...address, at: at[n]!, offset: u * format.words }
+            return quads.map((quad) => ({ block: moved, quad }))
+          }),
+          activations: Array.from({ length: tokens }, (_, t) => ({ operand: activation, at: x, offset: u * step + t * stride })),
           accumulators: sums[u % chains]!,
         }
         if (bytes) format.dotBytes!(e, part)
@@ -102,15 +133,19 @@ function emitDots(scope: Scope, streams: readonly Stream[], tokens: number, tile
       }
     }
   })
-  const factor = tokens === 1 && !bytes ? format.oneTokenFactor : undefined
-  return walks.map(({ sums }) =>
-    sums[0]!.map((row, t) =>
-      row.map((acc, q) => {
-        const sum = sums.slice(1).reduce((total, chain) => ops.add(total, chain[t]![q]!), acc)
+  const factor = bytes ? format.bytesFactor : tokens === 1 ? format.oneTokenFactor : undefined
+  const perStream = tile / 4
+  return streams.map((_, stream) => {
+    const { places, sums } = walks.find((walk) => walk.places.includes(stream))!
+    const first = places.indexOf(stream) * perStream
+    return Array.from({ length: tokens }, (_, t) =>
+      Array.from({ length: perStream }, (_, q) => {
+        const [acc, ...others] = sums.map((chain) => chain[t]![first + q]!)
+        const sum = others.reduce((total, other) => ops.add(total, other), acc!)
         return e.value('acc', factor === undefined ? sum : ops.mul(sum, constant('f32x4', factor)))
       }),
-    ),
-  )
+    )
+  })
 }
 
 /** Dots with the same activations, which can walk k in one loop, as many as `fits` allows. */
@@ -156,7 +191,7 @@ function scheduleLanes(kernel: Kernel, plan: ContractPlan, machine: Machine, bou
   // For one token memory is what limits. Sums of more than two dots would not fit the registers.
   const groupsOf = (tokens: number): readonly (readonly Dot[])[] =>
     tokens === 1 && plan.dots.length === 2 && areAlike(plan.dots) ? [plan.dots] : plan.dots.map((dot) => [dot])
-  const parts = plan.token ? 1 : streamsAtOnce(plan.dots[0]!) / groupsOf(1)[0]!.length
+  const parts = plan.token ? 1 : streamsAtOnce / groupsOf(1)[0]!.length
   if (plan.writesBlocks || rest.length > 0 || most < 4) {
     const rows = (units: readonly Unit[]) => (plan.writesBlocks ? overBlocks(units) : overTokens((tokens) => tiles(units, tokens)))
     overUnits(builtin('from'), builtin('to'), parts, (units) => nest(scope, rest, () => rows(units)))
@@ -173,7 +208,8 @@ function scheduleLanes(kernel: Kernel, plan: ContractPlan, machine: Machine, bou
     e.loop('tile', from, part ? e.value('end', ops.add(from, part)) : to, 1, (first) => {
       const others = Array.from({ length: parts - 1 }, (_, n): Unit => {
         const at = e.value('other', ops.add(first, ops.mul(part!, n + 1)))
-        return { place: placeOfUnit(e.value('unit', ops.min(at, ops.sub(to, 1)))), present: ops.lt(at, to) }
+        // At least 0, which it is: so addresses are known not to be negative, and their constant parts cost no instruction.
+        return { place: placeOfUnit(e.value('unit', ops.max(ops.min(at, ops.sub(to, 1)), 0))), present: ops.lt(at, to) }
       })
       body([{ place: placeOfUnit(first) }, ...others])
     })

@@ -90,7 +90,7 @@ function storeByteBlock(scope: Scope, output: Output, values: readonly LoopExpr[
   e.store(output.operand, at, scaled, a8.scale)
   // At most 16 * 127 each: exact as floats.
   const halves = sums.map((sum) => e.let('half', ops.hsum(ops.to_f32x4(sum))))
-  e.store(output.operand, at, ops.mul(ops.mul(d, constant('f32', a8.sumFactor)), ops.add(halves[0]!, halves[1]!)), a8.sum)
+  e.store(output.operand, at, ops.mul(scaled, ops.add(halves[0]!, halves[1]!)), a8.sum)
   for (const [i, sum] of sums.entries()) {
     const pair = (from: number): LoopExpr => ops.mul(ops.add(ops.lane_i32(sum, from), ops.lane_i32(sum, from + 1)), -a8.centre)
     e.store(output.operand, at, ops.or(ops.and(pair(0), 0xffff), ops.shl(pair(2), 16)), a8.minus + i)

@@ -7,9 +7,22 @@
 
 import { constant, load, ops } from './build-loops.ts'
 import type { LoopExpr } from './loops.ts'
-import { type Address, half, halfOf, halves, type PackedFormat, shiftedHalves, splatFloat, vector, words } from './packed-words.ts'
+import {
+  type Address,
+  half,
+  halfOf,
+  halves,
+  type PackedFormat,
+  oncePerBlock,
+  type Quad,
+  shiftedHalves,
+  splatFloat,
+  vector,
+  words,
+} from './packed-words.ts'
 
-type Read = (weight: Address, quad: LoopExpr) => LoopExpr
+/** `pair`: the first vector of the block, where it was read already. */
+type Read = (weight: Address, quad: LoopExpr, pair?: LoopExpr) => LoopExpr
 
 /** `read(weight, quad)` gives four rows at the block's k; `small` gives them times 2^-112 in fewer operations. */
 function dense(wordsPerK: number, read: Read, element: PackedFormat['element'], small?: Read): PackedFormat {
@@ -22,13 +35,17 @@ function dense(wordsPerK: number, read: Read, element: PackedFormat['element'], 
     slice: (_, { block, quads }) => [quads.map((quad) => read(block, quad))],
     placeOf: (four) => ops.mul(four, 4),
     ...(small ? { oneTokenFactor: 2 ** 56 } : {}),
-    dotFloat(e, { weight, quads, activations, accumulators }) {
-      const scaled = small && activations.length === 1
-      const rows = quads.map((quad) => e.let('w', (scaled ? small : read)(weight, quad)))
+    dotFloat(e, { quads, activations, accumulators }) {
+      const single = activations.length === 1
+      const scaled = single && small
+      const pairOf = oncePerBlock((block) => (wordsPerK === 4 ? e.let('pair', words(block, 0)) : undefined))
+      const rowsOf = ({ block, quad }: Quad): LoopExpr => (scaled || read)(block, quad, pairOf(block))
+      // One token's are read where they are used: those of several blocks would not fit the registers.
+      const kept = single ? undefined : quads.map((each) => e.let('w', rowsOf(each)))
       for (const [t, activation] of activations.entries()) {
         const whole = splatFloat(activation, 0)
         const x = e.let('x', scaled ? ops.mul(whole, constant('f32x4', 2 ** 56)) : whole)
-        for (const [q, row] of rows.entries()) e.set(accumulators[t]![q]!, ops.madd(row, x, accumulators[t]![q]!))
+        for (const [q, acc] of accumulators[t]!.entries()) e.set(acc, ops.madd(kept?.[q] ?? rowsOf(quads[q]!), x, acc))
       }
     },
     dotPart(e, { weights, activations, accumulators }) {
@@ -55,13 +72,14 @@ export const denseFormats: Readonly<Record<'f32' | 'f16' | 'bf16', PackedFormat>
   ),
   f16: dense(
     4,
-    (weight, quad) => halves(words(weight, 0), quad),
+    (weight, quad, pair = words(weight, 0)) => halves(pair, quad),
     (operand, block, row) => halfOf(pairOf(operand, block, row), ops.shr_u(row, 2)),
-    (weight, quad) => shiftedHalves(words(weight, 0), quad),
+    (weight, quad, pair = words(weight, 0)) => shiftedHalves(pair, quad),
   ),
   bf16: dense(
     4,
-    (weight, quad) => ops.bits_f32x4(ops.and(ops.shl(words(weight, 0), ops.sub(16, ops.mul(quad, 16))), constant('i32x4', upper))),
+    (weight, quad, pair = words(weight, 0)) =>
+      ops.bits_f32x4(ops.and(ops.shl(pair, ops.sub(16, ops.mul(quad, 16))), constant('i32x4', upper))),
     (operand, block, row) =>
       ops.bits_f32(ops.and(ops.shl(pairOf(operand, block, row), ops.sub(16, ops.mul(ops.shr_u(row, 2), 16))), upper)),
   ),

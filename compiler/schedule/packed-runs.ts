@@ -3,7 +3,7 @@
 // scaled once: in f32, or as integers exactly (quants have at most 6 bits: they are the dot's 7-bit operand; a sum of 32 products times an
 // integer scale of 8 bits fits an i32).
 
-import { a8 } from './activation-blocks.ts'
+import { a8, shiftedFactor } from './activation-blocks.ts'
 import { constant, type Emitter, i32, load, ops } from './build-loops.ts'
 import type { LoopExpr } from './loops.ts'
 import { ByteSum } from './byte-sums.ts'
@@ -15,6 +15,7 @@ import {
   fourFloats,
   half,
   type PackedFormat,
+  type Quad,
   splatFloat,
   splatWord,
   words,
@@ -28,10 +29,10 @@ const zero = constant('i32x4', 0)
 /** What `byte_pairs` makes of a byte: each i16 is so much of it, and so much is the whole word. */
 const [pairFactor, pairWord] = [2 ** 8, 2 ** 24 + 2 ** 8]
 
-/** One run of the block: where its quants and its activations are. */
+/** One run of the blocks: where the quants of each quad and the activations are. */
 interface Part {
   readonly run: Run
-  readonly quants: Address
+  readonly quants: readonly Quad[]
   readonly activations: readonly Address[]
 }
 
@@ -56,23 +57,32 @@ export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
 
   const quantsOf = (weight: Address): Address => ({ ...weight, offset: weight.offset + scales.words })
 
-  /** The runs of a block, with `step` words of activations each. */
-  function walk(e: Emitter, { weight, activations }: BlockDot, step: number, body: (part: Part) => void): void {
-    if (runs === 1) return body({ run: { pair: i32(0), odd: i32(0) }, quants: quantsOf(weight), activations })
+  /** The runs of the blocks, with `step` words of activations each. */
+  function walk(e: Emitter, { quads, activations }: BlockDot, step: number, body: (part: Part) => void): void {
+    const first = quads.map(({ block, quad }) => ({ block: quantsOf(block), quad }))
+    if (runs === 1) return body({ run: { pair: i32(0), odd: i32(0) }, quants: first, activations })
     e.loop('pair', 0, runs / 2, 1, (pair) => {
-      const [near] = move(e, [quantsOf(weight)], pair, 2 * quants.words)
+      const near = move(
+        e,
+        first.map(({ block }) => block),
+        pair,
+        2 * quants.words,
+      )
       const given = move(e, activations, pair, 2 * step)
       const skip = (address: Address, by: number): Address => ({ ...address, offset: address.offset + by })
       for (const odd of [0, 1]) {
-        const known = { pair, odd: i32(odd) }
-        body({ run: known, quants: skip(near!, odd * quants.words), activations: given.map((address) => skip(address, odd * step)) })
+        body({
+          run: { pair, odd: i32(odd) },
+          quants: quads.map(({ quad }, q) => ({ block: skip(near[q]!, odd * quants.words), quad })),
+          activations: given.map((address) => skip(address, odd * step)),
+        })
       }
     })
   }
 
   /** Vectors of a run for each quad: read at every use, or kept once they were (by constant number). */
-  function readers(e: Emitter, at: Address, quads: readonly LoopExpr[], keep: boolean): ((v: LoopExpr) => LoopExpr)[] {
-    return quads.map((quad) => {
+  function readers(e: Emitter, quads: readonly Quad[], keep: boolean): ((v: LoopExpr) => LoopExpr)[] {
+    return quads.map(({ block: at, quad }) => {
       const kept = new Map<number, LoopExpr>()
       return (v) => {
         const vector = words(at, ops.add(half(quad), ops.mul(v, 8)))
@@ -110,10 +120,10 @@ export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
     },
 
     dotFloat(e, dot) {
-      const { weight, quads, accumulators } = dot
-      const steps = quads.map((quad) => scales.open(e, weight, quad, false))
+      const { quads, accumulators } = dot
+      const steps = quads.map(({ block, quad }) => scales.open(e, block, quad, false))
       walk(e, dot, runLength, ({ run, quants: at, activations }) => {
-        const read = readers(e, at, quads, true)
+        const read = readers(e, at, true)
         for (let group = 0; group < groups; group++) {
           const length = runLength / groups
           const sums = activations.map(() => quads.map(() => e.let('sum', constant('f32x4', 0))))
@@ -208,7 +218,7 @@ export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
       else e.loop('pair', 0, runs / 2, 1, inPair)
     },
 
-    dotBytes: scales.integers ? integerSums(scales.integers) : scaledSums,
+    ...(scales.integers ? { dotBytes: integerSums(scales.integers) } : { dotBytes: scaledSums, bytesFactor: shiftedFactor }),
   }
 
   /** accumulators += sums · scale + totals · offset, all [token][quad] but for one step a quad and one total a token. */
@@ -232,21 +242,23 @@ export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
 
   /** Sums of each run, scaled in f32. */
   function scaledSums(e: Emitter, dot: BlockDot): void {
-    const { weight, quads, accumulators } = dot
-    const offsetFactor = constant('f32x4', a8.factor / a8.sumFactor)
-    const steps = quads.map((quad) => scales.open(e, weight, quad, true))
+    const { quads, accumulators } = dot
+    const steps = quads.map(({ block, quad }) => scales.open(e, block, quad, true))
     walk(e, dot, a8.words, ({ run, quants: at, activations }) => {
       const sums = activations.map(() => quads.map(() => new ByteSum(e, zero, quants.most)))
-      addProducts(e, readers(e, at, quads, activations.length === 1), activations, quants.order, sums)
-      const scaled = steps.map((stepOf) => {
+      addProducts(e, readers(e, at, activations.length === 1), activations, quants.order, sums)
+      const scaleOf = (stepOf: (typeof steps)[number]) => {
         const step = stepOf(run, i32(0))
         const d = e.let('d', step.scale)
-        return { d, m: e.let('m', ops.mul(offsetOf({ ...step, scale: d }, centre), offsetFactor)) }
-      })
+        return { d, m: e.let('m', offsetOf({ ...step, scale: d }, centre)) }
+      }
+      // One token's scales are read where they are used: those of all quads would not fit the registers.
+      const scaled = activations.length === 1 ? undefined : steps.map(scaleOf)
       for (const [t, activation] of activations.entries()) {
         const ad = e.let('ad', splatFloat(activation, a8.scale))
         const as = e.let('as', splatFloat(activation, a8.sum))
-        for (const [q, { d, m }] of scaled.entries()) {
+        for (const [q, step] of steps.entries()) {
+          const { d, m } = scaled?.[q] ?? scaleOf(step)
           const acc = accumulators[t]![q]!
           e.set(acc, ops.madd(ops.to_f32x4(sums[t]![q]!.total()), ops.mul(d, ad), ops.madd(m, as, acc)))
         }
@@ -257,18 +269,18 @@ export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
   /** Sums of a run times its integer scale, then times the activations' step: the weights' own units follow once a block. */
   function integerSums({ unit, scale, least }: IntegerScales): NonNullable<PackedFormat['dotBytes']> {
     return (e, dot) => {
-      const { weight, quads, accumulators } = dot
+      const { quads, accumulators } = dot
       const each = (hint: string) => dot.activations.map(() => quads.map(() => e.let(hint, constant('f32x4', 0))))
       const [whole, low] = [each('whole'), least ? each('low') : undefined]
       walk(e, dot, a8.words, ({ run: { pair, odd }, quants: at, activations }) => {
         if (odd.kind !== 'const') throw new Error('internal: a single run of a block against 8-bit activations')
         const mask = e.let('mask', ops.byte_mask(pair))
-        const read = readers(e, at, quads, activations.length === 1)
+        const read = readers(e, at, activations.length === 1)
         const steps = activations.map((activation) =>
           e.let('ad', ops.mul(splatFloat(activation, a8.scale), constant('f32x4', 1 / a8.factor))),
         )
         for (let group = 0; group < groups; group++) {
-          const words = quads.map((quad) => scale(weight, quad, odd.value, group))
+          const words = quads.map(({ block, quad }) => scale(block, quad, odd.value, group))
           const known: LoopExpr[] = []
           const scaleOf = (q: number): LoopExpr => (known[q] ??= e.let('scale', ops.byte_pairs(words[q]!, mask)))
           const sums = activations.map((activation) => {
@@ -289,15 +301,15 @@ export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
           }
         }
         if (!least || !low) return
-        const minima = quads.map((quad) => e.let('m', ops.to_f32x4(ops.byte_pairs(least.minimum(weight, quad, odd.value), mask))))
+        const minima = quads.map(({ block, quad }) => e.let('m', ops.to_f32x4(ops.byte_pairs(least.minimum(block, quad, odd.value), mask))))
         for (const [t, activation] of activations.entries()) {
-          const as = e.let('as', ops.mul(splatFloat(activation, a8.sum), constant('f32x4', 1 / a8.sumFactor)))
+          const as = e.let('as', ops.mul(splatFloat(activation, a8.sum), constant('f32x4', 1 / a8.factor)))
           for (const [q, m] of minima.entries()) e.set(low[t]![q]!, ops.madd(m, as, low[t]![q]!))
         }
       })
-      for (const [q, quad] of quads.entries()) {
-        const d = e.let('d', ops.mul(unit(weight, quad), constant('f32x4', 1 / pairFactor)))
-        const m = least && e.let('m', ops.mul(least.unit(weight, quad), constant('f32x4', -1 / pairWord)))
+      for (const [q, { block, quad }] of quads.entries()) {
+        const d = e.let('d', ops.mul(unit(block, quad), constant('f32x4', 1 / pairFactor)))
+        const m = least && e.let('m', ops.mul(least.unit(block, quad), constant('f32x4', -1 / pairWord)))
         for (const t of dot.activations.keys()) {
           const acc = accumulators[t]![q]!
           e.set(acc, ops.madd(whole[t]![q]!, d, m && low ? ops.madd(low[t]![q]!, m, acc) : acc))
@@ -314,8 +326,17 @@ export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
     fours: readonly number[],
     sums: readonly (readonly ByteSum[])[],
   ): void {
+    const bytes = (j: number, vector: (v: LoopExpr) => LoopExpr): LoopExpr =>
+      e.let('w', quants.bytes(i32(Math.floor(j / quants.period)), j % quants.period, vector))
+    if (activations.length === 1 && read.length > 2) {
+      for (let i = 0; i < fours.length; i += 2) {
+        const both = fours.slice(i, i + 2).map((j) => ({ j, x: e.let('x', splatWord(activations[0]!, j)) }))
+        for (const [q, vector] of read.entries()) for (const { j, x } of both) sums[0]![q]!.add(x, bytes(j, vector))
+      }
+      return
+    }
     for (const j of fours) {
-      const rows = read.map((vector) => e.let('w', quants.bytes(i32(Math.floor(j / quants.period)), j % quants.period, vector)))
+      const rows = read.map((vector) => bytes(j, vector))
       for (const [t, activation] of activations.entries()) {
         const x = e.let('x', splatWord(activation, j))
         for (const [q, row] of rows.entries()) sums[t]![q]!.add(x, row)

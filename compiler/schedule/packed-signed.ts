@@ -1,17 +1,18 @@
 // q8_0: quants are signed bytes, so against 8-bit activations they are the dot's signed operand and the activations, cut into
 // max(q, 0) and max(-q, 0), its 7-bit one.
 
-import { a8 } from './activation-blocks.ts'
+import { a8, shiftedFactor } from './activation-blocks.ts'
 import { constant, type Emitter, load, ops } from './build-loops.ts'
 import type { LoopExpr } from './loops.ts'
 import {
   addRows,
-  type Address,
   fourFloats,
   half,
   halfOf,
   halves,
+  oncePerBlock,
   type PackedFormat,
+  type Quad,
   shiftedHalves,
   splatFloat,
   splatWord,
@@ -21,17 +22,16 @@ import {
 /** Byte number i of each word as a float, with its sign. */
 const signedByte = (word: LoopExpr, i: number): LoopExpr => ops.to_f32x4(ops.shr_s(ops.shl(word, 24 - 8 * i), 24))
 
-/** accumulators += the block's sums times its scales; both [token][quad]. */
+/** accumulators += the blocks' sums times their scales; both [token][quad]. */
 function scale(
   e: Emitter,
-  block: Address,
-  quads: readonly LoopExpr[],
+  quads: readonly Quad[],
   sums: readonly (readonly LoopExpr[])[],
   accumulators: readonly (readonly LoopExpr[])[],
 ): void {
-  const pair = e.let('pair', words(block, 0))
-  for (const [q, quad] of quads.entries()) {
-    const d = e.let('d', halves(pair, quad))
+  const pairOf = oncePerBlock((block) => e.let('pair', words(block, 0)))
+  for (const [q, { block, quad }] of quads.entries()) {
+    const d = e.let('d', halves(pairOf(block), quad))
     for (const [t, row] of sums.entries()) e.set(accumulators[t]![q]!, ops.madd(row[q]!, d, accumulators[t]![q]!))
   }
 }
@@ -45,10 +45,10 @@ export const signedBytes: PackedFormat = {
     const q = ops.shr_s(ops.shl(load('i32', operand, at, 4), ops.sub(24, ops.mul(ops.and(k, 3), 8))), 24)
     return ops.mul(ops.to_f32(q), halfOf(load('i32', operand, ops.add(block, ops.and(row, 3))), ops.shr_u(row, 2)))
   },
-  dotFloat(e, { weight, quads, activations, accumulators }) {
+  dotFloat(e, { quads, activations, accumulators }) {
     const sums = activations.map(() => quads.map(() => e.let('sum', constant('f32x4', 0))))
     for (let j = 0; j < 8; j++) {
-      const packed = quads.map((quad) => e.let('q', words(weight, half(quad), 4 + 8 * j)))
+      const packed = quads.map(({ block, quad }) => e.let('q', words(block, half(quad), 4 + 8 * j)))
       for (let i = 0; i < 4; i++) {
         const rows = packed.map((q) => e.let('w', signedByte(q, i)))
         for (const [t, activation] of activations.entries()) {
@@ -57,7 +57,7 @@ export const signedBytes: PackedFormat = {
         }
       }
     }
-    scale(e, weight, quads, sums, accumulators)
+    scale(e, quads, sums, accumulators)
   },
   dotPart(e, { part, weights, activations, accumulators }) {
     const xs = activations.map((activation) => e.let('x', fourFloats(activation, ops.mul(part, 4))))
@@ -72,7 +72,12 @@ export const signedBytes: PackedFormat = {
           i,
           packed.map((q) => e.let('w', signedByte(q, i))),
         )
-      scale(e, block, quads, sums, accumulators[n]!)
+      scale(
+        e,
+        quads.map((quad) => ({ block, quad })),
+        sums,
+        accumulators[n]!,
+      )
     }
   },
   sliceK: 8,
@@ -85,16 +90,19 @@ export const signedBytes: PackedFormat = {
     })
   },
   placeOf: (four) => ops.mul(four, 4),
-  dotBytes(e, { weight, quads, activations, accumulators }) {
+  bytesFactor: shiftedFactor,
+  dotBytes(e, { quads, activations, accumulators }) {
     // Two planes keep all 8 bits exact: Σ w·max(q,0) − Σ w·max(−q,0).
     const zero = constant('i32x4', 0)
     const planes = activations.map(() => quads.map(() => [e.let('plus', zero), e.let('minus', zero)] as const))
     for (let j = 0; j < 8; j++) {
-      const packed = quads.map((quad) => e.let('q', words(weight, half(quad), 4 + j * 8)))
+      const read = ({ block, quad }: Quad): LoopExpr => e.let('q', words(block, half(quad), 4 + j * 8))
+      const kept = activations.length > 1 ? quads.map(read) : undefined
       for (const [t, activation] of activations.entries()) {
         const plus = e.let('x', splatWord(activation, a8.positive + j))
         const minus = e.let('y', splatWord(activation, a8.negative + j))
-        for (const [q, row] of packed.entries()) {
+        for (const [q, quad] of quads.entries()) {
+          const row = kept?.[q] ?? read(quad)
           const [p, m] = planes[t]![q]!
           // A pair of weights meets each activation in one plane only: the difference of two products is as small as one.
           const more = e.let('more', ops.dot_part(row, plus, ops.dot_open(p)))
@@ -104,11 +112,13 @@ export const signedBytes: PackedFormat = {
         }
       }
     }
-    const pair = e.let('pair', words(weight, 0))
-    const scaled = quads.map((quad) => e.let('d', shiftedHalves(pair, quad)))
+    const pairOf = oncePerBlock((block) => e.let('pair', words(block, 0)))
+    const scaleOf = ({ block, quad }: Quad): LoopExpr => e.let('d', shiftedHalves(pairOf(block), quad))
+    const scales = activations.length > 1 ? quads.map(scaleOf) : undefined
     for (const [t, activation] of activations.entries()) {
       const d = e.let('ad', splatFloat(activation, a8.scale))
-      for (const [q, scale] of scaled.entries()) {
+      for (const [q, quad] of quads.entries()) {
+        const scale = scales?.[q] ?? scaleOf(quad)
         const [p, m] = planes[t]![q]!
         e.set(accumulators[t]![q]!, ops.madd(ops.to_f32x4(ops.sub(p, m)), ops.mul(scale, d), accumulators[t]![q]!))
       }

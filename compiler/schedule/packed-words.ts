@@ -11,13 +11,29 @@ export interface Address {
   readonly offset: number
 }
 
-/** acc[token][quad] += block · activations[token]. */
+/** Four rows of a block. */
+export interface Quad {
+  /** Quads of one block have the same object. */
+  readonly block: Address
+  /** Which half of the block's rows: a constant, or a value where rows start in the middle of a group. */
+  readonly quad: LoopExpr
+}
+
+/** acc[token][quad] += quad's block · activations[token]. */
 export interface BlockDot {
-  readonly weight: Address
-  /** Which half of the group each accumulator holds; a constant, or a value where rows start in the middle of a group. */
-  readonly quads: readonly LoopExpr[]
+  /** Of one block or of several, which meet the same activations. */
+  readonly quads: readonly Quad[]
   readonly activations: readonly Address[]
   readonly accumulators: readonly (readonly LoopExpr[])[]
+}
+
+/** What quads of the same block read, read once for each block. */
+export function oncePerBlock<T>(read: (block: Address) => T): (block: Address) => T {
+  const known = new Map<Address, T>()
+  return (block) => {
+    if (!known.has(block)) known.set(block, read(block))
+    return known.get(block)!
+  }
 }
 
 /**
@@ -59,6 +75,8 @@ export interface PackedFormat {
   /** The first k of four neighbours: number `four` of a row, counted in the order of slices. */
   placeOf(four: LoopExpr): LoopExpr
   dotBytes?(emitter: Emitter, dot: BlockDot): void
+  /** What sums of `dotBytes` are still to be multiplied with. */
+  readonly bytesFactor?: number
 }
 
 export const vector = (address: Address, offset: LoopArg, constantPart = 0): LoopExpr =>

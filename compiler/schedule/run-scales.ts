@@ -42,7 +42,7 @@ export interface RunScales {
   readonly centre?: number
   /**
    * Reads what all runs of the block at `weight` share; the result gives the steps of four rows. `bytes`: for 8-bit activations, where
-   * steps come times 2^-112, which the activations' factor pays for (a8.factor). `once` keeps a vector that both quads read.
+   * steps come times 2^-112, which the activations' factor and the end of the sums pay for (activation-blocks.ts). `once` keeps a vector that both quads read.
    */
   open(
     emitter: Emitter,

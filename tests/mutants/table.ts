@@ -161,7 +161,7 @@ export const mutants: readonly Mutant[] = [
       'scope.at([[plan.token!.id, s]], () => body(3)))',
     ],
     'a tile writes past the last row': ['ops.le(row, extent - 4)', 'ops.le(row, extent - 1)'],
-    'the second chain of a dot is dropped': ['sums.slice(1).reduce(', 'sums.slice(2).reduce('],
+    'the second chain of a dot is dropped': ['others.reduce((total, other)', 'others.slice(1).reduce((total, other)'],
     'the group of a row is that of the row before': [
       'ops.mul(ops.shr_u(row, 3), groupWords)',
       'ops.mul(ops.shr_u(ops.sub(row, 1), 3), groupWords)',

@@ -130,10 +130,10 @@ function blockOf(name: QuantisedName, tokens: number): LoopFunction {
   const step = (format.k / a8.k) * a8.words
   const sums = Array.from({ length: tokens }, () => [0, 1].map(() => e.let('acc', constant('f32x4', 0))))
   // The block in a loop: constants of vectors live in locals there, as in every kernel.
+  const block = { operand: 0, at: i32(0), offset: 0 }
   e.loop('once', 0, load('i32', 1, tokens * step), 1, () =>
     format.dotBytes!(e, {
-      weight: { operand: 0, at: i32(0), offset: 0 },
-      quads: [i32(0), i32(1)],
+      quads: [0, 1].map((quad) => ({ block, quad: i32(quad) })),
       activations: sums.map((_, t) => ({ operand: 1, at: i32(0), offset: t * step })),
       accumulators: sums,
     }),
@@ -171,7 +171,7 @@ test.each(quantisedNames)('%s: pairs give the bits that whole dots give', (name)
             bytes[4 * (at + a8.negative) + i] = Math.max(-value, 0)
           }
           floats[at + a8.scale] = 0.01 * a8.factor
-          floats[at + a8.sum] = 0.01 * a8.sumFactor * q.reduce((a, b) => a + b)
+          floats[at + a8.sum] = 0.01 * a8.factor * q.reduce((a, b) => a + b)
           for (const group of [0, 1]) activations[at + a8.minus + group] = centring(q, group)
         }
         activations[activations.length - 1] = 1
