@@ -30,11 +30,7 @@ function matrixKernel(name: string, format: FormatName, bytes: boolean, rows: nu
   const x: Expr = { kind: 'load', operand: 1, index: [...tokens, axis('k')], dtype: 'f32' }
   return {
     name,
-    axes: [
-      ...sizes.map((extent) => ({ id: 's', extent })),
-      { id: 'r', extent: sizeOf(rows) },
-      { id: 'k', extent: sizeOf(k) },
-    ],
+    axes: [...sizes.map((extent) => ({ id: 's', extent })), { id: 'r', extent: sizeOf(rows) }, { id: 'k', extent: sizeOf(k) }],
     operands: [
       {
         source: { kind: 'weight', path: 'w' },
@@ -64,7 +60,14 @@ function matrixKernel(name: string, format: FormatName, bytes: boolean, rows: nu
         body: { kind: 'call', fn: 'mul', args: [w, x], dtype: 'f32' },
       },
     ],
-    outputs: [{ operand: 2, axes: [...sizes.map(() => 's'), 'r'], index: [...tokens, axis('r')], value: { kind: 'value', definition: 0, dtype: 'f32' } }],
+    outputs: [
+      {
+        operand: 2,
+        axes: [...sizes.map(() => 's'), 'r'],
+        index: [...tokens, axis('r')],
+        value: { kind: 'value', definition: 0, dtype: 'f32' },
+      },
+    ],
   }
 }
 
