@@ -23,8 +23,8 @@ export interface Sharing {
 
 /** A kernel with fewer points than this is done by each thread even if it could be split: about what a barrier costs. */
 const splitFrom = 4096
-/** Points of a piece of rows that a thread takes: enough that a microsecond passes until the next one. */
-const pieceOf = 4 * splitFrom
+/** Points of a piece of rows that a thread takes: enough that two microseconds pass until the next one, and that its places in memory are no crumbs. */
+const pieceOf = 16 * splitFrom
 /** What a kernel writes is not copied into every thread's memory when it is larger. */
 const copyUpToBytes = 1 << 20
 /** What joins the parts of a kernel is done by each thread up to this many words of them: as long as a barrier, in vectors. */

@@ -15,8 +15,13 @@ import { Scope, type ScratchPlace } from './scope.ts'
 /** The axis that kernels get: the row of a block. */
 export const rowAxis = 'row'
 
-/** Positions of a tile: its vectors of 64 numbers take half of the nearest cache. A multiple of what is taken at once (attend-vectors.ts). */
-export const tileSize = 60
+/**
+ * Positions of a tile, a multiple of what is taken at once (attend-vectors.ts). Where blocks share it, its vectors of 64 numbers take half of the nearest
+ * cache; in a chunk each vector is met once, and a longer tile has less to be done once a tile.
+ */
+const tileSizes = { shared: 60, chunk: 120 } as const
+/** Positions that are worth a chunk. */
+export const shortestChunk = 60
 
 /**
  * Runs of positions, by rows of a block, that a tile of a chunk is made of: as many as are read together. They are far apart and go on from
@@ -67,7 +72,7 @@ function chunksOf(plan: AttendPlan, rows: Rows, bounds: affine.Bounds): { units:
   if (token || batch.some(({ extent }) => !affine.isConstant(extent))) return none
   const bound = [...visible.from, ...visible.to].some((index) => axesOfIndex(index).size > 0)
   const units = batch.reduce((product, { extent }) => product * extent.const, Math.ceil(headsIn(plan) / rows.heads))
-  const most = Math.min(fewestChunks, Math.floor(affine.range(axis.extent, bounds).max / tileSize))
+  const most = Math.min(fewestChunks, Math.floor(affine.range(axis.extent, bounds).max / shortestChunk))
   return bound || units === 0 || units >= enoughUnits || most < 2 ? none : { units, most }
 }
 
@@ -118,6 +123,7 @@ export class AttendRows {
   /** Where the tile begins. */
   protected tileFrom: LoopExpr = constant('i32', 0)
   protected readonly factor: number
+  protected readonly tileSize: number
   /** Runs of positions that a tile is made of, and the most positions of one. */
   protected readonly runs: number
   protected readonly runLength: number
@@ -145,22 +151,23 @@ export class AttendRows {
     const all = count * blocks
     const chunks = chunksOf(plan, this.rows, bounds)
     const asked = chunks.most > 1 ? count * chunks.units : all
+    this.tileSize = chunks.most > 1 ? tileSizes.chunk : tileSizes.shared
     this.queries = new Map(plan.scores.map(({ id, axis }) => [id, this.scratch(asked * axis.extent.const)]))
-    this.tiles = new Map([...plan.kept].map((id) => [id, this.scratch(count * tileSize)]))
+    this.tiles = new Map([...plan.kept].map((id) => [id, this.scratch(count * this.tileSize)]))
     const left = chunks.most > 1 ? asked * chunks.most : all
     this.numbers = new Map([plan.running.maximum, ...plan.totals].map((id) => [id, this.scratch(left, chunks.most > 1)]))
     this.sums = new Map(plan.weighted.map(({ id, axis }) => [id, this.scratch(left * axis.extent.const, chunks.most > 1)]))
-    this.partial = this.scratch(count * tileSize * 4)
+    this.partial = this.scratch(count * this.tileSize * 4)
     const packed = [...plan.scores, ...plan.weighted].filter(({ vector }) => this.kernel.operands[vector.operand]!.format !== 'f32')
     const staged = count > mostOfPacked ? packed : []
-    this.staged = new Map(staged.map(({ axis, vector }) => [vector, this.scratch(tileSize * axis.extent.const)]))
+    this.staged = new Map(staged.map(({ axis, vector }) => [vector, this.scratch(this.tileSize * axis.extent.const)]))
     // Weights that come before the maximum may be read again: they are stored as they are.
     const scalable = packed.filter((each) => !('weight' in each) || !plan.before.includes(each.weight))
     this.shifted = new Set(count > mostOfPacked ? [] : scalable.map(({ vector }) => vector))
     // Blocks take more time to decode than to come from memory: near each other they share addresses (decode at 8,000: 29 → 31 a second).
     const inBlocks = packed.some(({ vector }) => this.kernel.operands[vector.operand]!.format === 's8')
     this.runs = chunks.most > 1 && staged.length === 0 && !inBlocks ? (runsOf[count] ?? 1) : 1
-    this.runLength = Math.floor(tileSize / this.runs / 4) * 4
+    this.runLength = Math.floor(this.tileSize / this.runs / 4) * 4
     this.factor = this.scratch(Math.max(count, chunks.most))
     this.chunks = chunks
     this.joined = new Map(chunks.most > 1 ? plan.weighted.map(({ id, axis }) => [id, this.scratch(count * axis.extent.const)]) : [])
@@ -301,7 +308,7 @@ export class AttendRows {
       kind: 'scratch',
       operand: this.tiles.get(id)!,
       axes: [rowAxis, axis.id],
-      tile: { axis: axis.id, from: origin, size: tileSize },
+      tile: { axis: axis.id, from: origin, size: this.tileSize },
     }
   }
 

@@ -9,7 +9,7 @@
 import { strideOf } from '../kernel/index-map.ts'
 import type { AxisId } from '../kernel/types.ts'
 import type { Load, Score, Weighted } from './attend-plan.ts'
-import { AttendRows, type Tile, tileSize } from './attend-rows.ts'
+import { AttendRows, type Tile } from './attend-rows.ts'
 import { constant, load, loadHalves, ops } from './build-loops.ts'
 import type { LoopExpr } from './loops.ts'
 import { shiftedHalf } from './packed-words.ts'
@@ -180,7 +180,7 @@ export class AttendVectors extends AttendRows {
     const part = (place: LoopExpr, i = 0): LoopExpr => load('f32x4', this.partial, ops.mul(place, 4), 4 * i)
     this.eachRun(tile, ({ from, full, end, origin }) =>
       e.loop('r', 0, count, 1, (row) => {
-        const at = e.value('at', ops.sub(ops.mul(row, tileSize), origin))
+        const at = e.value('at', ops.sub(ops.mul(row, this.tileSize), origin))
         e.loop('place', ops.add(at, from), ops.add(at, full), 4, (place) =>
           e.store(
             slot,
@@ -223,7 +223,7 @@ export class AttendVectors extends AttendRows {
     })
     for (let row = 0; row < count; row++) {
       for (let p = 0; p < wide; p++) {
-        const place = ops.mul(ops.add(slots[p]!, row * tileSize), 4)
+        const place = ops.mul(ops.add(slots[p]!, row * this.tileSize), 4)
         e.store(
           this.partial,
           place,
@@ -257,7 +257,7 @@ export class AttendVectors extends AttendRows {
       const scales = rows.map((row) => scaleOfBlock(e, row, b, this.isShifted(vector)))
       for (let row = 0; row < count; row++) {
         for (const [p, scale] of scales.entries()) {
-          const place = ops.mul(ops.add(slots[p]!, row * tileSize), 4)
+          const place = ops.mul(ops.add(slots[p]!, row * this.tileSize), 4)
           const sum = sums.map((chain) => chain[row]![p]!).reduce((a, c) => ops.add(a, c))
           e.store(this.partial, place, isFirst ? ops.mul(sum, scale) : ops.madd(sum, scale, load('f32x4', this.partial, place)))
         }
@@ -288,7 +288,7 @@ export class AttendVectors extends AttendRows {
 
   /** The weight of a row's position, by its place in the tile, in four lanes. */
   private weight({ weight }: Weighted, slot: LoopExpr, row: number): LoopExpr {
-    return this.e.let('p', ops.splat_f32(load('f32', this.tiles.get(weight)!, ops.add(slot, row * tileSize))))
+    return this.e.let('p', ops.splat_f32(load('f32', this.tiles.get(weight)!, ops.add(slot, row * this.tileSize))))
   }
 
   private factorOf(row: number): LoopExpr {

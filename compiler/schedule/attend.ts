@@ -9,7 +9,7 @@
 import * as affine from '../../dsl/affine.ts'
 import type { Kernel } from '../kernel/types.ts'
 import { planAttend } from './attend-plan.ts'
-import { rowAxis, type Tile, tileSize } from './attend-rows.ts'
+import { rowAxis, shortestChunk, type Tile } from './attend-rows.ts'
 import { AttendTiles } from './attend-tile.ts'
 import { builtin, constant, load, ops } from './build-loops.ts'
 import type { Count } from './count.ts'
@@ -100,12 +100,12 @@ class Attend extends AttendTiles {
 
   /**
    * How positions are cut: into runs `apart` from each other, far ones, and these into `count` pieces of `size`, whole groups of four; a chunk
-   * is such a piece of each run, not much shorter than half a tile.
+   * is such a piece of each run.
    */
   protected chunk(from: LoopExpr, to: LoopExpr): Cut {
     const e = this.e
     const length = e.value('length', ops.max(ops.sub(to, from), 1))
-    const wanted = e.value('wanted', ops.min(ops.div(ops.add(length, tileSize / 2 - 1), tileSize / 2), this.chunks.most))
+    const wanted = e.value('wanted', ops.max(ops.min(ops.div(length, shortestChunk), this.chunks.most), 1))
     const over = (a: LoopExpr, b: LoopExpr | number): LoopExpr => ops.div(ops.sub(ops.add(a, b), 1), b)
     const apart = e.value('apart', ops.mul(over(length, 4 * this.runs), 4))
     const size = e.value('size', ops.mul(over(apart, ops.mul(wanted, 4)), 4))
@@ -122,9 +122,9 @@ class Attend extends AttendTiles {
       return
     }
     const stop = e.value('stop', ops.min(ops.add(start, size), to))
-    e.loop('tile', start, stop, tileSize, (tile) =>
+    e.loop('tile', start, stop, this.tileSize, (tile) =>
       this.scope.nested(() => {
-        const end = e.value('end', ops.min(ops.add(tile, tileSize), stop))
+        const end = e.value('end', ops.min(ops.add(tile, this.tileSize), stop))
         this.stage(tile, end)
         this.tile(this.tileOfOne(tile, end))
       }),
@@ -211,11 +211,11 @@ class Attend extends AttendTiles {
 
   protected walk(from: LoopExpr, to: LoopExpr): void {
     const e = this.e
-    e.loop('tile', from, to, tileSize, (tile) => {
-      this.stage(tile, ops.min(ops.add(tile, tileSize), to))
+    e.loop('tile', from, to, this.tileSize, (tile) => {
+      this.stage(tile, ops.min(ops.add(tile, this.tileSize), to))
       this.eachBlock(() => {
         const last = this.rows.blocks === 1 ? to : this.range(1).to
-        const end = e.value('end', ops.min(ops.add(tile, tileSize), last))
+        const end = e.value('end', ops.min(ops.add(tile, this.tileSize), last))
         if (this.rows.blocks === 1) this.tile(this.tileOfOne(tile, end))
         else e.if(ops.lt(tile, end), () => this.scope.nested(() => this.tile(this.tileOfOne(tile, end))))
       })

@@ -1,5 +1,5 @@
 // How the threads of a team share the rows of a kernel. Each has a run of them in ascending order and takes from its front, half of what
-// is left at a time; whoever has finished takes from the end of the others' runs. So what a thread reads stays one stream as long as all
+// is left at a time (all of it where a half is not worth it); whoever has finished takes from the end of the others' runs. So what a thread reads stays one stream as long as all
 // are equally fast, and nobody waits for the slowest longer than for one piece. Who computes a row never changes how.
 //
 // What was taken of a run is one number: how many rows from its front, and above 32 bits how many from its end. One addition takes, and
@@ -57,6 +57,8 @@ export function addTakenRows(m: binaryen.Module, fn: LoopFunction, blocks: strin
     // Half of its own run; of another's, at which its thread is at work too, a quarter.
     set(piece, m.i32.shr_u(get(left), whenOwn(constant(1), constant(2)))),
     set(piece, m.select(m.i32.gt_s(get(piece), get(least)), get(piece), get(least))),
+    // What would be left must be worth a piece too.
+    set(piece, m.select(m.i32.lt_s(m.i32.sub(get(left), get(piece)), get(least)), get(left), get(piece))),
     m.local.set(
       found,
       m.i64.atomic.rmw.add(0, pointer(), m.i64.shl(m.i64.extend_u(get(piece)), whenOwn(m.i64.const(0n), m.i64.const(32n)))),
