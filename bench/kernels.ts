@@ -9,7 +9,7 @@ import type { FormatName } from '../compiler/formats/types.ts'
 import type { Expr, Index, Kernel } from '../compiler/kernel/types.ts'
 import { schedule } from '../compiler/schedule/index.ts'
 import { wasmMachine } from '../compiler/schedule/machine.ts'
-import { a8, centring } from '../compiler/schedule/activation-blocks.ts'
+import { a8, centrings } from '../compiler/schedule/activation-blocks.ts'
 import { verifyLoops } from '../compiler/schedule/verify-loops.ts'
 import { measureCeilings } from '../cli/measure/ceilings.ts'
 import { relaxedSimd } from '../runtime/devices/relaxed-simd.ts'
@@ -172,7 +172,9 @@ function fillBytes(words: Int32Array, count: number): Float64Array {
     }
     floats[b * a8.words + a8.scale] = d * a8.factor
     floats[b * a8.words + a8.sum] = d * block.reduce((a, b) => a + b) * a8.factor
-    for (let i = 0; i < 2; i++) words[b * a8.words + a8.minus + i] = centring(block, i)
+    floats[b * a8.words + a8.step] = d
+    floats[b * a8.words + a8.total] = d * block.reduce((a, b) => a + b)
+    for (const [word, value] of centrings(block)) words[b * a8.words + word] = value
   }
   return values
 }

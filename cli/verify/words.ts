@@ -3,7 +3,7 @@
 
 import type { Operand } from '../../compiler/kernel/types.ts'
 import { formats } from '../../compiler/formats/index.ts'
-import { a8, centring } from '../../compiler/schedule/activation-blocks.ts'
+import { a8, centrings } from '../../compiler/schedule/activation-blocks.ts'
 import { blockWords, byteOfNumber, s8 } from '../../compiler/schedule/state-blocks.ts'
 import type { AffineJson } from '../../runtime/artifact/manifest.ts'
 
@@ -58,7 +58,9 @@ function bytesToWords(values: Float64Array): Int32Array {
     floats[at + a8.scale] = d * a8.factor
     floats[at + a8.sum] = d * sum * a8.factor
     const quants = bytes.subarray(at * 4, at * 4 + a8.k)
-    for (let i = 0; i < 2; i++) words[at + a8.minus + i] = centring(quants, i)
+    floats[at + a8.step] = d
+    floats[at + a8.total] = d * sum
+    for (const [word, value] of centrings(quants)) words[at + word] = value
   }
   return words
 }
@@ -99,8 +101,9 @@ function bytesFromWords(words: Int32Array): Float64Array {
       values[block * a8.k + i] = planes ? q * d : Number.NaN
     }
     const sum = quants.reduce((total, q) => total + q, 0)
-    const stored = Math.abs(floats[at + a8.sum]! / a8.factor - d * sum) <= 1e-5 * d * (Math.abs(sum) + 1)
-    if (!stored || [0, 1].some((i) => words[at + a8.minus + i] !== centring(quants, i)))
+    const sums = [floats[at + a8.sum]! / a8.factor, floats[at + a8.total]!]
+    const stored = sums.every((total) => Math.abs(total - d * sum) <= 1e-5 * d * (Math.abs(sum) + 1)) && floats[at + a8.step] === d
+    if (!stored || centrings(quants).some(([word, value]) => words[at + word] !== value))
       values.fill(Number.NaN, block * a8.k, (block + 1) * a8.k)
   }
   return values

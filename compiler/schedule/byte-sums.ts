@@ -6,16 +6,16 @@ import type { LoopExpr, LoopFunction, LoopStmt } from './loops.ts'
 /** How many products of signed bytes (±127) with bytes up to `most` an i16 holds, which takes two of them at a time. */
 const productsPerPart = (most: number): number => Math.floor(32767 / (2 * 127 * most))
 
-interface Scaling {
+interface Form {
   /** A word of two i16 that products begin at (`dot_start`). */
   readonly from?: LoopExpr
   /** What they are multiplied with (`dot_scaled`); asked for once, when a first part is complete. */
-  scale(): LoopExpr
+  scale?(): LoopExpr
 }
 
 /**
- * start + Σ of the products added, one i32 a row; with `scaling`, start + scale · (from + Σ). `most`: the largest byte of the second
- * factor, or its largest distance from the centre where `from` centres it.
+ * start + Σ of the products added, one i32 a row; with `from`, from + Σ instead; with `scale`, start + scale · (from + Σ). `most`: the
+ * largest byte of the second factor, or its largest distance from the centre where `from` centres it.
  */
 export class ByteSum {
   readonly #e: Emitter
@@ -23,14 +23,14 @@ export class ByteSum {
   #sum: LoopExpr
   #part: LoopExpr | undefined
   #taken = 0
-  readonly #scaling: Scaling | undefined
+  readonly #form: Form
   #scale: LoopExpr | undefined
 
-  constructor(e: Emitter, start: LoopExpr, most: number, scaling?: Scaling) {
+  constructor(e: Emitter, start: LoopExpr, most: number, form: Form = {}) {
     this.#e = e
     this.#perPart = productsPerPart(most)
     this.#sum = start
-    this.#scaling = scaling
+    this.#form = form
   }
 
   /** Adds the products of four bytes a row: `a` signed, `b` with 7 bits. */
@@ -47,12 +47,12 @@ export class ByteSum {
   }
 
   #open(): LoopExpr {
-    const from = this.#taken === 0 ? this.#scaling?.from : undefined
-    return from ? ops.dot_start(from) : ops.dot_open(this.#scaling ? constant('i32x4', 0) : this.#sum)
+    const { from, scale } = this.#form
+    return from && this.#taken === 0 ? ops.dot_start(from) : ops.dot_open(scale ? constant('i32x4', 0) : this.#sum)
   }
 
   #close(part: LoopExpr): void {
-    this.#scale ??= this.#scaling?.scale()
+    this.#scale ??= this.#form.scale?.()
     this.#sum = this.#e.let('sum', this.#scale ? ops.dot_scaled(part, this.#scale, this.#sum) : ops.dot_close(part, this.#sum))
     this.#part = undefined
   }

@@ -5,7 +5,7 @@ import type { AxisId, Kernel, Output } from '../kernel/types.ts'
 import { type IndexScope, strideOf } from '../kernel/index-map.ts'
 import { buffer, constant, type Emitter, ops, scratch } from './build-loops.ts'
 import type { LoopExpr, LoopFunction } from './loops.ts'
-import { a8 } from './activation-blocks.ts'
+import { a8, centred } from './activation-blocks.ts'
 import { toHalf } from './halves.ts'
 import { elementOf, toWords } from './scalar-calls.ts'
 import type { Scope } from './scope.ts'
@@ -86,14 +86,22 @@ function storeByteBlock(scope: Scope, output: Output, values: readonly LoopExpr[
     e.store(output.operand, at, ops.pack_bytes(ops.select(ops.gt(q, zero), q, zero)), a8.positive + i)
     e.store(output.operand, at, ops.pack_bytes(ops.select(ops.gt(negative, zero), negative, zero)), a8.negative + i)
   }
+  const store = (word: number, value: LoopExpr): void => e.store(output.operand, at, value, word)
   const scaled = e.let('scaled', ops.mul(d, constant('f32', a8.factor)))
-  e.store(output.operand, at, scaled, a8.scale)
+  store(a8.step, d)
+  store(a8.scale, scaled)
   // At most 16 * 127 each: exact as floats.
   const halves = sums.map((sum) => e.let('half', ops.hsum(ops.to_f32x4(sum))))
-  e.store(output.operand, at, ops.mul(scaled, ops.add(halves[0]!, halves[1]!)), a8.sum)
-  for (const [i, sum] of sums.entries()) {
-    const pair = (from: number): LoopExpr => ops.mul(ops.add(ops.lane_i32(sum, from), ops.lane_i32(sum, from + 1)), -a8.centre)
-    e.store(output.operand, at, ops.or(ops.and(pair(0), 0xffff), ops.shl(pair(2), 16)), a8.minus + i)
+  const total = e.let('total', ops.add(halves[0]!, halves[1]!))
+  store(a8.total, ops.mul(d, total))
+  store(a8.sum, ops.mul(scaled, total))
+  const all = e.let('sum', ops.add(sums[0]!, sums[1]!))
+  for (const [centre, words] of Object.entries(centred)) {
+    for (const [part, word] of words.entries()) {
+      const sum = words.length === 1 ? all : sums[part]!
+      const pair = (from: number): LoopExpr => ops.mul(ops.add(ops.lane_i32(sum, from), ops.lane_i32(sum, from + 1)), -centre)
+      store(word, ops.or(ops.and(pair(0), 0xffff), ops.shl(pair(2), 16)))
+    }
   }
 }
 

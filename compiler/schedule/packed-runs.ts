@@ -3,7 +3,7 @@
 // scaled once: in f32, or as integers exactly (quants have at most 6 bits: they are the dot's 7-bit operand; a sum of 32 products times an
 // integer scale of 8 bits fits an i32).
 
-import { a8, shiftedFactor } from './activation-blocks.ts'
+import { a8, centred, shiftedFactor } from './activation-blocks.ts'
 import { constant, type Emitter, i32, load, ops } from './build-loops.ts'
 import type { LoopExpr } from './loops.ts'
 import { ByteSum } from './byte-sums.ts'
@@ -20,6 +20,7 @@ import {
   splatWord,
   words,
 } from './packed-words.ts'
+import { addProducts, vectorsOf } from './run-products.ts'
 import type { RunQuants } from './run-quants.ts'
 import { type IntegerScales, offsetOf, type Run, type RunScales, type Step } from './run-scales.ts'
 
@@ -80,20 +81,6 @@ export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
     })
   }
 
-  /** Vectors of a run for each quad: read at every use, or kept once they were (by constant number). */
-  function readers(e: Emitter, quads: readonly Quad[], keep: boolean): ((v: LoopExpr) => LoopExpr)[] {
-    return quads.map(({ block: at, quad }) => {
-      const kept = new Map<number, LoopExpr>()
-      return (v) => {
-        const vector = words(at, ops.add(half(quad), ops.mul(v, 8)))
-        if (!keep || v.kind !== 'const') return vector
-        const value = kept.get(v.value) ?? e.let('q', vector)
-        kept.set(v.value, value)
-        return value
-      }
-    })
-  }
-
   /** Σ of some fours of activations in all lanes. */
   function splatSum(fours: readonly LoopExpr[]): LoopExpr {
     let parts = fours
@@ -123,7 +110,7 @@ export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
       const { quads, accumulators } = dot
       const steps = quads.map(({ block, quad }) => scales.open(e, block, quad, false))
       walk(e, dot, runLength, ({ run, quants: at, activations }) => {
-        const read = readers(e, at, true)
+        const read = vectorsOf(e, at, true)
         for (let group = 0; group < groups; group++) {
           const length = runLength / groups
           const sums = activations.map(() => quads.map(() => e.let('sum', constant('f32x4', 0))))
@@ -240,30 +227,36 @@ export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
     }
   }
 
-  /** Sums of each run, scaled in f32. */
+  /** Sums of each run, scaled in f32. Centred ones begin at what the centre takes off. */
   function scaledSums(e: Emitter, dot: BlockDot): void {
-    const { quads, accumulators } = dot
-    const steps = quads.map(({ block, quad }) => scales.open(e, block, quad, true))
+    const steps = dot.quads.map(({ block, quad }) => scales.open(e, block, quad, true))
     walk(e, dot, a8.words, ({ run, quants: at, activations }) => {
-      const sums = activations.map(() => quads.map(() => new ByteSum(e, zero, quants.most)))
-      addProducts(e, readers(e, at, activations.length === 1), activations, quants.order, sums)
-      const scaleOf = (stepOf: (typeof steps)[number]) => {
-        const step = stepOf(run, i32(0))
-        const d = e.let('d', step.scale)
-        return { d, m: e.let('m', offsetOf({ ...step, scale: d }, centre)) }
+      const scaleOf = (q: number) => {
+        const { scale, offset } = steps[q]!(run, i32(0))
+        return { d: e.let('d', scale), m: offset && e.let('m', offset) }
       }
+      const sums = activations.map((activation) => {
+        const from = fromOf(e, activation, 0)
+        return at.map(() => new ByteSum(e, zero, centre ?? quants.most, from))
+      })
+      addProducts(e, quants, at, activations, [0, 1], sums)
       // One token's scales are read where they are used: those of all quads would not fit the registers.
-      const scaled = activations.length === 1 ? undefined : steps.map(scaleOf)
+      const scaled = activations.length === 1 ? undefined : [...steps.keys()].map(scaleOf)
       for (const [t, activation] of activations.entries()) {
         const ad = e.let('ad', splatFloat(activation, a8.scale))
-        const as = e.let('as', splatFloat(activation, a8.sum))
-        for (const [q, step] of steps.entries()) {
-          const { d, m } = scaled?.[q] ?? scaleOf(step)
-          const acc = accumulators[t]![q]!
-          e.set(acc, ops.madd(ops.to_f32x4(sums[t]![q]!.total()), ops.mul(d, ad), ops.madd(m, as, acc)))
+        const as = centre === undefined ? e.let('as', splatFloat(activation, a8.sum)) : undefined
+        for (const [q, sum] of sums[t]!.entries()) {
+          const { d, m } = scaled?.[q] ?? scaleOf(q)
+          const acc = dot.accumulators[t]![q]!
+          e.set(acc, ops.madd(ops.to_f32x4(sum.total()), ops.mul(d, ad), m && as ? ops.madd(m, as, acc) : acc))
         }
       }
     })
+  }
+
+  /** Where a sum of products with centred quants begins. */
+  function fromOf(e: Emitter, activation: Address, part: number): { from?: LoopExpr } {
+    return centre === undefined ? {} : { from: e.let('from', splatWord(activation, centred[centre]![part]!)) }
   }
 
   /** Sums of a run times its integer scale, then times the activations' step: the weights' own units follow once a block. */
@@ -275,25 +268,16 @@ export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
       walk(e, dot, a8.words, ({ run: { pair, odd }, quants: at, activations }) => {
         if (odd.kind !== 'const') throw new Error('internal: a single run of a block against 8-bit activations')
         const mask = e.let('mask', ops.byte_mask(pair))
-        const read = readers(e, at, activations.length === 1)
-        const steps = activations.map((activation) =>
-          e.let('ad', ops.mul(splatFloat(activation, a8.scale), constant('f32x4', 1 / a8.factor))),
-        )
+        const steps = activations.map((activation) => e.let('ad', splatFloat(activation, a8.step)))
         for (let group = 0; group < groups; group++) {
-          const words = quads.map(({ block, quad }) => scale(block, quad, odd.value, group))
           const known: LoopExpr[] = []
-          const scaleOf = (q: number): LoopExpr => (known[q] ??= e.let('scale', ops.byte_pairs(words[q]!, mask)))
+          const scaleOf = (q: number): LoopExpr =>
+            (known[q] ??= e.let('scale', ops.byte_pairs(scale(quads[q]!.block, quads[q]!.quad, odd.value, group), mask)))
           const sums = activations.map((activation) => {
-            const from = centre === undefined ? undefined : e.let('from', splatWord(activation, a8.minus + group))
-            return quads.map((_, q) => new ByteSum(e, zero, centre ?? quants.most, { ...(from ? { from } : {}), scale: () => scaleOf(q) }))
+            const from = fromOf(e, activation, group)
+            return at.map((_, q) => new ByteSum(e, zero, centre ?? quants.most, { ...from, scale: () => scaleOf(q) }))
           })
-          addProducts(
-            e,
-            read,
-            activations,
-            quants.order.filter((j) => groups === 1 || j >> 2 === group),
-            sums,
-          )
+          addProducts(e, quants, at, activations, groups === 1 ? [0, 1] : [group as 0 | 1], sums)
           for (const [t, row] of sums.entries()) {
             for (const [q, sum] of row.entries()) {
               e.set(whole[t]![q]!, ops.madd(ops.to_f32x4(sum.total()), steps[t]!, whole[t]![q]!))
@@ -301,10 +285,10 @@ export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
           }
         }
         if (!least || !low) return
-        const minima = quads.map(({ block, quad }) => e.let('m', ops.to_f32x4(ops.byte_pairs(least.minimum(block, quad, odd.value), mask))))
-        for (const [t, activation] of activations.entries()) {
-          const as = e.let('as', ops.mul(splatFloat(activation, a8.sum), constant('f32x4', 1 / a8.factor)))
-          for (const [q, m] of minima.entries()) e.set(low[t]![q]!, ops.madd(m, as, low[t]![q]!))
+        const totals = activations.map((activation) => e.let('as', splatFloat(activation, a8.total)))
+        for (const [q, { block, quad }] of quads.entries()) {
+          const m = e.let('m', ops.to_f32x4(ops.byte_pairs(least.minimum(block, quad, odd.value), mask)))
+          for (const [t, total] of totals.entries()) e.set(low[t]![q]!, ops.madd(m, total, low[t]![q]!))
         }
       })
       for (const [q, { block, quad }] of quads.entries()) {
@@ -314,32 +298,6 @@ export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
           const acc = accumulators[t]![q]!
           e.set(acc, ops.madd(whole[t]![q]!, d, m && low ? ops.madd(low[t]![q]!, m, acc) : acc))
         }
-      }
-    }
-  }
-
-  /** Adds the products of these fours of a run to the sums of [token][quad]. */
-  function addProducts(
-    e: Emitter,
-    read: readonly ((v: LoopExpr) => LoopExpr)[],
-    activations: readonly Address[],
-    fours: readonly number[],
-    sums: readonly (readonly ByteSum[])[],
-  ): void {
-    const bytes = (j: number, vector: (v: LoopExpr) => LoopExpr): LoopExpr =>
-      e.let('w', quants.bytes(i32(Math.floor(j / quants.period)), j % quants.period, vector))
-    if (activations.length === 1 && read.length > 2) {
-      for (let i = 0; i < fours.length; i += 2) {
-        const both = fours.slice(i, i + 2).map((j) => ({ j, x: e.let('x', splatWord(activations[0]!, j)) }))
-        for (const [q, vector] of read.entries()) for (const { j, x } of both) sums[0]![q]!.add(x, bytes(j, vector))
-      }
-      return
-    }
-    for (const j of fours) {
-      const rows = read.map((vector) => bytes(j, vector))
-      for (const [t, activation] of activations.entries()) {
-        const x = e.let('x', splatWord(activation, j))
-        for (const [q, row] of rows.entries()) sums[t]![q]!.add(x, row)
       }
     }
   }

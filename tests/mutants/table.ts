@@ -242,11 +242,12 @@ export const mutants: readonly Mutant[] = [
       'ops.mul(ops.shr_u(j, 2), 4)), filled(0x0f))',
       'ops.sub(4, ops.mul(ops.shr_u(j, 2), 4))), filled(0x0f))',
     ],
+    'a single token loses a bit of fives that lie apart': ['masked(ops.shr_u(own, 6), 0x03)', 'masked(ops.shr_u(own, 6), 0x01)'],
     'single elements of q4 read the wrong nibble': ['ops.mul(ops.shr_u(k, 4), 4))', 'ops.mul(ops.and(k, 1), 4))'],
     'high bits of a five lie a place too low': ['masked(ops.shr_u(read(i - 5), 3), 0x1c)', 'masked(ops.shr_u(read(i - 5), 4), 0x1c)'],
   }),
   ...inFile('compiler/schedule/packed-runs.ts', {
-    'both halves of a run of q6_k are centred as the first': ['a8.minus + group', 'a8.minus'],
+    'both halves of a run of q6_k are centred as the first': ['fromOf(e, activation, group)', 'fromOf(e, activation, 0)'],
     'minima of q4_k are added': ['-1 / pairWord', '1 / pairWord'],
   }),
   ...inFile('compiler/schedule/state-blocks.ts', {

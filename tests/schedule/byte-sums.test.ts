@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { type QuantisedName, quantisedNames } from '../../compiler/formats/types.ts'
 import { formats } from '../../compiler/formats/index.ts'
-import { a8, centring } from '../../compiler/schedule/activation-blocks.ts'
+import { a8, centrings } from '../../compiler/schedule/activation-blocks.ts'
 import { buffer, constant, Emitter, i32, load, ops } from '../../compiler/schedule/build-loops.ts'
 import { ByteSum, sumsBytes } from '../../compiler/schedule/byte-sums.ts'
 import { evaluateLoops } from '../../compiler/schedule/evaluate-loops.ts'
@@ -172,7 +172,9 @@ test.each(quantisedNames)('%s: pairs give the bits that whole dots give', (name)
           }
           floats[at + a8.scale] = 0.01 * a8.factor
           floats[at + a8.sum] = 0.01 * a8.factor * q.reduce((a, b) => a + b)
-          for (const group of [0, 1]) activations[at + a8.minus + group] = centring(q, group)
+          floats[at + a8.step] = 0.01
+          floats[at + a8.total] = 0.01 * q.reduce((a, b) => a + b)
+          for (const [word, value] of centrings(q)) activations[at + word] = value
         }
         activations[activations.length - 1] = 1
         const results = compiled.map((kernel) => {
