@@ -4,7 +4,7 @@
 // is why the instances of a layer share one module. Kernels that differ in nothing but where operands start share one too: those
 // places are then words of a uniform. Limits are WebGPU's guaranteed minimum; nothing more is ever requested.
 
-import type { LoopFunction } from '../../schedule/loops.ts'
+import type { LoopFunction, LoopType } from '../../schedule/loops.ts'
 import { walkLoops } from '../../schedule/walk-loops.ts'
 import type { GridFold } from './grid.ts'
 
@@ -149,41 +149,53 @@ export function movableOperands(fn: LoopFunction, { bindings, operands }: Bindin
   )
 }
 
-const leastOffsets = new WeakMap<LoopFunction, readonly number[]>()
+/** How words are accessed: 'half' where halves of them are, 'stored half' where those are stored. */
+type Access = 'i32' | 'f32' | 'half' | 'stored half'
 
-/** By operand the smallest constant part of any address: it is part of the operand's place where that is moved. */
-export function leastOffsetsOf(fn: LoopFunction): readonly number[] {
-  const known = leastOffsets.get(fn)
-  if (known) return known
+interface Uses {
+  /** By operand. */
+  readonly elements: readonly ReadonlySet<Access>[]
+  readonly leastOffsets: readonly number[]
+  readonly symbols: boolean
+}
+
+const known = new WeakMap<LoopFunction, Uses>()
+
+/** A layer's function is planned for every instance: it is walked once. */
+function usesOf(fn: LoopFunction): Uses {
+  const before = known.get(fn)
+  if (before) return before
+  const elements = fn.operands.map(() => new Set<Access>())
   const least = fn.operands.map(() => Number.POSITIVE_INFINITY)
-  const note = ({ operand, offset }: { readonly operand: number; readonly offset: number }): void => {
+  let symbols = false
+  const note = (access: { readonly operand: number; readonly offset: number; readonly halves?: boolean }, type: LoopType): void => {
+    const { operand, offset, halves = false } = access
+    elements[operand]!.add(type.startsWith('f32') ? 'f32' : 'i32')
+    if (halves) elements[operand]!.add('half')
     least[operand] = Math.min(least[operand]!, offset)
   }
   walkLoops(
     fn.body,
-    (e) => e.kind === 'load' && note(e),
-    (s) => s.kind === 'store' && note(s),
-  )
-  const found = least.map((offset) => (offset === Number.POSITIVE_INFINITY ? 0 : offset))
-  leastOffsets.set(fn, found)
-  return found
-}
-
-/** The word types ('i32', 'f32') that each operand is accessed with; 'half' where halves of words are, 'stored half' where they are stored. */
-export function elementsUsed(fn: LoopFunction): readonly ReadonlySet<'i32' | 'f32' | 'half' | 'stored half'>[] {
-  const used = fn.operands.map(() => new Set<'i32' | 'f32' | 'half' | 'stored half'>())
-  const note = (operand: number, type: string, halves = false): void => {
-    used[operand]!.add(type.startsWith('f32') ? 'f32' : 'i32')
-    if (halves) used[operand]!.add('half')
-  }
-  walkLoops(
-    fn.body,
-    (e) => e.kind === 'load' && note(e.operand, e.type, e.halves),
+    (e) => {
+      if (e.kind === 'load') note(e, e.type)
+      else if (e.kind === 'symbol') symbols = true
+    },
     (s) => {
       if (s.kind !== 'store') return
-      note(s.operand, s.value.type, s.halves)
-      if (s.halves) used[s.operand]!.add('stored half')
+      note(s, s.value.type)
+      if (s.halves) elements[s.operand]!.add('stored half')
     },
   )
-  return used
+  const uses = { elements, leastOffsets: least.map((offset) => (offset === Number.POSITIVE_INFINITY ? 0 : offset)), symbols }
+  known.set(fn, uses)
+  return uses
 }
+
+/** By operand the smallest constant part of any address: it is part of the operand's place where that is moved. */
+export const leastOffsetsOf = (fn: LoopFunction): readonly number[] => usesOf(fn).leastOffsets
+
+/** By operand, what it is accessed as. */
+export const elementsUsed = (fn: LoopFunction): readonly ReadonlySet<Access>[] => usesOf(fn).elements
+
+/** Whether its statements read any symbol. */
+export const readsSymbols = (fn: LoopFunction): boolean => usesOf(fn).symbols

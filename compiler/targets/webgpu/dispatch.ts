@@ -4,7 +4,6 @@
 import type { Bounds } from '../../../dsl/affine.ts'
 import type { WebgpuProgram } from '../../../runtime/artifact/manifest.ts'
 import type { LoopFunction } from '../../schedule/loops.ts'
-import { walkLoops } from '../../schedule/walk-loops.ts'
 import {
   type BindingPlan,
   type BoundRange,
@@ -13,6 +12,7 @@ import {
   movePlaces,
   type OperandPlace,
   planBindings,
+  readsSymbols,
 } from './bindings.ts'
 import { type EmitOptions, emitKernel } from './emit.ts'
 import { type Grid, type GridFold, gridSymbols, planGrid } from './grid.ts'
@@ -61,7 +61,7 @@ export function planDispatch(
   { subgroups, emulated }: Forms = {},
 ): PlannedDispatch {
   const { workgroups, fold } = planGrid(fn.grid, entry.bounds)
-  const { plan, ranges } = planBindings(fn, places, buffers, { ...entry, needsUniform: readsSymbols(fn, fold) })
+  const { plan, ranges } = planBindings(fn, places, buffers, { ...entry, needsUniform: readsSymbols(fn) || readsFold(fold) })
   const whole: BindingPlan = fold ? { ...plan, fold } : plan
   const least = leastOffsetsOf(fn)
   return {
@@ -69,28 +69,21 @@ export function planDispatch(
     workgroups,
     places: new Map(movableOperands(fn, plan).map((operand) => [operand, plan.operands[operand]!.base + least[operand]!])),
     get wgsl() {
-      return emitKernel(fn, whole, options).wgsl
+      return emitKernel(fn, whole, options).wgsl()
     },
     moved(operands) {
       const at = movePlaces(whole, operands)
-      const write = (one: LoopFunction, more: EmitOptions = {}): string => emitKernel(one, at, { ...options, ...more }).wgsl
+      const plain = emitKernel(fn, at, options)
+      const exchanging = subgroups && emitKernel(subgroups, at, { ...options, ...emulated })
       const f16 = emulated ? 'emulated' : 'native'
       const forms = [
-        ...(subgroups ? [{ requires: ['shader-f16', 'subgroups'], wgsl: write(subgroups, { ...emulated, f16 }) }] : []),
-        { requires: ['shader-f16'], wgsl: write(fn, { f16 }) },
-        ...(subgroups ? [{ requires: ['subgroups'], wgsl: write(subgroups, { ...emulated }) }] : []),
+        ...(exchanging?.readsHalves ? [{ requires: ['shader-f16', 'subgroups'], wgsl: exchanging.wgsl(f16) }] : []),
+        ...(plain.readsHalves ? [{ requires: ['shader-f16'], wgsl: plain.wgsl(f16) }] : []),
+        ...(exchanging ? [{ requires: ['subgroups'], wgsl: exchanging.wgsl() }] : []),
       ]
-      const wgsl = write(fn)
-      const others = forms.filter((form, i) => form.wgsl !== wgsl && !forms.slice(i + 1).some((later) => later.wgsl === form.wgsl))
-      return others.length > 0 ? { wgsl, forms: others } : { wgsl }
+      return forms.length > 0 ? { wgsl: plain.wgsl(), forms } : { wgsl: plain.wgsl() }
     },
   }
 }
 
-function readsSymbols({ body }: LoopFunction, fold: GridFold | undefined): boolean {
-  let found = fold !== undefined && gridSymbols(fold.total).length > 0
-  walkLoops(body, ({ kind }) => {
-    found ||= kind === 'symbol'
-  })
-  return found
-}
+const readsFold = (fold: GridFold | undefined): boolean => fold !== undefined && gridSymbols(fold.total).length > 0

@@ -16,10 +16,18 @@ import { emulatedSubgroups, nativeSubgroups, type SubgroupText } from './subgrou
 export interface EmitOptions {
   /** Use dot4I8Packed: needs `packed_4x8_integer_dot_product` in navigator.gpu.wgslLanguageFeatures. */
   readonly packedDot?: boolean
-  /** Halves become f32 by the device's own conversion: needs `shader-f16`. `emulated`: by functions of WGSL that round to halves, for tests. */
-  readonly f16?: HalfForm
   /** The size of subgroups that are emulated, for tests; else those of the device are used, which needs `subgroups`. */
   readonly subgroup?: number
+}
+
+export interface KernelText {
+  /** Halves of words are read: `wgsl` differs from form to form. */
+  readonly readsHalves: boolean
+  /**
+   * The module. `f16`: halves become f32 by the device's own conversion, which needs `shader-f16`, or, 'emulated', by functions of WGSL
+   * that round to halves, for tests; by their bits if left out.
+   */
+  wgsl(f16?: HalfForm): string
 }
 
 /** Scratch memory may also be vectors, which are stored whole. */
@@ -304,7 +312,7 @@ function scratchMemories(fn: LoopFunction): { memories: Memory[]; declarations: 
  * The WGSL module of one loop function; entry point `main`, group 0 as the plan says. Throws `internal:` when the function
  * needs more than WebGPU guarantees (16 KiB of scratch, 256 invocations, 8 storage buffers).
  */
-export function emitKernel(fn: LoopFunction, plan: BindingPlan, options: EmitOptions = {}): { readonly wgsl: string } {
+export function emitKernel(fn: LoopFunction, plan: BindingPlan, options: EmitOptions = {}): KernelText {
   const { memories, declarations, bytes } = scratchMemories(fn)
   const storage = plan.bindings.filter((b) => b.kind !== 'uniform' && b.kind !== 'places').length
   if (bytes > guaranteed.workgroupBytes) throw new Error(`internal: ${fn.name}: ${bytes} bytes of workgroup memory`)
@@ -331,10 +339,10 @@ export function emitKernel(fn: LoopFunction, plan: BindingPlan, options: EmitOpt
   })
   const moved = plan.operands.flatMap((place, operand) => (place?.moved ? [operand] : []))
   const usesDot = [...writer.library].some((name) => name.startsWith('dot4_packed'))
-  const usesHalves = [...writer.library].some((name) => name.startsWith('half_'))
-  const lines = [
+  const readsHalves = [...writer.library].some((name) => name.startsWith('half_'))
+  const linesFor = (f16?: HalfForm): readonly string[] => [
     ...(writer.usesSubgroups ? writer.subgroups.enable : []),
-    ...(usesHalves && options.f16 === 'native' ? ['enable f16;'] : []),
+    ...(readsHalves && f16 === 'native' ? ['enable f16;'] : []),
     ...(usesDot ? ['requires packed_4x8_integer_dot_product;'] : []),
     ...(plan.bindings.some((b) => b.kind === 'uniform')
       ? [`struct Symbols { ${plan.symbols.map((name) => `s_${name}: i32`).join(', ')} }`]
@@ -343,7 +351,7 @@ export function emitKernel(fn: LoopFunction, plan: BindingPlan, options: EmitOpt
     ...bindings,
     ...declarations,
     ...writer.subgroups.declarations(),
-    ...libraryText(writer.library, options.f16),
+    ...libraryText(writer.library, f16),
     ...writer.maths.values(),
     ...[...writer.quads].flatMap(([name, use]) => quadText(name, use)),
     `@compute @workgroup_size(${fn.workgroup})`,
@@ -352,5 +360,5 @@ export function emitKernel(fn: LoopFunction, plan: BindingPlan, options: EmitOpt
     ...body,
     '}',
   ]
-  return { wgsl: `${lines.join('\n')}\n` }
+  return { readsHalves, wgsl: (f16) => `${linesFor(f16).join('\n')}\n` }
 }
