@@ -1,6 +1,6 @@
-// The loops of every kernel of a program. Kernels in the bodies of one loop share them where they differ in nothing but the places
-// of their operands: groups of instances have most of a layer in common (those that store one weight otherwise, or attend to a
-// window), so many groups cost little more code and time than one.
+// The loops of every kernel of a plan. Kernels share them where they differ in nothing but the places of their operands: entries have
+// most of a layer in common (those that give the scores of one position or of all), and so have groups of instances (those that
+// store one weight otherwise, or attend to a window). Code, and the time to make it, is for what differs.
 
 import { LlamacError } from '../../runtime/error.ts'
 import type { KernelProgram, KernelStep } from '../kernel/program.ts'
@@ -12,26 +12,27 @@ import { ScratchOverflow } from '../schedule/staged.ts'
 import { verifyLoops } from '../schedule/verify-loops.ts'
 
 /** By kernel name. A shared function has the name of its first kernel. Errors: E_SCRATCH. */
-export function functionsOf(program: KernelProgram, machine: Machine): ReadonlyMap<string, LoopFunction> {
+export function functionsOf(programs: readonly KernelProgram[], machine: Machine): ReadonlyMap<string, LoopFunction> {
   const functions = new Map<string, LoopFunction>()
+  const shared = new Map<number, LoopFunction>()
   const numberOf = structureNumbers()
-  const visit = (steps: readonly KernelStep[], shared: Map<number, LoopFunction> | undefined): void => {
+  const visit = (steps: readonly KernelStep[], program: KernelProgram): void => {
     for (const step of steps) {
       if (step.kind === 'loop') {
-        const inside = step.groups.length > 1 ? new Map<number, LoopFunction>() : undefined
-        for (const group of step.groups) visit(group, inside)
+        for (const group of step.groups) visit(group, program)
         continue
       }
       const together = step.kind === 'kernel' ? [step.kernel] : step.kernels
       for (const kernel of together) {
-        const key = shared ? numberOf([kernel, ...(machine.rowBlocks ? [] : together)].map(withoutPlaces)) : -1
-        const fn = shared?.get(key) ?? scheduleFor(kernel, machine, program, together)
-        shared?.set(key, fn)
+        const read = [kernel, ...(machine.rowBlocks ? [] : together)].map(withoutPlaces)
+        const key = numberOf([...program.symbols, ...read])
+        const fn = shared.get(key) ?? scheduleFor(kernel, machine, program, together)
+        shared.set(key, fn)
         functions.set(kernel.name, fn)
       }
     }
   }
-  visit(program.steps, undefined)
+  for (const program of programs) visit(program.steps, program)
   return functions
 }
 

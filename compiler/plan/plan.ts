@@ -56,9 +56,11 @@ export function makePlan(
   programs: readonly { readonly info: EntryInfo; readonly program: KernelProgram }[],
   machine: Machine,
 ): Plan {
-  const functions = new Map<string, LoopFunction>()
+  const functions = functionsOf(
+    programs.map(({ program }) => program),
+    machine,
+  )
   const placed = programs.map(({ info, program }) => {
-    for (const [name, fn] of functionsOf(program, machine)) functions.set(name, fn)
     const args = info.arguments.flatMap((argument) =>
       argument.kind === 'tensor'
         ? [{ name: argument.name, bytes: argument.type.dims.reduce((product, dim) => product * range(dim, program.symbols).max, 4) }]

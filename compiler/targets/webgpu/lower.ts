@@ -139,7 +139,10 @@ export function lowerWebgpu(plan: Plan, { subgroups: wanted, emulated }: LowerWe
 
 /** The loops of every kernel for devices with subgroups. */
 export const functionsWithSubgroups = ({ entries, machine }: Plan): Plan['functions'] =>
-  new Map(entries.flatMap(({ program }) => [...functionsOf(program, { ...machine, leastSubgroup: webgpuSubgroup })]))
+  functionsOf(
+    entries.map(({ program }) => program),
+    { ...machine, leastSubgroup: webgpuSubgroup },
+  )
 
 const mebibytes = (bytes: number): number => Math.ceil(bytes / 2 ** 20)
 
