@@ -143,10 +143,11 @@ export function planGraphs(model: GraphModel, graphs: readonly Graph[], options:
   const canonical = canonicalPaths(model.weights)
   const caches = planCaches(options.cache ?? 'f32', model.states, graphs, options.disabledPasses)
   const cacheOf = (path: string): CacheFormat | undefined => caches.formats.get(patternOf(path))
-  const passOptions: PassOptions =
-    caches.formats.size > 0
-      ? { ...options, halves: (path) => cacheOf(path) === 'f16', blocks: (path) => cacheOf(path) === 'q8_0' }
-      : options
+  const passOptions: PassOptions = {
+    ...options,
+    tables: new Map(),
+    ...(caches.formats.size > 0 ? { halves: (path) => cacheOf(path) === 'f16', blocks: (path) => cacheOf(path) === 'q8_0' } : {}),
+  }
   const simple = graphs.map((graph) => runGraphPasses(graph, passOptions))
   // Weights are stored once for all targets, so their plan comes before any target's own passes.
   const stored = (path: string): string | undefined => options.weights?.get(path)?.format

@@ -10,7 +10,7 @@ const isAffine = (value: object): value is Affine => 'terms' in value && 'const'
 const isRegion = (value: object): value is Region => 'params' in value && 'results' in value
 
 /** Canonical text of an attribute record, for interning. Regions count by identity. */
-function attributeKey(value: unknown): string {
+export function attributeKey(value: unknown): string {
   if (typeof value === 'number') return Object.is(value, -0) ? '-0' : String(value)
   if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'undefined'
   if (Array.isArray(value)) return `[${value.map(attributeKey).join()}]`
@@ -22,8 +22,20 @@ function attributeKey(value: unknown): string {
     .join()}}`
 }
 
-/** 128 bits over the f64 values (four FNV-like lanes): names a constant by its content. */
+/** By a constant's values, which nobody writes again: what was hashed of them. Entries have their tables in common. */
+const hashed = new WeakMap<Float64Array, { readonly type: string; readonly hash: string }>()
+
 function contentHash(dtype: Dtype, dims: readonly number[], data: Float64Array): string {
+  const type = `${dtype}[${dims.join()}]`
+  const before = hashed.get(data)
+  if (before?.type === type) return before.hash
+  const hash = hashOf(type, data)
+  hashed.set(data, { type, hash })
+  return hash
+}
+
+/** 128 bits over the f64 values (four FNV-like lanes): names a constant by its content. */
+function hashOf(type: string, data: Float64Array): string {
   const words = new Uint32Array(data.buffer, data.byteOffset, data.length * 2)
   let [a, b, c, d] = [0x811c9dc5, 0x01000193, 0x9e3779b9, 0x85ebca6b] as [number, number, number, number]
   // Tables have a million words: the lanes are locals.
@@ -40,7 +52,7 @@ function contentHash(dtype: Dtype, dims: readonly number[], data: Float64Array):
       d ^= d >>> 15
     }
   }
-  feed(Array.from(`${dtype}[${dims.join()}]`, (char) => char.codePointAt(0)!))
+  feed(Array.from(type, (char) => char.codePointAt(0)!))
   feed(words)
   return [a, b, c, d].map((lane) => (lane >>> 0).toString(16).padStart(8, '0')).join('')
 }
@@ -93,7 +105,8 @@ export function nodeFactory(constants: Iterable<Constant> = []): NodeFactory {
     constant(dtype, dims, data) {
       const id = contentHash(dtype, dims, data)
       const known = table.get(id)
-      if (known?.data.some((value, i) => !Object.is(value, data[i]))) throw new Error('internal: two constants have one hash')
+      if (known && known.data !== data && known.data.some((value, i) => !Object.is(value, data[i])))
+        throw new Error('internal: two constants have one hash')
       if (!known) table.set(id, { id, dtype, dims, data })
       return make('constant', [], { id }, { dtype, dims: dims.map((size) => ({ const: size, terms: [] })) })
     },

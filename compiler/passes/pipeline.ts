@@ -11,7 +11,7 @@ import { halveStates } from './halve-states.ts'
 import { inlineComposites } from './inline-composites.ts'
 import { quantiseActivations } from './quantise-activations.ts'
 import { quantiseStates } from './quantise-states.ts'
-import { tabulate } from './tabulate.ts'
+import { type Tables, tabulate } from './tabulate.ts'
 
 export interface PassOptions {
   /** `--disable-pass`: names of passes to leave out, graph or kernel passes, of `optionalPasses`. */
@@ -29,6 +29,8 @@ export interface PassOptions {
   readonly blocks?: (statePath: string) => boolean
   /** Whether a weight is stored in a quantised format (concrete path); without it activations stay as they are. */
   readonly quantised?: (weightPath: string) => boolean
+  /** Tables of graphs before, of one compilation. */
+  readonly tables?: Tables
 }
 
 export interface GraphPass {
@@ -39,7 +41,7 @@ export interface GraphPass {
 export const graphPasses: readonly GraphPass[] = [
   { name: 'inline-composites', run: (graph, { keepComposite }) => inlineComposites(graph, keepComposite) },
   { name: 'fold-constants', run: foldConstants },
-  { name: 'tabulate', run: tabulate },
+  { name: 'tabulate', run: (graph, { tables }) => tabulate(graph, tables) },
   { name: 'fold-after-tables', run: foldConstants },
   { name: 'halve-states', run: (graph, { halves }) => (halves ? halveStates(graph, halves) : graph) },
   { name: 'quantise-states', run: (graph, { blocks }) => (blocks ? quantiseStates(graph, blocks) : graph) },

@@ -3,10 +3,10 @@
 // values that do not repeat smaller ones (a broadcast stays behind the table). Tables above the limit are left as they are.
 
 import { add, constant, evaluate as affine, isConstant, range, subtract, type Affine, type Binding, type Bounds } from '../../dsl/affine.ts'
-import { nodeFactory } from '../graph/nodes.ts'
+import { attributeKey, nodeFactory, reachable, regionsOf } from '../graph/nodes.ts'
 import { rewriteGraph, type Rewrite } from '../graph/rewrite.ts'
 import { is, type Graph, type Node } from '../graph/types.ts'
-import { sameType } from '../ops/shape.ts'
+import { sameType, showType } from '../ops/shape.ts'
 import { elements, permute, type Tensor } from '../ops/tensor.ts'
 import { createReference } from '../targets/reference/evaluate.ts'
 import { liftRows } from './lift-rows.ts'
@@ -50,6 +50,24 @@ function evaluate(node: Node, graph: Graph, constants: Graph['constants'], bindi
   return reference.run(graph.entry, binding, {}).results[0]!
 }
 
+/** By what is computed, its values: entries have most of their tables in common. */
+export type Tables = Map<string, Float64Array | undefined>
+
+/** What `make` gives for these nodes and sizes, which depends on nothing else. */
+function kept(tables: Tables, node: Node, sizes: readonly unknown[], make: () => Float64Array | undefined): Float64Array | undefined {
+  const nodes = reachable([node])
+  // Regions are told apart within one graph only.
+  if (nodes.some((each) => regionsOf(each).length > 0)) return make()
+  const numbers = new Map(nodes.map((each, i) => [each, i]))
+  const lines = nodes.map(
+    (each) =>
+      `${each.op}(${each.operands.map((operand) => numbers.get(operand)).join()})${attributeKey(each.attributes)}:${showType(each.type)}`,
+  )
+  const key = [...lines, attributeKey(sizes)].join('\n')
+  if (!tables.has(key)) tables.set(key, make())
+  return tables.get(key)
+}
+
 /** Values of `node` for v = from ..+ count, with v along `rows.axis` (in front if there is none). */
 function rowsOf(
   node: Node,
@@ -90,12 +108,14 @@ function replacement(
   find: (node: Node) => Dependence | undefined,
   rewrite: Rewrite,
   bounds: Bounds,
+  tables: Tables,
 ): Node | undefined {
   const { graph, factory } = rewrite
   const { dtype } = node.type
   if (!found.on) {
     const dims = node.type.dims.map((dim) => dim.const)
-    return elements(dims) * 4 > largestTable ? undefined : factory.constant(dtype, dims, evaluate(node, graph, graph.constants, {}).data)
+    if (elements(dims) * 4 > largestTable) return undefined
+    return factory.constant(dtype, dims, kept(tables, node, [], () => evaluate(node, graph, graph.constants, {}).data)!)
   }
   const { start } = found.on
   // Without an axis of its own, v takes an axis of length 1, so that one token and many read the same table.
@@ -107,7 +127,9 @@ function replacement(
   const dims = node.type.dims.map((dim, i) => (i === axis ? count : dim.const))
   if (axis === undefined) dims.unshift(count)
   if (count < 1 || elements(dims) * 4 > largestTable) return undefined
-  const data = rowsOf(node, found.on, { from, count, axis }, find, rewrite, bounds)
+  const data = kept(tables, node, [start, found.on.axis, from, count, axis, [...bounds]], () =>
+    rowsOf(node, found.on!, { from, count, axis }, find, rewrite, bounds),
+  )
   if (!data) return undefined
   const table = factory.constant(dtype, dims, data)
   const offset = subtract(start, constant(from))
@@ -116,8 +138,8 @@ function replacement(
     : factory.make('slice', [table], { axis, start: offset, size })
 }
 
-/** The graph with tables. */
-export function tabulate(graph: Graph): Graph {
+/** The graph with tables. `tables`: those of graphs before, to which its own are added. */
+export function tabulate(graph: Graph, tables: Tables = new Map()): Graph {
   const find = dependenceFinder()
   const bounds: Bounds = new Map(graph.symbols.map(({ name, min, max }) => [name, { min, max }]))
   const fits = (node: Node, found: Dependence): boolean => node.type.dims.every((dim, axis) => isConstant(dim) || axis === found.on?.axis)
@@ -125,7 +147,7 @@ export function tabulate(graph: Graph): Graph {
     if (is(node, 'literal') || is(node, 'constant')) return undefined
     const found = find(node)
     if (!found?.heavy || !fits(node, found) || isRepetition(node)) return undefined
-    const made = replacement(node, found, find, rewrite, bounds)
+    const made = replacement(node, found, find, rewrite, bounds, tables)
     if (made && !sameType(made.type, node.type)) {
       throw new Error('internal: tabulate: the table has another shape than the value')
     }

@@ -16,6 +16,12 @@ export function functionsOf(programs: readonly KernelProgram[], machine: Machine
   const functions = new Map<string, LoopFunction>()
   const shared = new Map<number, LoopFunction>()
   const numberOf = structureNumbers()
+  const numbers = new Map<Kernel, number>()
+  const numberOfKernel = (kernel: Kernel): number => {
+    const number = numbers.get(kernel) ?? numberOf(withoutPlaces(kernel))
+    numbers.set(kernel, number)
+    return number
+  }
   const visit = (steps: readonly KernelStep[], program: KernelProgram): void => {
     for (const step of steps) {
       if (step.kind === 'loop') {
@@ -24,8 +30,7 @@ export function functionsOf(programs: readonly KernelProgram[], machine: Machine
       }
       const together = step.kind === 'kernel' ? [step.kernel] : step.kernels
       for (const kernel of together) {
-        const read = [kernel, ...(machine.rowBlocks ? [] : together)].map(withoutPlaces)
-        const key = numberOf([...program.symbols, ...read])
+        const key = numberOf([...program.symbols, ...[kernel, ...(machine.rowBlocks ? [] : together)].map(numberOfKernel)])
         const fn = shared.get(key) ?? scheduleFor(kernel, machine, program, together)
         shared.set(key, fn)
         functions.set(kernel.name, fn)
