@@ -2,8 +2,11 @@
 // per variant, weight shards and the tokenizer. The runtime owns these types; the compiler imports them.
 // All offsets and sizes are bytes. Everything is little-endian.
 
-/** Counts up when what is stored changes its meaning: manifest fields or the bytes of layouts. 2: blocks of K-quants and of 5 bits. */
-export const manifestFormat = 2
+/**
+ * Counts up when what is stored changes its meaning: manifest fields, programs or the bytes of layouts. 2: blocks of K-quants and of 5 bits.
+ * 3: WebGPU's modules are lines of texts and have forms.
+ */
+export const manifestFormat = 3
 
 export type ElementType = 'f32' | 'f16' | 'bf16' | 'i32' | 'u32' | 'i8' | 'u8' | 'bool'
 

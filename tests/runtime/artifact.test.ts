@@ -208,7 +208,7 @@ describe('damage', () => {
     const manifest = JSON.parse(new TextDecoder().decode(files.get('manifest.json'))) as Manifest
     const changed = (fields: object) =>
       readArtifact(new Map(files).set('manifest.json', new TextEncoder().encode(JSON.stringify({ ...manifest, ...fields }))))
-    for (const format of [1, manifestFormat + 1])
+    for (const format of [1, manifestFormat - 1, manifestFormat + 1])
       await expect(changed({ format, shards: 'new' })).rejects.toMatchObject({ code: 'E_ARTIFACT_FORMAT' })
     await expect(changed({ tensors: [...manifest.tensors].reverse() })).rejects.toMatchObject({ code: 'E_ARTIFACT_MANIFEST' })
     await expect(changed({ shards: [{ ...manifest.shards[0], file: '../../x' }] })).rejects.toMatchObject({ code: 'E_ARTIFACT_MANIFEST' })
