@@ -18,10 +18,12 @@ export interface LoopCall {
   readonly to?: number
 }
 
+type Builtin = (LoopExpr & { kind: 'builtin' })['name']
+
 interface Frame {
   readonly words: readonly { readonly i32: Int32Array; readonly f32: Float32Array; readonly i16: Int16Array }[]
   readonly values: Value[]
-  readonly builtins: Readonly<Record<string, number>>
+  readonly builtins: Readonly<Record<Builtin, number>>
   /** What each invocation of the workgroup shows to those of its subgroup. */
   readonly shown: Value[]
 }
@@ -37,8 +39,7 @@ type Get = (frame: Frame) => Value
 /** Runs the function once: all workgroups of its grid, all invocations, or one call on WASM's terms where the grid is empty. */
 export function evaluateLoops(fn: LoopFunction, call: LoopCall): void {
   const symbols = call.symbols ?? {}
-  const compile = compiler(fn, symbols)
-  const body = hasBarrier(fn.body) ? { steps: compile.steps(fn.body) } : { run: compile.run(fn.body) }
+  const body = compiled(fn, symbols)
   const size = (d: number) => evaluateCount(fn.grid[d] ?? [], symbols)
   const rows = fn.rows ? evaluateCount(fn.rows.count, symbols) : 0
   const lanes = Math.min(call.subgroup ?? 4, fn.workgroup)
@@ -89,6 +90,38 @@ const hasBarrier = (body: readonly LoopStmt[]): boolean =>
       (s.kind === 'if' && (hasBarrier(s.yes) || hasBarrier(s.no ?? []))),
   )
 
+interface Body {
+  readonly run?: Run
+  /** With barriers. */
+  readonly steps?: Step
+}
+
+const bodies = new WeakMap<LoopFunction, Map<string, Body>>()
+
+/** Threads, instances and calls of one size run the same closures. */
+function compiled(fn: LoopFunction, symbols: Readonly<Record<string, number>>): Body {
+  const known = bodies.get(fn) ?? new Map<string, Body>()
+  bodies.set(fn, known)
+  const sizes = JSON.stringify(symbols)
+  const before = known.get(sizes)
+  if (before) return before
+  const compile = compiler(fn, symbols)
+  const body = hasBarrier(fn.body) ? { steps: compile.steps(fn.body) } : { run: compile.run(fn.body) }
+  known.set(sizes, body)
+  return body
+}
+
+/** A property by its own name: reading it by a variable takes several times as long. */
+const builtins: Readonly<Record<Builtin, Get>> = {
+  from: ({ builtins }) => builtins.from,
+  to: ({ builtins }) => builtins.to,
+  invocation: ({ builtins }) => builtins.invocation,
+  lanes: ({ builtins }) => builtins.lanes,
+  group_x: ({ builtins }) => builtins.group_x,
+  group_y: ({ builtins }) => builtins.group_y,
+  group_z: ({ builtins }) => builtins.group_z,
+}
+
 function compiler(fn: LoopFunction, symbols: Readonly<Record<string, number>>) {
   const slots = new Map<string, number>()
   const slot = (name: string): number => {
@@ -113,14 +146,14 @@ function compiler(fn: LoopFunction, symbols: Readonly<Record<string, number>>) {
         return () => value
       }
       case 'builtin':
-        return (frame) => frame.builtins[e.name]!
+        return builtins[e.name]
       case 'load': {
         const at = address(e, e.type, e.operand)
-        const view = viewOf(e.type, e.halves)
-        if (!e.type.endsWith('x4')) return (frame) => frame.words[e.operand]![view][at(frame)]!
+        const words = wordsOf(e.operand, e.type, e.halves)
+        if (!e.type.endsWith('x4')) return (frame) => words(frame)[at(frame)]!
         return (frame) => {
-          const start = at(frame)
-          return Array.from(frame.words[e.operand]![view].subarray(start, start + 4))
+          const [list, start] = [words(frame), at(frame)]
+          return [list[start]!, list[start + 1]!, list[start + 2]!, list[start + 3]!]
         }
       }
       case 'op': {
@@ -129,14 +162,20 @@ function compiler(fn: LoopFunction, symbols: Readonly<Record<string, number>>) {
           e.op,
           e.args.map((a) => a.type),
         )
-        if (args.length === 1) return (frame) => apply(args[0]!(frame))
-        if (args.length === 2) return (frame) => apply(args[0]!(frame), args[1]!(frame))
-        return (frame) => apply(...args.map((a) => a(frame)))
+        const [a, b, c] = args
+        if (args.length === 1) return (frame) => apply(a!(frame))
+        if (args.length === 2) return (frame) => apply(a!(frame), b!(frame))
+        if (args.length === 3) return (frame) => apply(a!(frame), b!(frame), c!(frame))
+        return (frame) => apply(...args.map((arg) => arg(frame)))
       }
     }
   }
 
-  const viewOf = (type: LoopType, halves = false) => (halves ? 'i16' : type.startsWith('f32') ? 'f32' : 'i32')
+  /** An operand's memory as what is read or written there. */
+  function wordsOf(operand: number, type: LoopType, halves = false): (frame: Frame) => Int32Array | Float32Array | Int16Array {
+    if (halves) return (frame) => frame.words[operand]!.i16
+    return type.startsWith('f32') ? (frame) => frame.words[operand]!.f32 : (frame) => frame.words[operand]!.i32
+  }
 
   function address(
     e: { at: LoopExpr; offset: number; aligned?: boolean; halves?: boolean },
@@ -144,16 +183,15 @@ function compiler(fn: LoopFunction, symbols: Readonly<Record<string, number>>) {
     operand: number,
   ): (frame: Frame) => number {
     const at = expr(e.at)
-    const width = type.endsWith('x4') ? 4 : 1
+    const { offset, aligned, halves } = e
+    const last = (type.endsWith('x4') ? 4 : 1) - 1
+    const words = wordsOf(operand, type, halves)
+    const place = (word: number): string => `${halves ? 'halves' : 'words'} ${word}…${word + last} of ${fn.operands[operand]!.name}`
     return (frame) => {
-      const word = (at(frame) as number) + e.offset
-      const { length } = frame.words[operand]![e.halves ? 'i16' : 'i32']
-      if (word < 0 || word + width > length) {
-        throw new Error(
-          `internal: ${fn.name}: ${e.halves ? 'halves' : 'words'} ${word}…${word + width - 1} of ${fn.operands[operand]!.name}, which has ${length}`,
-        )
-      }
-      if (e.aligned && word % 4 !== 0) throw new Error(`internal: ${fn.name}: word ${word} of ${fn.operands[operand]!.name} is not aligned`)
+      const word = (at(frame) as number) + offset
+      const { length } = words(frame)
+      if (word < 0 || word + last >= length) throw new Error(`internal: ${fn.name}: ${place(word)}, which has ${length}`)
+      if (aligned && word % 4 !== 0) throw new Error(`internal: ${fn.name}: ${place(word)} is not aligned`)
       return word
     }
   }
@@ -171,12 +209,12 @@ function compiler(fn: LoopFunction, symbols: Readonly<Record<string, number>>) {
       case 'store': {
         const at = address(s, s.value.type, s.operand)
         const value = expr(s.value)
-        const view = viewOf(s.value.type, s.halves)
+        const words = wordsOf(s.operand, s.value.type, s.halves)
         return (frame) => {
           const stored = value(frame)
           const word = at(frame)
-          if (typeof stored === 'number') frame.words[s.operand]![view][word] = stored
-          else frame.words[s.operand]![view].set(stored, word)
+          if (typeof stored === 'number') words(frame)[word] = stored
+          else words(frame).set(stored, word)
         }
       }
       case 'loop': {
@@ -245,7 +283,7 @@ function compiler(fn: LoopFunction, symbols: Readonly<Record<string, number>>) {
     const foreign: Value = type.endsWith('x4') ? [poison, poison, poison, poison] : poison
     return function* (frame) {
       const { shown } = frame
-      const { invocation, lanes } = frame.builtins as { readonly invocation: number; readonly lanes: number }
+      const { invocation, lanes } = frame.builtins
       shown[invocation] = get(frame)
       yield
       const first = invocation - (invocation % lanes)

@@ -193,15 +193,19 @@ const whole4: Partial<Record<LoopOp, Apply>> = {
 
 const shifts: Partial<Record<LoopOp, Lane>> = { shl: (a, n) => a << n, shr_s: (a, n) => a >> n, shr_u: (a, n) => (a >>> n) | 0 }
 
-/** Lane i of an argument that the op may not have. */
-const at = (v: Value | undefined, i: number): number => (v as Four | undefined)?.[i] ?? 0
+const zeros: Four = [0, 0, 0, 0]
+/** The lanes of an argument that the op may not have. */
+const lanesOf = (v: Value | undefined): Four => (typeof v === 'object' ? (v as Four) : zeros)
 
 /** The function of one op for arguments of these types. */
 export function combine(op: LoopOp, types: readonly LoopType[]): Apply {
   const special = whole4[op]
   if (special) return special
   const shift = shifts[op]
-  if (shift) return (a, n) => (typeof a === 'number' ? shift(a, n as number, 0) : a.map((x) => shift(x, n as number, 0)))
+  if (shift) {
+    const by = (x: number, n: Value | undefined): number => shift(x, n as number, 0)
+    return (a, n) => (typeof a === 'number' ? by(a, n) : [by(a[0]!, n), by(a[1]!, n), by(a[2]!, n), by(a[3]!, n)])
+  }
   const vector = isVector(types[0]!)
   if (op === 'select') {
     if (!vector) return (c, yes, no) => (c ? yes! : no!)
@@ -210,5 +214,8 @@ export function combine(op: LoopOp, types: readonly LoopType[]): Apply {
   const lane = lanes[op]?.[types[0]!.replace('x4', '')]
   if (!lane) throw new Error(`internal: no evaluation of ${op} on ${types[0]}`)
   if (!vector) return lane as Apply
-  return (a, b, c) => (a as Four).map((x, i) => lane(x, at(b, i), at(c, i)))
+  return (a, b, c) => {
+    const [x, y, z] = [a as Four, lanesOf(b), lanesOf(c)]
+    return [lane(x[0], y[0], z[0]), lane(x[1], y[1], z[1]), lane(x[2], y[2], z[2]), lane(x[3], y[3], z[3])]
+  }
 }
