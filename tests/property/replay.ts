@@ -4,7 +4,9 @@
 
 import fc from 'fast-check'
 import { expect } from 'vitest'
-import { type CheckOptions, type CheckReport, checkCase, newReport } from './check-case.ts'
+import { checkCase } from './check-case.ts'
+import type { CheckOptions } from './check-levels.ts'
+import { type CheckReport, newReport } from './check-report.ts'
 import { corpus } from './corpus.ts'
 import { featuresOf, randomCase, tapes } from './random-graph.ts'
 
