@@ -1,7 +1,5 @@
-// Listens to the checker's walk over one entry and builds its graph. Algorithm: a stack of scopes (the entry, loop bodies,
-// composite bodies). Each scope keeps the newest version of its states; a value of an outer scope that is used inside becomes a
-// parameter of every scope between ("capture"), so regions are closed. Which scope a value belongs to is recomputed at each
-// use of the factory, because interned nodes without context (a weight, `iota(n)`) are shared between regions.
+// Listens to the checker's walk over one entry and builds its graph. Each scope (scopes.ts) keeps the newest version of its states; what
+// the walk makes inside one is made in terms of that scope's own values.
 
 import { constant, isConstant, type Affine } from '../../dsl/affine.ts'
 import { diagnose } from '../../dsl/codes.ts'
@@ -25,32 +23,9 @@ import { within } from '../limits.ts'
 import { sameDims } from '../ops/shape.ts'
 import { nodeFactory, regionsOf, resultsOf, type NodeFactory } from './nodes.ts'
 import { fillPath } from './paths.ts'
+import { type Scope, Scopes } from './scopes.ts'
 import { type Tap, tapName, type TapPatterns } from './taps.ts'
 import { is, type Attributes, type Graph, type Node, type OpName, type Region } from './types.ts'
-
-/** Belongs to no scope: literals, sizes, iota, weights and what is made of them alone. */
-const nowhere = -1
-
-interface Scope {
-  readonly kind: 'entry' | 'loop' | 'composite'
-  readonly region: number
-  /** Loops: `layers` and an instance of the group that is being built, for the types of `layers[*]` paths. */
-  readonly array?: string
-  readonly instance?: number
-  /** Outer values by parameter index; the groups of one loop share the list. */
-  readonly captured: Map<Node, number>
-  readonly params: Map<number, Node<'param'>>
-  readonly versions: Map<string, Node>
-  /** Values by path that become results, in the order of their calls. */
-  readonly tapped: Tapped[]
-}
-
-interface Tapped {
-  /** With `[*]` in a loop's body. */
-  readonly path: string
-  readonly node: Node
-  readonly labels: readonly string[]
-}
 
 export interface BuilderModel {
   readonly weights: readonly WeightInfo[]
@@ -58,15 +33,6 @@ export interface BuilderModel {
   /** What `real` is; f32 unless told. */
   readonly real?: Dtype
 }
-
-const newScope = (kind: Scope['kind'], region: number): Scope => ({
-  kind,
-  region,
-  captured: new Map(),
-  params: new Map(),
-  versions: new Map(),
-  tapped: [],
-})
 
 type Make = <Op extends OpName>(
   op: Op,
@@ -86,8 +52,7 @@ export class GraphBuilder implements Sink<Node> {
   readonly #weights: ReadonlyMap<string, WeightInfo>
   readonly #states: ReadonlyMap<string, StateInfo>
   readonly #real: Dtype
-  readonly #scopes: Scope[]
-  readonly #home = new Map<Node, number>()
+  readonly #scopes = new Scopes(this.factory)
   /** Length of the longest chain of operands that ends in a node, those inside its regions counted. */
   readonly #chain = new Map<Node, number>()
   readonly #spans = new Map<number, Span>()
@@ -100,12 +65,11 @@ export class GraphBuilder implements Sink<Node> {
     this.#weights = new Map(model.weights.map((info) => [info.path, info]))
     this.#states = new Map(model.states.map((info) => [info.path, info]))
     this.#real = model.real ?? 'f32'
-    this.#scopes = [newScope('entry', 0)]
   }
 
   /** The finished graph. */
   finish(entry: string, symbols: Graph['symbols'], results: readonly Node[], limits: NonNullable<Graph['limits']> = []): Graph {
-    const { versions: states, tapped } = this.#scopes[0]!
+    const { versions: states, tapped } = this.#scopes.at(0)
     const all = [...results, ...tapped.map(({ node }) => node)]
     return {
       entry,
@@ -122,7 +86,7 @@ export class GraphBuilder implements Sink<Node> {
   /** What `finish` adds to the entry's results. */
   get taps(): readonly Tap[] {
     const times = new Map<string, number>()
-    return this.#scopes[0]!.tapped.map(({ path, node, labels }) => {
+    return this.#scopes.at(0).tapped.map(({ path, node, labels }) => {
       const name = tapName(path)
       const time = (times.get(name) ?? 0) + 1
       times.set(name, time)
@@ -132,8 +96,8 @@ export class GraphBuilder implements Sink<Node> {
 
   called(path: string, result: Node, labels: readonly string[]): void {
     if (!this.#taps?.mayWant(path)) return
-    const scope = this.#scopes.at(-1)!
-    if (path.includes('[*]') || this.#taps.wants(path)) scope.tapped.push({ path, node: this.#use(result), labels })
+    const scope = this.#scopes.innermost
+    if (path.includes('[*]') || this.#taps.wants(path)) scope.tapped.push({ path, node: this.#scopes.use(result), labels })
   }
 
   type(value: Node): TensorType {
@@ -227,24 +191,24 @@ export class GraphBuilder implements Sink<Node> {
   argument(name: string, type: TensorType, span: Span): Node {
     if (!this.#arguments.some((known) => known.name === name)) this.#arguments.push({ name, type })
     const node = this.make('argument', [], { name }, span, type)
-    return this.#at(node, 0)
+    return this.#scopes.place(node, 0)
   }
 
   weight(path: string, span: Span): Node {
     const info = this.#find(this.#weights, path)
     if (info.tied === undefined) return this.make('weight', [], { path }, span, dimsType(this.#real, constants(info.dims)))
     // An alias reads the tied weight; in a loop the same instance of it, if the alias points inside the array.
-    const scope = this.#scopes.findLast((each) => each.kind === 'loop' && path.startsWith(`${each.array}[*]`))
-    const own = scope && this.#concrete(`${scope.array}[*]`)
+    const scope = this.#scopes.loopOf(path)
+    const own = scope && this.#scopes.concrete(`${scope.array}[*]`)
     return this.weight(own && info.tied.startsWith(own) ? `${scope.array}[*]${info.tied.slice(own.length)}` : info.tied, span)
   }
 
   readState(path: string, span: Span): Node {
-    const depth = this.#stateScope(path)
-    const known = this.#scopes[depth]!.versions.get(path)
+    const depth = this.#scopes.ofState(path)
+    const known = this.#scopes.at(depth).versions.get(path)
     if (known) return known
     const info = this.#find(this.#states, path)
-    return this.#at(this.make('state', [], { path }, span, dimsType(info.dtype, constants(info.dims))), depth)
+    return this.#scopes.place(this.make('state', [], { path }, span, dimsType(info.dtype, constants(info.dims))), depth)
   }
 
   storeState(path: string, axis: number, start: Affine, value: Node, span: Span): void {
@@ -262,44 +226,40 @@ export class GraphBuilder implements Sink<Node> {
     body: (operands: readonly Node[]) => readonly Node[],
     span: Span,
   ): readonly Node[] {
-    const outer = operands.map((node) => this.#use(node))
-    const scope = newScope('composite', this.factory.region())
-    this.#scopes.push(scope)
-    const params = outer.map((node, index) => this.#param(scope, index, node.type))
-    const results = body(params).map((node) => this.#use(node))
-    this.#scopes.pop()
-    const captured = this.#captured(scope, outer.length)
+    const outer = operands.map((node) => this.#scopes.use(node))
+    const { scope, built } = this.#scopes.inside('composite', {}, (inner) => {
+      const params = outer.map((node, index) => this.#scopes.param(inner, index, node.type))
+      return { params, results: body(params).map((node) => this.#scopes.use(node)) }
+    })
+    const { params, results } = built
+    const captured = this.#scopes.captured(scope, outer.length)
     const region: Region = {
       id: scope.region,
-      params: [...params, ...captured.map((node, i) => this.#param(scope, outer.length + i, node.type))],
+      params: [...params, ...captured.map((node, i) => this.#scopes.param(scope, outer.length + i, node.type))],
       results,
       states: new Map(),
     }
     const call = this.make('composite', [...outer, ...captured], { name, attributes, region }, span)
-    return resultsOf(this.factory, call).map((node) => this.#at(node, this.#homeOf(call)))
+    return resultsOf(this.factory, call).map((node) => this.#scopes.place(node, this.#scopes.homeOf(call)))
   }
 
   loop(spec: LoopSpec<Node>): readonly Node[] {
-    const carried = spec.carried.map((node) => this.#use(node))
+    const carried = spec.carried.map((node) => this.#scopes.use(node))
     const captured = new Map<Node, number>()
     const bodies = [...Array(spec.groups).keys()].map((group) => {
-      const scope: Scope = {
-        ...newScope('loop', this.factory.region()),
-        array: spec.array,
-        instance: spec.order.indexOf(group),
-        captured,
-      }
-      this.#scopes.push(scope)
-      const params = carried.map((node, index) => this.#param(scope, index, node.type))
-      const results = [...spec.body(group, params), ...scope.tapped.map(({ node }) => node)].map((node) => this.#use(node))
-      this.#scopes.pop()
-      return { scope, params, results }
+      const loop = { array: spec.array, instance: spec.order.indexOf(group), captured }
+      const { scope, built } = this.#scopes.inside('loop', loop, (inner) => {
+        const params = carried.map((node, index) => this.#scopes.param(inner, index, node.type))
+        const results = [...spec.body(group, params), ...inner.tapped.map(({ node }) => node)].map((node) => this.#scopes.use(node))
+        return { params, results }
+      })
+      return { scope, ...built }
     })
-    const invariants = this.#captured({ captured }, carried.length)
+    const invariants = this.#scopes.captured({ captured }, carried.length)
     const groups = bodies.map(
       ({ scope, params, results }): Region => ({
         id: scope.region,
-        params: [...params, ...invariants.map((node, i) => this.#param(scope, carried.length + i, node.type))],
+        params: [...params, ...invariants.map((node, i) => this.#scopes.param(scope, carried.length + i, node.type))],
         results,
         states: scope.versions,
       }),
@@ -310,9 +270,9 @@ export class GraphBuilder implements Sink<Node> {
       { array: spec.array, groups, order: spec.order, carried: carried.length },
       spec.span,
     )
-    this.#at(call, this.#scopes.length - 1)
+    this.#scopes.place(call, this.#scopes.depth)
     for (const path of new Set(groups.flatMap((region) => [...region.states.keys()]))) this.#write(path, call, spec.span)
-    const results = resultsOf(this.factory, call).map((node) => this.#at(node, this.#scopes.length - 1))
+    const results = resultsOf(this.factory, call).map((node) => this.#scopes.place(node, this.#scopes.depth))
     return this.#withoutTapped(spec, bodies, results)
   }
 
@@ -331,17 +291,15 @@ export class GraphBuilder implements Sink<Node> {
       for (const [k, node] of kept.slice(kept.length - scope.tapped.length).entries()) {
         const { path, labels } = scope.tapped[k]!
         const filled = fillPath(path, [{ array, index: i }])
-        if (filled.includes('[*]') || this.#taps!.wants(filled)) this.#scopes.at(-1)!.tapped.push({ path: filled, node, labels })
+        if (filled.includes('[*]') || this.#taps!.wants(filled)) this.#scopes.innermost.tapped.push({ path: filled, node, labels })
       }
     }
     return own
   }
 
-  // ---- scopes
-
   /** Makes any node in the current scope, outer values captured: what every method above does. E_PROGRAM_TOO_LARGE. */
   readonly make: Make = (op, operands, attributes, span, declared) => {
-    const used = operands.map((node) => this.#use(node))
+    const used = operands.map((node) => this.#scopes.use(node))
     const node = this.factory.make(op, used, attributes, declared)
     if (!this.#spans.has(node.id)) this.#spans.set(node.id, span)
     const chains = [...used, ...regionsOf(node).flatMap(({ results }) => results)].map((each) => this.#chain.get(each) ?? 0)
@@ -349,89 +307,23 @@ export class GraphBuilder implements Sink<Node> {
     within('chain', chain, () => placeOf(span))
     within('nodes', this.#spans.size, () => placeOf(span))
     this.#chain.set(node, chain)
-    this.#home.set(node, Math.max(nowhere, ...used.map((operand) => this.#homeOf(operand))))
+    this.#scopes.placeBy(node, used)
     return node
-  }
-
-  #at<T extends Node>(node: T, depth: number): T {
-    this.#home.set(node, depth)
-    return node
-  }
-
-  #homeOf(node: Node): number {
-    return this.#home.get(node) ?? nowhere
-  }
-
-  #param(scope: Scope, index: number, type: TensorType): Node<'param'> {
-    const known = scope.params.get(index)
-    if (known) return known
-    const node = this.#at(this.factory.param(scope.region, index, type), this.#scopes.indexOf(scope))
-    scope.params.set(index, node)
-    return node
-  }
-
-  /** The node as the innermost scope sees it: through parameters, if it belongs to an outer one. */
-  #use(node: Node): Node {
-    const home = this.#homeOf(node)
-    const here = this.#scopes.length - 1
-    if (home > here) throw new Error(`internal: a value of an inner region is used outside (${node.op})`)
-    if (home === nowhere || home === here) return node
-    let inner = node
-    for (const scope of this.#scopes.slice(home + 1)) {
-      const index = scope.captured.get(inner) ?? this.#firstFree(scope)
-      scope.captured.set(inner, index)
-      inner = this.#param(scope, index, inner.type)
-    }
-    return inner
-  }
-
-  /** Captured values come after the given parameters; every given one is made before the body runs. */
-  #firstFree(scope: Scope): number {
-    let next = Math.max(scope.params.size === 0 ? 0 : Math.max(...scope.params.keys()) + 1, 0)
-    for (const index of scope.captured.values()) next = Math.max(next, index + 1)
-    return next
-  }
-
-  #captured(scope: Pick<Scope, 'captured'>, from: number): readonly Node[] {
-    const list = [...scope.captured].sort(([, a], [, b]) => a - b)
-    if (list.some(([, index], i) => index !== from + i)) throw new Error('internal: captured values are not numbered in order')
-    return list.map(([node]) => node)
-  }
-
-  // ---- paths
-
-  /** `layers[*].attn.wq` → the path in the instance that is being built. */
-  #concrete(path: string): string {
-    return this.#scopes.reduce(
-      (filled, { kind, array, instance }) =>
-        kind === 'loop' ? fillPath(filled, [{ array: this.#instancePath(array!), index: instance! }]) : filled,
-      path,
-    )
-  }
-
-  #instancePath(array: string): string {
-    return array.includes('[*]') ? this.#concrete(array) : array
   }
 
   #find<T>(table: ReadonlyMap<string, T>, path: string): T {
-    const info = table.get(path) ?? table.get(this.#concrete(path))
+    const info = table.get(path) ?? table.get(this.#scopes.concrete(path))
     if (!info) throw new Error(`internal: the model has no ${path}`)
     return info
   }
 
-  /** The scope whose versions count for a state: the innermost loop that its path runs through, else the entry. */
-  #stateScope(path: string): number {
-    const depth = this.#scopes.findLastIndex((scope) => scope.kind === 'loop' && path.startsWith(`${scope.array}[*]`))
-    return Math.max(0, depth)
-  }
-
   #write(path: string, version: Node, span: Span): void {
-    const depth = this.#stateScope(path)
-    if (depth !== this.#scopes.length - 1) {
+    const depth = this.#scopes.ofState(path)
+    if (depth !== this.#scopes.depth) {
       this.#refuse(`\`${path}\` is stored inside a loop or op that does not own it`, span)
       return
     }
-    const { versions } = this.#scopes[depth]!
+    const { versions } = this.#scopes.at(depth)
     if (version.op === 'loop' && versions.has(path)) this.#refuse(`two loops store to \`${path}\``, span)
     versions.set(path, version)
   }
