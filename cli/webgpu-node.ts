@@ -1,4 +1,5 @@
-// WebGPU in Node: npm `webgpu` (Dawn) on a real adapter, or on SwiftShader when there is none or when software is asked for.
+// WebGPU in Node: npm `webgpu` (Dawn) on a real adapter, or on SwiftShader when there is none or when software is asked for;
+// LLAMAC_WEBGPU_ADAPTER names another one, for machines with several and for tests on another driver.
 // The Vulkan loader is brought in by absolute path before Dawn asks for it by name: LD_LIBRARY_PATH is read once, when a process
 // starts, so setting it here would be too late. Also installs the WebGPU constants (GPUBufferUsage …) as globals.
 
@@ -8,6 +9,8 @@ import { LlamacError } from '../runtime/error.ts'
 import { driverFolder } from './software-driver.ts'
 
 type Dawn = typeof import('webgpu')
+
+const adapterVariable = 'LLAMAC_WEBGPU_ADAPTER'
 
 /** RTLD_LAZY | RTLD_NODELETE: the library stays when process.dlopen closes it again because it is no Node addon. */
 const lazyAndKept = 0x1001
@@ -64,12 +67,28 @@ const softwareGpu = async (dawn: Dawn): Promise<GPU> => {
   return gpu
 }
 
+/** The first adapter whose name contains `name`, of any driver that the system knows. */
+const namedGpu = async (dawn: Dawn, name: string): Promise<GPU> => {
+  if (process.platform === 'linux') preload('libvulkan.so.1')
+  const gpu = create(dawn, [`adapter=${name}`])
+  try {
+    if ((await gpu.requestAdapter()) !== null) return gpu
+  } catch (cause) {
+    const known = [...String(cause).matchAll(/name: '(.*)'/g)].map(([, each]) => each)
+    const there = known.length > 0 ? `there are: ${known.join('; ')}` : 'there is none at all'
+    throw new LlamacError('E_NO_WEBGPU', `no adapter's name contains '${name}', which ${adapterVariable} asks for; ${there}`, { cause })
+  }
+  throw new LlamacError('E_NO_WEBGPU', `the adapter '${name}', which ${adapterVariable} asks for, is not to be had`)
+}
+
 /**
- * A `GPU` whose requestAdapter() gives an adapter. `software: true` takes SwiftShader; else a real adapter is tried first.
- * Errors: LlamacError E_NO_WEBGPU, saying what to install.
+ * A `GPU` whose requestAdapter() gives an adapter: the one that LLAMAC_WEBGPU_ADAPTER names a part of, if it is set. Without, `software: true`
+ * takes SwiftShader; else a real adapter is tried first. Errors: LlamacError E_NO_WEBGPU, saying what to install, or what there is.
  */
 export const createNodeGpu = async (options: { readonly software?: boolean } = {}): Promise<GPU> => {
   const dawn = await loadDawn()
+  const named = process.env[adapterVariable]
+  if (named) return namedGpu(dawn, named)
   // Without a Vulkan loader Dawn prints a warning on Linux; asking for the library first keeps the terminal clean.
   if (options.software !== true && (process.platform !== 'linux' || preload('libvulkan.so.1'))) {
     const gpu = create(dawn, [])

@@ -6,26 +6,21 @@ import { usage } from './webgpu-buffers.ts'
 
 const mapRead = 1
 
-const swapsOf = (size: number): readonly number[] => [1, 2, 4, 8, 16, 32, 64].filter((by) => by < size)
-
 /** One workgroup of `size`; ok[i] = 1 where all is as it should be. */
 const subgroupTrial = (size: number): string => `enable subgroups;
 @group(0) @binding(0) var<storage, read_write> ok: array<u32>;
-fn swaps(i: u32, by: u32, other: u32, lanes: u32) -> bool { return by >= lanes || other == (i ^ by); }
 @compute @workgroup_size(${size}) fn main(@builtin(local_invocation_index) i: u32) {
   let lanes = subgroupAdd(1u);
   let first = i - i % lanes;
   let least = subgroupMin(i);
   let most = subgroupMax(i);
   let sum = subgroupAdd(i);
-${swapsOf(size)
-  .map((by) => `  let by_${by} = swaps(i, ${by}u, subgroupShuffleXor(i, ${by}u), lanes);`)
-  .join('\n')}
   var good = lanes >= 4u && (lanes & (lanes - 1u)) == 0u && least == first && most == first + lanes - 1u;
   good = good && sum == first * lanes + lanes * (lanes - 1u) / 2u;
-  good = good && ${swapsOf(size)
-    .map((by) => `by_${by}`)
-    .join(' && ')};
+${[1, 2, 4, 8, 16, 32, 64]
+  .filter((by) => by < size)
+  .map((by) => `  let by_${by} = subgroupShuffleXor(i, ${by}u);\n  good = good && (${by}u >= lanes || by_${by} == (i ^ ${by}u));`)
+  .join('\n')}
   ok[i] = u32(good);
 }`
 
@@ -56,48 +51,55 @@ export const features: Readonly<Record<string, { readonly trials: readonly Trial
   },
 }
 
-const known = new WeakMap<GPU | GPUDevice, Map<string, Promise<boolean>>>()
+type Tried = ReadonlyMap<string, boolean>
+
+const known = new WeakMap<GPU | GPUDevice, Promise<Tried | undefined>>()
 
 /** Why a variant that requires these features cannot run, or undefined when it can. What was tried is not tried again. */
 export async function unmetFeature(requires: readonly string[], gpu: GPU | GPUDevice): Promise<string | undefined> {
-  const unknown = requires.find((name) => !Object.hasOwn(features, name))
-  if (unknown !== undefined) return `the runtime does not offer ${unknown}`
-  const offered = 'requestAdapter' in gpu ? (await gpu.requestAdapter())?.features : gpu.features
-  if (!offered) return 'WebGPU has no adapter'
-  const missing = requires.find((name) => !offered.has(name))
-  if (missing !== undefined) return `the adapter lacks ${missing}`
-  const tried = known.get(gpu) ?? new Map<string, Promise<boolean>>()
-  known.set(gpu, tried)
+  const trying = known.get(gpu) ?? tryFeatures(gpu)
+  known.set(gpu, trying)
+  const tried = await trying
+  if (!tried) {
+    known.delete(gpu)
+    return 'WebGPU has no adapter'
+  }
   for (const name of requires) {
-    const passed = tried.get(name) ?? tryFeature(name, gpu)
-    tried.set(name, passed)
-    if (!(await passed)) return features[name]!.lacks
+    if (!Object.hasOwn(features, name)) return `the runtime does not offer ${name}`
+    if (!tried.has(name)) return `the adapter lacks ${name}`
+    if (!tried.get(name)) return features[name]!.lacks
   }
   return undefined
 }
 
-/** False also where a device fails meanwhile: there is a variant that needs nothing. */
-async function tryFeature(name: string, gpu: GPU | GPUDevice): Promise<boolean> {
-  let own: GPUDevice | undefined
-  try {
-    if ('requestAdapter' in gpu) own = await (await gpu.requestAdapter())?.requestDevice({ requiredFeatures: [name as GPUFeatureName] })
-    const device = own ?? (gpu as GPUDevice)
-    const passed = await Promise.all(features[name]!.trials.map((trial) => passes(device, trial)))
-    return passed.every((good) => good)
-  } catch {
-    return false
-  } finally {
-    own?.destroy()
-  }
+/**
+ * Whether the features that an adapter offers pass, all on one device; nothing without an adapter. None does where the device fails meanwhile:
+ * there is a variant that needs nothing.
+ */
+async function tryFeatures(gpu: GPU | GPUDevice): Promise<Tried | undefined> {
+  const adapter = 'requestAdapter' in gpu ? await gpu.requestAdapter() : undefined
+  if (adapter === null) return undefined
+  const { features: has } = adapter ?? (gpu as GPUDevice)
+  const offered = Object.keys(features).filter((name) => has.has(name))
+  let device = adapter ? undefined : (gpu as GPUDevice)
+  if (offered.length > 0) device ??= await adapter!.requestDevice({ requiredFeatures: offered as GPUFeatureName[] }).catch(() => undefined)
+  device?.pushErrorScope('validation')
+  const passed = offered.map(async (name) => {
+    const all = device && (await Promise.all(features[name]!.trials.map((trial) => passes(device, trial))))
+    return [name, all?.every((good) => good) ?? false] as const
+  })
+  const tried = new Map(await Promise.all(passed))
+  await device?.popErrorScope().catch(() => null)
+  if (adapter) device?.destroy()
+  return tried
 }
 
+/** False also where a device fails meanwhile. */
 async function passes(device: GPUDevice, { size, wgsl }: Trial): Promise<boolean> {
   const bytes = size * 4
-  device.pushErrorScope('validation')
-  const [ok, copy] = [
-    device.createBuffer({ size: bytes, usage: usage.storage | usage.copySrc }),
-    device.createBuffer({ size: bytes, usage: usage.mapRead | usage.copyDst }),
-  ]
+  const [ok, copy] = [usage.storage | usage.copySrc, usage.mapRead | usage.copyDst].map((usage) =>
+    device.createBuffer({ size: bytes, usage }),
+  )
   try {
     const module = device.createShaderModule({ code: wgsl })
     const pipeline = await device.createComputePipelineAsync({ layout: 'auto', compute: { module } })
@@ -112,8 +114,9 @@ async function passes(device: GPUDevice, { size, wgsl }: Trial): Promise<boolean
     device.queue.submit([encoder.finish()])
     await copy.mapAsync(mapRead)
     return new Uint32Array(copy.getMappedRange()).every((word) => word === 1)
+  } catch {
+    return false
   } finally {
-    await device.popErrorScope()
     ok.destroy()
     copy.destroy()
   }

@@ -24,6 +24,9 @@ import { nodesOf } from './random-graph.ts'
 /** What WebGPU's devices have; more than a workgroup has is all of it. */
 const subgroupSizes = [4, 8, 16, 32, 64, 128]
 
+/** What devices may have that modules have forms for. */
+const formsOfDevices = [['subgroups'], ['shader-f16'], ['shader-f16', 'subgroups']]
+
 /** Threads that run their parts between two barriers one after the other: the last one first, or another one each time. */
 const teams: readonly Team[] = [
   { threads: 3, order: () => [2, 1, 0] },
@@ -43,13 +46,17 @@ class Check extends Levels {
     return known
   }
 
-  /** The plain program, and in the default configuration what one kind of device would run instead. */
+  /** The plain program, and in the default configuration what another kind of device would run instead. */
   writtenForms(plan: Plan, configuration: Configuration): readonly WrittenProgram[] {
     const program = lowerWebgpu(plan, { subgroups: true })
     const plain = { level: 'WGSL', program }
     if (!this.options.forms || configuration !== everything) return [plain]
+    const has = this.options.pipelines!.device.features
+    const native = formsOfDevices
+      .filter((needs) => needs.every((name) => has.has(name)))
+      .map((needs) => ({ level: `WGSL with ${needs.join(' and ')}`, program: programFor(program, needs) }))
     const subgroup = subgroupSizes[this.report.programs % 7]
-    if (subgroup === undefined) return [plain, { level: 'WGSL with subgroups', program: programFor(program, ['subgroups']) }]
+    if (subgroup === undefined || has.has('shader-f16')) return [plain, ...native]
     const emulated = lowerWebgpu(plan, { subgroups: true, emulated: { subgroup } })
     return [plain, { level: `WGSL with subgroups of ${subgroup} and f16`, program: programFor(emulated, ['shader-f16', 'subgroups']) }]
   }

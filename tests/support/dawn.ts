@@ -1,11 +1,11 @@
-// WebGPU for tests: SwiftShader to run, the null backend to validate. Devices ask for no features and no limits, so whatever
-// passes here fits WebGPU's guaranteed minimum. A missing driver is a failure, never a skip.
+// WebGPU for tests: SwiftShader to run (or what LLAMAC_WEBGPU_ADAPTER names), the null backend to validate. Devices ask for no features
+// and no limits, so whatever passes here fits WebGPU's guaranteed minimum. A missing driver is a failure, never a skip.
 
 import { createNodeGpu, createNullGpu } from '../../cli/webgpu-node.ts'
 
 export { createNullGpu }
 
-/** Dawn on SwiftShader; rejects when the adapter is any other. */
+/** Dawn on SwiftShader, or on the adapter that is named; rejects when it is any other. */
 export const createSoftwareGpu = (): Promise<GPU> => createNodeGpu({ software: true })
 
 /** A device with default limits; a lost device or an uncaptured error is thrown by the next `failures()` check. */
@@ -15,9 +15,15 @@ export interface TestDevice {
   readonly errors: readonly string[]
 }
 
-/** With subgroups, and room in workgroup memory for what emulated ones exchange. */
-export const openFormsDevice = (gpu: GPU): Promise<TestDevice> =>
-  openDevice(gpu, { requiredFeatures: ['subgroups'], requiredLimits: { maxComputeWorkgroupStorageSize: 32768 } })
+/** Which of the features that forms of modules require the adapter has; SwiftShader has subgroups. */
+export const formFeatures = async (gpu: GPU): Promise<GPUFeatureName[]> => {
+  const offered = (await gpu.requestAdapter())?.features
+  return (['shader-f16', 'subgroups'] as const).filter((name) => offered?.has(name))
+}
+
+/** With all of these, and room in workgroup memory for what emulated ones exchange. */
+export const openFormsDevice = async (gpu: GPU): Promise<TestDevice> =>
+  openDevice(gpu, { requiredFeatures: await formFeatures(gpu), requiredLimits: { maxComputeWorkgroupStorageSize: 32768 } })
 
 export const openDevice = async (gpu: GPU, wanted: GPUDeviceDescriptor = {}): Promise<TestDevice> => {
   const adapter = await gpu.requestAdapter()

@@ -1,12 +1,13 @@
 // The harness itself: the software adapter is the expected one, has the guaranteed minimum, and runs a kernel.
 
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
+import { createNodeGpu } from '../../cli/webgpu-node.ts'
 import { createNullGpu, createSoftwareGpu, openDevice } from '../support/dawn.ts'
 
-test('SwiftShader runs a kernel and reads back', async () => {
+test('SwiftShader, or the adapter that is named, runs a kernel and reads back', async () => {
   const gpu = await createSoftwareGpu()
   const adapter = await gpu.requestAdapter()
-  expect(adapter?.info.description).toContain('SwiftShader')
+  expect(adapter?.info.description).toContain(process.env['LLAMAC_WEBGPU_ADAPTER'] ?? 'SwiftShader')
   const { device, errors } = await openDevice(gpu)
   expect(device.limits.maxStorageBuffersPerShaderStage).toBe(8)
   expect(device.limits.maxComputeInvocationsPerWorkgroup).toBe(256)
@@ -38,4 +39,16 @@ test('the null backend refuses a wrong module', async () => {
   device.createShaderModule({ code: 'fn f() -> i32 { return 1.5; }' })
   expect((await device.popErrorScope())?.message).toContain('abstract-float')
   device.destroy()
+})
+
+test('an adapter by a name that none has is refused with those that there are', async () => {
+  await createSoftwareGpu()
+  vi.stubEnv('LLAMAC_WEBGPU_ADAPTER', 'no such adapter')
+  await expect(createNodeGpu()).rejects.toMatchObject({
+    code: 'E_NO_WEBGPU',
+    message: expect.stringMatching(/no adapter's name contains 'no such adapter', which LLAMAC_WEBGPU_ADAPTER asks for; there are: /),
+  })
+  vi.stubEnv('LLAMAC_WEBGPU_ADAPTER', 'SwiftSh')
+  expect((await (await createNodeGpu()).requestAdapter())?.info.description).toContain('SwiftShader')
+  vi.unstubAllEnvs()
 })

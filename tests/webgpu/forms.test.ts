@@ -1,5 +1,6 @@
 // Forms of WebGPU modules for devices with subgroups and half floats: which variant runs where, what an artifact carries for it, and
-// whole models in the forms that no driver here has, by emulation: subgroups of 8 and 64, halves converted and rounded.
+// whole models in the forms that the device has, and in those that SwiftShader has not by emulation: subgroups of 8 and 64, halves
+// converted and rounded.
 
 import { expect, test } from 'vitest'
 import { packWebgpuProgram, unpackWebgpuProgram } from '../../runtime/artifact/webgpu-program.ts'
@@ -9,12 +10,15 @@ import { load } from '../../runtime/index.ts'
 import { packArtifact } from '../../compiler/artifact/write.ts'
 import { lowerWebgpu } from '../../compiler/targets/webgpu/lower.ts'
 import { type Compiled, type CompileRequest, compileForTest } from '../support/compiled.ts'
-import { createNullGpu, createSoftwareGpu, openDevice, openFormsDevice } from '../support/dawn.ts'
+import { createNullGpu, createSoftwareGpu, formFeatures, openDevice, openFormsDevice } from '../support/dawn.ts'
+import { newWatch, watchedGpu } from '../support/watched-gpu.ts'
 
 const small = { model: 'llama', checkpoint: 'hf-golden/llama-gqa', targets: ['webgpu'], entries: ['prefill', 'decode'] } as const
 const compile = (more: Partial<CompileRequest> = {}): Promise<Compiled> => compileForTest({ ...small, ...more })
 const programOf = ({ compilation }: Compiled): WebgpuProgram => (compilation.contents.variants[0] as { program: WebgpuProgram }).program
-const both = ['shader-f16', 'subgroups']
+const both = ['shader-f16', 'subgroups'] as const
+/** What devices may have, the least first. */
+const forms: readonly (readonly GPUFeatureName[])[] = [[], ['subgroups'], ['shader-f16'], both]
 
 test('one program serves all variants; strict sums keep their order', async () => {
   const compiled = await compile({ quant: 'q4_0', math: 'fast' })
@@ -35,12 +39,20 @@ test('one program serves all variants; strict sums keep their order', async () =
 
 test('features are tried before a variant that requires them is taken', async () => {
   const software = await createSoftwareGpu()
-  expect(await unmetFeature(['subgroups'], software)).toBeUndefined()
-  expect(await unmetFeature(both, software)).toBe('the adapter lacks shader-f16')
-  expect(await unmetFeature(['bgra8unorm-storage'], software)).toBe('the runtime does not offer bgra8unorm-storage')
+  const has = await formFeatures(software)
+  const watch = newWatch()
+  const watched = watchedGpu(software, watch)
+  expect(has).toContain('subgroups')
+  for (const needs of [...forms, both]) {
+    const missing = needs.find((name) => !has.includes(name))
+    expect(await unmetFeature(needs, watched)).toBe(missing && `the adapter lacks ${missing}`)
+  }
+  expect(await unmetFeature(['bgra8unorm-storage'], watched)).toBe('the runtime does not offer bgra8unorm-storage')
+  expect(watch.devices.length).toBe(1)
+  expect([...watch.buffers, ...watch.errors]).toEqual([])
   // Valid, though nothing runs there; and what does not give the right numbers is not taken.
   const nothing = await createNullGpu()
-  const { device } = await openDevice(nothing, { requiredFeatures: both as GPUFeatureName[] })
+  const { device } = await openDevice(nothing, { requiredFeatures: [...both] })
   for (const { trials } of Object.values(features)) {
     for (const { wgsl } of trials) {
       const { messages } = await device.createShaderModule({ code: wgsl }).getCompilationInfo()
@@ -52,31 +64,41 @@ test('features are tried before a variant that requires them is taken', async ()
   device.destroy()
 })
 
+/** Scores of a prompt and of two tokens after it, on a device that has what the program takes. */
+async function scoresOf({ compilation }: Compiled, program: WebgpuProgram, device: GPUDevice): Promise<number[][]> {
+  const tokens = Array.from({ length: 24 }, (_, i) => (i * 37 + 5) % 100)
+  const files = await packArtifact({ ...compilation.contents, variants: [{ target: 'webgpu', requires: [], program }] })
+  const model = await load(files, { device: 'webgpu', gpu: device })
+  const session = model.createSession()
+  const found = [(await session.call('prefill', { tokens, start: 0 }))[0]!.values]
+  for (const start of [24, 25]) found.push((await session.call('decode', { tokens: [start], start }))[0]!.values)
+  await model.dispose()
+  return found.map((values) => [...(values as Float32Array)])
+}
+
+function expectClose(got: readonly number[][], wanted: readonly number[][], bound: number, what: string): void {
+  for (const [call, values] of wanted.entries()) {
+    const size = Math.sqrt(values.reduce((sum, x) => sum + x * x, 0) / values.length)
+    for (const [i, value] of values.entries())
+      expect(Math.abs(got[call]![i]! - value), `${what}, call ${call}, logit ${i}`).toBeLessThanOrEqual(bound * size)
+  }
+}
+
 test.each([
   // A sum in another order may round to another half.
   [8, { quant: 'q4_0', cache: 'f16' }, 1e-3],
   [64, { quant: 'f16' }, 1e-4],
 ] as const)('a model by subgroups of %i, halves by conversion', async (subgroup, more, bound) => {
-  const { compilation } = await compile({ ...more, math: 'fast' })
-  const gpu = await createSoftwareGpu()
-  const { device, errors } = await openFormsDevice(gpu)
-  const plain = programOf({ compilation } as Compiled)
-  const emulated = lowerWebgpu(compilation.results[0]!.plan!, { subgroups: true, emulated: { subgroup } })
-  const tokens = Array.from({ length: 24 }, (_, i) => (i * 37 + 5) % 100)
-  const scores = async (program: WebgpuProgram): Promise<number[][]> => {
-    const files = await packArtifact({ ...compilation.contents, variants: [{ target: 'webgpu', requires: [], program }] })
-    const model = await load(files, { device: 'webgpu', gpu: device })
-    const session = model.createSession()
-    const found = [(await session.call('prefill', { tokens, start: 0 }))[0]!.values]
-    for (const start of [24, 25]) found.push((await session.call('decode', { tokens: [start], start }))[0]!.values)
-    await model.dispose()
-    return found.map((values) => [...(values as Float32Array)])
-  }
-  const [wanted, got] = [await scores(programFor(plain, [])), await scores(programFor(emulated, both))]
-  for (const [call, values] of wanted.entries()) {
-    const size = Math.sqrt(values.reduce((sum, x) => sum + x * x, 0) / values.length)
-    for (const [i, value] of values.entries())
-      expect(Math.abs(got[call]![i]! - value), `call ${call}, logit ${i}`).toBeLessThan(bound * size)
+  const compiled = await compile({ ...more, math: 'fast' })
+  const { device, errors } = await openFormsDevice(await createSoftwareGpu())
+  const program = programOf(compiled)
+  const emulated = lowerWebgpu(compiled.compilation.results[0]!.plan!, { subgroups: true, emulated: { subgroup } })
+  const wanted = await scoresOf(compiled, programFor(program, []), device)
+  expectClose(await scoresOf(compiled, programFor(emulated, both), device), wanted, bound, 'emulated')
+  for (const needs of forms.slice(1)) {
+    if (!needs.every((name) => device.features.has(name))) continue
+    // Halves alone change no number.
+    expectClose(await scoresOf(compiled, programFor(program, needs), device), wanted, needs.includes('subgroups') ? bound : 0, needs.join())
   }
   expect(errors).toEqual([])
   device.destroy()
