@@ -9,7 +9,7 @@ import { expF32 } from './exp-f32.ts'
 import { uniform } from './philox.ts'
 
 export interface SamplingOptions {
-  /** 0 (the default) takes the highest score, the first of equals. */
+  /** 0 (the default), or nearly, takes the highest score, the first of equals. */
   readonly temperature?: number
   /** Keep the k most probable; 0 or absent: all. */
   readonly topK?: number
@@ -60,6 +60,9 @@ function checkOption(name: string, value: number, max: number, integer: boolean)
   }
 }
 
+/** Temperatures below are 0: scores of any size that differ are far apart, and what they are divided by this is still an f32. */
+const coldest = 1e-30
+
 /** E_ARGUMENT for numbers that are none or out of range. */
 export function samplingNumbers(options: SamplingOptions): SamplingNumbers {
   const { temperature = 0, topK = 0, topP = 1, minP = 0, repetitionPenalty = 1, repetitionWindow = 64 } = options
@@ -71,7 +74,7 @@ export function samplingNumbers(options: SamplingOptions): SamplingNumbers {
   if (f32(repetitionPenalty) === 0 || f32(repetitionPenalty) === Infinity)
     fail('E_ARGUMENT', `repetitionPenalty is ${repetitionPenalty}; expected a number above 0 (1 changes nothing)`)
   checkOption('repetitionWindow', repetitionWindow, Infinity, true)
-  return { temperature, topK, topP, minP, repetitionPenalty, repetitionWindow }
+  return { temperature: temperature < coldest ? 0 : temperature, topK, topP, minP, repetitionPenalty, repetitionWindow }
 }
 
 /** `seed`: a non-negative integer below 2^53. Scratch memory is reused from call to call. */

@@ -50,9 +50,9 @@ export class Session<Entries extends object = AnyEntries> {
     return this.#sequence.position
   }
 
-  /** The ids that were read, in order. */
-  get tokens(): readonly number[] {
-    return this.#sequence.tokens
+  /** A copy of the ids that were read, in order. */
+  get tokens(): number[] {
+    return [...this.#sequence.tokens]
   }
 
   /**

@@ -32,7 +32,7 @@ const id = fc.integer({ min: 3, max: vocab - 1 })
 const options = fc.record(
   {
     maxTokens: fc.integer({ min: 0, max: 12 }),
-    temperature: fc.constantFrom(0, 0.7, 1.3),
+    temperature: fc.constantFrom(0, 0.7, 1.3, 1e-40),
     topK: fc.constantFrom(0, 1, 5),
     topP: fc.constantFrom(0.5, 1),
     minP: fc.constantFrom(0, 0.2),

@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { philox4x32, uniform } from '../../runtime/philox.ts'
-import { argmax, createSampler } from '../../runtime/sampling.ts'
+import { argmax, createSampler, samplingNumbers } from '../../runtime/sampling.ts'
 import { dataText } from '../weights/data.ts'
 
 describe('Philox4x32-10', () => {
@@ -164,6 +164,22 @@ describe('laws', () => {
       }),
       { numRuns: 300 },
     )
+  })
+
+  test('a temperature near 0 is greedy', () => {
+    const cold = fc.oneof(
+      fc.constantFrom(9e-31, 1e-36, 1e-45, Number.MIN_VALUE),
+      fc.double({ min: 0, max: 1e-30, maxExcluded: true, noNaN: true }),
+    )
+    fc.assert(
+      fc.property(logits, cold, fc.constantFrom({}, { topK: 2 }, { topP: 0.5 }, { minP: 0.1 }), (scores, temperature, more) => {
+        const given = Float32Array.from(scores)
+        expect(createSampler({ temperature, ...more }, 1).sample(given, 0)).toBe(argmax(given))
+        expect(samplingNumbers({ temperature }).temperature).toBe(0)
+      }),
+    )
+    // What is not as cold divides any score that a model gives.
+    expect(createSampler({ temperature: 1e-30 }, 1).sample(Float32Array.of(1, 1e8, -1e8), 0)).toBe(1)
   })
 
   test('the penalty makes scores of ids among the last ones smaller, whatever their sign, and each once', () => {

@@ -68,6 +68,9 @@ describe('entries by name', () => {
     await session.prefill([3, 4])
     expect((await session.entries.prefill!({ tokens: [5, 6] })).values).toEqual(scoresAfter([3, 4, 5, 6]))
     expect((await session.entries.prefill!({ tokens: Int32Array.of(7), start: 1 })).values).toEqual(scoresAfter([3, 7]))
+    const { tokens } = session
+    expect(tokens).toEqual([3, 7])
+    tokens.push(9)
     expect(session.tokens).toEqual([3, 7])
     const [sums, total] = await session.call('add', {
       x: [
