@@ -163,7 +163,11 @@ function threads(text: string): number | 'auto' {
 
 /** Where an entry runs: --device. */
 export const addDeviceName = (command: Command): Command =>
-  command.addOption(new Option('--device <name>', 'where it runs').choices(['auto', 'wasm', 'webgpu', 'reference']).default('auto'))
+  command.addOption(
+    new Option('--device <name>', 'where it runs (LLAMAC_WEBGPU_ADAPTER: the GPU, by a part of its name)')
+      .choices(['auto', 'wasm', 'webgpu', 'reference'])
+      .default('auto'),
+  )
 
 /** Where an entry runs: --device, --threads. */
 export const addDevice = (command: Command): Command =>
