@@ -51,46 +51,47 @@ export const features: Readonly<Record<string, { readonly trials: readonly Trial
   },
 }
 
-type Tried = ReadonlyMap<string, boolean>
-
-const known = new WeakMap<GPU | GPUDevice, Promise<Tried | undefined>>()
-
-/** Why a variant that requires these features cannot run, or undefined when it can. What was tried is not tried again. */
-export async function unmetFeature(requires: readonly string[], gpu: GPU | GPUDevice): Promise<string | undefined> {
-  const trying = known.get(gpu) ?? tryFeatures(gpu)
-  known.set(gpu, trying)
-  const tried = await trying
-  if (!tried) {
-    known.delete(gpu)
-    return 'WebGPU has no adapter'
-  }
-  for (const name of requires) {
-    if (!Object.hasOwn(features, name)) return `the runtime does not offer ${name}`
-    if (!tried.has(name)) return `the adapter lacks ${name}`
-    if (!tried.get(name)) return features[name]!.lacks
-  }
-  return undefined
+/** Who offers features, and which of them passed once any was asked for. */
+interface Offer {
+  readonly by: GPUAdapter | GPUDevice
+  tried?: Promise<ReadonlyMap<string, boolean>>
 }
 
+const known = new WeakMap<GPU | GPUDevice, Offer>()
+
 /**
- * Whether the features that an adapter offers pass, all on one device; nothing without an adapter. None does where the device fails meanwhile:
- * there is a variant that needs nothing.
+ * Why a variant that requires these features cannot run, or undefined when it can. One adapter is asked for, and one device of it when a
+ * feature that it has is first wanted; what was tried is not tried again.
  */
-async function tryFeatures(gpu: GPU | GPUDevice): Promise<Tried | undefined> {
-  const adapter = 'requestAdapter' in gpu ? await gpu.requestAdapter() : undefined
-  if (adapter === null) return undefined
-  const { features: has } = adapter ?? (gpu as GPUDevice)
-  const offered = Object.keys(features).filter((name) => has.has(name))
-  let device = adapter ? undefined : (gpu as GPUDevice)
-  if (offered.length > 0) device ??= await adapter!.requestDevice({ requiredFeatures: offered as GPUFeatureName[] }).catch(() => undefined)
-  device?.pushErrorScope('validation')
+export async function unmetFeature(requires: readonly string[], gpu: GPU | GPUDevice): Promise<string | undefined> {
+  const by = known.get(gpu)?.by ?? ('requestAdapter' in gpu ? await gpu.requestAdapter() : gpu)
+  if (!by) return 'WebGPU has no adapter'
+  const offer: Offer = known.get(gpu) ?? { by }
+  known.set(gpu, offer)
+  for (const name of requires) {
+    if (!Object.hasOwn(features, name)) return `the runtime does not offer ${name}`
+    if (!by.features.has(name)) return `the adapter lacks ${name}`
+  }
+  if (requires.length === 0) return undefined
+  const tried = await (offer.tried ??= tryFeatures(by))
+  const failed = requires.find((name) => !tried.get(name))
+  return failed && features[failed]!.lacks
+}
+
+/** Whether what is offered passes. Nothing does where the device fails meanwhile: there is a variant that needs nothing. */
+async function tryFeatures(by: GPUAdapter | GPUDevice): Promise<ReadonlyMap<string, boolean>> {
+  const offered = Object.keys(features).filter((name) => by.features.has(name))
+  const own = 'requestDevice' in by
+  const device = own ? await by.requestDevice({ requiredFeatures: offered as GPUFeatureName[] }).catch(() => undefined) : by
+  if (!device) return new Map()
+  device.pushErrorScope('validation')
   const passed = offered.map(async (name) => {
-    const all = device && (await Promise.all(features[name]!.trials.map((trial) => passes(device, trial))))
-    return [name, all?.every((good) => good) ?? false] as const
+    const trials = await Promise.all(features[name]!.trials.map((trial) => passes(device, trial)))
+    return [name, trials.every((good) => good)] as const
   })
   const tried = new Map(await Promise.all(passed))
-  await device?.popErrorScope().catch(() => null)
-  if (adapter) device?.destroy()
+  await device.popErrorScope().catch(() => null)
+  if (own) device.destroy()
   return tried
 }
 

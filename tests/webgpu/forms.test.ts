@@ -41,14 +41,20 @@ test('features are tried before a variant that requires them is taken', async ()
   const software = await createSoftwareGpu()
   const has = await formFeatures(software)
   const watch = newWatch()
-  const watched = watchedGpu(software, watch)
+  let adapters = 0
+  const watched = { ...watchedGpu(software, watch) }
+  const { requestAdapter } = watched
+  watched.requestAdapter = (...args) => {
+    adapters++
+    return requestAdapter(...args)
+  }
   expect(has).toContain('subgroups')
   for (const needs of [...forms, both]) {
     const missing = needs.find((name) => !has.includes(name))
     expect(await unmetFeature(needs, watched)).toBe(missing && `the adapter lacks ${missing}`)
   }
   expect(await unmetFeature(['bgra8unorm-storage'], watched)).toBe('the runtime does not offer bgra8unorm-storage')
-  expect(watch.devices.length).toBe(1)
+  expect([adapters, watch.devices.length]).toEqual([1, 1])
   expect([...watch.buffers, ...watch.errors]).toEqual([])
   // Valid, though nothing runs there; and what does not give the right numbers is not taken.
   const nothing = await createNullGpu()
