@@ -1,15 +1,12 @@
 // Plants one mutant while modules load: `node --import ./tests/mutants/plant.ts …` with the mutant's name in LLAMAC_MUTANT. The
 // file on disk stays as it is; its text is changed on the way to Node's own type stripping. A mutant whose text is not found
-// exactly once is an error: the table must follow the code.
+// exactly once is an error: the table must follow the code. What test files load is planted in by vitest.config.ts.
 
 import { registerHooks } from 'node:module'
 import { fileURLToPath } from 'node:url'
-import { mutants, plantIn, rootUrl, unnoticed } from './table.ts'
+import { chosenMutant, plantIn, rootUrl } from './table.ts'
 
-const name = process.env['LLAMAC_MUTANT']
-const mutant = [...mutants, ...unnoticed].find((each) => each.name === name)
-if (name !== undefined && !mutant) throw new Error(`no mutant is called ${name}`)
-
+const mutant = chosenMutant()
 if (mutant) {
   const url = new URL(mutant.file, rootUrl).href
   registerHooks({

@@ -1,12 +1,12 @@
-// npm run mutants: shows that random graphs notice planted bugs. Runs the fuzz script without a mutant first (it must pass), then
-// with each one, a few at a time; a mutant that survives is a hole in the harness. `npm run mutants -- tail` runs those whose
+// npm run mutants: shows that random graphs, or a test file, notice planted bugs. Runs what is to notice without a mutant first (it must
+// pass), then with each one, a few at a time; a mutant that survives is a hole in the harness. `npm run mutants -- tail` runs those whose
 // name contains the word; `--runs N` graphs each (default 2,000, as in the tests), `--seed S`, `--jobs N`.
 
 import { spawn } from 'node:child_process'
 import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { mutants, rootUrl, unnoticed } from './table.ts'
+import { type Mutant, mutants, rootUrl, unnoticed } from './table.ts'
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -26,10 +26,17 @@ interface Outcome {
 /** A mutant may loop forever: that is noticed too, after as many times the clean run's length. */
 const patience = 3
 
-function fuzz(mutant: string | undefined, limit: number): Promise<Outcome> {
-  const target = mutants.find(({ name }) => name === mutant)?.on ?? 'wasm'
-  const args = ['--import', './tests/mutants/plant.ts', 'tests/property/fuzz.ts', '--bail', '--no-save', '--targets', target]
-  args.push('--runs', values.runs, '--seed', values.seed)
+/** Runs what is to notice: random graphs for a target, or a test file. */
+function run(on: Mutant['on'], mutant: string | undefined, limit: number): Promise<Outcome> {
+  const args =
+    on === 'wasm' || on === 'webgpu'
+      ? ['--import', './tests/mutants/plant.ts', 'tests/property/fuzz.ts', '--bail', '--no-save', '--targets', on].concat(
+          '--runs',
+          values.runs,
+          '--seed',
+          values.seed,
+        )
+      : ['node_modules/vitest/vitest.mjs', 'run', '--bail', '1', on]
   const env = { ...process.env, ...(mutant === undefined ? {} : { LLAMAC_MUTANT: mutant }) }
   if (mutant === undefined) delete env['LLAMAC_MUTANT']
   const start = performance.now()
@@ -49,24 +56,28 @@ function fuzz(mutant: string | undefined, limit: number): Promise<Outcome> {
 /** How the harness noticed: the first line that says so. */
 function reasonOf({ code, output }: Outcome): string {
   if (code === null) return 'hang'
-  const line = output.split('\n').find((each) => /\b(mismatch|verifier|crash)\b/.test(each))
+  const line = output.split('\n').find((each) => /\b(mismatch|verifier|crash|AssertionError|Error)\b/.test(each))
   return line?.trim().slice(0, 110) ?? `crash: exit code ${code}`
 }
 
 const chosen = mutants.filter(({ name, file }) => positionals.every((word) => name.includes(word) || file.includes(word)))
-const clean = await fuzz(undefined, 30 * 60_000)
-if (clean.code !== 0) {
-  console.error(clean.output)
-  console.error('the harness fails without a mutant')
-  process.exit(1)
+const clean = new Map<Mutant['on'], number>()
+for (const on of new Set(chosen.map((mutant) => mutant.on))) {
+  const { code, output, seconds } = await run(on, undefined, 30 * 60_000)
+  if (code !== 0) {
+    console.error(output)
+    console.error(`${on} fails without a mutant`)
+    process.exit(1)
+  }
+  console.log(`no mutant: ${on} passes, ${seconds.toFixed(1)} s`)
+  clean.set(on, seconds)
 }
-console.log(`no mutant: ${values.runs} graphs agree, ${clean.seconds.toFixed(1)} s`)
 
 const survivors: string[] = []
 const waiting = [...chosen]
 async function work(): Promise<void> {
   for (let mutant = waiting.shift(); mutant; mutant = waiting.shift()) {
-    const outcome = await fuzz(mutant.name, patience * 1000 * clean.seconds + 60_000)
+    const outcome = await run(mutant.on, mutant.name, patience * 1000 * clean.get(mutant.on)! + 60_000)
     const planted = !/mutant .*: its text occurs/.test(outcome.output)
     const caught = planted && outcome.code !== 0
     if (!caught) survivors.push(mutant.name)

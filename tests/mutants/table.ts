@@ -1,14 +1,17 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: these are pieces of source text.
 // Bugs that a compiler writer could make, one row each: a file, a piece of its text that occurs exactly once, and what to put in
-// its place. `npm run mutants` shows that random graphs, with the tolerances that CI uses, notice every one of them.
+// its place. `npm run mutants` shows that tests that CI runs, most by random graphs, notice every one of them.
 
 export interface Mutant {
   readonly name: string
   readonly file: string
   readonly from: string
   readonly to: string
-  /** Where it shows: threads that share a kernel, cut weights and WGSL are WebGPU's. */
-  readonly on: 'wasm' | 'webgpu'
+  /**
+   * Where it shows: in random graphs for a target (threads that share a kernel, cut weights and WGSL are WebGPU's), or, where they are too small,
+   * in a test file of its own.
+   */
+  readonly on: 'wasm' | 'webgpu' | `tests/${string}.test.ts`
 }
 
 /** The repository's root. */
@@ -195,6 +198,12 @@ export const mutants: readonly Mutant[] = [
     'compiler/schedule/work-group.ts',
     {
       'invocations join one share too few': ['i < by; i++', 'i < by - 1; i++'],
+      'subgroups join half of the sharers of a row': ['by < sharers; by *= 2', 'by < sharers / 2; by *= 2'],
+      'small subgroups join what lies outside them': [
+        "ops.lt(constant('i32', by), builtin('lanes'))",
+        "ops.le(constant('i32', by), builtin('lanes'))",
+      ],
+      'subgroups leave what they have in the slots of others': ['slot: ops.div(sharer, run)', 'slot: ops.rem(sharer, run)'],
     },
     'webgpu',
   ),
@@ -255,7 +264,32 @@ export const mutants: readonly Mutant[] = [
       "ops.div(ops.hmax(largest), constant('f32', 127))",
       "ops.div(ops.hmax(largest), constant('f32', 128))",
     ],
+    'negative bytes of a cache spill into their neighbours': ['ops.shl(low(c), 16)', 'ops.shl(c, 16)'],
+    'the second half of a cached block is read as the first': ['4 * (i >> 2)), i & 3', '0), i & 3'],
+    'single numbers of a cache take the scale of the first block': [
+      'ops.add(ops.shr_u(flat, 5), scalesOf(operand)))))\n}',
+      'ops.add(ops.shr_u(flat, 31), scalesOf(operand)))))\n}',
+    ],
+    'fours of a cache are read a byte too low': ['ops.mul(byte, 8)))', 'ops.mul(ops.add(byte, 1), 8)))'],
   }),
+  ...inFile(
+    'compiler/schedule/attend-rows.ts',
+    {
+      'the last run of a tile goes past the positions': ['ops.max(ops.min(length, ops.sub(stop, first)), 0)', 'length'],
+      'runs are taken for as long as the first one': ['ops.max(ops.min(length, last), 0)', 'length'],
+    },
+    'tests/wasm/attend.test.ts',
+  ),
+  ...inFile(
+    'compiler/schedule/attend.ts',
+    {
+      'the last chunk takes the first positions of the next run': [
+        'ops.min(ops.add(start, size), ops.add(from, apart))',
+        'ops.add(start, size)',
+      ],
+    },
+    'tests/wasm/attend.test.ts',
+  ),
   ...inFile('compiler/schedule/outputs.ts', {
     'the sum of a block is that of half of it': ['e.set(sum, ops.add(sum, q))', 'if (i < 4) e.set(sum, ops.add(sum, q))'],
   }),
@@ -375,6 +409,16 @@ export const mutants: readonly Mutant[] = [
     },
     'webgpu',
   ),
+  ...inFile(
+    'compiler/targets/webgpu/library.ts',
+    {
+      'halves that a device converts are read in the wrong order': [
+        "${['x', 'y', 'z', 'w'].map((lane) => halfForms",
+        "${['x', 'y', 'w', 'z'].map((lane) => halfForms",
+      ],
+    },
+    'webgpu',
+  ),
   ...inFile('compiler/formats/q8-0.ts', {
     'the packed scales of rows 0 and 4 are swapped': [
       'out[to + scaleLane] = plainRows[from]!\n      out[to + scaleLane + 1] = plainRows[from + 1]!',
@@ -434,3 +478,11 @@ export const unnoticed: readonly Mutant[] = [
     ],
   }),
 ]
+
+/** The one that LLAMAC_MUTANT names. */
+export function chosenMutant(): Mutant | undefined {
+  const name = process.env['LLAMAC_MUTANT']
+  const mutant = [...mutants, ...unnoticed].find((each) => each.name === name)
+  if (name !== undefined && !mutant) throw new Error(`no mutant is called ${name}`)
+  return mutant
+}
