@@ -299,6 +299,13 @@ export class Emitter {
     this.#out.push({ kind: 'barrier' })
   }
 
+  /** An i32 that all invocations of a workgroup have, known to be the same for all of them. */
+  uniform(hint: string, value: LoopExpr): LoopExpr {
+    const name = this.#unique(hint)
+    this.#out.push({ kind: 'uniform', name, type: 'i32', value })
+    return local('i32', name)
+  }
+
   /** What the values of a subgroup come to, or the value that is swapped for this one. */
   subgroup(hint: string, how: SubgroupStmt['how'], value: LoopExpr): LoopExpr {
     const type = value.type as SubgroupType

@@ -69,6 +69,7 @@ export function sumsBytes(fn: LoopFunction): boolean {
         case 'set':
         case 'store':
         case 'subgroup':
+        case 'uniform':
           return inExpr(s.value)
         case 'loop':
           return inBody(s.body)

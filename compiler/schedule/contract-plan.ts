@@ -3,9 +3,10 @@
 // the staged schedule.
 
 import * as affine from '../../dsl/affine.ts'
-import { axesOfIndex } from '../kernel/index-walk.ts'
+import { axesOfExpr, showExpr } from '../kernel/expression.ts'
+import { axesOfIndex, showIndex } from '../kernel/index-walk.ts'
 import { type IndexScope, linearParts } from '../kernel/index-map.ts'
-import type { AxisId, Index, Kernel, KernelAxis, Operand } from '../kernel/types.ts'
+import type { AxisId, Expr, Index, Kernel, KernelAxis, Operand } from '../kernel/types.ts'
 import { a8 } from './activation-blocks.ts'
 import { isContiguous, isInBlocks } from './outputs.ts'
 import { stripCasts } from './definitions.ts'
@@ -26,6 +27,17 @@ export interface Dot {
   readonly k: number
 }
 
+/** Tokens choose their weights: where they choose alike, they meet the same rows. */
+export interface Choice {
+  /** What chooses are the points of these axes; only the first may have an extent that is no number. */
+  readonly axes: readonly KernelAxis[]
+  /** What is chosen: 0 … count - 1. */
+  readonly index: Index
+  readonly count: number
+  /** Where this does not hold nothing is written: what is chosen there lies in another kernel's part of the weights. */
+  readonly where?: Expr
+}
+
 export interface ContractPlan {
   readonly dots: readonly Dot[]
   /** The axis along the rows: coefficient 1 in every row index. */
@@ -34,6 +46,8 @@ export interface ContractPlan {
   readonly rowAxes: readonly KernelAxis[]
   /** The axis that only activations depend on and that tiles run over, if any. */
   readonly token?: KernelAxis
+  /** What row axes choose, where rows depend on some of them in no other way and there is no other axis of tokens. */
+  readonly choice?: Choice
   /** All remaining axes. */
   readonly others: readonly KernelAxis[]
   /** Rows of a tile: 8, or 4 when rows may start in the middle of a group. */
@@ -82,7 +96,7 @@ function dotOf(kernel: Kernel, id: number): Dot | undefined {
 interface RowForm {
   readonly const: number
   readonly axes: ReadonlyMap<AxisId, number>
-  readonly opaque: readonly { readonly axes: ReadonlySet<AxisId>; readonly factor: number }[]
+  readonly opaque: readonly { readonly atom: Index; readonly axes: ReadonlySet<AxisId>; readonly factor: number }[]
 }
 
 function formOf(index: Index, scope: IndexScope): RowForm {
@@ -91,7 +105,7 @@ function formOf(index: Index, scope: IndexScope): RowForm {
   const opaque: RowForm['opaque'][number][] = []
   for (const { atom, factor } of terms) {
     if (atom.kind === 'axis') axes.set(atom.axis, factor)
-    else opaque.push({ axes: axesOfIndex(atom), factor })
+    else opaque.push({ atom, axes: axesOfIndex(atom), factor })
   }
   return { const: rest, axes, opaque }
 }
@@ -150,6 +164,7 @@ export function planContract(kernel: Kernel, bounds: affine.Bounds): ContractPla
   }
   const free = parallel.filter((axis) => axis !== lane && !rowAxes.has(axis.id))
   const token = free.find((axis) => dots.every((dot) => tokenStride(kernel, dot, axis.id, scope) !== undefined))
+  const choice = token ? undefined : choiceOf(kernel, forms, parallel)
   return {
     dots,
     lane,
@@ -157,8 +172,27 @@ export function planContract(kernel: Kernel, bounds: affine.Bounds): ContractPla
     writesBlocks: blocks !== undefined,
     rowAxes: parallel.filter((axis) => rowAxes.has(axis.id)),
     token,
+    ...(choice ? { choice } : {}),
     others: free.filter((axis) => axis !== token),
   }
+}
+
+/** The one thing that all rows are chosen by. */
+function choiceOf({ outputs }: Kernel, forms: readonly RowForm[], parallel: readonly KernelAxis[]): Choice | undefined {
+  const chosen = forms.flatMap(({ opaque }) => opaque)
+  const [first] = chosen
+  const index = first?.atom
+  if (index?.kind !== 'indirect' || !affine.isConstant(index.below)) return undefined
+  if (chosen.some(({ atom }) => showIndex(atom) !== showIndex(index))) return undefined
+  if (forms.some(({ axes }) => [...axes.keys()].some((axis) => first!.axes.has(axis)))) return undefined
+  const own = parallel.filter(({ id }) => first!.axes.has(id))
+  const axes = [...own.filter(({ extent }) => !affine.isConstant(extent)), ...own.filter(({ extent }) => affine.isConstant(extent))]
+  if (axes.slice(1).some(({ extent }) => !affine.isConstant(extent))) return undefined
+  const guards = new Set(outputs.map(({ guard }) => guard && showExpr(guard)))
+  const guard = guards.size === 1 ? outputs[0]!.guard : undefined
+  const reads = guard && axesOfExpr(guard, () => parallel.map(({ id }) => id))
+  const where = reads && [...reads].every((id) => first!.axes.has(id)) ? { where: guard } : {}
+  return { axes, index, count: index.below.const, ...where }
 }
 
 /** Words of one row of activations of length k. */

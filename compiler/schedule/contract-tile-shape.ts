@@ -9,6 +9,7 @@ import { walksOf } from './contract.ts'
 import { type ContractPlan, type Dot, planContract } from './contract-plan.ts'
 import type { Machine } from './machine.ts'
 import { sum } from './staged.ts'
+import { choosers, choosingWords } from './tile-tokens.ts'
 
 /** Positions whose sums an invocation holds: what it reads of the weights serves so many. */
 export const tokensEach = 4
@@ -34,8 +35,11 @@ export interface ContractTile {
   /** Vectors of four rows that an invocation holds of each dot and position. */
   readonly quads: number
   readonly walks: readonly TileWalk[]
-  /** Of scratch memory. */
+  /** Of scratch memory, and what choosing the tile's tokens takes besides. */
   readonly words: number
+  readonly choosing: number
+  /** The most that a kernel of the launch has tokens choose among. */
+  readonly choices: number
 }
 
 /** The axes that choose rows, but for the lane. */
@@ -65,9 +69,11 @@ export const weightStride = (walk: Pick<TileWalk, 'dots'>, rows: number): number
 export const activationStride = ({ k }: Pick<TileWalk, 'k'>): number => k + gap
 
 /** The axes of a plan, or undefined where a grid has too few dimensions for them. */
-export function tileAxes({ dots, lane, tile, rowAxes, others }: ContractPlan): TileAxes | undefined {
+export function tileAxes(plan: ContractPlan): TileAxes | undefined {
+  const { dots, lane, tile, rowAxes, others } = plan
   const activated = new Set(dots.flatMap(({ activationIndex }) => activationIndex.flatMap((index) => [...axesOfIndex(index)])))
-  const rest = [...rowAxes, ...others]
+  const choosing = plan.choice?.axes ?? []
+  const rest = [...rowAxes, ...others].filter((axis) => !choosing.includes(axis))
   const fixed = rest.filter(({ extent }) => affine.isConstant(extent))
   const moving = rest.filter(({ extent }) => !affine.isConstant(extent))
   if (moving.length > 1) return undefined
@@ -93,20 +99,27 @@ export function contractTile(
     const cost = costOf(plans, shape, machine, bounds)
     if (cost !== undefined && (best === undefined || cost < best.cost)) best = { shape, cost }
   }
-  return best && tileFor(plan, best.shape, machine)
+  const choices = Math.max(1, ...plans.map((each) => each.choice?.count ?? 1))
+  return best && tileFor(plan, best.shape, machine, choices)
 }
 
-const mostTokens = ({ token }: ContractPlan, bounds: affine.Bounds): number => (token ? affine.range(token.extent, bounds).max : 1)
+const mostTokens = ({ token, choice }: ContractPlan, bounds: affine.Bounds): number => {
+  const tokens = choice ? choosers(choice) : token?.extent
+  return tokens ? affine.range(tokens, bounds).max : 1
+}
 
+/** Tokens that choose are worth tiles where an invocation's places have one each, if the choices are equally liked. */
 const isLong = (plan: ContractPlan, machine: Machine, bounds: affine.Bounds): boolean =>
-  !plan.writesBlocks && mostTokens(plan, bounds) >= machine.shortestTile && tileAxes(plan) !== undefined
+  !plan.writesBlocks &&
+  mostTokens(plan, bounds) >= Math.max(machine.shortestTile, tokensEach * (plan.choice?.count ?? 0)) &&
+  (plan.choice?.count ?? 0) <= machine.mostThreads &&
+  tileAxes(plan) !== undefined
 
-function tileFor(
-  { dots, tile }: ContractPlan,
-  { tokens, threads, quads: most }: Shape,
-  { scratchWords }: Machine,
-): ContractTile | undefined {
-  if (dots.length * tokensEach > mostSums) return undefined
+function tileFor(plan: ContractPlan, { tokens, threads, quads: most }: Shape, machine: Machine, choices: number): ContractTile | undefined {
+  const { dots, tile, choice } = plan
+  const choosing = choosingWords(choice, threads, tokens)
+  const scratchWords = machine.scratchWords - choosing
+  if (dots.length * tokensEach > mostSums || tokens > threads || (choice?.count ?? 0) > threads) return undefined
   const walks = walksOf(dots, () => true)
   const quads = Math.max(1, Math.floor(most / dots.length))
   const rows = (4 * quads * threads) / (tokens / tokensEach)
@@ -123,31 +136,40 @@ function tileFor(
   const sums = dots.length * (tokens / tokensEach) * rows
   if (known.length < walks.length || sums > scratchWords) return undefined
   const words = Math.max(sums, ...known.map((walk) => walk.k * weightStride(walk, rows) + tokens * activationStride(walk)))
-  return { threads, tokens, rows, quads, walks: known, words }
+  return { threads, tokens, rows, quads, walks: known, words, choosing, choices }
 }
 
 /** Workgroups along rows. */
 export const rowTiles = ({ outside, units }: TileAxes, { rows }: ContractTile, { tile }: ContractPlan): number =>
   extentsOf(outside) * Math.ceil((units * tile) / rows)
 
+/** Groups of tokens that meet the same weights, and how many each has: kernels whose choices exclude each other share them. */
+function tokenGroups(plan: ContractPlan, plans: readonly ContractPlan[], bounds: affine.Bounds): [groups: number, tokens: number] {
+  const { choice } = plan
+  const tokens = mostTokens(plan, bounds)
+  if (!choice) return [1, tokens]
+  const all = choice.where ? sum(plans.map((other) => other.choice?.count ?? 0)) : choice.count
+  return [choice.count, Math.ceil(tokens / all)]
+}
+
 /**
  * Seconds of a launch with all positions that there may be, as a logarithm, in the mean of the described GPUs. What is loaded again counts
- * as if it came from memory; reading scratch memory takes its part of the time beside the multiply-adds.
+ * as if it came from memory; reading scratch memory takes its part of the time beside the multiply-adds. Choices count as equally liked.
  */
 function costOf(plans: readonly ContractPlan[], shape: Shape, machine: Machine, bounds: affine.Bounds): number | undefined {
   let [loaded, madds, invocations] = [0, 0, 0]
   for (const plan of plans) {
-    const tile = tileFor(plan, shape, machine)
+    const tile = tileFor(plan, shape, machine, 1)
     if (!tile) return undefined
     const axes = tileAxes(plan)!
-    const tokens = mostTokens(plan, bounds)
+    const [groups, tokens] = tokenGroups(plan, plans, bounds)
     const moving = axes.moving ? affine.range(axes.moving.extent, bounds).max : 1
-    const [across, down] = [rowTiles(axes, tile, plan) * moving, Math.ceil(tokens / tile.tokens)]
+    const [across, down] = [rowTiles(axes, tile, plan) * moving, groups * Math.ceil(tokens / tile.tokens)]
     const weights = sum(plan.dots.map(({ k, format }) => (k / format.k) * format.words * 4 * (tile.rows / 8)))
     const activations = sum(tile.walks.map(({ dots }) => dots[0]!.k * 4))
-    loaded += across * (down * weights + tokens * activations)
+    loaded += across * (down * weights + groups * tokens * activations)
     const each = tile.quads * plan.dots.length
-    const fours = Math.ceil(tokens / tokensEach) * tokensEach
+    const fours = groups * Math.ceil(tokens / tokensEach) * tokensEach
     madds += sum(plan.dots.map(({ k }) => across * tile.rows * fours * k)) * (1 + (tokensEach + 4 * each) / (4 * tokensEach * each))
     invocations += across * down * tile.threads
   }

@@ -1,7 +1,7 @@
 // Contracts for many tokens, by workgroups: a workgroup computes a tile of outputs, so many tokens by so many rows (contract-tile-shape.ts).
 // It walks k in steps: the weights of a step are decoded once, four rows a vector, and the activations fetched, into scratch memory; then each
 // invocation goes on with its sums of four tokens by a few vectors of rows, in registers. Weights are so read once for all tokens of a
-// tile, activations once for all of its rows. In the end sums pass through scratch memory, so that neighbours store neighbours.
+// tile, activations once for all of its rows. Which tokens those are: tile-tokens.ts. In the end sums pass through scratch memory, so that neighbours store neighbours.
 //
 // Nothing outside is read: rows and tokens past the end are left out (their places in scratch memory hold anything, and so do sums that are
 // never stored); k past the end, where it is no multiple of a step, counts as activations of 0.
@@ -10,7 +10,7 @@ import * as affine from '../../dsl/affine.ts'
 import type { AxisId, Kernel } from '../kernel/types.ts'
 import { builtin, constant, Emitter, load, ops } from './build-loops.ts'
 import { activationAddress, weightAddress } from './contract.ts'
-import { type ContractPlan, type Dot, tokenStride } from './contract-plan.ts'
+import type { ContractPlan, Dot } from './contract-plan.ts'
 import {
   activationStride,
   type ContractTile,
@@ -25,8 +25,9 @@ import {
 import type { LoopExpr, LoopFunction } from './loops.ts'
 import type { Machine } from './machine.ts'
 import { kernelFunction, storeOutput } from './outputs.ts'
-import { emitAffine, unflatten } from './affine-loops.ts'
+import { unflatten } from './affine-loops.ts'
 import { type Place, Scope } from './scope.ts'
+import { alike, neighbours, tilesOfTokens, type TileTokens } from './tile-tokens.ts'
 
 /** Sums of an invocation: [dot][token][vector of rows]. */
 type Sums = readonly (readonly (readonly LoopExpr[])[])[]
@@ -54,11 +55,7 @@ class TileLoops {
   private readonly e = new Emitter()
   private readonly scope: Scope
   private readonly scratch: number
-  private readonly extent: LoopExpr
-  /** The first token of the tile. */
-  private readonly first: LoopExpr
-  /** The first of the invocation's own. */
-  private readonly own: LoopExpr
+  private readonly tokens: TileTokens
   /** Which four tokens of the tile the invocation has, and which vectors of rows: this one and every `across`th. */
   private readonly four: LoopExpr
   private readonly column: LoopExpr
@@ -72,13 +69,11 @@ class TileLoops {
     this.axes = tileAxes(plan)!
     this.scope = new Scope(kernel, this.e, bounds)
     this.scratch = kernel.operands.length
-    this.extent = emitAffine(plan.token!.extent)
     this.across = tile.rows / 4 / tile.quads
     const { e } = this
-    this.first = e.value('s', ops.mul(builtin('group_y'), tile.tokens))
+    this.tokens = plan.choice ? alike(this.scope, plan.choice, tile, this.scratch + 1) : neighbours(this.scope, plan.token!, tile.tokens)
     this.four = e.value('four', ops.shr_u(builtin('invocation'), Math.log2(this.across)))
     this.column = e.value('column', ops.mul(ops.and(builtin('invocation'), this.across - 1), 4))
-    this.own = e.value('own', ops.add(this.first, ops.mul(this.four, tokensEach)))
   }
 
   function(): LoopFunction {
@@ -87,17 +82,21 @@ class TileLoops {
     const at = unflatten(e, builtin('group_x'), [...axes.outside, { id: 'tiles', extent: affine.constant(tiles) }])
     this.unit = e.value('unit', ops.mul(at.pop()![1], tile.rows / plan.tile))
     const outer: [AxisId, LoopExpr][] = axes.moving ? [...at, [axes.moving.id, builtin('group_z')]] : at
-    this.scope.at(outer, () => {
-      const sums = tile.walks.map((walk) => this.scope.at([[plan.token!.id, this.first]], () => this.walk(walk)))
-      this.store(sums)
-    })
+    const whole = (): void =>
+      this.scope.at(outer, () => {
+        const sums = tile.walks.map((walk) => this.walk(walk))
+        this.store(sums)
+      })
+    if (this.tokens.some) e.if(this.tokens.some, whole)
+    else whole()
     const one = (size: affine.Affine) => [{ size, divisor: 1 }]
     const grid = [
       one(affine.constant(rowTiles(axes, tile, plan))),
-      [{ size: plan.token!.extent, divisor: tile.tokens }],
+      tilesOfTokens(plan, tile.tokens, tile.choices),
       axes.moving ? one(axes.moving.extent) : [],
     ]
-    return kernelFunction(this.kernel, e, { workgroup: tile.threads, grid, scratch: [tile.words], vectors: new Set([this.scratch]) })
+    const scratch = [tile.words, tile.choosing].filter((words) => words > 0)
+    return kernelFunction(this.kernel, e, { workgroup: tile.threads, grid, scratch, vectors: new Set([this.scratch]) })
   }
 
   /** The sums of some dots over all k. */
@@ -106,11 +105,14 @@ class TileLoops {
     const zero = constant('f32x4', 0)
     const each = <T>(count: number, make: () => T): T[] => Array.from({ length: count }, make)
     const sums = walk.dots.map(() => each(tokensEach, () => each(tile.quads, () => e.let('acc', zero))))
-    const fetches = [...walk.dots.flatMap((dot, n) => this.weights(walk, dot, n)), ...this.activations(walk)]
+    const first = this.tokens.at(constant('i32', 0))
+    const weights = this.scope.at(first, () => walk.dots.flatMap((dot, n) => this.weights(walk, dot, n)))
+    const fetches = [...weights, ...this.activations(walk)]
+    const own = this.tokens.has(ops.mul(this.four, tokensEach))
     e.loop('step', 0, Math.ceil(walk.dots[0]!.k / walk.k), 1, (step) => {
       for (const fetch of fetches) fetch(step)
       e.barrier()
-      e.if(ops.lt(this.own, this.extent), () => this.multiply(walk, sums))
+      e.if(own, () => this.multiply(walk, sums))
       e.barrier()
     })
     return sums
@@ -186,16 +188,17 @@ class TileLoops {
   private activations(walk: TileWalk): Fetch[] {
     const { e, plan, tile, scope } = this
     const [dot] = walk.dots as [Dot]
-    const base = e.value('a', activationAddress(scope, dot))
-    const between = tokenStride(this.kernel, dot, plan.token!.id, scope.index)!
     const fours = walk.k / 4
     const before = (walk.dots.length * tile.rows * walk.k) / (plan.tile * dot.format.sliceK)
     return this.shared(tile.tokens * fours, before, (thing, has) => {
       const four = e.value('four', ops.and(thing, fours - 1))
       const token = e.value('token', ops.shr_u(thing, Math.log2(fours)))
-      const from = e.value('x', ops.add(base, ops.mul(token, between)))
       const to = e.value('to', ops.add(ops.mul(token, activationStride(walk)), ops.mul(four, 4)))
-      const inside = ops.lt(ops.add(this.first, token), this.extent)
+      const inside = this.tokens.has(token)
+      const from = e.value(
+        'x',
+        scope.at(this.tokens.at(token), () => activationAddress(scope, dot)),
+      )
       return this.guarded([has, inside], (step) => {
         const k = e.value('k', dot.format.placeOf(e.value('four', ops.add(ops.mul(step, fours), four))))
         e.store(this.scratch, to, this.fourActivations(walk, dot, from, k), this.activationsFrom(walk), true)
@@ -264,31 +267,25 @@ class TileLoops {
     const { e, plan, tile, scope, kernel } = this
     const place = e.value('place', ops.and(point, tile.rows - 1))
     const four = ops.shr_u(point, Math.log2(tile.rows))
-    const token = e.value('token', ops.add(ops.add(this.first, ops.mul(four, tokensEach)), pass))
+    const token = e.value('token', ops.add(ops.mul(four, tokensEach), pass))
     const unit = e.value('unit', ops.add(this.unit, ops.shr_u(place, Math.log2(plan.tile))))
     this.atUnit(unit, (first, inside) => {
       const row = e.value('row', ops.add(first, ops.and(place, plan.tile - 1)))
       const whole = plan.lane.extent.const % plan.tile === 0
-      const conditions = [ops.lt(token, this.extent), ...(inside ? [inside] : []), ...(whole ? [] : [ops.lt(row, plan.lane.extent.const)])]
+      const conditions = [this.tokens.has(token), ...(inside ? [inside] : []), ...(whole ? [] : [ops.lt(row, plan.lane.extent.const)])]
       e.if(
         conditions.reduce((a, b) => ops.and(a, b)),
         () =>
-          scope.at(
-            [
-              [plan.lane.id, row],
-              [plan.token!.id, token],
-            ],
-            () => {
-              const dots = tile.walks.flatMap((walk) => walk.dots)
-              const places = dots.map(({ definition }, n): [number, Place] => [
-                definition,
-                { kind: 'scalar', value: e.let('sum', load('f32', this.scratch, point, n * points)) },
-              ])
-              scope.with(places, () => {
-                for (const output of kernel.outputs) storeOutput(scope, output)
-              })
-            },
-          ),
+          scope.at([[plan.lane.id, row], ...this.tokens.at(token)], () => {
+            const dots = tile.walks.flatMap((walk) => walk.dots)
+            const places = dots.map(({ definition }, n): [number, Place] => [
+              definition,
+              { kind: 'scalar', value: e.let('sum', load('f32', this.scratch, point, n * points)) },
+            ])
+            scope.with(places, () => {
+              for (const output of kernel.outputs) storeOutput(scope, output)
+            })
+          }),
       )
     })
   }

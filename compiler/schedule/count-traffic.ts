@@ -59,6 +59,7 @@ function extent(type: LoopType, halves = false): { readonly halves: number; read
 
 type Get = () => Value
 type Run = () => void
+type Step = () => Generator<void, void>
 
 /** What counts nothing and is read by nothing is left out, with the loops around it. */
 const nothing: Run = () => undefined
@@ -76,9 +77,11 @@ export function countTraffic(fn: LoopFunction, { symbols, memory = [] }: Traffic
   const totals = fn.operands.map(({ memory: { kind } }) =>
     kind === 'scratch' ? undefined : { loaded: 0, stored: 0, read: new Marks(), written: new Marks() },
   )
-  const needed = neededLocals(fn.body)
+  const { needed, kept } = whatAddressesNeed(fn)
   const slots = new Map<string, number>()
-  const values: Value[] = []
+  let values: Value[] = []
+  /** Scratch memory that addresses depend on. */
+  let scratch: (Int32Array | undefined)[] = []
   const slot = (name: string): number => {
     const known = slots.get(name) ?? slots.size
     slots.set(name, known)
@@ -105,6 +108,7 @@ export function countTraffic(fn: LoopFunction, { symbols, memory = [] }: Traffic
       case 'load': {
         const at = address(e)
         const words = memory[e.operand]
+        if (kept.has(e.operand)) return () => scratch[e.operand]![at()]!
         return () => words?.[at()] ?? 0
       }
       case 'op': {
@@ -147,6 +151,7 @@ export function countTraffic(fn: LoopFunction, { symbols, memory = [] }: Traffic
     switch (s.kind) {
       case 'let':
       case 'subgroup':
+      case 'uniform':
       case 'set': {
         const note = loads(s.value)
         if (!needed.has(s.name)) return note
@@ -159,8 +164,15 @@ export function countTraffic(fn: LoopFunction, { symbols, memory = [] }: Traffic
       case 'store': {
         const note = loads(s.at, s.value)
         const total = totals[s.operand]
-        if (!total) return note
         const at = address(s)
+        if (kept.has(s.operand)) {
+          const get = value(s.value)
+          return () => {
+            note()
+            scratch[s.operand]![at()] = get() as number
+          }
+        }
+        if (!total) return note
         const { halves, unit } = extent(s.value.type, s.halves)
         return () => {
           note()
@@ -198,11 +210,69 @@ export function countTraffic(fn: LoopFunction, { symbols, memory = [] }: Traffic
     return inOrder(body.map(statement))
   }
 
-  const run = block(fn.body)
+  /** Statements with barriers, where invocations wait for what others leave in scratch memory. */
+  function stepped(body: readonly LoopStmt[]): Step {
+    const list = body.map((s) => (waits(s) ? { step: step(s) } : { run: statement(s) }))
+    return function* () {
+      for (const each of list) {
+        if (each.step) yield* each.step()
+        else each.run()
+      }
+    }
+  }
+
+  function step(s: LoopStmt): Step {
+    if (s.kind === 'loop' && leaves(s)) {
+      const [note, from, to, at, inside] = [loads(s.from, s.to), value(s.from), value(s.to), slot(s.variable), stepped(s.body)]
+      return function* () {
+        note()
+        const end = to() as number
+        for (let k = from() as number; k < end; k += s.step) {
+          values[at] = k
+          yield* inside()
+        }
+      }
+    }
+    if (s.kind === 'if' && leaves(s)) {
+      const [note, condition, yes, no] = [loads(s.condition), value(s.condition), stepped(s.yes), stepped(s.no ?? [])]
+      return function* () {
+        note()
+        yield* condition() ? yes() : no()
+      }
+    }
+    // Once all have come here nothing inside waits for what others leave.
+    const own = statement(s)
+    return function* () {
+      yield
+      own()
+    }
+  }
+
+  /** Whether something is left in scratch memory that addresses depend on. */
+  const leaves = (s: LoopStmt): boolean => hasStatement([s], (each) => each.kind === 'store' && kept.has(each.operand))
+
+  /** The invocations of a workgroup in turn, between two barriers each. */
+  function lockStep(body: Step): void {
+    scratch = fn.operands.map(({ memory }, i) => (memory.kind === 'scratch' && kept.has(i) ? new Int32Array(memory.words) : undefined))
+    let left = Array.from({ length: fn.workgroup }, (_, invocation) => ({ invocation, own: [] as Value[], steps: body() }))
+    while (left.length > 0) {
+      left = left.filter(({ invocation, own, steps }) => {
+        values = own
+        builtins['invocation'] = invocation
+        return !steps.next().done
+      })
+    }
+  }
+
+  const together = kept.size > 0 ? stepped(fn.body) : undefined
+  const run = together ? () => lockStep(together) : block(fn.body)
   for (builtins['group_z'] = 0; builtins['group_z'] < size(fn.grid[2]); builtins['group_z']++) {
     for (builtins['group_y'] = 0; builtins['group_y'] < size(fn.grid[1]); builtins['group_y']++) {
       for (builtins['group_x'] = 0; builtins['group_x'] < size(fn.grid[0]); builtins['group_x']++) {
-        for (builtins['invocation'] = 0; builtins['invocation'] < fn.workgroup; builtins['invocation']++) run()
+        for (builtins['invocation'] = 0; builtins['invocation'] < fn.workgroup; builtins['invocation']++) {
+          run()
+          if (together) break
+        }
       }
     }
   }
@@ -211,26 +281,48 @@ export function countTraffic(fn: LoopFunction, { symbols, memory = [] }: Traffic
   )
 }
 
-/** Locals that addresses, bounds and conditions depend on. */
-function neededLocals(body: readonly LoopStmt[]): Set<string> {
-  const needed = new Set<string>()
-  const need = (e: LoopExpr): void => walkLoopExpr(e, (part) => part.kind === 'local' && needed.add(part.name))
+function hasStatement(body: readonly LoopStmt[], is: (s: LoopStmt) => boolean): boolean {
+  let found = false
   walkLoops(
     body,
-    (e) => e.kind === 'load' && need(e.at),
+    () => undefined,
     (s) => {
-      if (s.kind === 'store') need(s.at)
+      found ||= is(s)
+    },
+  )
+  return found
+}
+
+const waits = (s: LoopStmt): boolean => hasStatement([s], ({ kind }) => kind === 'barrier' || kind === 'uniform')
+
+/** Locals, and scratch operands, that addresses, bounds and conditions depend on. */
+function whatAddressesNeed({ body, operands }: LoopFunction): { readonly needed: ReadonlySet<string>; readonly kept: ReadonlySet<number> } {
+  const needed = new Set<string>()
+  const kept = new Set<number>()
+  const need = (e: LoopExpr): void =>
+    walkLoopExpr(e, (part) => {
+      if (part.kind === 'local') needed.add(part.name)
+      else if (part.kind === 'load' && operands[part.operand]!.memory.kind === 'scratch') kept.add(part.operand)
+    })
+  walkLoops(
+    body,
+    (e) => e.kind === 'load' && operands[e.operand]!.memory.kind === 'buffer' && need(e.at),
+    (s) => {
+      if (s.kind === 'store' && operands[s.operand]!.memory.kind === 'buffer') need(s.at)
       else if (s.kind === 'loop') [s.from, s.to].forEach(need)
       else if (s.kind === 'if') need(s.condition)
     },
   )
-  for (let before = -1; before !== needed.size; ) {
-    before = needed.size
+  for (let before = -1; before !== needed.size + kept.size; ) {
+    before = needed.size + kept.size
     walkLoops(
       body,
-      () => undefined,
-      (s) => (s.kind === 'let' || s.kind === 'set' || s.kind === 'subgroup') && needed.has(s.name) && need(s.value),
+      (e) => e.kind === 'load' && kept.has(e.operand) && need(e.at),
+      (s) => {
+        if ((s.kind === 'let' || s.kind === 'set' || s.kind === 'subgroup' || s.kind === 'uniform') && needed.has(s.name)) need(s.value)
+        if (s.kind === 'store' && kept.has(s.operand)) [s.at, s.value].forEach(need)
+      },
     )
   }
-  return needed
+  return { needed, kept }
 }

@@ -86,6 +86,7 @@ const hasBarrier = (body: readonly LoopStmt[]): boolean =>
     (s) =>
       s.kind === 'barrier' ||
       s.kind === 'subgroup' ||
+      s.kind === 'uniform' ||
       (s.kind === 'loop' && hasBarrier(s.body)) ||
       (s.kind === 'if' && (hasBarrier(s.yes) || hasBarrier(s.no ?? []))),
   )
@@ -233,6 +234,7 @@ function compiler(fn: LoopFunction, symbols: Readonly<Record<string, number>>) {
       }
       case 'barrier':
       case 'subgroup':
+      case 'uniform':
         throw new Error(`internal: ${s.kind} outside lock step`)
     }
   }
@@ -272,7 +274,21 @@ function compiler(fn: LoopFunction, symbols: Readonly<Record<string, number>>) {
       }
     }
     if (s.kind === 'subgroup') return exchange(s)
+    if (s.kind === 'uniform') return uniform(s)
     return function* () {
+      yield
+    }
+  }
+
+  function uniform({ name, value }: LoopStmt & { kind: 'uniform' }): Step {
+    const [at, get] = [slot(name), expr(value)]
+    return function* (frame) {
+      const { shown } = frame
+      const { invocation } = frame.builtins as { readonly invocation: number }
+      yield
+      if (invocation === 0) shown[0] = get(frame)
+      yield
+      frame.values[at] = shown[0]!
       yield
     }
   }

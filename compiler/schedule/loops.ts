@@ -186,6 +186,11 @@ export type LoopStmt =
   | { readonly kind: 'if'; readonly condition: LoopExpr; readonly yes: readonly LoopStmt[]; readonly no?: readonly LoopStmt[] }
   /** All invocations of a workgroup wait and see each other's writes to scratch and operands. In uniform control flow only. */
   | { readonly kind: 'barrier' }
+  /**
+   * Declares a local: the value of a workgroup's first invocation, for all of them, so that it may decide about barriers. It is a barrier
+   * itself, for scratch memory; in uniform control flow only.
+   */
+  | { readonly kind: 'uniform'; readonly name: string; readonly type: 'i32'; readonly value: LoopExpr }
   | SubgroupStmt
 
 /**

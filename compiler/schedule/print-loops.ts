@@ -78,6 +78,8 @@ function statements(body: readonly LoopStmt[], operands: readonly string[], inde
       }
       case 'barrier':
         return [`${indent}barrier`]
+      case 'uniform':
+        return [`${indent}let ${s.name}: ${s.type} = uniform ${expr(s.value)}`]
       case 'subgroup': {
         const how = typeof s.how === 'object' ? `swap by ${s.how.by}` : s.how
         return [`${indent}let ${s.name}: ${s.type} = subgroup ${how} of ${expr(s.value)}`]

@@ -121,6 +121,10 @@ export function loopFaults(fn: LoopFunction): readonly string[] {
         break
       case 'barrier':
         break
+      case 'uniform':
+        if (expr(place, s.value, scope) !== 'i32') fault(place, `uniform ${s.name} is not i32`)
+        declare(place, s.name, s.type, true, scope)
+        break
       case 'subgroup': {
         const type = expr(place, s.value, scope)
         if (type !== s.type) fault(place, `subgroup ${s.name}: ${s.type} of ${type}`)
@@ -172,7 +176,7 @@ function barrierFaults(fn: LoopFunction): string[] {
         const inner = inVarying || varies(s.condition)
         walk(s.yes, inner, `${path}${i}.yes.`, report)
         if (s.no) walk(s.no, inner, `${path}${i}.no.`, report)
-      } else if (s.kind === 'barrier' || s.kind === 'subgroup') {
+      } else if (s.kind === 'barrier' || s.kind === 'subgroup' || s.kind === 'uniform') {
         if (s.kind === 'subgroup') varying.add(s.name)
         if (inVarying && report) faults.push(`${fn.name}: ${path}${i}: ${s.kind} in non-uniform control flow`)
       }

@@ -14,7 +14,7 @@ export function walkLoops(body: readonly LoopStmt[], expr: (e: LoopExpr) => void
   const parts = (e: LoopExpr): void => walkLoopExpr(e, expr)
   for (const s of body) {
     statement?.(s)
-    if (s.kind === 'let' || s.kind === 'set' || s.kind === 'subgroup') parts(s.value)
+    if (s.kind === 'let' || s.kind === 'set' || s.kind === 'subgroup' || s.kind === 'uniform') parts(s.value)
     else if (s.kind === 'store') {
       parts(s.at)
       parts(s.value)
@@ -65,6 +65,7 @@ export function changeLoops(body: readonly LoopStmt[], change: LoopChange): Loop
     switch (s.kind) {
       case 'let':
       case 'subgroup':
+      case 'uniform':
       case 'set':
         return { ...s, name: change.local(s.name), value: expr(s.value) }
       case 'store':

@@ -204,6 +204,8 @@ export class FunctionEmitter implements Context {
         return [m.if(this.expr(s.condition), m.block(null, this.#body(s.yes)), s.no ? m.block(null, this.#body(s.no)) : undefined)]
       case 'barrier':
         return []
+      case 'uniform':
+        return [m.local.set(this.#local(s.name, s.type), this.expr(s.value))]
       case 'subgroup':
         throw new Error(`internal: ${s.name}: a WASM call has no subgroup`)
     }

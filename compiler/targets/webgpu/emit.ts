@@ -72,6 +72,8 @@ class Writer {
   readonly memories: readonly Memory[]
   readonly subgroups: SubgroupText
   usesSubgroups = false
+  /** Whether there is a word of workgroup memory for values that all invocations are given. */
+  usesUniform = false
   private readonly assigned = new Set<string>()
   private readonly packedDot: boolean
 
@@ -225,6 +227,11 @@ class Writer {
           yield `${indent}workgroupBarrier();`
           yield `${indent}storageBarrier();`
           break
+        case 'uniform':
+          this.usesUniform = true
+          yield `${indent}if (local_index == 0u) { uniform_i32 = ${this.expr(s.value)}; }`
+          yield `${indent}let v_${s.name} = workgroupUniformLoad(&uniform_i32);`
+          break
         case 'subgroup':
           this.usesSubgroups = true
           yield `${indent}let v_${s.name} = ${this.subgroups.exchange(s.how, s.type, this.expr(s.value))};`
@@ -315,7 +322,6 @@ function scratchMemories(fn: LoopFunction): { memories: Memory[]; declarations: 
 export function emitKernel(fn: LoopFunction, plan: BindingPlan, options: EmitOptions = {}): KernelText {
   const { memories, declarations, bytes } = scratchMemories(fn)
   const storage = plan.bindings.filter((b) => b.kind !== 'uniform' && b.kind !== 'places').length
-  if (bytes > guaranteed.workgroupBytes) throw new Error(`internal: ${fn.name}: ${bytes} bytes of workgroup memory`)
   if (fn.workgroup > guaranteed.invocations) throw new Error(`internal: ${fn.name}: ${fn.workgroup} invocations per workgroup`)
   if (storage > guaranteed.storageBuffers) throw new Error(`internal: ${fn.name}: ${storage} storage buffers`)
   const least = leastOffsetsOf(fn)
@@ -327,6 +333,8 @@ export function emitKernel(fn: LoopFunction, plan: BindingPlan, options: EmitOpt
 
   const writer = new Writer(fn, memories, options)
   const body = [...writer.statements(fn.body, '  ')]
+  const shared = bytes + (writer.usesUniform ? 16 : 0)
+  if (shared > guaranteed.workgroupBytes) throw new Error(`internal: ${fn.name}: ${shared} bytes of workgroup memory`)
   const parameters = [
     '@builtin(workgroup_id) workgroup_id: vec3<u32>',
     '@builtin(local_invocation_index) local_index: u32',
@@ -350,6 +358,7 @@ export function emitKernel(fn: LoopFunction, plan: BindingPlan, options: EmitOpt
     ...(moved.length > 0 ? [`struct Places { ${moved.map((operand) => `p${operand}: i32`).join(', ')} }`] : []),
     ...bindings,
     ...declarations,
+    ...(writer.usesUniform ? ['var<workgroup> uniform_i32: i32;'] : []),
     ...writer.subgroups.declarations(),
     ...libraryText(writer.library, f16),
     ...writer.maths.values(),

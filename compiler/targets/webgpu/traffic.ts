@@ -2,7 +2,7 @@
 // a cache should come from memory once a call.
 
 import type { KernelStep } from '../../kernel/program.ts'
-import type { OperandSource } from '../../kernel/types.ts'
+import type { Operand, OperandSource } from '../../kernel/types.ts'
 import type { EntryPlan, Plan } from '../../plan/plan.ts'
 import { countTraffic, type Traffic } from '../../schedule/count-traffic.ts'
 import { dispatcher } from './dispatches.ts'
@@ -30,11 +30,15 @@ const plus = (a: Traffic, b: Traffic): Traffic => ({
   written: a.written + b.written,
 })
 
-/** Every dispatch of an entry at given symbols, those of a layer once. Seconds for a model of billions of weights. */
+/**
+ * Every dispatch of an entry at given symbols, those of a layer once. `contents`: of operands that say where others are read (else words
+ * are 0). Seconds for a model of billions of weights.
+ */
 export function dispatchTraffic(
   { functions }: Plan,
   { program }: EntryPlan,
   symbols: Readonly<Record<string, number>>,
+  contents: (operand: Operand) => Int32Array | undefined = () => undefined,
 ): readonly DispatchTraffic[] {
   const partsOf = dispatcher(functions)
   const visit = (steps: readonly KernelStep[], times: number): DispatchTraffic[] =>
@@ -43,12 +47,15 @@ export function dispatchTraffic(
         return step.groups.flatMap((group, i) => visit(group, times * step.order.filter((each) => each === i).length))
       }
       return partsOf(step).map(({ fn, kernels }) => {
-        const sources = kernels.flatMap(({ operands }) => operands.map(({ source }) => source))
+        const operands = kernels.flatMap((kernel) => kernel.operands)
+        const memory = fn.operands.map(({ memory }) =>
+          memory.kind === 'buffer' && operands[memory.operand] ? contents(operands[memory.operand]!) : undefined,
+        )
         const of = { weights: none, states: none, values: none }
-        for (const [i, traffic] of countTraffic(fn, { symbols }).entries()) {
+        for (const [i, traffic] of countTraffic(fn, { symbols, memory }).entries()) {
           const { memory } = fn.operands[i]!
           if (!traffic || memory.kind === 'scratch') continue
-          const source = sources[memory.operand]
+          const source = operands[memory.operand]?.source
           const kind = source ? kindOf(source) : 'values'
           of[kind] = plus(of[kind], traffic)
         }
