@@ -142,7 +142,11 @@ export function scheduleContractGroup(
       last && t > 0 ? e.value('shift', ops.mul(ops.min(last, t), stride)) : constant('i32', 0),
     )
     const accumulators = weights.map(({ quads }) => shifts.map(() => quads.map(() => e.let('acc', constant('f32x4', 0)))))
-    e.loop('p', sharer, partsOf(walk[0]!), sharers, (flat) => {
+    // What is chosen in another kernel's part of the weights is left to that.
+    const where = plan.choice?.where
+    const parts = constant('i32', partsOf(walk[0]!))
+    const end = where ? e.value('end', ops.select(scope.scalar(where), parts, constant('i32', 0))) : parts
+    e.loop('p', sharer, end, sharers, (flat) => {
       const block = format.parts === 1 ? flat : e.value('block', ops.shr_u(flat, Math.log2(format.parts)))
       const part = format.parts === 1 ? constant('i32', 0) : e.value('part', ops.and(flat, format.parts - 1))
       const x = e.value('x', ops.add(base, ops.mul(block, format.k)))

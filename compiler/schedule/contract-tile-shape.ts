@@ -108,7 +108,7 @@ const mostTokens = ({ token, choice }: ContractPlan, bounds: affine.Bounds): num
   return tokens ? affine.range(tokens, bounds).max : 1
 }
 
-/** Tokens that choose are worth tiles where an invocation's places have one each, if the choices are equally liked. */
+/** Tokens that choose are worth tiles where an invocation's places have one each, if all choices are equally likely. */
 const isLong = (plan: ContractPlan, machine: Machine, bounds: affine.Bounds): boolean =>
   !plan.writesBlocks &&
   mostTokens(plan, bounds) >= Math.max(machine.shortestTile, tokensEach * (plan.choice?.count ?? 0)) &&
@@ -143,18 +143,25 @@ function tileFor(plan: ContractPlan, { tokens, threads, quads: most }: Shape, ma
 export const rowTiles = ({ outside, units }: TileAxes, { rows }: ContractTile, { tile }: ContractPlan): number =>
   extentsOf(outside) * Math.ceil((units * tile) / rows)
 
-/** Groups of tokens that meet the same weights, and how many each has: kernels whose choices exclude each other share them. */
-function tokenGroups(plan: ContractPlan, plans: readonly ContractPlan[], bounds: affine.Bounds): [groups: number, tokens: number] {
+/**
+ * Groups of tokens that meet the same weights, how many each has in the mean, and by how many that varies (choices at random: Poisson's).
+ * Kernels whose choices exclude each other share the tokens.
+ */
+function tokenGroups(plan: ContractPlan, plans: readonly ContractPlan[], bounds: affine.Bounds) {
   const { choice } = plan
-  const tokens = mostTokens(plan, bounds)
-  if (!choice) return [1, tokens]
-  const all = choice.where ? sum(plans.map((other) => other.choice?.count ?? 0)) : choice.count
-  return [choice.count, Math.ceil(tokens / all)]
+  const all = mostTokens(plan, bounds)
+  if (!choice) return { groups: 1, tokens: all, spread: 0 }
+  const tokens = all / (choice.where ? sum(plans.map((other) => other.choice?.count ?? 0)) : choice.count)
+  return { groups: choice.count, tokens, spread: Math.sqrt(tokens) }
 }
+
+/** Tiles of a group, in the mean. */
+const tilesOf = (tokens: number, spread: number, ofTile: number): number =>
+  (Math.ceil((tokens - spread) / ofTile) + Math.ceil((tokens + spread) / ofTile)) / 2
 
 /**
  * Seconds of a launch with all positions that there may be, as a logarithm, in the mean of the described GPUs. What is loaded again counts
- * as if it came from memory; reading scratch memory takes its part of the time beside the multiply-adds. Choices count as equally liked.
+ * as if it came from memory; reading scratch memory takes its part of the time beside the multiply-adds. Choices count as equally likely.
  */
 function costOf(plans: readonly ContractPlan[], shape: Shape, machine: Machine, bounds: affine.Bounds): number | undefined {
   let [loaded, madds, invocations] = [0, 0, 0]
@@ -162,14 +169,14 @@ function costOf(plans: readonly ContractPlan[], shape: Shape, machine: Machine, 
     const tile = tileFor(plan, shape, machine, 1)
     if (!tile) return undefined
     const axes = tileAxes(plan)!
-    const [groups, tokens] = tokenGroups(plan, plans, bounds)
+    const { groups, tokens, spread } = tokenGroups(plan, plans, bounds)
     const moving = axes.moving ? affine.range(axes.moving.extent, bounds).max : 1
-    const [across, down] = [rowTiles(axes, tile, plan) * moving, groups * Math.ceil(tokens / tile.tokens)]
+    const [across, down] = [rowTiles(axes, tile, plan) * moving, groups * tilesOf(tokens, spread, tile.tokens)]
     const weights = sum(plan.dots.map(({ k, format }) => (k / format.k) * format.words * 4 * (tile.rows / 8)))
     const activations = sum(tile.walks.map(({ dots }) => dots[0]!.k * 4))
     loaded += across * (down * weights + groups * tokens * activations)
     const each = tile.quads * plan.dots.length
-    const fours = groups * Math.ceil(tokens / tokensEach) * tokensEach
+    const fours = groups * tilesOf(tokens, spread, tokensEach) * tokensEach
     madds += sum(plan.dots.map(({ k }) => across * tile.rows * fours * k)) * (1 + (tokensEach + 4 * each) / (4 * tokensEach * each))
     invocations += across * down * tile.threads
   }

@@ -211,15 +211,26 @@ export const mutants: readonly Mutant[] = [
     'compiler/schedule/contract-group.ts',
     {
       'tokens past the end are written': ['inside.push(ops.lt(s, extent!))', 'inside.push(ops.le(s, extent!))'],
+      'weights chosen in another part are left out in their own': [
+        "ops.select(scope.scalar(where), parts, constant('i32', 0))",
+        "ops.select(scope.scalar(where), constant('i32', 0), parts)",
+      ],
     },
     'webgpu',
   ),
   ...inFile(
     'compiler/schedule/contract-tile.ts',
     {
-      'tokens past the end of a tile are written': ['[ops.lt(token, this.extent), ', '[ops.le(token, this.extent), '],
       'k past the end of a step counts': ["return ops.select(ops.lt(at, dot.k), value, constant('f32', 0))", 'return value'],
       'four tokens of a tile are stored one on the other': ['e.if(ops.eq(pass, t)', 'e.if(ops.le(pass, t)'],
+    },
+    'webgpu',
+  ),
+  ...inFile(
+    'compiler/schedule/tile-tokens.ts',
+    {
+      'tokens past the end of a tile are written': ['ops.lt(number(place), end)', 'ops.le(number(place), end)'],
+      'of tokens that choose alike the first is left out': ['ops.eq(left, 0)', 'ops.eq(left, 1)'],
     },
     'webgpu',
   ),

@@ -158,6 +158,8 @@ describe('verification', () => {
     expect(loopFaults(late)).toEqual(['tree_sum: 1.0.yes.0: barrier in non-uniform control flow'])
     expect(loopFaults(body((e, x) => e.if(ops.eq(x, builtin('group_x')), () => e.barrier())))).toEqual([])
     expect(loopFaults(body((e) => e.if(ops.eq(load('i32', 1, 0), 0), () => e.barrier())))).toHaveLength(1)
+    expect(loopFaults(body((e) => e.if(ops.eq(e.uniform('u', load('i32', 1, 0)), 0), () => e.barrier())))).toEqual([])
+    expect(loopFaults(body((e) => e.if(ops.eq(load('i32', 1, 0), 0), () => e.uniform('u', builtin('group_x')))))).toHaveLength(1)
   })
 })
 

@@ -124,6 +124,47 @@ describe.each([
     )
   }, 60_000)
 
+  test('what an invocation finds in scratch memory decides about barriers for all', async () => {
+    const group = 64
+    const e = new Emitter()
+    e.store(2, invocation, load('i32', 0, ops.add(ops.mul(groupX, group), invocation)))
+    e.barrier()
+    // Another one for each invocation: the first one's counts.
+    const first = e.uniform('first', load('i32', 2, invocation))
+    e.if(ops.gt(first, 0), () => {
+      e.store(2, invocation, ops.add(first, invocation))
+      e.barrier()
+      e.loop('round', 0, e.uniform('rounds', ops.and(load('i32', 2, ops.xor(invocation, 1)), 3)), 1, () => {
+        const other = e.let('other', load('i32', 2, ops.xor(invocation, group - 1)))
+        e.barrier()
+        e.store(2, invocation, ops.add(other, load('i32', 2, invocation)))
+        e.barrier()
+      })
+      e.store(1, ops.add(ops.mul(groupX, group), invocation), load('i32', 2, invocation))
+    })
+    const fn: LoopFunction = {
+      name: 'decides',
+      operands: [
+        { name: 'x', element: 'i32', access: 'read', memory: { kind: 'buffer', operand: 0 } },
+        { name: 'y', element: 'i32', access: 'write', memory: { kind: 'buffer', operand: 1 } },
+        scratch('shared', group, 'i32'),
+      ],
+      symbols: ['n'],
+      body: e.finish(),
+      workgroup: group,
+      grid: [[{ size: { const: 0, terms: [['n', 1]] }, divisor: 1 }]],
+    }
+    expect(loopFaults(fn)).toEqual([])
+    const n = 4
+    const x = Int32Array.from({ length: n * group }, (_, i) => ((i * 37) % 23) - (i < group ? 1 : 0))
+    const [wanted, got] = [new Int32Array(n * group), new Int32Array(n * group)]
+    evaluateLoops(fn, { memory: [x, wanted, undefined], symbols: { n } })
+    await runWgsl(opened.device, fn, { memory: [x, got, undefined], symbols: { n } }, sizes)
+    expect(wanted.subarray(0, group).every((value) => value === 0)).toBe(true)
+    expect(wanted.subarray(group).some((value) => value !== 0)).toBe(true)
+    expect(got).toEqual(wanted)
+  })
+
   test('a folded grid reaches every group once and no other', async () => {
     const n = 70_003
     const fn: LoopFunction = {
