@@ -35,7 +35,7 @@ export function schedule(kernel: Kernel, machine: Machine, bounds: Bounds, toget
   }
   if (contract) return scheduleContract(kernel, contract, machine, bounds)
   try {
-    return scheduleStaged(kernel, machine, bounds)
+    return scheduleStaged(kernel, machine, bounds, machine.threads > 1 && (together ?? []).length <= 1)
   } catch (cause) {
     const tiled = cause instanceof ScratchOverflow ? scheduleTiled(kernel, machine, bounds) : undefined
     if (tiled) return tiled

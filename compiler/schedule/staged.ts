@@ -33,11 +33,13 @@ export interface Staged {
   readonly tree: number
 }
 
-export function scheduleStaged(kernel: Kernel, machine: Machine, bounds: affine.Bounds): LoopFunction {
+/** `alone`: no other kernel is in the launch, so that workgroups may have any size. */
+export function scheduleStaged(kernel: Kernel, given: Machine, bounds: affine.Bounds, alone = false): LoopFunction {
+  const machine = alone ? withMoreThreads(kernel, given, bounds) : given
   const scope = new Scope(kernel, new Emitter(), bounds)
   const reductions = kernel.definitions.filter((definition) => definition.over.length > 0)
   const common = commonAxes(kernel)
-  if (reductions.length === 0 && machine.threads > 1) return scheduleFlat(kernel, machine, scope)
+  if (reductions.length === 0 && machine.threads > 1) return scheduleFlat(kernel, given, scope)
   // A map keeps its contiguous axis inside, to be written in vectors; so does whatever writes blocks of 8 bits.
   const inBlocks = kernel.outputs.some((output) => isInBlocks(kernel, output))
   const keeps = machine.lanes > 1 && (reductions.length === 0 || inBlocks)
@@ -53,6 +55,27 @@ export function scheduleStaged(kernel: Kernel, machine: Machine, bounds: affine.
   if (machine.threads > 1) return scheduleGroups(staged, [...words, ...treeWords], () => emitStages(staged))
   const rows = overRows(scope, outer, () => emitStages(staged))
   return kernelFunction(kernel, scope.emitter, { scratch: words, ...(rows ? { rows } : {}) })
+}
+
+/** Fewer numbers of a row than these are not worth an invocation more. */
+const fewestEach = 4
+
+/**
+ * More invocations a workgroup where rows are few and long: a norm of one token is one workgroup, and what it has to wait for is memory,
+ * once for each number that an invocation has of the row.
+ */
+function withMoreThreads(kernel: Kernel, machine: Machine, bounds: affine.Bounds): Machine {
+  const extents = (ids: readonly AxisId[]): number =>
+    ids.reduce((product, id) => product * affine.range(axisOf(kernel, id).extent, bounds).max, 1)
+  const outer = commonAxes(kernel).map(({ id }) => id)
+  const rows = extents(outer)
+  const long = Math.max(
+    ...kernel.definitions.map(({ over }) => extents(over.slice(-1))),
+    ...kernel.outputs.map(({ axes }) => extents(axes.filter((id) => !outer.includes(id)))),
+  )
+  let { threads } = machine
+  while (threads < machine.mostThreads && rows * threads < machine.busyThreads && fewestEach * 2 * threads <= long) threads *= 2
+  return { ...machine, threads }
 }
 
 export const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0)
