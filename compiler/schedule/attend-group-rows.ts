@@ -39,7 +39,7 @@ export class GroupRows {
   protected readonly fixed: readonly KernelAxis[]
   protected readonly moving: KernelAxis | undefined
   /** Blocks along the grid's first dimension. */
-  protected readonly units: number
+  readonly units: number
   /** Positions of a chunk, and chunks at most. */
   protected readonly chunks: { readonly size: number; readonly most: number } | undefined
   protected readonly words: number[] = []

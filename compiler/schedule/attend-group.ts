@@ -31,17 +31,32 @@ const shapes = [
   [1, 32],
   [1, 16],
 ] as const
-/** Undefined for what is no attention, or has parts that need the general schedule. */
-export function scheduleAttendGroup(original: Kernel, machine: Machine, bounds: affine.Bounds): LoopFunction | undefined {
+/**
+ * Undefined for what is no attention, or has parts that need the general schedule. `alone`: no other kernel is in the launch, so that
+ * workgroups may have any size.
+ */
+export function scheduleAttendGroup(original: Kernel, machine: Machine, bounds: affine.Bounds, alone = false): LoopFunction | undefined {
   const plan = planAttend(original, commonAxes(original), bounds)
   if (!plan || plan.batch.filter(({ extent }) => !affine.isConstant(extent)).length > 1) return undefined
   for (const [rows, tile] of shapes) {
-    const attend = new AttendGroup(plan, machine, bounds, rows, tile)
+    const make = (by = 1): AttendGroup => new AttendGroup(plan, wider(machine, by), bounds, rows, tile)
+    const attend = make()
     if (!attend.fits) continue
-    return attend.chunked ? attend.build(new AttendGroup(plan, machine, bounds, rows, tile).join()) : attend.build()
+    // One token has few blocks: where memory holds what more invocations leave, a block has more of them.
+    let by = 1
+    const { threads, mostThreads, busyThreads } = machine
+    if (alone && !plan.token) while (2 * by * threads <= Math.min(mostThreads, busyThreads / attend.units) && make(2 * by).fits) by *= 2
+    return attend.chunked ? make(by).build(make(by).join()) : make(by).build()
   }
   return undefined
 }
+
+/** A machine whose workgroups have so many times the invocations, and that is kept busy by as many workgroups: chunks stay as they are. */
+const wider = (machine: Machine, by: number): Machine => ({
+  ...machine,
+  threads: by * machine.threads,
+  busyThreads: by * machine.busyThreads,
+})
 
 class AttendGroup extends GroupRows {
   build(join?: LoopFunction): LoopFunction {

@@ -24,7 +24,8 @@ const writesNothing = ({ axes, outputs }: Kernel): boolean =>
 export function schedule(kernel: Kernel, machine: Machine, bounds: Bounds, together?: readonly Kernel[]): LoopFunction {
   if (kernel.select) return scheduleSelect(kernel, machine, bounds)
   if (writesNothing(kernel)) return kernelFunction(kernel, new Emitter(), {})
-  const attend = machine.threads > 1 ? scheduleAttendGroup(kernel, machine, bounds) : scheduleAttend(kernel, machine, bounds)
+  const alone = together === undefined || together.length === 1
+  const attend = machine.threads > 1 ? scheduleAttendGroup(kernel, machine, bounds, alone) : scheduleAttend(kernel, machine, bounds)
   if (attend) return attend
   const contract = planContract(kernel, bounds)
   if (contract && machine.threads > 1) {
@@ -35,7 +36,7 @@ export function schedule(kernel: Kernel, machine: Machine, bounds: Bounds, toget
   }
   if (contract) return scheduleContract(kernel, contract, machine, bounds)
   try {
-    return scheduleStaged(kernel, machine, bounds, machine.threads > 1 && (together ?? []).length <= 1)
+    return scheduleStaged(kernel, machine, bounds, machine.threads > 1 && alone)
   } catch (cause) {
     const tiled = cause instanceof ScratchOverflow ? scheduleTiled(kernel, machine, bounds) : undefined
     if (tiled) return tiled
