@@ -1,6 +1,7 @@
 // What `llamac estimate` says: its figures as JSON, and as tables for people.
 
 import { byteSize } from '../compiler/byte-size.ts'
+import type { DispatchCost } from '../compiler/cost-model.ts'
 import type { Estimate, PartEstimate, StateEstimate, TargetEstimate } from '../compiler/estimate.ts'
 import type { SpecialisedModel } from '../dsl/model.ts'
 import { printable } from '../dsl/text-width.ts'
@@ -59,6 +60,17 @@ export interface EstimateReport {
       readonly byte_multiply_adds: number
       /** What the device is given to run, one after the other. */
       readonly dispatches: number
+      /**
+       * Dispatches by what their (first) kernels are. `bytes` of weights, states and tables, `values` of what lies between kernels: each
+       * once; what invocations load in all, from memory or from caches, is counted on WebGPU.
+       */
+      readonly classes: readonly {
+        readonly class: string
+        readonly dispatches: number
+        readonly bytes: number
+        readonly values: number
+        readonly loaded?: { readonly bytes: number; readonly values: number }
+      }[]
       /** With --machine, on WASM. */
       readonly at_most?: { readonly tokens_per_second: number; readonly bound_by: string }
     }[]
@@ -124,6 +136,7 @@ export function reportOf({ model, estimated, programBytes, work, threads, maximu
               multiply_adds: call.madds,
               byte_multiply_adds: call.dots,
               dispatches: call.dispatches.reduce((sum, { launches }) => sum + launches, 0),
+              classes: classesOf(call.dispatches),
               ...(bound ? { at_most: { tokens_per_second: bound.rate, bound_by: bound.by } } : {}),
             }
           }),
@@ -148,6 +161,20 @@ export function reportOf({ model, estimated, programBytes, work, threads, maximu
   }
 }
 
+function classesOf(dispatches: readonly DispatchCost[]): EstimateReport['targets'][number]['calls'][number]['classes'] {
+  const sum = (costs: readonly DispatchCost[], of: (cost: DispatchCost) => number): number =>
+    Math.round(total(costs.map((cost) => cost.launches * of(cost))))
+  return [...Map.groupBy(dispatches, ({ shape }) => shape)].map(([shape, costs]) => ({
+    class: shape,
+    dispatches: sum(costs, () => 1),
+    bytes: sum(costs, ({ bytes }) => bytes),
+    values: sum(costs, ({ values }) => values),
+    ...(costs.every(({ loads }) => loads)
+      ? { loaded: { bytes: sum(costs, ({ loads }) => loads!.bytes), values: sum(costs, ({ loads }) => loads!.values) } }
+      : {}),
+  }))
+}
+
 export function textOf(report: EstimateReport): string {
   const { model, preset, parameters, math, context, most_tokens_in_a_call: most, threads, notes } = report
   const title = [
@@ -163,6 +190,7 @@ export function textOf(report: EstimateReport): string {
     memoryTable(report),
     arenaTable(report),
     ...(report.targets.some(({ calls }) => calls.length > 0) ? [workTable(report)] : []),
+    ...report.targets.flatMap(loadTable),
     ...report.targets.flatMap(({ target }) => deviceTable(report, target)),
     ...report.targets.flatMap(({ target, problems }) =>
       problems.map(({ message, notes: more, help }) =>
@@ -270,6 +298,18 @@ function workTable({ targets, machine }: EstimateReport): string[] {
     ...lines,
     `this machine: ${figure(readBytes)} GB/s read, ${figure(dot)} G multiply-adds of bytes and ${figure(madd)} G of f32 a second`,
   ]
+}
+
+/** What is moved once and what is loaded in all, by classes of dispatches, where it was counted: of a prompt, and of the last decoded token. */
+function loadTable({ target, calls }: EstimateReport['targets'][number]): string[][] {
+  const shown = new Set([...calls.slice(0, 1), ...calls.slice(-1)])
+  const rows = [...shown].flatMap((call) =>
+    call.classes.flatMap(({ class: shape, dispatches, bytes, values, loaded }) =>
+      loaded ? [[callName(call), shape, grouped(dispatches), ...[bytes, loaded.bytes, values, loaded.values].map(byteSize)]] : [],
+    ),
+  )
+  if (rows.length === 0) return []
+  return [tableLines([[`${target}, loads`, '', 'dispatches', 'weights, states', 'loaded', 'values in, out', 'loaded'], ...rows], [0, 1])]
 }
 
 const callName = ({ entry, position, tokens }: EstimateReport['targets'][number]['calls'][number]): string =>

@@ -1,13 +1,15 @@
 // What a call costs on a device that is described by a few numbers: for each dispatch its bytes, multiply-adds and invocations, and from
-// them a time. A dispatch takes its launch and then the longer of what its bytes and its arithmetic take, at the device's peak as
-// far as there are invocations to fill it. Nobody is faster, and a share of the peak is what generated code may be expected to
+// them a time. A dispatch takes its launch and then the longest of what its bytes from memory, its loads from caches and its arithmetic
+// take, at the device's peak as far as there are invocations to fill it. Nobody is faster, and a share of the peak is what generated code may be expected to
 // reach: a roofline (Williams and others, 2009) with launches and occupancy. Nothing here is measured, and nothing knows a model.
 
-import type { Binding } from '../dsl/affine.ts'
-import type { Kernel } from './kernel/types.ts'
+import { type Binding, evaluate } from '../dsl/affine.ts'
+import { classify } from './kernel/shape.ts'
+import type { Kernel, KernelShape, Operand } from './kernel/types.ts'
 import type { KernelProgram, KernelStep } from './kernel/program.ts'
 import { noWork, sumWork, type Work, workOf } from './kernel/work.ts'
 import { evaluateCount } from './schedule/count.ts'
+import { countTraffic } from './schedule/count-traffic.ts'
 import type { LoopFunction } from './schedule/loops.ts'
 
 /** 1e9 per second at its peak. */
@@ -26,13 +28,16 @@ export interface DescribedDevice extends Rates {
   readonly launchSeconds: number
   /** So many at once keep all of it busy; fewer a part. */
   readonly invocations: number
+  /** What all its cores together are given by their own caches, in 1e9 bytes per second. */
+  readonly cacheBytes: number
 }
 
 const GiB = 2 ** 30
 
 /**
  * Vendors' figures: clock × lanes, width × rate of the memory, and two thirds of a memory that is shared with the system. Four
- * invocations a lane hide the latency of memory. CPUs: what was measured in WASM on a server's (docs/performance.md).
+ * invocations a lane hide the latency of memory. A core's cache gives a byte a clock for each lane (64 bytes to 64 lanes of Intel's, 128 to
+ * 128 of NVIDIA's). CPUs: what was measured in WASM on a server's (docs/performance.md).
  */
 export const describedDevices = [
   // Intel HD 520 (2015): 24 units of 8 lanes at 1.05 GHz, two channels of DDR3L-1600.
@@ -56,12 +61,22 @@ function gpu(
   }: Pick<DescribedDevice, 'readBytes' | 'memoryBytes' | 'launchSeconds'> & { lanes: number; gigahertz: number },
 ): DescribedDevice {
   const madd = lanes * gigahertz
-  return { name, target: 'webgpu', ...rest, madd, dot: madd, invocations: 4 * lanes }
+  return { name, target: 'webgpu', ...rest, madd, dot: madd, invocations: 4 * lanes, cacheBytes: madd }
 }
 
 function cpu(name: string, threads: number): DescribedDevice {
   const [readBytes, madd, dot] = [18.5 * threads, 29 * threads, 100 * threads]
-  return { name, target: 'wasm', readBytes, madd, dot, memoryBytes: 16 * GiB, launchSeconds: 0, invocations: 1 }
+  return {
+    name,
+    target: 'wasm',
+    readBytes,
+    madd,
+    dot,
+    memoryBytes: 16 * GiB,
+    launchSeconds: 0,
+    invocations: 1,
+    cacheBytes: Number.POSITIVE_INFINITY,
+  }
 }
 
 /** Of the peak, what code without tuning for a device is trusted to reach, where a time must not be exceeded. */
@@ -80,9 +95,17 @@ export interface DispatchCost extends Work {
   readonly kernel: string
   /** How often a call runs it. */
   readonly launches: number
+  readonly shape: KernelShape
   /** Of the largest dimension of its grid; 1 where rows are shared by threads. */
   readonly invocations: number
+  /** What its invocations load, again and again: `bytes` and `values` are what is moved once. Where it was asked for. */
+  readonly loads?: Loads
 }
+
+type Loads = Pick<Work, 'bytes' | 'values'>
+
+/** Workgroups that loads are counted of. */
+const countedGroups = 8
 
 /** Kernels that run as one, and their loops. */
 export interface Dispatched {
@@ -98,9 +121,15 @@ export type PartsOf = (step: Exclude<KernelStep, { kind: 'loop' }>) => readonly 
 
 /**
  * What the dispatches of one call cost, those of a loop's instances counted together. `partsOf`: those of a step. What no invocation
- * has a part in is no dispatch.
+ * has a part in is no dispatch. `withLoads`: loads of workgroups are counted, of some of them where there are many; tokens that choose
+ * weights choose in turn. That takes some seconds for billions of weights.
  */
-export function costsOf({ steps }: Pick<KernelProgram, 'steps'>, partsOf: PartsOf, binding: Binding): DispatchCost[] {
+export function costsOf(
+  { steps }: Pick<KernelProgram, 'steps'>,
+  partsOf: PartsOf,
+  binding: Binding,
+  { withLoads = false }: { readonly withLoads?: boolean } = {},
+): DispatchCost[] {
   const costs: DispatchCost[] = []
   const visit = (list: readonly KernelStep[], launches: number): void => {
     for (const step of list) {
@@ -113,7 +142,9 @@ export function costsOf({ steps }: Pick<KernelProgram, 'steps'>, partsOf: PartsO
         if (groups === 0) continue
         const left: Work = { ...noWork, values: shared.reduce((sum, { bytes }) => sum + bytes, 0) }
         const work = joins ? left : kernels.reduce((sum, kernel) => sumWork(sum, workOf(kernel, binding)), left)
-        costs.push({ kernel: kernels[0]!.name, launches, invocations: groups * fn.workgroup, ...work })
+        const loads = withLoads && fn.grid.length > 0 ? { loads: loadsOf(fn, kernels, binding) } : {}
+        const [first] = kernels as [Kernel]
+        costs.push({ kernel: first.name, shape: classify(first), launches, invocations: groups * fn.workgroup, ...work, ...loads })
       }
     }
   }
@@ -121,19 +152,59 @@ export function costsOf({ steps }: Pick<KernelProgram, 'steps'>, partsOf: PartsO
   return costs
 }
 
-export type Bound = 'memory' | 'arithmetic' | 'launches'
+const known = new WeakMap<LoopFunction, Map<string, Loads>>()
 
-/** Seconds of one launch at a share of the device's peak, and what they go to. */
+/** Counted once for all sizes that a function is asked for. */
+function loadsOf(fn: LoopFunction, kernels: readonly Kernel[], symbols: Binding): Loads {
+  const ofFunction = known.get(fn) ?? new Map<string, Loads>()
+  known.set(fn, ofFunction)
+  const key = fn.symbols.map((name) => symbols[name]).join()
+  const loads = ofFunction.get(key) ?? countLoads(fn, kernels, symbols)
+  ofFunction.set(key, loads)
+  return loads
+}
+
+/** What the invocations of a dispatch load. What they leave for each other is no kernel's operand: values. */
+function countLoads(fn: LoopFunction, kernels: readonly Kernel[], symbols: Binding): Loads {
+  const operands = kernels.flatMap((kernel) => kernel.operands.map((operand) => ({ operand, kernel })))
+  const placeOf = ({ memory }: LoopFunction['operands'][number]) => (memory.kind === 'buffer' ? operands[memory.operand] : undefined)
+  const memory = fn.operands.map((each) => {
+    const place = placeOf(each)
+    return place && inTurn(place.operand, place.kernel, symbols)
+  })
+  let [bytes, values] = [0, 0]
+  for (const [i, traffic] of countTraffic(fn, { symbols, memory, mostGroups: countedGroups }).entries()) {
+    const kind = placeOf(fn.operands[i]!)?.operand.source.kind
+    if (kind === undefined || kind === 'value' || kind === 'argument') values += traffic?.loaded ?? 0
+    else bytes += traffic?.loaded ?? 0
+  }
+  return { bytes, values }
+}
+
+/** Choices of one among all that a kernel's weights hold, each as often as the others. */
+function inTurn({ dtype, source, dims }: Operand, { operands }: Kernel, binding: Binding): Int32Array | undefined {
+  if (dtype !== 'i32' || source.kind !== 'value') return undefined
+  const among = operands.flatMap((other) => (other.source.kind === 'weight' ? [other.source.rows?.[1] ?? other.dims[0]!.const] : []))
+  const count = Math.max(1, ...among)
+  return Int32Array.from({ length: dims.reduce((product, dim) => product * evaluate(dim, binding), 1) }, (_, i) => i % count)
+}
+
+export type Bound = 'memory' | 'caches' | 'arithmetic' | 'launches'
+
+/** Seconds of one launch at a share of the device's peak, and what they go to. What is loaded again comes from caches. */
 export function timeOf(
-  { bytes, values, madds, dots, invocations }: Omit<DispatchCost, 'kernel' | 'launches'>,
-  { readBytes, madd, dot, launchSeconds, invocations: all }: DescribedDevice,
+  { bytes, values, loads, madds, dots, invocations }: Omit<DispatchCost, 'kernel' | 'shape' | 'launches'>,
+  { readBytes, cacheBytes, madd, dot, launchSeconds, invocations: all }: DescribedDevice,
   share = 1,
 ): { readonly seconds: number; readonly by: Bound } {
   const speed = share * Math.min(1, invocations / all) * 1e9
-  const moving = (bytes + values) / (readBytes * speed)
-  const computing = (madds / madd + dots / dot) / speed
-  const working = Math.max(moving, computing)
-  return { seconds: launchSeconds + working, by: launchSeconds > working ? 'launches' : moving >= computing ? 'memory' : 'arithmetic' }
+  const parts: readonly (readonly [by: Bound, seconds: number])[] = [
+    ['memory', (bytes + values) / (readBytes * speed)],
+    ['caches', ((loads?.bytes ?? 0) + (loads?.values ?? 0)) / (cacheBytes * speed)],
+    ['arithmetic', (madds / madd + dots / dot) / speed],
+  ]
+  const [by, working] = parts.reduce((most, part) => (part[1] > most[1] ? part : most))
+  return { seconds: launchSeconds + working, by: launchSeconds > working ? 'launches' : by }
 }
 
 export interface CallCost {

@@ -44,7 +44,7 @@ export function workOfTarget({ target, programs, plan }: PlannedTarget, { prefil
       ...(size === undefined ? {} : { [size]: tokens }),
       ...(positioned ? { start: position } : {}),
     }
-    const dispatches = costsOf(programs.find((one) => one.entry === entry.name)!, partsOf, binding)
+    const dispatches = costsOf(programs.find((one) => one.entry === entry.name)!, partsOf, binding, { withLoads: true })
     const work = dispatches.reduce((sum, one) => sumWork(sum, timesWork(one, one.launches)), noWork)
     return { entry: entry.name, position, tokens, dispatches, ...work }
   }

@@ -21,6 +21,8 @@ export interface TrafficCall {
   readonly symbols: Readonly<Record<string, number>>
   /** Contents of operands that addresses depend on; words are 0 elsewhere. */
   readonly memory?: readonly (Int32Array | undefined)[]
+  /** Of more workgroups only so many are counted, evenly spread, and accesses multiplied; `read` and `written` are 0 then. */
+  readonly mostGroups?: number
 }
 
 function ones(bits: number): number {
@@ -73,10 +75,16 @@ function inOrder(runs: readonly Run[]): Run {
 }
 
 /** By operand of the function; undefined for scratch memory. Rows of WASM's functions are all taken by one call. */
-export function countTraffic(fn: LoopFunction, { symbols, memory = [] }: TrafficCall): (Traffic | undefined)[] {
+export function countTraffic(
+  fn: LoopFunction,
+  { symbols, memory = [], mostGroups = Number.POSITIVE_INFINITY }: TrafficCall,
+): (Traffic | undefined)[] {
   const totals = fn.operands.map(({ memory: { kind } }) =>
     kind === 'scratch' ? undefined : { loaded: 0, stored: 0, read: new Marks(), written: new Marks() },
   )
+  const groups = fn.grid.reduce((product, count) => product * evaluateCount(count, symbols), 1)
+  const counted = Math.min(groups, mostGroups)
+  const marks = counted === groups
   const { needed, kept } = whatAddressesNeed(fn)
   const slots = new Map<string, number>()
   let values: Value[] = []
@@ -140,7 +148,7 @@ export function countTraffic(fn: LoopFunction, { symbols, memory = [] }: Traffic
         const { halves, unit } = extent(part.type, part.halves)
         found.push(() => {
           total.loaded += 2 * halves
-          total.read.add(at() * unit, halves)
+          if (marks) total.read.add(at() * unit, halves)
         })
       })
     }
@@ -177,7 +185,7 @@ export function countTraffic(fn: LoopFunction, { symbols, memory = [] }: Traffic
         return () => {
           note()
           total.stored += 2 * halves
-          total.written.add(at() * unit, halves)
+          if (marks) total.written.add(at() * unit, halves)
         }
       }
       case 'loop': {
@@ -265,19 +273,18 @@ export function countTraffic(fn: LoopFunction, { symbols, memory = [] }: Traffic
   }
 
   const together = kept.size > 0 ? stepped(fn.body) : undefined
-  const run = together ? () => lockStep(together) : block(fn.body)
-  for (builtins['group_z'] = 0; builtins['group_z'] < size(fn.grid[2]); builtins['group_z']++) {
-    for (builtins['group_y'] = 0; builtins['group_y'] < size(fn.grid[1]); builtins['group_y']++) {
-      for (builtins['group_x'] = 0; builtins['group_x'] < size(fn.grid[0]); builtins['group_x']++) {
-        for (builtins['invocation'] = 0; builtins['invocation'] < fn.workgroup; builtins['invocation']++) {
-          run()
-          if (together) break
-        }
-      }
-    }
+  const run = together ? nothing : block(fn.body)
+  const [x, y] = [0, 1].map((d) => size(fn.grid[d])) as [number, number]
+  for (let n = 0; n < counted; n++) {
+    const flat = marks ? n : Math.floor(((n + 0.5) * groups) / counted)
+    Object.assign(builtins, { group_x: flat % x, group_y: Math.floor(flat / x) % y, group_z: Math.floor(flat / (x * y)) })
+    if (together) lockStep(together)
+    else for (builtins['invocation'] = 0; builtins['invocation'] < fn.workgroup; builtins['invocation']++) run()
   }
+  const all = (bytes: number): number => Math.round((bytes * groups) / Math.max(1, counted))
   return totals.map(
-    (total) => total && { loaded: total.loaded, stored: total.stored, read: 2 * total.read.count, written: 2 * total.written.count },
+    (total) =>
+      total && { loaded: all(total.loaded), stored: all(total.stored), read: 2 * total.read.count, written: 2 * total.written.count },
   )
 }
 

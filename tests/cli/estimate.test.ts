@@ -63,6 +63,10 @@ const report: EstimateReport = {
           multiply_adds: 4_328_525_824,
           byte_multiply_adds: 829_059_760_128,
           dispatches: 419,
+          classes: [
+            { class: 'row', dispatches: 65, bytes: 1_000_000, values: 7_000_000 },
+            { class: 'contract', dispatches: 354, bytes: 1_399_000_000, values: 9_000_000, loaded: { bytes: 5e9, values: 1e9 } },
+          ],
           at_most: { tokens_per_second: 4.93, bound_by: 'arithmetic' },
         },
         {
@@ -73,6 +77,7 @@ const report: EstimateReport = {
           multiply_adds: 134_483_968,
           byte_multiply_adds: 6_607_077_376,
           dispatches: 227,
+          classes: [],
           at_most: { tokens_per_second: 1234.5, bound_by: 'memory' },
         },
       ],

@@ -25,6 +25,7 @@ import { load, numbered, program } from '../dsl/read-models.ts'
 const amount = fc.double({ min: 0, max: 1e12, noNaN: true })
 const dispatch = fc.record({
   kernel: fc.constant('k'),
+  shape: fc.constant('contract' as const),
   launches: fc.integer({ min: 1, max: 100 }),
   invocations: fc.integer({ min: 1, max: 1e7 }),
   bytes: amount,
