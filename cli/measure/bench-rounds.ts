@@ -5,7 +5,7 @@ import type { TargetResult } from '../../compiler/compile.ts'
 import type { TargetName } from '../../compiler/targets/index.ts'
 import type { Binding } from '../../dsl/affine.ts'
 import { LlamacError } from '../../runtime/error.ts'
-import { argmax, type Artifact, type Manifest, type Model, readArtifact } from '../../runtime/index.ts'
+import { type Artifact, type Manifest, type Model, readArtifact, type Session } from '../../runtime/index.ts'
 import { findRoles, type ReadingEntry } from '../../runtime/roles.ts'
 import type { BenchFlags } from '../bench.ts'
 import { loadOpened, type Opened, openSource } from '../open-model.ts'
@@ -120,7 +120,7 @@ async function openSubject(
     throw new LlamacError('E_NO_DEVICE', `the model runs on ${model.device}, not on ${threads} threads`)
   }
   const session = model.createSession()
-  argmax(await session.prefill(prompts[0]!, { signal }))
+  await generated(session, prompts[0]!, 1, signal)
   const firstTokenMs = performance.now() - started
   session.dispose()
   const ceilings = targetOf(model) === 'wasm' ? new ThreadCeilings(threads, manifest.math === 'fast') : undefined
@@ -153,15 +153,9 @@ async function measureRound(
   for (const [i, prompt] of prompts.entries()) {
     const session = model.createSession()
     const before = performance.now()
-    let next = argmax(await session.prefill(prompt, { signal }))
-    const read = performance.now()
-    if (counts) prefill[i]!.push((prompt.length * 1000) / (read - before))
+    const ends = await generated(session, prompt, i === 0 ? count + 1 : 1, signal)
+    if (counts) prefill[i]!.push((prompt.length * 1000) / (ends[0]! - before))
     if (i === 0) {
-      const ends = [performance.now()]
-      for (let t = 0; t < count; t++) {
-        next = argmax(await session.decode(next, { signal }))
-        ends.push(performance.now())
-      }
       if (counts) {
         decode.push((count * 1000) / (ends.at(-1)! - ends[0]!))
         fastest.push(1000 / Math.min(...ends.slice(1).map((end, t) => end - ends[t]!)))
@@ -175,6 +169,13 @@ async function measureRound(
     const rate = await fastestAt(model, reading.decode, position, signal)
     if (counts) at[i]!.push(rate)
   }
+}
+
+/** When each of so many tokens was there, the likeliest each time: as `run --temperature 0` makes them. */
+async function generated(session: Session, prompt: readonly number[], maxTokens: number, signal: AbortSignal): Promise<number[]> {
+  const ends: number[] = []
+  for await (const _ of session.generate(prompt, { temperature: 0, stopTokens: [], maxTokens, signal })) ends.push(performance.now())
+  return ends
 }
 
 /** Tokens per second by the fastest of those that are decoded from a position on; what was read before is all zeros. */
