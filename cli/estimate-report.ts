@@ -3,6 +3,7 @@
 import { byteSize } from '../compiler/byte-size.ts'
 import type { DispatchCost } from '../compiler/cost-model.ts'
 import type { Estimate, PartEstimate, StateEstimate, TargetEstimate } from '../compiler/estimate.ts'
+import type { Activations } from '../compiler/targets/index.ts'
 import type { SpecialisedModel } from '../dsl/model.ts'
 import { printable } from '../dsl/text-width.ts'
 import type { Ceilings } from './measure/ceilings.ts'
@@ -18,6 +19,7 @@ export interface Estimated {
   readonly threads: number
   readonly maximum: Readonly<Record<string, number>>
   readonly math: 'fast' | 'strict'
+  readonly activations: Activations | undefined
   /** Measured with `threads` threads. */
   readonly machine?: Ceilings
 }
@@ -28,6 +30,8 @@ export interface EstimateReport {
   readonly preset?: string
   readonly parameters: number
   readonly math: string
+  /** Where it was asked for. */
+  readonly activations?: Activations
   readonly context?: number
   readonly most_tokens_in_a_call?: number
   readonly threads: number
@@ -92,7 +96,17 @@ export interface EstimateReport {
   readonly notes: readonly string[]
 }
 
-export function reportOf({ model, estimated, programBytes, work, threads, maximum, math, machine }: Estimated): EstimateReport {
+export function reportOf({
+  model,
+  estimated,
+  programBytes,
+  work,
+  threads,
+  maximum,
+  math,
+  activations,
+  machine,
+}: Estimated): EstimateReport {
   const context = model.config['ctx']
   const finite = (bytes: number): number | undefined => (Number.isFinite(bytes) ? bytes : undefined)
   return {
@@ -100,6 +114,7 @@ export function reportOf({ model, estimated, programBytes, work, threads, maximu
     ...(model.preset === undefined ? {} : { preset: model.preset }),
     parameters: model.parameters,
     math,
+    ...(activations === undefined ? {} : { activations }),
     ...(typeof context === 'number' ? { context } : {}),
     ...(maximum['seq'] === undefined ? {} : { most_tokens_in_a_call: maximum['seq'] }),
     threads,
@@ -176,12 +191,13 @@ function classesOf(dispatches: readonly DispatchCost[]): EstimateReport['targets
 }
 
 export function textOf(report: EstimateReport): string {
-  const { model, preset, parameters, math, context, most_tokens_in_a_call: most, threads, notes } = report
+  const { model, preset, parameters, math, activations, context, most_tokens_in_a_call: most, threads, notes } = report
   const title = [
     `${printable(model)}${preset === undefined ? '' : ` ${printable(preset)}`}: ${grouped(parameters)} parameters`,
     ...(context === undefined ? [] : [`context ${grouped(context)}`]),
     ...(most === undefined ? [] : [`at most ${grouped(most)} tokens a call`]),
     `${math} math`,
+    ...(activations === undefined ? [] : [`${activations} activations`]),
     ...(threads > 1 ? [`${threads} threads`] : []),
   ].join(', ')
   const sections = [

@@ -52,6 +52,7 @@ async function estimate(file: string, flags: Flags): Promise<void> {
     threads: flags.threads,
     maximum: prepared.maximum,
     math: flags.math ?? 'fast',
+    activations: flags.activations,
     ...(machine ? { machine } : {}),
   })
   if (flags.json) printJson(report)

@@ -4,7 +4,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander'
 import { cacheFormats, type CacheRule } from '../compiler/plan/caches.ts'
 import type { PathRule } from '../compiler/plan/path-rules.ts'
 import { type QuantRule, quantPolicies } from '../compiler/plan/quant-policy.ts'
-import type { TargetName } from '../compiler/targets/index.ts'
+import type { Activations, TargetName } from '../compiler/targets/index.ts'
 import { UsageError } from './report.ts'
 
 /** What `compile` takes, and `run`, `logits` and `call` when they are given a .dsl. */
@@ -21,6 +21,7 @@ export interface CompileFlags {
   /** A text that tells which columns of weights matter. */
   readonly calibrate?: string
   readonly math?: 'fast' | 'strict'
+  readonly activations?: Activations
   readonly ctx?: number
   readonly maxSeq?: number
   readonly printAfter?: readonly string[]
@@ -46,6 +47,7 @@ const compileFlagNames = [
   'cache',
   'calibrate',
   'math',
+  'activations',
   'ctx',
   'maxSeq',
   'printAfter',
@@ -142,6 +144,12 @@ export function addCompileFlags(command: Command): Command {
     )
     .option('--calibrate <file>', 'a text that the model reads first: what --quant rounds is weighed by what meets it there')
     .addOption(new Option('--math <mode>', 'strict: no relaxed SIMD, f32 activations (default: fast)').choices(['fast', 'strict']))
+    .addOption(
+      new Option(
+        '--activations <type>',
+        'what quantised weights are multiplied with: int8 rounds activations to 8 bits, in blocks of 32 (default: int8 on wasm with fast math, else f32)',
+      ).choices(['f32', 'int8']),
+    )
     .addOption(new Option('--ctx <n>', 'context length: sets the field ctx').argParser(whole(1)))
     .addOption(new Option('--max-seq <n>', 'most tokens in one call (default: 128, less with a large vocabulary)').argParser(whole(1)))
     .addOption(new Option('--print-after <pass>', 'prints graphs after a pass, or all, to stderr; repeatable').argParser(list))

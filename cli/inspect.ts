@@ -32,7 +32,7 @@ async function inspectArtifact(path: string, { json }: Flags): Promise<void> {
   print(
     [
       printable(
-        `${manifest.model}${manifest.preset === undefined ? '' : ` ${manifest.preset}`}: ${manifest.parameters.toLocaleString('en-US')} parameters, ${manifest.math} math, by ${manifest.generator}`,
+        `${manifest.model}${manifest.preset === undefined ? '' : ` ${manifest.preset}`}: ${manifest.parameters.toLocaleString('en-US')} parameters, ${manifest.math} math, ${manifest.activations ? `${manifest.activations} activations, ` : ''}by ${manifest.generator}`,
       ),
       section(
         'config',

@@ -164,6 +164,7 @@ export async function prepareProject(
   const options: CompileOptions = {
     targets,
     math: flags.math ?? 'fast',
+    ...(flags.activations ? { activations: flags.activations } : {}),
     quant: flags.quant ?? 'keep',
     ...(flags.cache ? { cache: flags.cache } : {}),
     disabledPasses: flags.disablePass ?? [],

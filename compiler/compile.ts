@@ -28,14 +28,17 @@ import { type Layout, planLayout, type StoredState } from './plan/layout.ts'
 import { makePlan, type Plan } from './plan/plan.ts'
 import { policyOf, type QuantPolicy, type QuantRule } from './plan/quant-policy.ts'
 import { canonicalPaths, planWeights, resolveTies } from './plan/weights.ts'
+import type { ByteBlocks } from './schedule/activation-blocks.ts'
 import type { Machine } from './schedule/machine.ts'
-import { type Lowered, targets, type TargetName } from './targets/index.ts'
+import { type Activations, activationsOf, type Lowered, targets, type TargetName } from './targets/index.ts'
 import type { BuildProgram } from './targets/wasm/program.ts'
 
 export interface CompileOptions extends PassOptions, TensorSources {
   readonly targets: readonly TargetName[]
-  /** 'strict': no relaxed SIMD, f32 activations. 'fast' (default): relaxed SIMD, 8-bit activations against quantised weights. */
+  /** 'strict': no relaxed SIMD, f32 activations. 'fast' (default): relaxed SIMD and, on WASM, 8-bit activations against quantised weights. */
   readonly math?: 'fast' | 'strict'
+  /** What quantised weights are multiplied with: int8 rounds activations to 8 bits, on every target. Default: what the target does in this math. */
+  readonly activations?: Activations
   readonly quant?: QuantPolicy | readonly QuantRule[]
   /** How caches are stored; default: f32. */
   readonly cache?: CacheFormat | readonly CacheRule[]
@@ -152,15 +155,14 @@ export function planGraphs(model: GraphModel, graphs: readonly Graph[], options:
   // Weights are stored once for all targets, so their plan comes before any target's own passes.
   const stored = (path: string): string | undefined => options.weights?.get(path)?.format
   const launches = runsPass('merge-siblings', options) ? mergeSiblings : (program: KernelProgram): KernelProgram => program
-  const built = { bytes: new Map<Graph, KernelProgram>(), floats: new Map<Graph, KernelProgram>() }
-  const kernelsFor = (graph: Graph, byteBlocks: boolean): KernelProgram => {
-    const programs = byteBlocks ? built.bytes : built.floats
+  const built = { a8: new Map<Graph, KernelProgram>(), d8: new Map<Graph, KernelProgram>() }
+  const kernelsFor = (graph: Graph, byteBlocks: ByteBlocks): KernelProgram => {
     const known =
-      programs.get(graph) ?? resolveTies(launches(buildKernels(graph, { fuse: runsPass('fuse', options), byteBlocks })), canonical)
-    programs.set(graph, known)
+      built[byteBlocks].get(graph) ?? resolveTies(launches(buildKernels(graph, { fuse: runsPass('fuse', options), byteBlocks })), canonical)
+    built[byteBlocks].set(graph, known)
     return known
   }
-  const first = simple.map((graph) => kernelsFor(graph, true))
+  const first = simple.map((graph) => kernelsFor(graph, 'a8'))
   const layouts = analyseWeights(first)
   const stateDims = new Map(model.states.map(({ path, dims }) => [path, dims]))
   const dimsOf = (path: string): readonly number[] => stateDims.get(path)!
@@ -174,12 +176,12 @@ export function planGraphs(model: GraphModel, graphs: readonly Graph[], options:
 
   const lowered = options.targets.map((name) => {
     const own = alike.map((graph) =>
-      targets[name].quantisedActivations && math === 'fast' && anyQuantised
+      anyQuantised && activationsOf(name, { math, activations: options.activations }) === 'int8'
         ? runGraphPasses(graph, { ...passOptions, quantised: isQuantised })
         : graph,
     )
     const programs = own.map((graph) =>
-      withStateOrders(withWeights(kernelsFor(graph, targets[name].quantisedActivations), layouts, formatOf), orders, dimsOf),
+      withStateOrders(withWeights(kernelsFor(graph, targets[name].byteBlocks), layouts, formatOf), orders, dimsOf),
     )
     return { name, own, programs }
   })
@@ -244,6 +246,7 @@ export function compileGraphs(model: GraphModel, graphs: readonly Graph[], optio
       config: model.config,
       parameters: model.parameters,
       math,
+      ...(options.activations ? { activations: options.activations } : {}),
       entries: model.entries.map((entry) => describeEntry(entry, model.config)),
       states: planned.layout.states,
     },

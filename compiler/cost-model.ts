@@ -35,19 +35,33 @@ export interface DescribedDevice extends Rates {
 const GiB = 2 ** 30
 
 /**
+ * Products of bytes in the time of a multiply-add, where there is no instruction for four of them: a multiply-add each, and seven shifts to
+ * take a word apart, which in a tile four tokens and four rows share.
+ */
+const emulatedDots = 1 / 2
+
+/**
  * Vendors' figures: clock × lanes, width × rate of the memory, and two thirds of a memory that is shared with the system. Four
  * invocations a lane hide the latency of memory. A core's cache gives a byte a clock for each lane (64 bytes to 64 lanes of Intel's, 128 to
- * 128 of NVIDIA's). CPUs: what was measured in WASM on a server's (docs/performance.md).
+ * 128 of NVIDIA's). `dots`: products of bytes in the time of a multiply-add; NVIDIA's instruction for four of them (DP4A) runs on 64 lanes
+ * of a multiprocessor, of 128 and 64 for f32; the other two have none. CPUs: what was measured in WASM on a server's (docs/performance.md).
  */
 export const describedDevices = [
   // Intel HD 520 (2015): 24 units of 8 lanes at 1.05 GHz, two channels of DDR3L-1600.
-  gpu('old integrated GPU', { readBytes: 25.6, lanes: 192, gigahertz: 1.05, memoryBytes: 4 * GiB, launchSeconds: 10e-6 }),
+  gpu('old integrated GPU', {
+    dots: emulatedDots,
+    readBytes: 25.6,
+    lanes: 192,
+    gigahertz: 1.05,
+    memoryBytes: 4 * GiB,
+    launchSeconds: 10e-6,
+  }),
   // Apple M1 (2020): 8 cores of 128 lanes at 1.28 GHz.
-  gpu('laptop GPU', { readBytes: 68, lanes: 1024, gigahertz: 1.28, memoryBytes: 10.6 * GiB, launchSeconds: 6e-6 }),
+  gpu('laptop GPU', { dots: emulatedDots, readBytes: 68, lanes: 1024, gigahertz: 1.28, memoryBytes: 10.6 * GiB, launchSeconds: 6e-6 }),
   // GeForce RTX 4070 (2023).
-  gpu('desktop GPU', { readBytes: 504, lanes: 5888, gigahertz: 2.48, memoryBytes: 12 * GiB, launchSeconds: 4e-6 }),
+  gpu('desktop GPU', { dots: 2, readBytes: 504, lanes: 5888, gigahertz: 2.48, memoryBytes: 12 * GiB, launchSeconds: 4e-6 }),
   // NVIDIA A100, 80 GB (2020).
-  gpu('server GPU', { readBytes: 2039, lanes: 6912, gigahertz: 1.41, memoryBytes: 80e9, launchSeconds: 4e-6 }),
+  gpu('server GPU', { dots: 4, readBytes: 2039, lanes: 6912, gigahertz: 1.41, memoryBytes: 80e9, launchSeconds: 4e-6 }),
   cpu('server CPU, 1 thread', 1),
   cpu('server CPU, 2 threads', 2),
 ] as const satisfies readonly DescribedDevice[]
@@ -57,11 +71,12 @@ function gpu(
   {
     lanes,
     gigahertz,
+    dots,
     ...rest
-  }: Pick<DescribedDevice, 'readBytes' | 'memoryBytes' | 'launchSeconds'> & { lanes: number; gigahertz: number },
+  }: Pick<DescribedDevice, 'readBytes' | 'memoryBytes' | 'launchSeconds'> & { lanes: number; gigahertz: number; dots: number },
 ): DescribedDevice {
   const madd = lanes * gigahertz
-  return { name, target: 'webgpu', ...rest, madd, dot: madd, invocations: 4 * lanes, cacheBytes: madd }
+  return { name, target: 'webgpu', ...rest, madd, dot: dots * madd, invocations: 4 * lanes, cacheBytes: madd }
 }
 
 function cpu(name: string, threads: number): DescribedDevice {

@@ -24,7 +24,7 @@ export const compilerCodes = {
   E_TAP:
     'A pattern of --tap names no part and no function that an entry of the model calls: `layers.*`, `layers.3.attn`, `out_norm`; `*` stays between two dots, a last `**` does not.',
   K101: 'Axes with a size known only at run time can be merged or split only when they are outermost. Reorder the axes.',
-  K102: 'Activations are quantised along axes of a constant size only. Use --math strict, or store this weight as f16 or f32.',
+  K102: 'Activations are quantised along axes of a constant size only. Use --activations f32, or store this weight as f16 or f32.',
 
   E_CHECKPOINT_NOT_FOUND: 'There is no such file, or the folder holds no checkpoint that is known.',
   E_CHECKPOINT_UNKNOWN: 'The file is neither safetensors, nor GGUF, nor a llama2.c checkpoint.',

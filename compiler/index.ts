@@ -31,7 +31,7 @@ export type Sources = ReadSource | ReadonlyMap<string, string>
 export interface Request
   extends Omit<WeightChoice, 'others'>,
     Pick<Numbers, 'preset' | 'set' | 'config' | 'maximum'>,
-    Pick<CompileOptions, 'math' | 'quant' | 'cache' | 'importance' | 'onStored' | 'disabledPasses' | 'taps'> {
+    Pick<CompileOptions, 'math' | 'activations' | 'quant' | 'cache' | 'importance' | 'onStored' | 'disabledPasses' | 'taps'> {
   /** The path of the file with the model. */
   readonly entry: string
   /** Which model of that file; the last one if left out. */

@@ -54,6 +54,7 @@ export async function recompile(artifact: Artifact, target: TargetName, signal?:
   const compiled = compileModel(model, {
     targets: record.targets,
     math: manifest.math,
+    ...(manifest.activations ? { activations: manifest.activations } : {}),
     quant: 'keep',
     cache: storedCaches(manifest),
     disabledPasses: record.disabledPasses,

@@ -1,5 +1,7 @@
 // When numbers count as equal (docs/numerics.md): the bounds, and the comparisons of an entry's results and of one kernel's outputs.
 
+import { isByteFormat } from '../../compiler/schedule/activation-blocks.ts'
+
 /** Σ(a−b)² / Σb²: ggml's bound for f32 paths, and for a whole layer with 8-bit activations; between them, for caches of halves and of blocks. */
 export const bounds = { f32: 1e-7, halves: 1e-4, blocks: 1e-3, bytes: 2e-3 } as const
 
@@ -67,12 +69,12 @@ export function judgeResult(got: ArrayLike<number>, wanted: ArrayLike<number>, w
   return { fine, error, worst }
 }
 
-/** One output of one kernel that was given the wanted inputs. `format`: f32, i32, f16, or a8 and s8 (bytes in blocks of 32). */
+/** One output of one kernel that was given the wanted inputs. `format`: f32, i32, f16, or a8, d8 and s8 (bytes in blocks of 32). */
 export function judgeOutput(got: ArrayLike<number>, wanted: ArrayLike<number>, format: string): Verdict {
   const worst = worstOf(got, wanted)
   const { error, usual } = errorOf(got, wanted)
   if (format === 'i32') return { fine: got[worst] === wanted[worst], error, worst }
-  const inBlocks = format === 'a8' || format === 's8'
+  const inBlocks = isByteFormat(format) || format === 's8'
   const bound = inBlocks || format === 'f16' ? roundedBound : bounds.f32
   if (!(error <= bound)) return { fine: false, error, worst }
   for (let i = 0; i < wanted.length; i++) {

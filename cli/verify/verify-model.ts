@@ -4,7 +4,7 @@
 
 import { readStoredWeights, recompile, type Recompiled, type StoredWeights } from '../../compiler/recompile.ts'
 import { createReference, type Reference, type StateValues } from '../../compiler/targets/reference/evaluate.ts'
-import type { TargetName } from '../../compiler/targets/index.ts'
+import { activationsOf, type TargetName } from '../../compiler/targets/index.ts'
 import { LlamacError } from '../../runtime/error.ts'
 import { prepareCall } from '../../runtime/entry-call.ts'
 import { webgpuUnmet } from '../../runtime/devices/webgpu.ts'
@@ -29,6 +29,7 @@ export interface VerifyReport {
   readonly model: string
   readonly device: string
   readonly math: string
+  readonly activations?: string
   readonly fine: boolean
   /** Largest error that is allowed. */
   readonly bound: number
@@ -66,7 +67,7 @@ export async function verifyModel(
   const recompiled = await recompile(artifact, target, signal)
   const weight = await readStoredWeights(artifact, recompiled, signal)
   const reference = createReference(recompiled.compilation.graphs, { weight })
-  const ofBytes = target === 'wasm' && manifest.math === 'fast' && manifest.tensors.some(({ format }) => format.startsWith('q'))
+  const ofBytes = activationsOf(target, manifest) === 'int8' && manifest.tensors.some(({ format }) => format.startsWith('q'))
   const ofHalves = manifest.states.some(({ dtype }) => dtype === 'f16')
   const ofBlocks = manifest.states.some(({ format }) => format !== undefined)
   const bound = ofBytes ? bounds.bytes : ofBlocks ? bounds.blocks : ofHalves ? bounds.halves : bounds.f32
@@ -84,6 +85,7 @@ export async function verifyModel(
     model: manifest.model,
     device: model.device,
     math: manifest.math,
+    ...(manifest.activations ? { activations: manifest.activations } : {}),
     fine: !wrong && kernels?.fault === undefined && kernels?.misbuilt === undefined,
     bound,
     entries: [...verdicts.values()],
@@ -170,11 +172,11 @@ async function openProbe(artifact: Artifact, { result }: Recompiled, target: Tar
   return openWasmProbe(artifact, result.plan!, mode)
 }
 
-function textOf({ model, device, math, fine, bound, entries, kernels, unexamined, unaltered }: VerifyReport): string {
+function textOf({ model, device, math, activations, fine, bound, entries, kernels, unexamined, unaltered }: VerifyReport): string {
   const size = (error: number): string => (Number.isFinite(error) ? error.toExponential(1) : 'not a number')
   const width = Math.max(...entries.map(({ entry }) => entry.length))
   const lines = [
-    `${model} on ${device}, ${math} math, against the reference; errors are Σ(got − wanted)² / Σ wanted² of the worst row`,
+    `${model} on ${device}, ${math} math${activations ? `, ${activations} activations` : ''}, against the reference; errors are Σ(got − wanted)² / Σ wanted² of the worst row`,
     ...entries.map(
       ({ entry, calls, wrong, error }) =>
         `  ${entry.padEnd(width)}  ${calls} call${calls === 1 ? ' ' : 's'}  error ${size(error)}, ${size(bound)} allowed  ${wrong === 0 ? 'fine' : `${wrong} WRONG`}`,

@@ -3,7 +3,7 @@
 
 import type { Operand } from '../../compiler/kernel/types.ts'
 import { formats } from '../../compiler/formats/index.ts'
-import { a8, centrings } from '../../compiler/schedule/activation-blocks.ts'
+import { a8, byteWords, centrings, d8, isByteFormat } from '../../compiler/schedule/activation-blocks.ts'
 import { blockWords, byteOfNumber, s8 } from '../../compiler/schedule/state-blocks.ts'
 import type { AffineJson } from '../../runtime/artifact/manifest.ts'
 
@@ -13,12 +13,13 @@ const countOf = (dims: Operand['dims']): number => dims.reduce((count, dim) => c
 export function wordDims({ dims, format }: Pick<Operand, 'dims' | 'format'>): readonly AffineJson[] {
   if (format === 'f16') return [{ const: Math.ceil(countOf(dims) / 2), terms: [] }]
   if (format === 's8') return [{ const: blockWords(countOf(dims)), terms: [] }]
-  if (format !== 'a8') return dims
-  return [...dims.slice(0, -1), { const: (dims.at(-1)!.const / a8.k) * a8.words, terms: [] }]
+  if (!isByteFormat(format)) return dims
+  return [...dims.slice(0, -1), { const: byteWords(format, dims.at(-1)!.const), terms: [] }]
 }
 
 export function toWords({ format }: Pick<Operand, 'format'>, values: Float64Array): Int32Array {
   if (format === 'a8') return bytesToWords(values)
+  if (format === 'd8') return dotBlocksToWords(values)
   if (format === 's8') return blocksToWords(values)
   if (format === 'f16') {
     const words = new Int32Array(Math.ceil(values.length / 2))
@@ -30,6 +31,7 @@ export function toWords({ format }: Pick<Operand, 'format'>, values: Float64Arra
 
 export function fromWords({ format, dims }: Pick<Operand, 'format' | 'dims'>, words: Int32Array): Float64Array {
   if (format === 'a8') return bytesFromWords(words)
+  if (format === 'd8') return dotBlocksFromWords(words)
   if (format === 's8') return blocksFromWords(words, countOf(dims))
   if (format === 'f16') {
     const values = new Float32Array(countOf(dims))
@@ -39,14 +41,39 @@ export function fromWords({ format, dims }: Pick<Operand, 'format' | 'dims'>, wo
   return Float64Array.from(format === 'i32' ? words : new Float32Array(words.buffer, words.byteOffset, words.length))
 }
 
+/** The step of a block of rounded values: the largest is ±127 of them. */
+const stepOf = (part: Float64Array): number => Math.fround(part.reduce((most, value) => Math.max(most, Math.abs(value)), 0) / 127)
+
+function dotBlocksToWords(values: Float64Array): Int32Array {
+  const words = new Int32Array(byteWords('d8', values.length))
+  const [bytes, floats] = [new Int8Array(words.buffer), new Float32Array(words.buffer)]
+  for (let block = 0; block < values.length / d8.k; block++) {
+    const at = block * d8.words
+    const part = values.subarray(block * d8.k, (block + 1) * d8.k)
+    const d = stepOf(part)
+    for (const [i, value] of part.entries()) bytes[at * 4 + i] = d > 0 ? Math.round(value / d) : 0
+    floats[at + d8.scale] = d
+  }
+  return words
+}
+
+function dotBlocksFromWords(words: Int32Array): Float64Array {
+  const bytes = new Int8Array(words.buffer, words.byteOffset, words.length * 4)
+  const floats = new Float32Array(words.buffer, words.byteOffset, words.length)
+  return Float64Array.from({ length: (words.length / d8.words) * d8.k }, (_, i) => {
+    const at = Math.floor(i / d8.k) * d8.words
+    return bytes[at * 4 + (i % d8.k)]! * floats[at + d8.scale]!
+  })
+}
+
 /** The values are rounded ones already: the largest of a block is ±127 steps. */
 function bytesToWords(values: Float64Array): Int32Array {
-  const words = new Int32Array((values.length / a8.k) * a8.words)
+  const words = new Int32Array(byteWords('a8', values.length))
   const [bytes, floats] = [new Int8Array(words.buffer), new Float32Array(words.buffer)]
   for (let block = 0; block < values.length / a8.k; block++) {
     const at = block * a8.words
     const part = values.subarray(block * a8.k, (block + 1) * a8.k)
-    const d = Math.fround(part.reduce((most, value) => Math.max(most, Math.abs(value)), 0) / 127)
+    const d = stepOf(part)
     let sum = 0
     for (const [i, value] of part.entries()) {
       const q = d > 0 ? Math.round(value / d) : 0

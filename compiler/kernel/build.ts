@@ -12,6 +12,7 @@ import { childrenOf, constExpr, indexExpr, mapExpr, positionOf, rebuildIndex } f
 import { addIndex, divIndex, indexAxis, indexOfAffine, scaleIndex } from './index-map.ts'
 import { axesOfIndex, walkIndex } from './index-walk.ts'
 import { blockSize } from '../ops/quantise.ts'
+import { isByteFormat } from '../schedule/activation-blocks.ts'
 import { type Draft, Lowering, quotient } from './lower.ts'
 import { regroupOperands } from './regroup.ts'
 import { nameSharedValues } from './share.ts'
@@ -135,7 +136,7 @@ function rootValue(
   }
   const at = axes(node.type.dims)
   if (is(node, 'quantise'))
-    return { value: format === 'a8' ? l.lower(node.operands[0]!, at) : roundToBytes(node, at, l), index: at, over: at }
+    return { value: isByteFormat(format) ? l.lower(node.operands[0]!, at) : roundToBytes(node, at, l), index: at, over: at }
   return { value: l.expand(node, at), index: at, over: at }
 }
 

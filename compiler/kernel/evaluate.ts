@@ -1,6 +1,6 @@
 // Evaluates kernels and whole programs of them on logical values in f64: for tests, to find the level at which a number goes
 // wrong. Expressions become closures; definitions are computed on demand and remembered per point of their free axes. Packed
-// formats play no part here: a weight is its values, an a8 value the rounded ones. Loads are clamped to the operand.
+// formats play no part here: a weight is its values, activations in blocks are the rounded ones. Loads are clamped to the operand.
 
 import { evaluate as evaluateAffine, type Binding } from '../../dsl/affine.ts'
 import type { ReduceOp } from '../../dsl/sink.ts'
@@ -8,6 +8,7 @@ import type { Dtype } from '../graph/types.ts'
 import { isFloat, type Mode } from '../ops/op.ts'
 import { quantise } from '../ops/quantise.ts'
 import { elements, rounding, strides } from '../ops/tensor.ts'
+import { isByteFormat } from '../schedule/activation-blocks.ts'
 import { evaluateIndex } from './index-walk.ts'
 import type { Frame } from '../graph/paths.ts'
 import { fillSource, launchesOf } from './launches.ts'
@@ -58,7 +59,7 @@ class KernelRun {
       })
     }
     this.#kernel.operands.forEach((operand, i) => {
-      const scale = operand.format === 's8' ? { scale: 'f16' as const } : operand.format === 'a8' ? {} : undefined
+      const scale = operand.format === 's8' ? { scale: 'f16' as const } : isByteFormat(operand.format) ? {} : undefined
       if (!scale || operand.access === 'read' || this.#mode === 'exact') return
       const x = { dtype: operand.dtype, dims: this.#dims[i]!, data: this.#data[i]! }
       const rounded = quantise.evaluate([x], scale, { mode: 'typed' } as never) as typeof x

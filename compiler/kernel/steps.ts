@@ -15,6 +15,7 @@ import { type Item, mustPrecede, oldVersionIn } from './precedence.ts'
 import { distinct, type KernelProgram, type KernelStep, sourceKey } from './program.ts'
 import { fillSource } from './launches.ts'
 import { StepValues } from './step-values.ts'
+import { type ByteBlocks, isByteFormat } from '../schedule/activation-blocks.ts'
 import { copyKernel, isPointwiseUpdate, kernelStep, plainFormat, stateFormat } from './small-kernels.ts'
 
 export { distinct, sourceKey } from './program.ts'
@@ -28,10 +29,10 @@ class StepBuilder {
   readonly values: StepValues
   readonly symbols: Bounds
   readonly fuses: boolean
-  /** Whether the target has blocks of 8-bit activations. */
-  readonly byteBlocks: boolean
+  /** How the target stores 8-bit activations, if it does. */
+  readonly byteBlocks: ByteBlocks | undefined
 
-  constructor(values: StepValues, symbols: Bounds, fuses: boolean, byteBlocks: boolean) {
+  constructor(values: StepValues, symbols: Bounds, fuses: boolean, byteBlocks: ByteBlocks | undefined) {
     this.values = values
     this.symbols = symbols
     this.fuses = fuses
@@ -136,10 +137,8 @@ class RegionSteps {
   #placeRoot(node: Node): void {
     if (isVersion(node)) return
     if (is(node, 'loop')) return this.#placeLoop(node)
-    this.#places.set(
-      node,
-      this.#builder.values.value(node, this.#builder.byteBlocks && isByteBlocks(node, this.#users, this.#owner) ? 'a8' : undefined),
-    )
+    const { values, byteBlocks } = this.#builder
+    this.#places.set(node, values.value(node, isByteBlocks(node, this.#users, this.#owner) ? byteBlocks : undefined))
   }
 
   /** A carried value begins in the buffer of its first operand, if that is a value nobody else reads. */
@@ -154,7 +153,7 @@ class RegionSteps {
         !this.#owner.results.includes(operand) &&
         node.operands.filter((other) => other === operand).length === 1 &&
         !this.#taken.has(place.source.id) &&
-        place.format !== 'a8'
+        !isByteFormat(place.format)
       const buffer = own ? place : this.#builder.values.value(operand)
       this.#taken.add((buffer.source as { id: string }).id)
       return buffer
@@ -342,10 +341,10 @@ class RegionSteps {
 
 /**
  * Orders an entry's work into kernels and loops. The graph must have no composites. `fuse: false` gives every value a kernel;
- * `byteBlocks: false` keeps rounded activations as f32, for targets that have no blocks of 8 bits.
+ * `byteBlocks`: how activations are stored that are rounded to 8 bits; without it as f32.
  */
-export function buildKernels(graph: Graph, options: { readonly fuse?: boolean; readonly byteBlocks?: boolean } = {}): KernelProgram {
-  const builder = new StepBuilder(new StepValues(graph.entry), boundsOf(graph.symbols), options.fuse ?? true, options.byteBlocks ?? true)
+export function buildKernels(graph: Graph, options: { readonly fuse?: boolean; readonly byteBlocks?: ByteBlocks } = {}): KernelProgram {
+  const builder = new StepBuilder(new StepValues(graph.entry), boundsOf(graph.symbols), options.fuse ?? true, options.byteBlocks)
   const { steps, results } = builder.region(graph, [], 0)
   const used = new Set(
     [...steps.flatMap((step) => [...step.reads, ...step.writes]), ...results.map((place) => place.source)].map(sourceKey),

@@ -61,7 +61,7 @@ export interface Operand {
   readonly dtype: Dtype
   /**
    * How elements are stored. Plain values: f32, or i32 for integers and bool. Weights: a format of compiler/formats.
-   * 'a8': activations quantised to 8 bits along the last axis, blocks of 32 (schedule/activation-blocks.ts). 's8': states in such blocks
+   * 'a8', 'd8': activations quantised to 8 bits along the last axis, blocks of 32 (schedule/activation-blocks.ts). 's8': states in such blocks
    * (schedule/state-blocks.ts).
    */
   readonly format: string

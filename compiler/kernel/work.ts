@@ -7,7 +7,7 @@ import { type FormatName, formats, isFormatName } from '../formats/index.ts'
 import { showExpr, walkExpr } from './expression.ts'
 import { axesOfIndex } from './index-walk.ts'
 import { launchesOf } from './launches.ts'
-import { a8 } from '../schedule/activation-blocks.ts'
+import { byteWords, isByteFormat } from '../schedule/activation-blocks.ts'
 import type { KernelProgram } from './program.ts'
 import type { AxisId, Expr, Kernel, Operand } from './types.ts'
 
@@ -37,7 +37,7 @@ export const timesWork = ({ madds, dots, bytes, values }: Work, times: number): 
 })
 
 const bytesPerElement = ({ format, layout }: Operand): number => {
-  if (format === 'a8') return (a8.words * 4) / a8.k
+  if (isByteFormat(format)) return byteWords(format, 4)
   if (format === 's8') return 34 / 32
   const name: FormatName = isFormatName(format) ? format : 'f32'
   const { values, bytes, r8Block } = formats[name]
@@ -60,7 +60,7 @@ export function workOf(kernel: Kernel, binding: Binding): Work {
     if (combine !== 'sum' || body.kind !== 'call' || body.fn !== 'mul') continue
     let ofBytes = false
     walkExpr(body, (part) => {
-      if (part.kind === 'load' && kernel.operands[part.operand]!.format === 'a8') ofBytes = true
+      if (part.kind === 'load' && isByteFormat(kernel.operands[part.operand]!.format)) ofBytes = true
     })
     if (ofBytes) dots += points([...free, ...over])
     else madds += points([...free, ...over])

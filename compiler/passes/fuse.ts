@@ -4,14 +4,15 @@
 // same size); shared work that costs something; reductions that nest deeper than attention does. Names of library ops play
 // no part: a renamed attention fuses the same.
 
-import { draftKernel, type DraftKernel, type Place } from '../kernel/build.ts'
+import { draftKernel, type DraftKernel, type Place, reachableDrafts } from '../kernel/build.ts'
 import { expensive } from '../kernel/expression.ts'
 import { linearParts } from '../kernel/index-map.ts'
-import type { ScalarFn } from '../kernel/types.ts'
+import type { AxisId, ScalarFn } from '../kernel/types.ts'
 import { range, type Bounds } from '../../dsl/affine.ts'
 import { reachable, rootsOf } from '../graph/nodes.ts'
 import { is, type Node, type OpName } from '../graph/types.ts'
 import { blockSize } from '../ops/quantise.ts'
+import type { ByteBlocks } from '../schedule/activation-blocks.ts'
 import { cutsOf } from './draft-cuts.ts'
 import { type Owner, postDominators, type Users, usersOf } from './post-dominators.ts'
 
@@ -60,10 +61,10 @@ class Fuser {
   readonly owner: Owner
   readonly symbols: Bounds
 
-  /** Whether the target has blocks of 8-bit activations. */
-  readonly byteBlocks: boolean
+  /** How the target stores 8-bit activations, if it does: a8 by whom rows are walked alone, d8 by workgroups. */
+  readonly byteBlocks: ByteBlocks | undefined
 
-  constructor(owner: Owner, symbols: Bounds, byteBlocks: boolean) {
+  constructor(owner: Owner, symbols: Bounds, byteBlocks: ByteBlocks | undefined) {
     this.owner = owner
     this.symbols = symbols
     this.byteBlocks = byteBlocks
@@ -250,12 +251,12 @@ class Fuser {
   }
 
   writesBlocks(root: Node): boolean {
-    return this.byteBlocks && isByteBlocks(root, this.users, this.owner)
+    return this.byteBlocks !== undefined && isByteBlocks(root, this.users, this.owner)
   }
 
   /** How what a root writes is stored. */
-  formatOf(root: Node): 'a8' | 's8' | 'f32' {
-    if (this.writesBlocks(root)) return 'a8'
+  formatOf(root: Node): ByteBlocks | 's8' | 'f32' {
+    if (this.byteBlocks && this.writesBlocks(root)) return this.byteBlocks
     return isStoring(root) && stateOf(root).attributes.stored === 'q8_0' ? 's8' : 'f32'
   }
 
@@ -267,14 +268,16 @@ class Fuser {
 
   /**
    * A kernel writes whole blocks of 8 bits: its innermost axis must run through them, else the row is made first. Workgroups write
-   * blocks of what needs no reduction only.
+   * blocks of states of what needs no reduction only, and of activations where a workgroup has all of the reductions that a block needs.
    */
   cutShortBlocks(): void {
     for (const root of [...this.roots]) {
       const format = this.formatOf(root)
       const rounded = format === 's8' ? root.operands.at(-1)!.operands[0]! : root.operands[0]
       if (format === 'f32' || this.roots.has(rounded!)) continue
-      if (!this.byteBlocks && this.computedBy(root).some(isReduction)) {
+      const groups = this.byteBlocks !== 'a8'
+      const inside = this.computedBy(root)
+      if (groups && format === 's8' && inside.some(isReduction)) {
         this.add(rounded!)
         continue
       }
@@ -282,7 +285,8 @@ class Fuser {
       const row = linearParts(outputs[0]!.index.at(-1)!, lowering.scope).terms
       const inner = row.find(({ factor }) => factor === 1)?.atom
       const whole = inner?.kind === 'axis' && lowering.extents.get(inner.axis)!.const % blockSize === 0 && outputs.length === 1
-      if (!whole) this.add(rounded!)
+      if (!whole || (groups && !inside.some((node) => this.isAnchor(node)) && isAlong(inner.axis, { outputs, lowering })))
+        this.add(rounded!)
     }
   }
 
@@ -293,6 +297,15 @@ class Fuser {
       for (const node of cutsOf(root, this.draftOf(root, this.formatOf(root)), this)) this.add(node)
     }
   }
+}
+
+/** Whether there are reductions, one for each point of an axis. */
+function isAlong(axis: AxisId, { outputs, lowering }: Pick<DraftKernel, 'outputs' | 'lowering'>): boolean {
+  const values = outputs.map(({ value }) => value)
+  const reductions = reachableDrafts(lowering.drafts, values).flatMap((id) =>
+    lowering.drafts[id]!.over.length > 0 ? [lowering.drafts[id]!] : [],
+  )
+  return reductions.length > 0 && reductions.every(({ free }) => free.includes(axis))
 }
 
 const isReduction = (node: Node): boolean => node.op === 'reduce' || (is(node, 'dot') && node.attributes.contract.length > 0)
@@ -350,7 +363,7 @@ export function isByteBlocks(node: Node, users: Users, owner: Owner): boolean {
 }
 
 /** Chooses the roots of a graph or a loop body. */
-export const fuse = (owner: Owner, symbols: Bounds, byteBlocks: boolean): Fusion => new Fuser(owner, symbols, byteBlocks).run()
+export const fuse = (owner: Owner, symbols: Bounds, byteBlocks?: ByteBlocks): Fusion => new Fuser(owner, symbols, byteBlocks).run()
 
 /** Without fusion: every computed value is in memory, a kernel each. */
 export function fuseNothing(owner: Owner): Fusion {

@@ -12,12 +12,16 @@ import { showIndex } from '../kernel/index-walk.ts'
 import type { KernelProgram, KernelStep } from '../kernel/program.ts'
 import type { AxisId, Expr, Index, Kernel, Operand } from '../kernel/types.ts'
 import { workOf } from '../kernel/work.ts'
+import { blockSize } from '../ops/quantise.ts'
+import { isByteFormat } from '../schedule/activation-blocks.ts'
 import type { Machine } from '../schedule/machine.ts'
 
 /** Bytes of a stored weight operand, and of one position of its first dim. */
 interface WeightSize {
   readonly bytes: number
   readonly perRow: number
+  /** Of its rows for each position. */
+  readonly per: number
   /** Cuts must lie at multiples of this. */
   readonly unit: number
 }
@@ -33,15 +37,19 @@ export function weightSize({ dims, format, layout, matrix }: Operand): WeightSiz
       1,
       dims.reduce((product, dim) => product * dim.const, 1),
     )
-    return { bytes, perRow: bytes / length, unit: 1 }
+    return { bytes, perRow: bytes / length, per: 1, unit: 1 }
   }
   // Packed groups hold 8 matrix rows; the first dim counts `per` of them.
   const per = matrix.rows / length
   const perRow = (layoutBytes(format, 'r8', groupRows, matrix.k) / groupRows) * per
-  return { bytes: layoutBytes(format, 'r8', matrix.rows, matrix.k), perRow, unit: per % groupRows === 0 ? 1 : groupRows }
+  return { bytes: layoutBytes(format, 'r8', matrix.rows, matrix.k), perRow, per, unit: per % groupRows === 0 ? 1 : groupRows }
 }
 
-export type SplitLimits = Pick<Machine, 'bindingBytes' | 'dispatchMadds'>
+/** A kernel that writes blocks of 8 bits must have all rows of each. */
+const unitIn = ({ operands, outputs }: Kernel, { per, unit }: WeightSize): number =>
+  outputs.some(({ operand }) => isByteFormat(operands[operand]!.format)) && (unit * per) % blockSize !== 0 ? blockSize : unit
+
+export type SplitLimits = Pick<Machine, 'bindingBytes' | 'dispatchMadds' | 'maddsPerDot'>
 
 export function splitWeights(program: KernelProgram, limits: SplitLimits): KernelProgram {
   if (!Number.isFinite(limits.bindingBytes)) return program
@@ -114,7 +122,7 @@ function cutOf(kernel: Kernel, { bindingBytes }: SplitLimits): Cut | undefined {
   const { source, dims } = kernel.operands[first!]!
   // All are cut at the same rows, however many bytes a row of each takes.
   const sizes = [...large].map((i) => weightSize(kernel.operands[i]!))
-  const unit = Math.max(...sizes.map((size) => size.unit))
+  const unit = Math.max(...sizes.map((size) => unitIn(kernel, size)))
   const run = Math.min(...sizes.map(({ perRow }) => Math.floor(bindingBytes / perRow / unit) * unit))
   if (run === 0 || [...large].some((i) => kernel.operands[i]!.dims[0]!.const !== dims[0]!.const)) {
     throw new LlamacError(
@@ -126,9 +134,10 @@ function cutOf(kernel: Kernel, { bindingBytes }: SplitLimits): Cut | undefined {
 }
 
 /** A dispatch that is too long is cut along the rows of its largest weight; one that walks no rows stays whole. */
-function longCutOf(kernel: Kernel, { dispatchMadds }: SplitLimits, largest: Binding): Cut | undefined {
+function longCutOf(kernel: Kernel, { dispatchMadds, maddsPerDot }: SplitLimits, largest: Binding): Cut | undefined {
   const { madds, dots } = workOf(kernel, largest)
-  if (madds + dots <= dispatchMadds) return undefined
+  const work = madds + dots * maddsPerDot
+  if (work <= dispatchMadds) return undefined
   const axisOf = (i: number): AxisId | undefined => {
     const places = firstPlaces(kernel, new Set([i]))
     const [place] = places
@@ -143,8 +152,8 @@ function longCutOf(kernel: Kernel, { dispatchMadds }: SplitLimits, largest: Bind
   const most = weights.reduce((a, b) => (b.size.bytes > a.size.bytes ? b : a))
   const length = most.operand.dims[0]!.const
   const same = weights.filter(({ i, operand }) => axisOf(i) === axisOf(most.i) && operand.dims[0]!.const === length)
-  const unit = Math.max(...same.map(({ size }) => size.unit))
-  const parts = Math.ceil((madds + dots) / dispatchMadds)
+  const unit = Math.max(...same.map(({ size }) => unitIn(kernel, size)))
+  const parts = Math.ceil(work / dispatchMadds)
   return { cut: new Set(same.map(({ i }) => i)), run: Math.max(1, Math.ceil(length / parts / unit)) * unit }
 }
 

@@ -11,13 +11,13 @@ import { range } from '../../dsl/affine.ts'
 import type { Kernel, OperandSource } from '../kernel/types.ts'
 import { isPerInstance } from '../kernel/program.ts'
 import { type KernelProgram, type KernelStep, sourceKey, type ValueInfo } from '../kernel/steps.ts'
-import { a8 } from '../schedule/activation-blocks.ts'
+import { byteWords, isByteFormat } from '../schedule/activation-blocks.ts'
 import type { Buffer, Span } from './arena.ts'
 
 /** Bytes of a value at the symbols' upper bounds. */
 export function valueBytes(value: Pick<ValueInfo, 'dims' | 'format'>, bounds: Bounds): number {
   const elements = value.dims.reduce((product, dim) => product * range(dim, bounds).max, 1)
-  return value.format === 'a8' ? (elements / a8.k) * a8.words * 4 : elements * 4
+  return 4 * (isByteFormat(value.format) ? byteWords(value.format, elements) : elements)
 }
 
 /** Key of a buffer in the arena: a value, an argument, or one scratch operand of a kernel. */

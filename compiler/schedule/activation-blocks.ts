@@ -1,4 +1,5 @@
-// Blocks of 8-bit activations (operand format a8), which `storeByteBlock` (outputs.ts) writes and the dots of packed rows read.
+// Blocks of 8-bit activations (operand formats a8 and d8), which outputs.ts writes and the dots of packed rows read. Both hold the same
+// numbers: q · d for each of 32, as the graph's `quantise` defines them.
 
 import type { LoopExpr } from './loops.ts'
 import { load, ops } from './build-loops.ts'
@@ -25,6 +26,19 @@ export const a8 = {
 export const shiftedFactor = 2 ** 112 / a8.factor
 
 /**
+ * For machines whose dots take two signed bytes (`dot4_signed`): 8 words of q, then f32 d. Σq is a dot with ones there, and rows of weights
+ * that meet the same activations share it.
+ */
+export const d8 = { k: 32, words: 9, scale: 8 } as const
+
+const blocks = { a8, d8 } as const
+export type ByteBlocks = keyof typeof blocks
+export const isByteFormat = (format: string): format is ByteBlocks => Object.hasOwn(blocks, format)
+
+/** Words of so many numbers in whole blocks. */
+export const byteWords = (format: ByteBlocks, count: number): number => (count / blocks[format].k) * blocks[format].words
+
+/**
  * Where sums of products with quants of a centre begin: words of two i16, -centre·Σq over those with an even and an odd place k >> 1,
  * of as many values as leave i16 by no sum of such pairs of products: all 32, or the first and the last 16.
  */
@@ -43,9 +57,11 @@ export function centrings(q: ArrayLike<number>): readonly (readonly [word: numbe
 }
 
 /** Element `index` of rows of such blocks, for kernels that read a row otherwise than by whole dots. */
-export function a8Element(operand: number, index: LoopExpr): LoopExpr {
-  const block = ops.mul(ops.shr_u(index, 5), a8.words)
+export function byteElement(format: ByteBlocks, operand: number, index: LoopExpr): LoopExpr {
+  const { words } = blocks[format]
+  const block = ops.mul(ops.shr_u(index, 5), words)
   const word = load('i32', operand, ops.add(block, ops.shr_u(ops.and(index, 31), 2)))
   const q = ops.shr_s(ops.shl(word, ops.sub(24, ops.mul(ops.and(index, 3), 8))), 24)
-  return ops.mul(ops.to_f32(q), load('f32', operand, block, a8.step))
+  const d = load('f32', operand, block, format === 'a8' ? a8.step : d8.scale)
+  return ops.mul(ops.to_f32(q), d)
 }

@@ -11,10 +11,10 @@ import { builtin, constant, Emitter, load, ops } from './build-loops.ts'
 import { identityOf } from './definitions.ts'
 import type { LoopExpr, LoopFunction } from './loops.ts'
 import type { Machine } from './machine.ts'
-import { kernelFunction, storeOutput } from './outputs.ts'
+import { isInBlocks, kernelFunction, storeBlockAlong, storeOutput } from './outputs.ts'
 import { emitAffine, unflatten } from './affine-loops.ts'
 import { type Place, Scope, type ScratchPlace } from './scope.ts'
-import { sum, whole } from './staged.ts'
+import { atBlock, blocksOf, sum, whole } from './staged.ts'
 import { joinPoints, joinSubgroups, shareOut } from './work-group.ts'
 
 /** Invocations that share a position's vector: they read 128 bytes side by side. */
@@ -279,11 +279,13 @@ export class GroupRows {
     ]
     for (const output of this.kernel.outputs) {
       const inner = this.kernel.axes.filter(({ id }) => output.axes.includes(id) && !outer.some((axis) => axis.id === id))
-      const spans = [{ id: rowAxis, count: constant('i32', this.rows.count) }, ...inner.map(whole)]
+      const along = isInBlocks(this.kernel, output) ? inner.pop()! : undefined
+      const rows = { id: rowAxis, count: constant('i32', this.rows.count) }
+      const spans = [rows, ...inner.map(whole), ...(along ? [blocksOf(along)] : [])]
+      const store = (): void =>
+        along ? atBlock(this.scope, along, () => storeBlockAlong(this.scope, output, along.id)) : storeOutput(this.scope, output)
       shareOut(this.scope, this.machine.threads, spans, () =>
-        this.atRow(this.scope.axes.get(rowAxis)!, (stored) =>
-          this.e.if(stored, () => this.scope.with(places, () => storeOutput(this.scope, output))),
-        ),
+        this.atRow(this.scope.axes.get(rowAxis)!, (stored) => this.e.if(stored, () => this.scope.with(places, store))),
       )
     }
   }

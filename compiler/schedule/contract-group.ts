@@ -10,14 +10,18 @@ import { builtin, constant, Emitter, load, ops } from './build-loops.ts'
 import { activationAddress, walksOf, weightAddress } from './contract.ts'
 import { type ContractPlan, type Dot, planContract, tokenStride } from './contract-plan.ts'
 import type { LoopExpr, LoopFunction } from './loops.ts'
+import { a8, byteWords } from './activation-blocks.ts'
+import type { PackedFormat } from './packed-words.ts'
 import type { Machine } from './machine.ts'
-import { kernelFunction, storeOutput } from './outputs.ts'
+import { kernelFunction, storeDotBlock, storeOutput } from './outputs.ts'
 import { sum } from './staged.ts'
 import { emitAffine, unflatten } from './affine-loops.ts'
 import { type Place, Scope } from './scope.ts'
 import { joinParts, mostSlots } from './work-group.ts'
 
-const partsOf = ({ k, format }: Dot): number => (k / format.k) * format.parts
+/** How a part is multiplied, and how many parts a block has. */
+const waysOf = ({ bytes, format }: Dot): Pick<PackedFormat, 'parts' | 'dotPart'> => (bytes ? format.packed! : format)
+const partsOf = (dot: Dot): number => (dot.k / dot.format.k) * waysOf(dot).parts
 const powerBelow = (n: number): number => 2 ** Math.floor(Math.log2(n))
 
 /** Tiles of rows along all constant axes that rows depend on. */
@@ -29,24 +33,30 @@ function tilesOf({ lane, tile, rowAxes, others }: ContractPlan): number {
 /** More partial sums than these would not stay in registers, in vectors of four. */
 const mostSums = 16
 
+/** Tiles that a workgroup has together, at least: blocks of 32 numbers are written by those that have all of their rows. */
+const togetherOf = ({ writesBlocks, tile }: ContractPlan): number => (writesBlocks ? a8.k / tile : 1)
+
 /** Dots that walk k together, as many as registers and scratch memory hold. */
-const walksFor = ({ dots, tile }: ContractPlan, tokens: number, machine: Machine): (readonly Dot[])[] =>
+const walksFor = (plan: ContractPlan, tokens: number, machine: Machine): (readonly Dot[])[] =>
   walksOf(
-    dots,
+    plan.dots,
     (count) =>
-      count * tokens * (tile / 4) <= mostSums &&
-      count * tokens * tile * machine.threads <= machine.scratchWords - (count < dots.length ? dots.length * tokens * tile : 0),
+      count * tokens * (plan.tile / 4) <= mostSums &&
+      count * tokens * plan.tile * machine.threads <= machine.scratchWords - (count < plan.dots.length ? sumsOf(plan, tokens) : 0),
   )
+
+/** Words of what the dots of tiles that belong together come to. */
+const sumsOf = (plan: ContractPlan, tokens: number): number => togetherOf(plan) * plan.dots.length * tokens * plan.tile
 
 /** Invocations of a workgroup: all kernels of a launch must come to the same number. */
 function threadsFor(kernels: readonly Kernel[], machine: Machine, bounds: affine.Bounds): number {
   const plans = kernels.flatMap((each) => planContract(each, bounds) ?? [])
-  const tiles = plans.reduce((sum, plan) => sum + tilesOf(plan), 0)
-  const parts = Math.min(...plans.flatMap(({ dots }) => dots.map(partsOf)))
+  const tiles = plans.reduce((sum, plan) => sum + tilesOf(plan) / togetherOf(plan), 0)
+  const parts = Math.min(...plans.flatMap((plan) => plan.dots.map((dot) => partsOf(dot) * togetherOf(plan))))
   const fit = (threads: number): boolean =>
     plans.every((plan) => {
       const tokens = tokensOf(plan, bounds)
-      return sum(scratchFor(plan, walksFor(plan, tokens, machine), tokens, threads, 1)) <= machine.scratchWords
+      return sum(scratchFor(plan, walksFor(plan, tokens, machine), tokens, threads, togetherOf(plan))) <= machine.scratchWords
     })
   let threads = machine.threads
   while (threads < machine.mostThreads && threads < parts && tiles * threads < machine.busyThreads && fit(2 * threads)) threads *= 2
@@ -81,10 +91,11 @@ export function scheduleContractGroup(
   const tokens = tokensOf(plan, bounds)
   const threads = threadsFor(together, machine, bounds)
   const walks = walksFor(plan, tokens, machine)
-  let sharers = Math.min(threads, powerBelow(Math.max(...plan.dots.map(partsOf))))
+  const tilesTogether = togetherOf(plan)
+  let sharers = Math.min(threads / tilesTogether, powerBelow(Math.max(...plan.dots.map(partsOf))))
   const words = (): number[] => scratchFor(plan, walks, tokens, threads, threads / sharers)
   // Some with nothing to share rather than more tiles than there is room for.
-  while (sharers < threads && sum(words()) > machine.scratchWords) sharers *= 2
+  while (sharers < threads / tilesTogether && sum(words()) > machine.scratchWords) sharers *= 2
   const tilesHere = threads / sharers
   // Sizes are those of a machine without subgroups, so that both forms are launched alike.
   const fewerWords = (): number[] => scratchFor(plan, walks, tokens, tilesHere * mostSlots(machine, sharers), tilesHere)
@@ -112,6 +123,15 @@ export function scheduleContractGroup(
     scope.at([...outside, ...at, [plan.lane.id, row]], () => body(row))
   }
 
+  const guarded = (inside: readonly LoopExpr[], body: () => void): void => {
+    if (inside.length === 0) body()
+    else
+      e.if(
+        inside.reduce((a, b) => ops.and(a, b)),
+        body,
+      )
+  }
+
   /** Where the sums of a walk begin: behind those of earlier ones. */
   const startOf = (walk: readonly Dot[]): number => given * sum(walks.slice(0, walks.indexOf(walk)).map(({ length }) => length))
   const given = tilesHere * points
@@ -134,7 +154,8 @@ export function scheduleContractGroup(
 
   /** Partial sums of this invocation: [dot][token][quad]. */
   function dotParts(walk: readonly Dot[]): LoopExpr[][][] {
-    const { format } = walk[0]!
+    const { format, bytes } = walk[0]!
+    const { parts, dotPart } = waysOf(walk[0]!)
     const weights = walk.map((dot) => ({ dot, ...weightAddress(scope, dot, plan.tile) }))
     const base = e.value('a', activationAddress(scope, walk[0]!))
     const stride = plan.token ? tokenStride(kernel, walk[0]!, plan.token.id, scope.index)! : 0
@@ -144,13 +165,13 @@ export function scheduleContractGroup(
     const accumulators = weights.map(({ quads }) => shifts.map(() => quads.map(() => e.let('acc', constant('f32x4', 0)))))
     // What is chosen in another kernel's part of the weights is left to that.
     const where = plan.choice?.where
-    const parts = constant('i32', partsOf(walk[0]!))
-    const end = where ? e.value('end', ops.select(scope.scalar(where), parts, constant('i32', 0))) : parts
+    const all = constant('i32', partsOf(walk[0]!))
+    const end = where ? e.value('end', ops.select(scope.scalar(where), all, constant('i32', 0))) : all
     e.loop('p', sharer, end, sharers, (flat) => {
-      const block = format.parts === 1 ? flat : e.value('block', ops.shr_u(flat, Math.log2(format.parts)))
-      const part = format.parts === 1 ? constant('i32', 0) : e.value('part', ops.and(flat, format.parts - 1))
-      const x = e.value('x', ops.add(base, ops.mul(block, format.k)))
-      format.dotPart(e, {
+      const block = parts === 1 ? flat : e.value('block', ops.shr_u(flat, Math.log2(parts)))
+      const part = parts === 1 ? constant('i32', 0) : e.value('part', ops.and(flat, parts - 1))
+      const x = e.value('x', ops.add(base, ops.mul(block, bytes ? byteWords(bytes, format.k) : format.k)))
+      dotPart(e, {
         part,
         weights: weights.map(({ dot, address, quads }) => ({
           block: { operand: dot.weight, at: e.value('w', ops.add(address.at, ops.mul(block, format.words))), offset: 0 },
@@ -162,6 +183,9 @@ export function scheduleContractGroup(
     })
     return accumulators
   }
+
+  /** Where the value of a point is left for its block: in place of the first sum of it. */
+  const valueAt = (here: LoopExpr, place: LoopExpr): LoopExpr => ops.add(ops.mul(here, walks[0]!.length * points), place)
 
   // One invocation a point of each tile.
   e.loop('point', invocation, given, threads, (point) =>
@@ -188,18 +212,40 @@ export function scheduleContractGroup(
               })
             })
             scope.with(places, () => {
-              for (const output of kernel.outputs) storeOutput(scope, output)
+              if (plan.writesBlocks) e.store(sums, valueAt(here, place), scope.scalar(kernel.outputs[0]!.value))
+              else for (const output of kernel.outputs) storeOutput(scope, output)
             })
           })
-        if (inside.length === 0) store()
-        else
-          e.if(
-            inside.reduce((a, b) => ops.and(a, b)),
-            store,
-          )
+        guarded(inside, store)
       })
     }),
   )
+
+  if (plan.writesBlocks) {
+    e.barrier()
+    e.loop('block', invocation, (tilesHere / tilesTogether) * tokens, threads, (block) => scope.nested(() => storeBlockOf(block)))
+  }
+
+  /** Rounds the values of 32 rows and one token. */
+  function storeBlockOf(block: LoopExpr): void {
+    const here = e.value('here', ops.mul(ops.div(block, tokens), tilesTogether))
+    const t = e.value('t', ops.rem(block, tokens))
+    const number = (i: LoopExpr): LoopExpr => {
+      const tile = ops.add(here, ops.shr_u(i, Math.log2(plan.tile)))
+      return load('f32', sums, valueAt(tile, ops.add(ops.mul(t, plan.tile), ops.and(i, plan.tile - 1))))
+    }
+    atTile(here, () => {
+      const inside: LoopExpr[] = []
+      if (total % tilesHere !== 0) inside.push(ops.lt(ops.add(ops.mul(builtin('group_x'), tilesHere), here), total))
+      const moved: [AxisId, LoopExpr][] = []
+      if (plan.token) {
+        const s = e.value('s', ops.add(first!, t))
+        moved.push([plan.token.id, s])
+        inside.push(ops.gt(extent!, s))
+      }
+      guarded(inside, () => scope.at(moved, () => storeDotBlock(scope, kernel.outputs[0]!, number)))
+    })
+  }
 
   const x =
     tilesHere === 1

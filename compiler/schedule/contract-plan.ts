@@ -7,7 +7,7 @@ import { axesOfExpr, showExpr } from '../kernel/expression.ts'
 import { axesOfIndex, showIndex } from '../kernel/index-walk.ts'
 import { type IndexScope, linearParts } from '../kernel/index-map.ts'
 import type { AxisId, Expr, Index, Kernel, KernelAxis, Operand } from '../kernel/types.ts'
-import { a8 } from './activation-blocks.ts'
+import { a8, type ByteBlocks, byteWords, isByteFormat } from './activation-blocks.ts'
 import { isContiguous, isInBlocks } from './outputs.ts'
 import { stripCasts } from './definitions.ts'
 import { packedFormat } from './packed.ts'
@@ -20,7 +20,8 @@ export interface Dot {
   readonly weight: number
   readonly activation: number
   readonly format: PackedFormat
-  readonly bytes: boolean
+  /** How activations of 8 bits are stored; else they are f32. */
+  readonly bytes: ByteBlocks | undefined
   /** Row of the matrix, leading dims only. */
   readonly rows: readonly Index[]
   readonly activationIndex: readonly Index[]
@@ -78,8 +79,8 @@ function dotOf(kernel: Kernel, id: number): Dot | undefined {
   const k = definition.over.reduce((product, axis) => product * kernel.axes.find((other) => other.id === axis)!.extent.const, 1)
   const format = packedFormat(w.format)
   if (w.matrix!.k !== k || k % format.k !== 0) return undefined
-  const bytes = x.format === 'a8'
-  if (bytes && !format.dotBytes) return undefined
+  const bytes = isByteFormat(x.format) ? x.format : undefined
+  if ((bytes === 'a8' && !format.dotBytes) || (bytes === 'd8' && !format.packed)) return undefined
   return {
     definition: id,
     weight: weight.operand,
@@ -196,7 +197,7 @@ function choiceOf({ outputs }: Kernel, forms: readonly RowForm[], parallel: read
 }
 
 /** Words of one row of activations of length k. */
-export const activationWords = (dot: Dot): number => (dot.bytes ? (dot.k / a8.k) * a8.words : dot.k)
+export const activationWords = (dot: Dot): number => (dot.bytes ? byteWords(dot.bytes, dot.k) : dot.k)
 
 /** Words between the activations of neighbouring tokens, if that is a constant. */
 export function tokenStride(kernel: Kernel, dot: Dot, axis: AxisId, scope: IndexScope): number | undefined {

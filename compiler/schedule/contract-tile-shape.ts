@@ -5,10 +5,12 @@ import * as affine from '../../dsl/affine.ts'
 import { describedDevices } from '../cost-model.ts'
 import { axesOfIndex } from '../kernel/index-walk.ts'
 import type { Kernel, KernelAxis } from '../kernel/types.ts'
+import { a8 } from './activation-blocks.ts'
 import { walksOf } from './contract.ts'
-import { type ContractPlan, type Dot, planContract } from './contract-plan.ts'
+import { activationWords, type ContractPlan, type Dot, planContract } from './contract-plan.ts'
 import type { Machine } from './machine.ts'
 import { sum } from './staged.ts'
+import { byteLayout } from './tile-bytes.ts'
 import { choosers, choosingWords } from './tile-tokens.ts'
 
 /** Positions whose sums an invocation holds: what it reads of the weights serves so many. */
@@ -68,6 +70,10 @@ const powersOf2 = (from: number, to: number): number[] =>
 export const weightStride = (walk: Pick<TileWalk, 'dots'>, rows: number): number => walk.dots.length * rows + gap
 export const activationStride = ({ k }: Pick<TileWalk, 'k'>): number => k + gap
 
+/** Scratch memory of a step of k. */
+const stepWords = (walk: TileWalk, rows: number, tokens: number): number =>
+  walk.dots[0]!.bytes ? byteLayout(walk, { rows, tokens }).words : walk.k * weightStride(walk, rows) + tokens * activationStride(walk)
+
 /** The axes of a plan, or undefined where a grid has too few dimensions for them. */
 export function tileAxes(plan: ContractPlan): TileAxes | undefined {
   const { dots, lane, tile, rowAxes, others } = plan
@@ -110,7 +116,6 @@ const mostTokens = ({ token, choice }: ContractPlan, bounds: affine.Bounds): num
 
 /** Tokens that choose are worth tiles where an invocation's places have one each, if all choices are equally likely. */
 const isLong = (plan: ContractPlan, machine: Machine, bounds: affine.Bounds): boolean =>
-  !plan.writesBlocks &&
   mostTokens(plan, bounds) >= Math.max(machine.shortestTile, tokensEach * (plan.choice?.count ?? 0)) &&
   (plan.choice?.count ?? 0) <= machine.mostThreads &&
   tileAxes(plan) !== undefined
@@ -123,19 +128,19 @@ function tileFor(plan: ContractPlan, { tokens, threads, quads: most }: Shape, ma
   const walks = walksOf(dots, () => true)
   const quads = Math.max(1, Math.floor(most / dots.length))
   const rows = (4 * quads * threads) / (tokens / tokensEach)
-  if (rows < tile) return undefined
+  if (rows < (plan.writesBlocks ? a8.k : tile)) return undefined
   const steps = walks.map((walk): TileWalk | undefined => {
     const fits = (k: number): boolean => {
       const own = { dots: walk, k }
-      return k % walk[0]!.format.sliceK === 0 && k * weightStride(own, rows) + tokens * activationStride(own) <= scratchWords
+      return k % walk[0]!.format.sliceK === 0 && stepWords(own, rows, tokens) <= scratchWords
     }
-    const k = [32, 16].find(fits)
+    const k = (walk[0]!.bytes ? [128, 64, 32] : [32, 16]).find(fits)
     return k === undefined ? undefined : { dots: walk, k }
   })
   const known = steps.filter((step) => step !== undefined)
   const sums = dots.length * (tokens / tokensEach) * rows
   if (known.length < walks.length || sums > scratchWords) return undefined
-  const words = Math.max(sums, ...known.map((walk) => walk.k * weightStride(walk, rows) + tokens * activationStride(walk)))
+  const words = Math.max(sums, ...known.map((walk) => stepWords(walk, rows, tokens)))
   return { threads, tokens, rows, quads, walks: known, words, choosing, choices }
 }
 
@@ -164,7 +169,7 @@ const tilesOf = (tokens: number, spread: number, ofTile: number): number =>
  * as if it came from memory; reading scratch memory takes its part of the time beside the multiply-adds. Choices count as equally likely.
  */
 function costOf(plans: readonly ContractPlan[], shape: Shape, machine: Machine, bounds: affine.Bounds): number | undefined {
-  let [loaded, madds, invocations] = [0, 0, 0]
+  let [loaded, madds, dots, invocations] = [0, 0, 0, 0]
   for (const plan of plans) {
     const tile = tileFor(plan, shape, machine, 1)
     if (!tile) return undefined
@@ -173,15 +178,24 @@ function costOf(plans: readonly ContractPlan[], shape: Shape, machine: Machine, 
     const moving = axes.moving ? affine.range(axes.moving.extent, bounds).max : 1
     const [across, down] = [rowTiles(axes, tile, plan) * moving, groups * tilesOf(tokens, spread, tile.tokens)]
     const weights = sum(plan.dots.map(({ k, format }) => (k / format.k) * format.words * 4 * (tile.rows / 8)))
-    const activations = sum(tile.walks.map(({ dots }) => dots[0]!.k * 4))
+    const activations = sum(tile.walks.map(({ dots }) => activationWords(dots[0]!) * 4))
     loaded += across * (down * weights + groups * tokens * activations)
     const each = tile.quads * plan.dots.length
     const fours = groups * tilesOf(tokens, spread, tokensEach) * tokensEach
-    madds += sum(plan.dots.map(({ k }) => across * tile.rows * fours * k)) * (1 + (tokensEach + 4 * each) / (4 * tokensEach * each))
+    const scratchReads = (tokensEach + 4 * each) / (4 * tokensEach * each)
+    for (const { k, bytes, format } of plan.dots) {
+      const products = across * tile.rows * fours * k
+      // Four products an operation; sums are made floats and scaled at the end of each step, offsets added.
+      if (bytes) dots += products
+      madds += products * (bytes ? scratchReads / 4 + 4 / format.packed!.stepK : 1 + scratchReads)
+    }
     invocations += across * down * tile.threads
   }
   const gpus = describedDevices.filter(({ target }) => target === 'webgpu')
   return sum(
-    gpus.map((gpu) => Math.log((loaded / gpu.readBytes + madds / gpu.madd) / Math.min(1, invocations / gpu.invocations)) / gpus.length),
+    gpus.map((gpu) => {
+      const seconds = loaded / gpu.readBytes + madds / gpu.madd + dots / gpu.dot
+      return Math.log(seconds / Math.min(1, invocations / gpu.invocations)) / gpus.length
+    }),
   )
 }

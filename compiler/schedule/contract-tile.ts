@@ -8,6 +8,7 @@
 
 import * as affine from '../../dsl/affine.ts'
 import type { AxisId, Kernel } from '../kernel/types.ts'
+import { a8 } from './activation-blocks.ts'
 import { builtin, constant, Emitter, load, ops } from './build-loops.ts'
 import { activationAddress, weightAddress } from './contract.ts'
 import type { ContractPlan, Dot } from './contract-plan.ts'
@@ -24,16 +25,17 @@ import {
 } from './contract-tile-shape.ts'
 import type { LoopExpr, LoopFunction } from './loops.ts'
 import type { Machine } from './machine.ts'
-import { kernelFunction, storeOutput } from './outputs.ts'
+import { kernelFunction, storeDotBlock, storeOutput } from './outputs.ts'
 import { unflatten } from './affine-loops.ts'
 import { type Place, Scope } from './scope.ts'
+import { ByteTile } from './tile-bytes.ts'
 import { alike, neighbours, tilesOfTokens, type TileTokens } from './tile-tokens.ts'
 
 /** Sums of an invocation: [dot][token][vector of rows]. */
-type Sums = readonly (readonly (readonly LoopExpr[])[])[]
+export type Sums = readonly (readonly (readonly LoopExpr[])[])[]
 
 /** Something that one invocation does in each step. */
-type Fetch = (step: LoopExpr) => void
+export type Fetch = (step: LoopExpr) => void
 
 /** The schedule, or undefined where tokens are too few or no tile fits. `together`: the kernels of the launch, this one among them. */
 export function scheduleContractTile(
@@ -47,20 +49,20 @@ export function scheduleContractTile(
   return tile && new TileLoops(kernel, plan, tile, bounds).function()
 }
 
-class TileLoops {
-  private readonly kernel: Kernel
-  private readonly plan: ContractPlan
-  private readonly tile: ContractTile
+export class TileLoops {
+  readonly kernel: Kernel
+  readonly plan: ContractPlan
+  readonly tile: ContractTile
   private readonly axes: TileAxes
-  private readonly e = new Emitter()
-  private readonly scope: Scope
-  private readonly scratch: number
-  private readonly tokens: TileTokens
+  readonly e = new Emitter()
+  readonly scope: Scope
+  readonly scratch: number
+  readonly tokens: TileTokens
   /** Which four tokens of the tile the invocation has, and which vectors of rows: this one and every `across`th. */
-  private readonly four: LoopExpr
-  private readonly column: LoopExpr
-  private readonly across: number
-  private unit: LoopExpr = constant('i32', 0)
+  readonly four: LoopExpr
+  readonly column: LoopExpr
+  readonly across: number
+  unit: LoopExpr = constant('i32', 0)
 
   constructor(kernel: Kernel, plan: ContractPlan, tile: ContractTile, bounds: affine.Bounds) {
     this.kernel = kernel
@@ -105,21 +107,26 @@ class TileLoops {
     const zero = constant('f32x4', 0)
     const each = <T>(count: number, make: () => T): T[] => Array.from({ length: count }, make)
     const sums = walk.dots.map(() => each(tokensEach, () => each(tile.quads, () => e.let('acc', zero))))
-    const first = this.tokens.at(constant('i32', 0))
-    const weights = this.scope.at(first, () => walk.dots.flatMap((dot, n) => this.weights(walk, dot, n)))
-    const fetches = [...weights, ...this.activations(walk)]
+    const bytes = walk.dots[0]!.bytes ? new ByteTile(this, walk) : undefined
+    const fetches = bytes ? bytes.fetches() : this.floats(walk)
     const own = this.tokens.has(ops.mul(this.four, tokensEach))
     e.loop('step', 0, Math.ceil(walk.dots[0]!.k / walk.k), 1, (step) => {
       for (const fetch of fetches) fetch(step)
       e.barrier()
-      e.if(own, () => this.multiply(walk, sums))
+      e.if(own, () => (bytes ? bytes.multiply(sums) : this.multiply(walk, sums)))
       e.barrier()
     })
     return sums
   }
 
+  private floats(walk: TileWalk): Fetch[] {
+    const first = this.tokens.at(constant('i32', 0))
+    const weights = this.scope.at(first, () => walk.dots.flatMap((dot, n) => this.weights(walk, dot, n)))
+    return [...weights, ...this.activations(walk)]
+  }
+
   /** The invocation's share of `count` things, after `before` others of the step: all others have theirs. */
-  private shared(count: number, before: number, body: (thing: LoopExpr, has: LoopExpr | undefined) => Fetch): Fetch[] {
+  shared(count: number, before: number, body: (thing: LoopExpr, has: LoopExpr | undefined) => Fetch): Fetch[] {
     const { e, tile } = this
     const turned = e.value('turn', ops.and(ops.sub(builtin('invocation'), before % tile.threads), tile.threads - 1))
     return Array.from({ length: Math.ceil(count / tile.threads) }, (_, i) => {
@@ -128,7 +135,7 @@ class TileLoops {
     })
   }
 
-  private guarded(conditions: readonly (LoopExpr | undefined)[], body: Fetch): Fetch {
+  guarded(conditions: readonly (LoopExpr | undefined)[], body: Fetch): Fetch {
     const known = conditions.filter((condition) => condition !== undefined)
     if (known.length === 0) return body
     const all = this.e.let(
@@ -139,7 +146,7 @@ class TileLoops {
   }
 
   /** Runs `body` at the first row of a unit; one past the end stands for the last. */
-  private atUnit<T>(unit: LoopExpr, body: (row: LoopExpr, inside: LoopExpr | undefined) => T): T {
+  atUnit<T>(unit: LoopExpr, body: (row: LoopExpr, inside: LoopExpr | undefined) => T): T {
     const { e, axes, plan, tile, scope } = this
     const ragged = (axes.units * plan.tile) % tile.rows !== 0
     const flat = ragged ? e.value('flat', ops.min(unit, axes.units - 1)) : unit
@@ -257,17 +264,22 @@ class TileLoops {
         })
       }
       e.barrier()
-      e.loop('point', builtin('invocation'), points, tile.threads, (point) => this.scope.nested(() => this.point(pass, point, points)))
-      e.barrier()
+      const each = (count: number, body: (i: LoopExpr) => void): void => {
+        e.loop('point', builtin('invocation'), count, tile.threads, (i) => this.scope.nested(() => body(i)))
+        e.barrier()
+      }
+      if (!this.plan.writesBlocks) return each(points, (point) => this.point(pass, point, points))
+      // Values take the place of the first dot's sums, four at a time, then whole blocks are rounded.
+      each(points / 4, (i) => this.fourValues(pass, e.value('point', ops.mul(i, 4)), points))
+      each(points / a8.k, (i) => this.block(pass, e.value('point', ops.mul(i, a8.k))))
     })
   }
 
-  /** One output: a row of the tile and the token of a four that this pass is for. */
-  private point(pass: LoopExpr, point: LoopExpr, points: number): void {
-    const { e, plan, tile, scope, kernel } = this
+  /** Runs `body` at a point, if it has a row and a token. */
+  private atPoint(pass: LoopExpr, point: LoopExpr, body: () => void): void {
+    const { e, plan, tile, scope } = this
     const place = e.value('place', ops.and(point, tile.rows - 1))
-    const four = ops.shr_u(point, Math.log2(tile.rows))
-    const token = e.value('token', ops.add(ops.mul(four, tokensEach), pass))
+    const token = e.value('token', ops.add(ops.mul(ops.shr_u(point, Math.log2(tile.rows)), tokensEach), pass))
     const unit = e.value('unit', ops.add(this.unit, ops.shr_u(place, Math.log2(plan.tile))))
     this.atUnit(unit, (first, inside) => {
       const row = e.value('row', ops.add(first, ops.and(place, plan.tile - 1)))
@@ -275,18 +287,41 @@ class TileLoops {
       const conditions = [this.tokens.has(token), ...(inside ? [inside] : []), ...(whole ? [] : [ops.lt(row, plan.lane.extent.const)])]
       e.if(
         conditions.reduce((a, b) => ops.and(a, b)),
-        () =>
-          scope.at([[plan.lane.id, row], ...this.tokens.at(token)], () => {
-            const dots = tile.walks.flatMap((walk) => walk.dots)
-            const places = dots.map(({ definition }, n): [number, Place] => [
-              definition,
-              { kind: 'scalar', value: e.let('sum', load('f32', this.scratch, point, n * points)) },
-            ])
-            scope.with(places, () => {
-              for (const output of kernel.outputs) storeOutput(scope, output)
-            })
-          }),
+        () => scope.at([[plan.lane.id, row], ...this.tokens.at(token)], body),
       )
     })
+  }
+
+  /** The sums of all dots at a point and, for lanes, three rows behind it. */
+  private sumsAt(point: LoopExpr, points: number, kind: 'scalar' | 'lanes'): [number, Place][] {
+    const dots = this.tile.walks.flatMap((walk) => walk.dots)
+    return dots.map(({ definition }, n): [number, Place] => {
+      const value = kind === 'lanes' ? load('f32x4', this.scratch, point, n * points, true) : load('f32', this.scratch, point, n * points)
+      return [definition, { kind, value: this.e.let('sum', value) }]
+    })
+  }
+
+  private fourValues(pass: LoopExpr, point: LoopExpr, points: number): void {
+    const { scope, kernel, plan } = this
+    this.atPoint(pass, point, () =>
+      scope.with(this.sumsAt(point, points, 'lanes'), () =>
+        this.e.store(this.scratch, point, scope.vector(kernel.outputs[0]!.value, plan.lane.id), 0, true),
+      ),
+    )
+  }
+
+  private block(pass: LoopExpr, point: LoopExpr): void {
+    const number = (i: LoopExpr): LoopExpr => load('f32', this.scratch, ops.add(point, i))
+    this.atPoint(pass, point, () => storeDotBlock(this.scope, this.kernel.outputs[0]!, number))
+  }
+
+  /** One output: a row of the tile and the token of a four that this pass is for. */
+  private point(pass: LoopExpr, point: LoopExpr, points: number): void {
+    const { scope, kernel } = this
+    this.atPoint(pass, point, () =>
+      scope.with(this.sumsAt(point, points, 'scalar'), () => {
+        for (const output of kernel.outputs) storeOutput(scope, output)
+      }),
+    )
   }
 }

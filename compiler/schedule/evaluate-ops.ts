@@ -76,6 +76,12 @@ const dot4: Lane = (a, b, acc) => {
   return sum | 0
 }
 
+const dot4Signed: Lane = (a, b, acc) => {
+  let sum = acc
+  for (let shift = 0; shift < 32; shift += 8) sum += ((a << (24 - shift)) >> 24) * ((b << (24 - shift)) >> 24)
+  return sum | 0
+}
+
 /** Parts of a dot are kept as the narrowest target does: i16 sums of neighbouring products. */
 const dotPart: Lane = (a, b, part) => {
   const pair = (shift: number): number => {
@@ -142,6 +148,7 @@ const lanes: Partial<Record<LoopOp, Readonly<Record<string, Lane>>>> = {
   pow: { f32: real(Math.pow) },
   madd: { f32: (a, b, c) => round(round(a * b) + c) },
   dot4: { i32: dot4 },
+  dot4_signed: { i32: dot4Signed },
   dot_open: { i32: () => 0 },
   dot_part: { i32: dotPart },
   dot_close: { i32: dotClose },

@@ -4,6 +4,7 @@ import { type Bounds, isConstant } from '../../dsl/affine.ts'
 import type { Kernel } from '../kernel/types.ts'
 import { scheduleAttend } from './attend.ts'
 import { scheduleAttendGroup } from './attend-group.ts'
+import { scheduleBlockRows } from './block-rows.ts'
 import { Emitter } from './build-loops.ts'
 import { planContract } from './contract-plan.ts'
 import { scheduleContract } from './contract.ts'
@@ -35,6 +36,8 @@ export function schedule(kernel: Kernel, machine: Machine, bounds: Bounds, toget
     )
   }
   if (contract) return scheduleContract(kernel, contract, machine, bounds)
+  const blocks = scheduleBlockRows(kernel, machine, bounds)
+  if (blocks) return blocks
   try {
     return scheduleStaged(kernel, machine, bounds, machine.threads > 1 && alone)
   } catch (cause) {

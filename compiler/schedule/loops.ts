@@ -90,6 +90,8 @@ export const loopOps = {
   sum_pairs: ['f32x4', 2, ['f32x4']],
   /** dot4(a, b, acc): acc + Σ over the 4 bytes of each word of signed a times unsigned 7-bit b (both as packed words); exact. */
   dot4: ['same', 3, integers],
+  /** The same with both signed. */
+  dot4_signed: ['same', 3, integers],
   /**
    * The same in parts: `part = dot_open(sum)`, then `dot_part(a, b, part)` a few times, then `dot_close(part, sum)` = sum + all
    * products. What a part holds is up to the target (i32 sums that begin at `sum`, or i16 sums of neighbours that begin at 0), so

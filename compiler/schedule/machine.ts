@@ -26,6 +26,8 @@ export interface Machine {
   readonly bindingBytes: number
   /** Most multiply-adds of one dispatch, where nothing may run for long. */
   readonly dispatchMadds: number
+  /** A product of bytes takes as long as so many of these. */
+  readonly maddsPerDot: number
   /** All of its memory, in bytes, as far as it is known. */
   readonly memoryBytes: number
 }
@@ -48,6 +50,7 @@ export const wasmMachine: Machine = {
   blockBytes: 128 * 2 ** 10,
   bindingBytes: Number.POSITIVE_INFINITY,
   dispatchMadds: Number.POSITIVE_INFINITY,
+  maddsPerDot: 0.3,
   memoryBytes: 2 ** 34,
 }
 
@@ -65,6 +68,7 @@ export const webgpuMachine: Machine = {
   blockBytes: 0,
   bindingBytes: 128 * 2 ** 20,
   dispatchMadds: longestDispatchSeconds * sustained * slowestGpu.madd * 1e9,
+  maddsPerDot: slowestGpu.madd / slowestGpu.dot,
   memoryBytes: Number.POSITIVE_INFINITY,
 }
 

@@ -5,7 +5,7 @@ import type { AxisId, Kernel, Output } from '../kernel/types.ts'
 import { type IndexScope, strideOf } from '../kernel/index-map.ts'
 import { buffer, constant, type Emitter, ops, scratch } from './build-loops.ts'
 import type { LoopExpr, LoopFunction } from './loops.ts'
-import { a8, centred } from './activation-blocks.ts'
+import { a8, centred, d8, isByteFormat } from './activation-blocks.ts'
 import { toHalf } from './halves.ts'
 import { elementOf, toWords } from './scalar-calls.ts'
 import type { Scope } from './scope.ts'
@@ -49,13 +49,51 @@ export function storeOutput(scope: Scope, output: Output, lane?: AxisId): void {
 }
 
 /** Whether an output is stored in blocks of 32 numbers. */
-export const isInBlocks = ({ operands }: Kernel, { operand }: Output): boolean => ['a8', 's8'].includes(operands[operand]!.format)
+export const isInBlocks = ({ operands }: Kernel, { operand }: Output): boolean => {
+  const { format } = operands[operand]!
+  return format === 's8' || isByteFormat(format)
+}
 
 /** Rounds 32 values to 8 bits and stores the block at the current point. */
 export function storeBlock(scope: Scope, output: Output, values: readonly LoopExpr[]): void {
   const operand = scope.kernel.operands[output.operand]!
   if (operand.format === 'a8') storeByteBlock(scope, output, values)
   else storeStateBlock(scope.emitter, operand, output.operand, scope.flat(operand, output.index), values)
+}
+
+/** The same by one invocation of a workgroup, for the output's values along `lane` from its current value on. */
+export function storeBlockAlong(scope: Scope, output: Output, lane: AxisId): void {
+  if (scope.kernel.operands[output.operand]!.format !== 'd8') return storeBlock(scope, output, blockValues(scope, output, lane))
+  const start = scope.axes.get(lane)!
+  storeDotBlock(scope, output, (place) => scope.at([[lane, ops.add(start, place)]], () => scope.scalar(output.value)))
+}
+
+/**
+ * Rounds 32 numbers and stores the block at the current point: d = absmax / 127, q = nearest(x / d). They are asked for twice, once for
+ * the largest and once to be rounded: a loop has no place for 32 of them.
+ */
+export function storeDotBlock(scope: Scope, output: Output, number: (place: LoopExpr) => LoopExpr): void {
+  const e = scope.emitter
+  if (output.guard) {
+    const { guard, ...rest } = output
+    e.if(scope.scalar(guard), () => scope.nested(() => storeDotBlock(scope, rest, number)))
+    return
+  }
+  const operand = scope.kernel.operands[output.operand]!
+  const at = e.let('at', ops.mul(ops.shr_u(scope.flat(operand, output.index), 5), d8.words))
+  const largest = e.let('largest', constant('f32', 0))
+  e.loop('i', 0, d8.k, 1, (i) => scope.nested(() => e.set(largest, ops.max(largest, ops.abs(number(i))))))
+  const d = e.let('d', ops.div(largest, constant('f32', 127)))
+  const safe = e.let('safe', ops.splat_f32(ops.select(ops.gt(d, 0), d, constant('f32', 1))))
+  e.loop('i', 0, d8.k, 4, (i) =>
+    scope.nested(() => {
+      const [a, b, c, last] = [0, 1, 2, 3].map((n) => number(ops.add(i, n))) as [LoopExpr, LoopExpr, LoopExpr, LoopExpr]
+      const steps = ops.nearest(ops.div(ops.pack_f32(a, b, c, last), safe))
+      const q = ops.to_i32x4(ops.max(ops.min(steps, constant('f32x4', 127)), constant('f32x4', -127)))
+      e.store(output.operand, ops.add(at, ops.shr_u(i, 2)), ops.pack_bytes(q))
+    }),
+  )
+  e.store(output.operand, at, d, d8.scale)
 }
 
 /** The output's 32 values along `lane` from its current value on, as vectors. */

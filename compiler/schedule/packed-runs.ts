@@ -8,7 +8,6 @@ import { constant, type Emitter, i32, load, ops } from './build-loops.ts'
 import type { LoopExpr } from './loops.ts'
 import { ByteSum } from './byte-sums.ts'
 import {
-  addRows,
   type Address,
   type BlockDot,
   byteOf,
@@ -16,10 +15,12 @@ import {
   half,
   type PackedFormat,
   type Quad,
+  type Slice,
   splatFloat,
   splatWord,
   words,
 } from './packed-words.ts'
+import { byteParts, floatParts, type PartActivations, splatSum } from './part-products.ts'
 import { addProducts, vectorsOf } from './run-products.ts'
 import type { RunQuants } from './run-quants.ts'
 import { type IntegerScales, offsetOf, type Run, type RunScales, type Step } from './run-scales.ts'
@@ -45,6 +46,8 @@ function keptOnce(e: Emitter): (vector: LoopExpr) => LoopExpr {
 
 export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
   const { runs, groups, centre } = scales
+  /** Against bytes there is less to do for each share: a part has two where they have one step. */
+  const sharesOfPart = groups === 1 ? Math.min(2, quants.shares) : 1
 
   /** Addresses `by` times `each` words further on; those that share a base still do. */
   function move(e: Emitter, addresses: readonly Address[], by: LoopExpr, each: number): Address[] {
@@ -79,14 +82,6 @@ export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
         })
       }
     })
-  }
-
-  /** Σ of some fours of activations in all lanes. */
-  function splatSum(fours: readonly LoopExpr[]): LoopExpr {
-    let parts = fours
-    while (parts.length > 1)
-      parts = parts.flatMap((part, i) => (i % 2 === 0 ? [i + 1 < parts.length ? ops.add(part, parts[i + 1]!) : part] : []))
-    return ops.splat_f32(ops.hsum(parts[0]!))
   }
 
   return {
@@ -142,13 +137,10 @@ export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
     sliceK: runLength / quants.shares,
     placeOf: quants.placeOf,
     slice(e, { block, quads, slice }) {
-      const { shares } = quants
-      const share = shares === 1 ? i32(0) : e.value('share', ops.and(slice, shares - 1))
-      const run = runs === 1 ? i32(0) : e.value('run', ops.shr_u(slice, Math.log2(shares)))
-      const [at] = move(e, [quantsOf(block)], run, quants.words)
+      const { share, run, at } = placeOfSlice(e, { block, slice })
       const once = keptOnce(e)
       const rows = quads.map((quad) => {
-        const fours = quants.share(share, (v) => e.let('q', words(at!, ops.add(half(quad), ops.mul(v, 8)))))
+        const fours = quants.share(share, (v) => e.let('q', words(at, ops.add(half(quad), ops.mul(v, 8)))))
         const group = groups === 1 ? i32(0) : ops.shr_u(fours[0]!.at, 4)
         const step = scales.open(e, block, quad, false, once)({ pair: ops.shr_u(run, 1), odd: ops.and(run, 1) }, group)
         const scale = e.let('d', step.scale)
@@ -161,37 +153,64 @@ export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
       return rows[0]!.map((_, value) => rows.map((row) => row[value]!))
     },
 
-    dotPart(e, { part, weights, activations, accumulators }) {
-      const { shares } = quants
-      const share = shares === 1 ? i32(0) : e.value('share', ops.and(part, shares - 1))
-      const odd = runs === 1 ? i32(0) : e.value('odd', ops.shr_u(part, Math.log2(shares)))
+    dotPart: partsAgainst(floatParts, 1),
+    packed: {
+      parts: (quants.shares / sharesOfPart) * Math.min(runs, 2),
+      dotPart: partsAgainst(byteParts, sharesOfPart),
+      stepK: groups === 1 ? 32 : 16,
+      offsets: true,
+      sliceBytes(e, slice) {
+        const { share, at } = placeOfSlice(e, slice)
+        const fours = slice.quads.map((quad) => quants.share(share, (v) => e.let('q', words(at, ops.add(half(quad), ops.mul(v, 8))))))
+        return fours[0]!.map((_, f) => fours.map((each) => e.let('four', each[f]!.bytes)))
+      },
+      sliceSteps(e, slice) {
+        const { share, run } = placeOfSlice(e, slice)
+        const once = keptOnce(e)
+        return slice.quads.map((quad) => {
+          const step = scales.open(e, slice.block, quad, false, once)({ pair: ops.shr_u(run, 1), odd: ops.and(run, 1) }, share)
+          const scale = e.let('d', step.scale)
+          return { scale, offset: e.let('m', offsetOf({ ...step, scale }, centre)) }
+        })
+      },
+    },
+
+    ...(scales.integers ? { dotBytes: integerSums(scales.integers) } : { dotBytes: scaledSums, bytesFactor: shiftedFactor }),
+  }
+
+  /** Which share of which run a slice is, and where that begins. */
+  function placeOfSlice(e: Emitter, { block, slice }: Pick<Slice, 'block' | 'slice'>) {
+    const { shares } = quants
+    const share = shares === 1 ? i32(0) : e.value('share', ops.and(slice, shares - 1))
+    const run = runs === 1 ? i32(0) : e.value('run', ops.shr_u(slice, Math.log2(shares)))
+    const [at] = move(e, [quantsOf(block)], run, quants.words)
+    return { share, run, at: at! }
+  }
+
+  /** `PackedFormat.dotPart` against some kind of activations; a part has so many shares of a run in each pair. */
+  function partsAgainst(kind: PartActivations, sharesEach: number): PackedFormat['dotPart'] {
+    return (e, { part, weights, activations, accumulators }) => {
+      const parts = quants.shares / sharesEach
+      const first = parts === 1 ? i32(0) : e.value('share', ops.and(part, parts - 1))
+      const mine = Array.from({ length: sharesEach }, (_, i) => ops.add(first, i * parts))
+      const odd = runs === 1 ? i32(0) : e.value('odd', ops.shr_u(part, Math.log2(parts)))
       const steps = weights.map(({ block, quads }) => {
         const once = keptOnce(e)
         return quads.map((quad) => scales.open(e, block, quad, false, once))
       })
       const inPair = (pair: LoopExpr): void => {
         const run = e.value('run', ops.add(ops.mul(pair, 2), odd))
-        const given = move(e, activations, run, runLength)
+        const given = move(e, activations, run, kind.words)
         let xs: readonly (readonly LoopExpr[])[] | undefined
         for (const [n, { block, quads }] of weights.entries()) {
           const [at] = move(e, [quantsOf(block)], run, quants.words)
-          const read = quads.map((quad) => quants.share(share, (v) => e.let('q', words(at!, ops.add(half(quad), ops.mul(v, 8))))))
-          xs ??= given.map((activation) => read[0]!.map(({ at: place }) => e.let('x', fourFloats(activation, place))))
-          const sums = activations.map(() => quads.map(() => e.let('sum', constant('f32x4', 0))))
-          for (const f of read[0]!.keys()) {
-            const packed = read.map((fours) => e.let('four', fours[f]!.bytes))
-            for (let i = 0; i < 4; i++) {
-              addRows(
-                e,
-                sums,
-                xs.map((fours) => fours[f]!),
-                i,
-                packed.map((four) => e.let('w', ops.to_f32x4(byteOf(four, i32(i))))),
-              )
-            }
-          }
+          const read = quads.map((quad) =>
+            mine.flatMap((share) => quants.share(share, (v) => e.let('q', words(at!, ops.add(half(quad), ops.mul(v, 8)))))),
+          )
+          xs ??= given.map((activation) => read[0]!.map(({ at: place }) => e.let('x', kind.four(activation, place))))
+          const fours = read[0]!.map((_, f) => () => read.map((of) => e.let('four', of[f]!.bytes)))
+          const { sums, totals } = kind.multiply(e, given, xs, fours, quads.length)
           const group = groups === 1 ? i32(0) : ops.shr_u(read[0]![0]!.at, 4)
-          const totals = xs.map((fours) => e.let('total', splatSum(fours)))
           addScaled(
             e,
             steps[n]!.map((step) => () => step({ pair, odd }, group)),
@@ -203,9 +222,7 @@ export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
       }
       if (runs === 1) inPair(i32(0))
       else e.loop('pair', 0, runs / 2, 1, inPair)
-    },
-
-    ...(scales.integers ? { dotBytes: integerSums(scales.integers) } : { dotBytes: scaledSums, bytesFactor: shiftedFactor }),
+    }
   }
 
   /** accumulators += sums · scale + totals · offset, all [token][quad] but for one step a quad and one total a token. */

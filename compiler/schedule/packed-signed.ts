@@ -1,10 +1,11 @@
 // q8_0: quants are signed bytes, so against 8-bit activations they are the dot's signed operand and the activations, cut into
 // max(q, 0) and max(-q, 0), its 7-bit one.
 
-import { a8, shiftedFactor } from './activation-blocks.ts'
+import { a8, d8, shiftedFactor } from './activation-blocks.ts'
 import { constant, type Emitter, load, ops } from './build-loops.ts'
 import type { LoopExpr } from './loops.ts'
 import {
+  addBytes,
   addRows,
   fourFloats,
   half,
@@ -90,6 +91,41 @@ export const signedBytes: PackedFormat = {
     })
   },
   placeOf: (four) => ops.mul(four, 4),
+  packed: {
+    parts: 2,
+    dotPart(e, { part, weights, activations, accumulators }) {
+      // Neighbours take every other four: what they read lies side by side.
+      const fours = Array.from({ length: 4 }, (_, i) => e.value('j', ops.add(part, 2 * i)))
+      const xs = activations.map(({ operand, at, offset }) => fours.map((j) => e.let('x', load('i32', operand, ops.add(at, j), offset))))
+      const steps = activations.map(({ operand, at, offset }) => e.let('ad', load('f32', operand, at, offset + d8.scale)))
+      for (const [n, { block, quads }] of weights.entries()) {
+        const sums: (LoopExpr | undefined)[][] = activations.map(() => [])
+        for (const [f, j] of fours.entries()) {
+          addBytes(
+            e,
+            sums,
+            xs.map((of) => of[f]!),
+            quads.map((quad) => e.let('q', words(block, ops.add(half(quad), ops.mul(j, 8)), 4))),
+          )
+        }
+        const scaled = sums.map((row, t) => row.map((sum) => ops.mul(ops.to_f32x4(sum!), ops.splat_f32(steps[t]!))))
+        scale(
+          e,
+          quads.map((quad) => ({ block, quad })),
+          scaled,
+          accumulators[n]!,
+        )
+      }
+    },
+    stepK: 32,
+    offsets: false,
+    sliceBytes: (e, { block, quads, slice }) =>
+      [0, 1].map((n) => quads.map((quad) => e.let('q', words(block, ops.add(half(quad), ops.mul(slice, 16)), 4 + 8 * n)))),
+    sliceSteps(e, { block, quads }) {
+      const pair = e.let('pair', words(block, 0))
+      return quads.map((quad) => ({ scale: e.let('d', halves(pair, quad)) }))
+    },
+  },
   bytesFactor: shiftedFactor,
   dotBytes(e, { quads, activations, accumulators }) {
     // Two planes keep all 8 bits exact: Σ w·max(q,0) − Σ w·max(−q,0).

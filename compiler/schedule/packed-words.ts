@@ -77,7 +77,45 @@ export interface PackedFormat {
   dotBytes?(emitter: Emitter, dot: BlockDot): void
   /** What sums of `dotBytes` are still to be multiplied with. */
   readonly bytesFactor?: number
+  readonly packed?: PackedDots
 }
+
+/** What four rows of a slice stand for: value = q · scale + offset. */
+export interface SliceStep {
+  readonly scale: LoopExpr
+  readonly offset?: LoopExpr
+}
+
+/** Against 8-bit activations (d8), four products an operation, by workgroups: as `parts`, `dotPart` and `slice` are for f32. */
+export interface PackedDots {
+  readonly parts: number
+  dotPart(emitter: Emitter, dot: PartDot): void
+  /** Values of a row that share a step, and whether there are offsets. */
+  readonly stepK: 16 | 32
+  readonly offsets: boolean
+  /** The quants of a slice, signed bytes: [four][quad], a word a row. */
+  sliceBytes(emitter: Emitter, slice: Slice): LoopExpr[][]
+  /** The steps of four rows each, by quad, which hold for a slice and others of its run. */
+  sliceSteps(emitter: Emitter, slice: Slice): SliceStep[]
+}
+
+const ones = 0x01010101
+
+/** Sums of bytes that begin with these: [token][quad], of [token] and [quad] words. */
+export const addBytes = (e: Emitter, sums: (LoopExpr | undefined)[][], xs: readonly LoopExpr[], rows: readonly LoopExpr[]): void => {
+  for (const [t, x] of xs.entries()) {
+    const four = ops.splat_i32(x)
+    for (const [q, row] of rows.entries()) {
+      const product = ops.dot4_signed(row, four, sums[t]![q] ?? constant('i32x4', 0))
+      if (sums[t]![q]) e.set(sums[t]![q]!, product)
+      else sums[t]![q] = e.let('sum', product)
+    }
+  }
+}
+
+/** Σ of the bytes of some words, as a float. */
+export const sumOfBytes = (e: Emitter, fours: readonly LoopExpr[]): LoopExpr =>
+  e.let('total', ops.to_f32(fours.reduce((sum, x) => ops.dot4_signed(x, ones, sum), constant('i32', 0) as LoopExpr)))
 
 export const vector = (address: Address, offset: LoopArg, constantPart = 0): LoopExpr =>
   load('f32x4', address.operand, ops.add(address.at, offset), address.offset + constantPart, true)

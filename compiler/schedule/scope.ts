@@ -7,7 +7,7 @@ import { type IndexScope, strideOf } from '../kernel/index-map.ts'
 import type { AxisId, Expr, Index, Kernel, KernelAxis, Operand } from '../kernel/types.ts'
 import type { Emitter } from './build-loops.ts'
 import { constant, load, loadHalves, ops, symbol, widen } from './build-loops.ts'
-import { a8Element } from './activation-blocks.ts'
+import { byteElement, isByteFormat } from './activation-blocks.ts'
 import { emitAffine, emitPlace } from './affine-loops.ts'
 import { fromHalf } from './halves.ts'
 import { loadElement } from './packed.ts'
@@ -136,7 +136,7 @@ export class Scope {
       total += stride
     }
     if (total === 0) return 0
-    return total === 1 && operand.layout === 'plain' && operand.format !== 'a8' && operand.format !== 's8' ? 1 : undefined
+    return total === 1 && operand.layout === 'plain' && !isByteFormat(operand.format) && operand.format !== 's8' ? 1 : undefined
   }
 
   emitIndex(index: Index): LoopExpr {
@@ -224,7 +224,8 @@ export class Scope {
       case 'load': {
         const operand = this.kernel.operands[expr.operand]!
         if (operand.layout === 'r8') return loadElement(operand, expr.operand, this.matrixIndex(operand, expr.index), this.emitter)
-        if (operand.format === 'a8') return a8Element(expr.operand, this.emitter.value('element', this.flat(operand, expr.index)))
+        if (isByteFormat(operand.format))
+          return byteElement(operand.format, expr.operand, this.emitter.value('element', this.flat(operand, expr.index)))
         if (operand.format === 's8') return s8Element(operand, expr.operand, this.emitter.value('element', this.flat(operand, expr.index)))
         if (operand.format === 'f16') return fromHalf(loadHalves('i32', expr.operand, this.flat(operand, expr.index)))
         const type = scalarType(operand.dtype)

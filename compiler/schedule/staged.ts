@@ -14,7 +14,7 @@ import { builtin, constant, Emitter, ops } from './build-loops.ts'
 import { accumulate, axisOf, combine, identityOf, innerAxes, typeOf, uses } from './definitions.ts'
 import type { LoopExpr, LoopFunction, LoopType } from './loops.ts'
 import type { Machine } from './machine.ts'
-import { blockValues, isContiguous, isInBlocks, kernelFunction, storeBlock, storeOutput } from './outputs.ts'
+import { blockValues, isContiguous, isInBlocks, kernelFunction, storeBlock, storeBlockAlong, storeOutput } from './outputs.ts'
 import { overRows } from './rows.ts'
 import { elementOf, toWords } from './scalar-calls.ts'
 import { emitAffine, unflatten } from './affine-loops.ts'
@@ -42,7 +42,7 @@ export function scheduleStaged(kernel: Kernel, given: Machine, bounds: affine.Bo
   if (reductions.length === 0 && machine.threads > 1) return scheduleFlat(kernel, given, scope)
   // A map keeps its contiguous axis inside, to be written in vectors; so does whatever writes blocks of 8 bits.
   const inBlocks = kernel.outputs.some((output) => isInBlocks(kernel, output))
-  const keeps = machine.lanes > 1 && (reductions.length === 0 || inBlocks)
+  const keeps = inBlocks || (machine.lanes > 1 && reductions.length === 0)
   const lane = keeps ? common.findLast((axis) => kernel.outputs.some((output) => isContiguous(scope.index, output, axis.id))) : undefined
   const outer = common.filter((axis) => axis !== lane)
   const { slots, words } = assignScratch(kernel, outer, (axis) => affine.range(axis.extent, bounds).max)
@@ -105,7 +105,14 @@ function scheduleFlat(kernel: Kernel, machine: Machine, scope: Scope): LoopFunct
   const e = scope.emitter
   const block = kernel.outputs.find((output) => isInBlocks(kernel, output))
   const lane = block && kernel.axes.find(({ id }) => isContiguous(scope.index, block, id))
-  if (block && (!lane || lane.extent.const % a8.k !== 0 || kernel.outputs.length > 1 || block.guard)) return cannotWriteBlocks(kernel)
+  if (
+    block &&
+    (!lane ||
+      lane.extent.const % a8.k !== 0 ||
+      kernel.outputs.length > 1 ||
+      (block.guard && kernel.operands[block.operand]!.format === 's8'))
+  )
+    return cannotWriteBlocks(kernel)
   const axes = kernel.axes
     .filter((axis) => kernel.outputs.some((output) => output.axes.includes(axis.id)))
     .map((axis) => (axis === lane ? { ...axis, extent: affine.constant(axis.extent.const / a8.k) } : axis))
@@ -120,7 +127,7 @@ function scheduleFlat(kernel: Kernel, machine: Machine, scope: Scope): LoopFunct
     scope.at(
       at.map(([id, value]) => [id, id === lane?.id ? ops.mul(value, a8.k) : value] as const),
       () => {
-        if (block) storeBlock(scope, block, blockValues(scope, block, lane!.id))
+        if (block) storeBlockAlong(scope, block, lane!.id)
         else for (const output of kernel.outputs) storeOutput(scope, output)
       },
     )
@@ -325,15 +332,25 @@ function reduceHere(staged: Staged, definition: Definition): LoopExpr {
 /** All values of an axis. */
 export const whole = ({ id, extent }: KernelAxis): Span => ({ id, count: emitAffine(extent) })
 
+/** The blocks of 32 values of an axis. */
+export const blocksOf = ({ id, extent }: KernelAxis): Span => ({ id, count: constant('i32', extent.const / a8.k) })
+
+/** Runs `body` at the first value of the block that the axis counts. */
+export const atBlock = (scope: Scope, { id }: KernelAxis, body: () => void): void =>
+  scope.at([[id, scope.emitter.value(id, ops.mul(scope.axes.get(id)!, a8.k))]], body)
+
 export function emitOutput(staged: Staged, output: Output): void {
   const { kernel, machine, scope, outer } = staged
   const inner = output.axes.filter((id) => !outer.some((axis) => axis.id === id)).map((id) => axisOf(kernel, id))
   if (isInBlocks(kernel, output)) {
     const along = inner.at(-1)
-    if (!along || machine.threads > 1 || !isContiguous(scope.index, output, along.id) || along.extent.const % 32 !== 0)
-      return cannotWriteBlocks(kernel)
+    if (!along || !isContiguous(scope.index, output, along.id) || along.extent.const % a8.k !== 0) return cannotWriteBlocks(kernel)
+    if (machine.threads > 1) {
+      const spans = [...inner.slice(0, -1).map(whole), blocksOf(along)]
+      return shareOut(scope, machine.threads, spans, () => atBlock(scope, along, () => storeBlockAlong(scope, output, along.id)))
+    }
     nest(scope, inner.slice(0, -1), () =>
-      scope.emitter.loop(along.id, 0, emitAffine(along.extent), 32, (value) =>
+      scope.emitter.loop(along.id, 0, emitAffine(along.extent), a8.k, (value) =>
         scope.at([[along.id, value]], () => storeBlock(scope, output, blockValues(scope, output, along.id))),
       ),
     )

@@ -4,11 +4,13 @@ import type { WebgpuProgram } from '../../runtime/artifact/manifest.ts'
 import type { VariantContents } from '../artifact/write.ts'
 import type { PartsOf } from '../cost-model.ts'
 import type { Plan } from '../plan/plan.ts'
+import type { ByteBlocks } from '../schedule/activation-blocks.ts'
 import { type Machine, wasmMachine, webgpuMachine } from '../schedule/machine.ts'
 import { sumsBytes } from '../schedule/byte-sums.ts'
 import type { EmitOptions } from './wasm/functions.ts'
 import { lowerWasm } from './wasm/lower.ts'
 import type { BuildProgram, WasmProgram } from './wasm/program.ts'
+import { packedDots } from './webgpu/dispatch.ts'
 import { dispatcher } from './webgpu/dispatches.ts'
 import { lowerWebgpu } from './webgpu/lower.ts'
 
@@ -35,8 +37,10 @@ export interface Lowered {
 export interface Target {
   /** Absent: evaluates graphs and needs no loops. */
   readonly machine?: Machine
-  /** Multiplies 8-bit activations with quantised weights under --math fast. */
-  readonly quantisedActivations: boolean
+  /** What quantised weights are multiplied with where nobody says it, by math. */
+  readonly activations: Readonly<Record<LowerOptions['math'], Activations>>
+  /** How activations lie in memory that are rounded to 8 bits. */
+  readonly byteBlocks: ByteBlocks
   readonly lower?: (plan: Plan, options: LowerOptions) => Lowered
   /** What runs as one of a step's kernels, by the loops of every kernel; absent: each by itself. */
   readonly dispatches?: (functions: Plan['functions']) => PartsOf
@@ -48,6 +52,9 @@ export const eachKernel =
   (step) =>
     (step.kind === 'kernel' ? [step.kernel] : step.kernels).map((kernel) => ({ fn: functions.get(kernel.name)!, kernels: [kernel] }))
 
+/** What meets quantised weights: activations as they are, or rounded to 8 bits in blocks of 32. */
+export type Activations = 'f32' | 'int8'
+
 export type TargetName = 'wasm' | 'webgpu' | 'reference'
 
 /** How the instructions of a WASM program may be written, by what that needs of an engine; the best first. */
@@ -57,8 +64,16 @@ const wasmForms: readonly (EmitOptions & { readonly needs: readonly string[] })[
   { needs: [], relaxed: false },
 ]
 
+/** What quantised weights meet on a target; undefined where graphs are evaluated as they are. */
+export const activationsOf = (
+  target: TargetName,
+  { math, activations }: { readonly math: LowerOptions['math']; readonly activations?: Activations | undefined },
+): Activations | undefined => targets[target].machine && (activations ?? targets[target].activations[math])
+
 /** One program for all: what its modules may be written for, the best first. Order is that of `forms`. */
-const webgpuNeeds: readonly (readonly string[])[] = [['shader-f16', 'subgroups'], ['shader-f16'], ['subgroups'], []]
+const webgpuNeeds: readonly (readonly string[])[] = [[packedDots], []].flatMap((dots) =>
+  [['shader-f16', 'subgroups'], ['shader-f16'], ['subgroups'], []].map((needs) => [...needs, ...dots]),
+)
 
 /** Those that differ for this program: all that one needs is needed by some module. */
 function webgpuVariants(program: WebgpuProgram): VariantContents[] {
@@ -75,7 +90,8 @@ const formsOf = (program: WasmProgram, math: LowerOptions['math']): typeof wasmF
 export const targets: Readonly<Record<TargetName, Target>> = {
   wasm: {
     machine: wasmMachine,
-    quantisedActivations: true,
+    activations: { fast: 'int8', strict: 'f32' },
+    byteBlocks: 'a8',
     lower(plan, { math, fits, wide = false, build = buildHere }) {
       const { program, memory, entries, threads } = lowerWasm(plan, { fits, wide })
       const forms = formsOf(program, math)
@@ -95,7 +111,8 @@ export const targets: Readonly<Record<TargetName, Target>> = {
   },
   webgpu: {
     machine: webgpuMachine,
-    quantisedActivations: false,
+    activations: { fast: 'f32', strict: 'f32' },
+    byteBlocks: 'd8',
     dispatches: dispatcher,
     lower(plan, { math }) {
       const program = lowerWebgpu(plan, { subgroups: math === 'fast' })
@@ -103,5 +120,5 @@ export const targets: Readonly<Record<TargetName, Target>> = {
       return { variants: webgpuVariants(program), text: { name: 'wgsl', print } }
     },
   },
-  reference: { quantisedActivations: false },
+  reference: { activations: { fast: 'f32', strict: 'f32' }, byteBlocks: 'a8' },
 }

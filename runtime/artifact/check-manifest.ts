@@ -60,6 +60,7 @@ const manifest = object({
   config: mapOf(anything),
   parameters: size,
   math: oneOf('fast', 'strict'),
+  activations: optional(oneOf('f32', 'int8')),
   entries: listOf(entry),
   states: listOf(
     object({

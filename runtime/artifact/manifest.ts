@@ -27,6 +27,8 @@ export interface Manifest {
   readonly config: Readonly<Record<string, unknown>>
   readonly parameters: number
   readonly math: 'fast' | 'strict'
+  /** What quantised weights are multiplied with, where that was asked for. */
+  readonly activations?: 'f32' | 'int8'
   readonly entries: readonly EntryManifest[]
   readonly states: readonly StateManifest[]
   /** Compile-time tables and weights, in file order. Empty `shards` = compiled without weights. */

@@ -1,4 +1,4 @@
-// Features that a WebGPU variant may require, each with a trial: kernels take for granted what WebGPU does not promise. A subgroup has the
+// Features that a WebGPU variant may require, of the device or of its language, each with a trial: kernels take for granted what WebGPU does not promise. A subgroup has the
 // invocations n·lanes … n·lanes + lanes - 1 (any WebGPU that is known does that), and a half becomes exactly its f32, denormals too
 // (which may be flushed). Where that is not so, another variant runs.
 
@@ -37,6 +37,18 @@ const halfTrial = `enable f16;
   ok[i] = u32(good);
 }`
 
+/** The languages's features are asked for by their trial alone. */
+const packedDots = 'packed_4x8_integer_dot_product'
+const dotTrial = `requires ${packedDots};
+@group(0) @binding(0) var<storage, read_write> ok: array<u32>;
+@compute @workgroup_size(64) fn main(@builtin(local_invocation_index) i: u32) {
+  let b = vec4<i32>(-128, 127, -1, i32(i)) * select(1, -1, i == 1u);
+  let w = (b & vec4<i32>(255)) << vec4<u32>(0u, 8u, 16u, 24u);
+  let x = bitcast<u32>(w.x | w.y | w.z | w.w);
+  let s = (vec4<i32>(bitcast<i32>(x)) << vec4<u32>(24u, 16u, 8u, 0u)) >> vec4<u32>(24u);
+  ok[i] = u32(dot4I8Packed(x, x) == dot(s, s) && dot4I8Packed(x, 0x81818181u) == -127 * dot(s, vec4<i32>(1)));
+}`
+
 interface Trial {
   readonly size: number
   readonly wgsl: string
@@ -49,7 +61,12 @@ export const features: Readonly<Record<string, { readonly trials: readonly Trial
     trials: [64, 256].map((size) => ({ size, wgsl: subgroupTrial(size) })),
     lacks: 'the subgroups of the device are not invocations side by side',
   },
+  [packedDots]: { trials: [{ size: 64, wgsl: dotTrial }], lacks: 'the device has no dot products of packed bytes' },
 }
+
+/** Of these, what a device is to be requested with: the others are features of the language. */
+export const deviceFeatures = (names: readonly string[]): GPUFeatureName[] =>
+  names.filter((name) => name !== packedDots) as GPUFeatureName[]
 
 /** Who offers features, and which of them passed once any was asked for. */
 interface Offer {
@@ -70,7 +87,7 @@ export async function unmetFeature(requires: readonly string[], gpu: GPU | GPUDe
   known.set(gpu, offer)
   for (const name of requires) {
     if (!Object.hasOwn(features, name)) return `the runtime does not offer ${name}`
-    if (!by.features.has(name)) return `the adapter lacks ${name}`
+    if (name !== packedDots && !by.features.has(name)) return `the adapter lacks ${name}`
   }
   if (requires.length === 0) return undefined
   const tried = await (offer.tried ??= tryFeatures(by))
@@ -80,9 +97,9 @@ export async function unmetFeature(requires: readonly string[], gpu: GPU | GPUDe
 
 /** Whether what is offered passes. Nothing does where the device fails meanwhile: there is a variant that needs nothing. */
 async function tryFeatures(by: GPUAdapter | GPUDevice): Promise<ReadonlyMap<string, boolean>> {
-  const offered = Object.keys(features).filter((name) => by.features.has(name))
+  const offered = Object.keys(features).filter((name) => name === packedDots || by.features.has(name))
   const own = 'requestDevice' in by
-  const device = own ? await by.requestDevice({ requiredFeatures: offered as GPUFeatureName[] }).catch(() => undefined) : by
+  const device = own ? await by.requestDevice({ requiredFeatures: deviceFeatures(offered) }).catch(() => undefined) : by
   if (!device) return new Map()
   device.pushErrorScope('validation')
   const passed = offered.map(async (name) => {

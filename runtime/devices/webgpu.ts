@@ -10,7 +10,7 @@ import { LlamacError } from '../error.ts'
 import type { Device } from './device.ts'
 import { bufferBytes, bufferTypes, isOfSession, placeWords, usage } from './webgpu-buffers.ts'
 import { WebgpuDevice } from './webgpu-device.ts'
-import { unmetFeature } from './webgpu-features.ts'
+import { deviceFeatures, unmetFeature } from './webgpu-features.ts'
 import { lossOf } from './webgpu-health.ts'
 import { buildPipelines } from './webgpu-pipelines.ts'
 
@@ -93,7 +93,7 @@ async function prepare(artifact: Artifact, program: WebgpuProgram, device: GPUDe
 async function requestDevice(gpu: GPU, requires: readonly string[]): Promise<GPUDevice> {
   const adapter = await gpu.requestAdapter()
   if (!adapter) fail('E_NO_DEVICE', 'WebGPU has no adapter')
-  return adapter.requestDevice({ requiredFeatures: requires as GPUFeatureName[] })
+  return adapter.requestDevice({ requiredFeatures: deviceFeatures(requires) })
 }
 
 /** Writes each tensor range into every buffer that covers it. writeBuffer wants multiples of 4: an odd tail is padded. */

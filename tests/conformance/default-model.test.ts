@@ -13,15 +13,9 @@ import { compileForTest, type Compiled } from '../support/compiled.ts'
 import { dataText } from '../support/goldens.ts'
 import { surprise } from '../../cli/measure/likelihood.ts'
 
+const request = { model: 'llama', checkpoint: defaultModel().weights, quant: 'keep', maxSeq: 128 } as const
 const compiled = (math: 'strict' | 'fast'): Promise<Compiled> =>
-  compileForTest({
-    model: 'llama',
-    checkpoint: defaultModel().weights,
-    targets: math === 'strict' ? ['wasm', 'webgpu', 'reference'] : ['wasm'],
-    math,
-    quant: 'keep',
-    maxSeq: 128,
-  })
+  compileForTest({ ...request, targets: math === 'strict' ? ['wasm', 'webgpu', 'reference'] : ['wasm'], math })
 
 interface Figures {
   readonly held_out_from: number
@@ -58,6 +52,14 @@ test.each(['strict', 'fast'] as const)('greedy text on wasm, %s', async (math) =
   await using model = await (await compiled(math)).open('wasm')
   const name = math === 'strict' ? 'default-model.txt' : 'default-model.fast.txt'
   await expect(`${prompt}${await generate(model, 250)}\n`).toMatchFileSnapshot(`../golden/${name}`)
+})
+
+test('the beginning of the greedy text on webgpu with 8-bit activations: as WebAssembly writes it with them', async () => {
+  const { open } = await compileForTest({ ...request, targets: ['webgpu'], math: 'fast', activations: 'int8' })
+  await using model = await open('webgpu')
+  const golden = readFileSync(fileURLToPath(new URL('../golden/default-model.fast.txt', import.meta.url)), 'utf8')
+  const text = `${prompt}${await generate(model, 20)}`
+  expect(golden.startsWith(text), text).toBe(true)
 })
 
 // In f64, and on a software GPU: fewer tokens, because they are slow.

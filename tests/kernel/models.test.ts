@@ -64,7 +64,7 @@ function agree(model: SpecialisedModel, graphs: readonly Graph[], calls: number)
       )
       const expected = reference.run(graph.entry, binding, inputs, expectedStates)
       expectedStates = expected.states
-      const program = mergeSiblings(buildKernels(graph))
+      const program = mergeSiblings(buildKernels(graph, { byteBlocks: 'a8' }))
       expect(verifyProgram(program)).toEqual([])
       const results = evaluateSteps(program, {
         binding,
@@ -112,7 +112,7 @@ describe('quantised activations', () => {
   const model = numbered(load('llama'), { preset: 'tiny', set: { ffn: '128', embed: '128' }, maximum: { seq: 16 } })
 
   it('lie in blocks, made by the kernel before', () => {
-    const steps = layerOf(mergeSiblings(buildKernels(flatGraphs(model, RoundingBuilder)[0]!)).steps)
+    const steps = layerOf(mergeSiblings(buildKernels(flatGraphs(model, RoundingBuilder)[0]!, { byteBlocks: 'a8' })).steps)
     const blocks = steps.flatMap((step) =>
       step.kind === 'kernel' && step.kernel.operands.some((operand) => operand.access === 'write' && operand.format === 'a8')
         ? [classify(step.kernel)]

@@ -212,8 +212,8 @@ export const mutants: readonly Mutant[] = [
     {
       'tokens past the end are written': ['inside.push(ops.lt(s, extent!))', 'inside.push(ops.le(s, extent!))'],
       'weights chosen in another part are left out in their own': [
-        "ops.select(scope.scalar(where), parts, constant('i32', 0))",
-        "ops.select(scope.scalar(where), constant('i32', 0), parts)",
+        "ops.select(scope.scalar(where), all, constant('i32', 0))",
+        "ops.select(scope.scalar(where), constant('i32', 0), all)",
       ],
     },
     'webgpu',
@@ -246,6 +246,16 @@ export const mutants: readonly Mutant[] = [
       'if (isQuad(quad, 1)) return ops.half_lo_f32x4(pair)',
     ],
   }),
+  ...inFile(
+    'compiler/schedule/outputs.ts',
+    { 'the last number of a block is not looked at for its step': ["e.loop('i', 0, d8.k, 1,", "e.loop('i', 0, d8.k - 1, 1,"] },
+    'webgpu',
+  ),
+  ...inFile(
+    'compiler/schedule/part-products.ts',
+    { 'sums of rounded activations are not scaled': ['ops.mul(sumOfBytes(e, of), steps[t]!)', 'sumOfBytes(e, of)'] },
+    'webgpu',
+  ),
   ...inFile('compiler/schedule/run-scales.ts', {
     'scale and minimum of q4_1 are swapped': [
       '{ scale: ops.half_lo_f32x4(pair), offset: ops.half_hi_f32x4(pair) }',
@@ -337,7 +347,10 @@ export const mutants: readonly Mutant[] = [
     ],
     'what a loop carries is idle before its last reader': ['else if (at <= use.written) use.read = at', 'else if (at < 0) use.read = at'],
     'results die before the end': ['from: -1, to: now', 'from: -1, to: -1'],
-    'blocks of activations are planned without their planes': ['(elements / a8.k) * a8.words * 4', '(elements / a8.k) * 10 * 4'],
+    'blocks of activations are planned without their planes': [
+      'byteWords(value.format, elements) : elements',
+      '(elements / 32) * 8 : elements',
+    ],
   }),
   ...inFile('compiler/plan/layout.ts', {
     'states overlap': [
@@ -367,7 +380,7 @@ export const mutants: readonly Mutant[] = [
   }),
   ...inFile('compiler/targets/wasm/expressions.ts', {
     'the smaller integer is the larger': ["min: pick('lt_s')", "min: pick('gt_s')"],
-    'odd bytes are read without a sign': ['i16x8.shr_s(a(), i32.const(8))]', 'i16x8.shr_u(a(), i32.const(8))]'],
+    'odd bytes are read without a sign': ['i16x8.shr_s(x(), i32.const(8))]', 'i16x8.shr_u(x(), i32.const(8))]'],
     'the maximum across lanes misses two': ["hmax: fold('pmax')", "hmax: fold('pmin')"],
     'a choice is made the wrong way round in vectors': [
       'c.module.v128.bitselect(yes, no, condition)',

@@ -101,21 +101,25 @@ function expectDots(what: string, found: ArrayLike<number>, x: Float64Array, w: 
 // A software driver takes long to compile each of these kernels.
 const some: readonly FormatName[] = ['q5_1', 'q8_0', 'q4_k', 'q6_k']
 const targets = [
-  ['wasm', 'strict', formatNames],
-  ['wasm', 'fast', formatNames],
-  ['webgpu', 'strict', some],
+  ['wasm', 'strict', undefined, formatNames],
+  ['wasm', 'fast', undefined, formatNames],
+  ['webgpu', 'strict', undefined, some],
+  ['webgpu', 'fast', 'int8', some.filter((name) => ['q8_0', 'q6_k'].includes(name))],
 ] as const
 
-test.each(targets)('%s, %s math', async (target, math, names) => {
+test.each(targets)('%s, %s math, activations %s', async (target, math, activations, names) => {
   const gpu = target === 'webgpu' ? await createSoftwareGpu() : undefined
   const chosen = cases.filter(({ name }) => names.includes(name))
   await withCompiled(
     chosen.map(({ entry }) => entry),
-    { target, math, gpu },
+    { target, math, gpu, ...(activations ? { activations } : {}) },
     async (call) => {
       for (const { name, k, one, matrix, cut, ...given } of chosen) {
         const [a, b, c, taken] = await call(name, { one, few: given.few, many: given.many, ids })
-        const seen = math === 'fast' && formats[name].values > 1 ? rounded : (x: Float64Array): Float64Array => x
+        const seen =
+          (activations === 'int8' || (target === 'wasm' && math === 'fast')) && formats[name].values > 1
+            ? rounded
+            : (x: Float64Array): Float64Array => x
         expectDots(`${name}, one token`, a!.values, seen(one), matrix, k)
         expectDots(`${name}, ${many} tokens`, b!.values, seen(given.many), matrix, k)
         expectDots(`${name}, rows from the middle of a group`, c!.values, seen(given.few), cut, k)

@@ -11,6 +11,7 @@ import { reachable } from '../../compiler/graph/nodes.ts'
 import { type Graph, is, type Node } from '../../compiler/graph/types.ts'
 import { createReference, type Reference } from '../../compiler/targets/reference/evaluate.ts'
 import type { Mode } from '../../compiler/ops/op.ts'
+import type { Activations } from '../../compiler/targets/index.ts'
 import type { BoundWeight } from '../../compiler/weights/bind.ts'
 import { load, memoryFiles } from '../../runtime/index.ts'
 import type { TensorResult } from '../../runtime/entry-call.ts'
@@ -115,16 +116,18 @@ export interface CompiledOn {
   readonly target: 'wasm' | 'webgpu'
   readonly gpu?: GPU | undefined
   readonly math?: 'strict' | 'fast'
+  readonly activations?: Activations
 }
 
 export type Call = (entry: string, inputs: Readonly<Record<string, ArrayLike<number>>>) => Promise<TensorResult[]>
 
 /** Compiles all entries into one artifact, loads it, and lets `use` call them on one session. */
 export async function withCompiled<T>(entries: readonly BuiltEntry[], on: CompiledOn, use: (call: Call) => Promise<T>): Promise<T> {
-  const { target, gpu, math = 'strict' } = on
+  const { target, gpu, math = 'strict', activations } = on
   const { compilation, diagnostics } = compileModel(builtModel(entries), {
     targets: [target],
     math,
+    ...(activations ? { activations } : {}),
     quant: 'keep',
     weights: builtWeights(entries),
     verify: true,

@@ -9,7 +9,7 @@ import { type Compilation, compileModel } from '../../compiler/compile.ts'
 import type { CacheFormat } from '../../compiler/plan/caches.ts'
 import type { QuantPolicy, QuantRule } from '../../compiler/plan/quant-policy.ts'
 import { createReferenceDevice } from '../../compiler/targets/reference/device.ts'
-import type { TargetName } from '../../compiler/targets/index.ts'
+import type { Activations, TargetName } from '../../compiler/targets/index.ts'
 import { fitModel } from '../../compiler/fit.ts'
 import { nodeFiles, openCheckpoint, openTokenizer, readConfig } from '../../compiler/weights/index.ts'
 import { decodeAll } from '../../compiler/weights/plain-tensor.ts'
@@ -36,6 +36,7 @@ export interface CompileRequest {
   readonly quant?: QuantPolicy | readonly QuantRule[]
   readonly cache?: CacheFormat
   readonly math?: 'fast' | 'strict'
+  readonly activations?: Activations
   /** Most ids that one call reads. */
   readonly maxSeq?: number
   /** Paths whose values are results too. */
@@ -90,6 +91,7 @@ async function compileNow(request: CompileRequest): Promise<Compiled> {
   const { compilation, diagnostics: faults } = compileModel(wanted, {
     targets: request.targets,
     math: request.math ?? 'strict',
+    ...(request.activations ? { activations: request.activations } : {}),
     quant: request.quant ?? 'none',
     ...(request.cache ? { cache: request.cache } : {}),
     weights: weights!,

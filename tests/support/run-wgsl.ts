@@ -10,7 +10,6 @@ import type { LoopCall } from '../../compiler/schedule/evaluate-loops.ts'
 import type { LoopFunction } from '../../compiler/schedule/loops.ts'
 import type { OperandPlace } from '../../compiler/targets/webgpu/bindings.ts'
 import { type PlannedDispatch, planDispatch } from '../../compiler/targets/webgpu/dispatch.ts'
-import type { EmitOptions } from '../../compiler/targets/webgpu/emit.ts'
 
 const guard = 0x5bd1e995
 const guardWords = 16
@@ -30,7 +29,7 @@ export function layoutKernel(
   words: readonly number[],
   bounds: Bounds,
   kinds: readonly (PlaceKind | undefined)[] = [],
-  options: EmitOptions = {},
+  options: Parameters<typeof planDispatch>[4] = {},
 ): Layout {
   const buffers: WebgpuProgram['buffers'][number][] = [
     { kind: 'uniform', bytes: Math.max(16, Math.ceil((fn.symbols.length * 4) / 16) * 16) },
@@ -94,7 +93,7 @@ export async function runWgsl(
   call: LoopCall,
   bounds: Bounds,
   kinds: readonly (PlaceKind | undefined)[] = [],
-  options: EmitOptions = {},
+  options: Parameters<typeof planDispatch>[4] = {},
 ): Promise<void> {
   const symbols = call.symbols ?? {}
   const words = fn.operands.map((_, i) => call.memory[i]?.length ?? 0)

@@ -6,8 +6,9 @@ import { expect, test } from 'vitest'
 import { packWebgpuProgram, unpackWebgpuProgram } from '../../runtime/artifact/webgpu-program.ts'
 import { programFor, type WebgpuProgram } from '../../runtime/artifact/manifest.ts'
 import { features, unmetFeature } from '../../runtime/devices/webgpu-features.ts'
-import { load } from '../../runtime/index.ts'
+import { load, type Model } from '../../runtime/index.ts'
 import { packArtifact } from '../../compiler/artifact/write.ts'
+import { packedDots } from '../../compiler/targets/webgpu/dispatch.ts'
 import { lowerWebgpu } from '../../compiler/targets/webgpu/lower.ts'
 import { type Compiled, type CompileRequest, compileForTest } from '../support/compiled.ts'
 import { createNullGpu, createSoftwareGpu, formFeatures, openDevice, openFormsDevice } from '../support/dawn.ts'
@@ -19,6 +20,27 @@ const programOf = ({ compilation }: Compiled): WebgpuProgram => (compilation.con
 const both = ['shader-f16', 'subgroups'] as const
 /** What devices may have, the least first. */
 const forms: readonly (readonly GPUFeatureName[])[] = [[], ['subgroups'], ['shader-f16'], both]
+
+/** Of a prompt, where one may be read, and two tokens. */
+async function scoresIn(model: Model, prompted = true): Promise<number[][]> {
+  const session = model.createSession()
+  const tokens = Array.from({ length: 24 }, (_, i) => (i * 37 + 5) % 100)
+  const found = prompted ? [(await session.call('prefill', { tokens, start: 0 }))[0]!.values] : []
+  for (const start of [24, 25])
+    found.push((await session.call('decode', { tokens: [start], start: prompted ? start : start - 24 }))[0]!.values)
+  return found.map((values) => [...(values as Float32Array)])
+}
+
+/** On a device that has what the program takes. */
+async function scoresOf({ compilation }: Compiled, program: WebgpuProgram, gpu: GPUDevice, prompted = true): Promise<number[][]> {
+  const files = await packArtifact({ ...compilation.contents, variants: [{ target: 'webgpu', requires: [], program }] })
+  await using model = await load(files, { device: 'webgpu', gpu })
+  return await scoresIn(model, prompted)
+}
+
+/** Σ(a−b)² / Σb² */
+const errorOf = (got: readonly number[], wanted: readonly number[]): number =>
+  got.reduce((sum, value, i) => sum + (value - wanted[i]!) ** 2, 0) / wanted.reduce((sum, value) => sum + value * value, 0)
 
 test('one program serves all variants; strict sums keep their order', async () => {
   const compiled = await compile({ quant: 'q4_0', math: 'fast' })
@@ -35,6 +57,34 @@ test('one program serves all variants; strict sums keep their order', async () =
   const enabled = (needs: readonly string[]): number =>
     programFor(program, needs).modules.filter(({ wgsl }) => wgsl.includes('enable ')).length
   expect([enabled([]), enabled(['subgroups']) > 0, enabled(['shader-f16']) > 0]).toEqual([0, true, true])
+})
+
+test('products of bytes have a form for devices with packed dots, and one for all others', async () => {
+  const whole = { checkpoint: 'hf-golden/llama', quant: 'q4_0', math: 'fast', entries: ['decode'] } as const
+  const compiled = await compile({ ...whole, activations: 'int8' })
+  const { variants, manifest } = compiled.compilation.contents
+  expect(manifest.activations).toBe('int8')
+  const plain = [['shader-f16', 'subgroups'], ['shader-f16'], ['subgroups'], []]
+  expect(variants.map(({ requires }) => requires)).toEqual([...plain.map((needs) => [...needs, packedDots]), ...plain])
+  const program = programOf(compiled)
+  const having = (text: string, ...needs: string[]): number =>
+    programFor(program, needs).modules.filter(({ wgsl }) => wgsl.includes(text)).length
+  const dots = having('fn dot4_bytes')
+  expect(dots).toBeGreaterThan(4)
+  expect([having('dot4I8Packed'), having('dot4I8Packed', packedDots), having('dot4I8Packed', ...both, packedDots)]).toEqual([0, dots, dots])
+  expect(having('fn dot4_bytes', ...both, packedDots)).toBe(0)
+  const gpu = await createSoftwareGpu()
+  expect(await unmetFeature([packedDots], gpu)).toBeUndefined()
+  const { device, errors } = await openDevice(gpu)
+  const native = await scoresOf(compiled, programFor(program, [packedDots]), device, false)
+  // Integers: the same scores, bit for bit.
+  expect(await scoresOf(compiled, programFor(program, []), device, false)).toEqual(native)
+  // What is rounded is the same on WebAssembly.
+  const { files } = await compile({ ...whole, targets: ['wasm'] })
+  await using model = await load(files, { device: 'wasm', threads: 1 })
+  for (const [call, values] of (await scoresIn(model, false)).entries()) expect(errorOf(native[call]!, values)).toBeLessThan(1e-4)
+  expect(errors).toEqual([])
+  device.destroy()
 })
 
 test('features are tried before a variant that requires them is taken', async () => {
@@ -69,18 +119,6 @@ test('features are tried before a variant that requires them is taken', async ()
   expect(await unmetFeature(['subgroups'], nothing)).toBe('the subgroups of the device are not invocations side by side')
   device.destroy()
 })
-
-/** Scores of a prompt and of two tokens after it, on a device that has what the program takes. */
-async function scoresOf({ compilation }: Compiled, program: WebgpuProgram, device: GPUDevice): Promise<number[][]> {
-  const tokens = Array.from({ length: 24 }, (_, i) => (i * 37 + 5) % 100)
-  const files = await packArtifact({ ...compilation.contents, variants: [{ target: 'webgpu', requires: [], program }] })
-  const model = await load(files, { device: 'webgpu', gpu: device })
-  const session = model.createSession()
-  const found = [(await session.call('prefill', { tokens, start: 0 }))[0]!.values]
-  for (const start of [24, 25]) found.push((await session.call('decode', { tokens: [start], start }))[0]!.values)
-  await model.dispose()
-  return found.map((values) => [...(values as Float32Array)])
-}
 
 function expectClose(got: readonly number[][], wanted: readonly number[][], bound: number, what: string): void {
   for (const [call, values] of wanted.entries()) {

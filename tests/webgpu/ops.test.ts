@@ -53,6 +53,7 @@ const domains: Partial<Record<string, readonly ((random: Random) => number)[]>> 
   'to_i32 f32': [between(-2.1e9, 2.1e9)],
   'bits_f32 i32': [(r) => bitsOf(anyFloat(r))],
   'dot4 i32': [word, (r) => word(r) & 0x7f7f7f7f, anyInt],
+  'dot4_signed i32': [word, word, anyInt],
   // Both halves finite (their exponents below 31), denormals among them.
   'half i32': [(r) => word(r) & (r() < 0.3 ? 0x83ff83ff | 0 : 0xbbffbbff | 0)],
 }
@@ -140,7 +141,7 @@ function kernelOf(name: string, types: readonly LoopType[], result: (args: reado
 const apply = (op: LoopOp, args: readonly LoopExpr[]): LoopExpr => (ops[op] as (...args: readonly LoopExpr[]) => LoopExpr)(...args)
 
 const bounds = new Map<string, { min: number; max: number }>()
-async function compare(device: GPUDevice, fn: LoopFunction, op: LoopOp, types: readonly LoopType[], packedDot = false): Promise<void> {
+async function compare(device: GPUDevice, fn: LoopFunction, op: LoopOp, types: readonly LoopType[], packedDots = false): Promise<void> {
   const random = randomOf([...fn.name].reduce((h, c) => h * 31 + c.charCodeAt(0), 7))
   const domain = domains[`${op} ${elementOf(types[0]!)}`] ?? (op.startsWith('half') ? domains['half i32'] : undefined)
   const inputs = types.map((type, i) => {
@@ -154,7 +155,7 @@ async function compare(device: GPUDevice, fn: LoopFunction, op: LoopOp, types: r
   const make = () => (fn.operands.at(-1)!.element === 'f32' ? new Float32Array(count * lanes) : new Int32Array(count * lanes))
   const [wanted, got] = [make(), make()]
   evaluateLoops(fn, { memory: [...inputs, wanted] })
-  await runWgsl(device, fn, { memory: [...inputs, got] }, bounds, [], { packedDot })
+  await runWgsl(device, fn, { memory: [...inputs, got] }, bounds, [], { form: { packedDots } })
   wanted.forEach((w, at) => {
     const args = inputs.map((input) => input[at]!)
     const bound = tolerances[op]?.(w, args) ?? 0
@@ -226,7 +227,8 @@ describe.each([
       const less = ops.dot_part(b!, b!, ops.dot_open(constant('i32x4', 0)))
       return ops.sub(ops.dot_less(ops.dot_part(a!, b!, ops.dot_open(c!)), less, c!), ops.dot_rest(less))
     })
-    for (const fn of [whole, scaled, differing]) for (const packedDot of [false, true]) await compare(device, fn, 'dot4', types, packedDot)
+    for (const fn of [whole, scaled, differing])
+      for (const packedDots of [false, true]) await compare(device, fn, 'dot4', types, packedDots)
   })
 })
 

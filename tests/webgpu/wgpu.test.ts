@@ -32,14 +32,16 @@ test('wgpu on SwiftShader: its own messages, the guaranteed minimum', async () =
 
 // Each entry by itself, so that few shaders are compiled.
 test.each([
-  ['llama', 'llama-gqa', 'decode', 'none'],
-  ['llama', 'llama', 'decode', 'q4_1'],
-  ['llama', 'llama', 'score', 'none'],
-  ['mixtral', 'mixtral', 'decode', 'none'],
-  ['gpt2', 'gpt2', 'decode', 'none'],
-] as const)('%s.dsl on %s: %s, weights %s', async (model, folder, entry, quant) => {
+  ['llama', 'llama-gqa', 'decode', 'none', 'f32', 1e-4],
+  ['llama', 'llama', 'decode', 'q4_1', 'f32', 1e-4],
+  // A number that is rounded to the other side costs a step of its block.
+  ['llama', 'llama', 'score', 'q4_0', 'int8', 1e-2],
+  ['llama', 'llama', 'score', 'none', 'f32', 1e-4],
+  ['mixtral', 'mixtral', 'decode', 'none', 'f32', 1e-4],
+  ['gpt2', 'gpt2', 'decode', 'none', 'f32', 1e-4],
+] as const)('%s.dsl on %s: %s, weights %s, activations %s', async (model, folder, entry, quant, activations, bound) => {
   const checkpoint = `hf-golden/${folder}`
-  const compiled = await compileForTest({ model, checkpoint, targets: ['webgpu', 'wasm'], quant, entries: [entry] })
+  const compiled = await compileForTest({ model, checkpoint, targets: ['webgpu', 'wasm'], quant, activations, entries: [entry] })
   const { ids, logits, vocab } = goldenSequences(folder)[0]!
   const positions = Math.min(6, ids.length)
   const read = async (from: Model): Promise<Float64Array> => {
@@ -52,7 +54,7 @@ test.each([
   await using onGpu = await load(memoryFiles(compiled.files), { device: 'webgpu', gpu: await createWgpu() })
   await using onCpu = await compiled.open('wasm')
   const wanted = quant === 'none' ? logits.slice(0, positions * vocab) : await read(onCpu)
-  expect(worstDifference(await read(onGpu), wanted)).toBeLessThanOrEqual(1e-4)
+  expect(worstDifference(await read(onGpu), wanted)).toBeLessThanOrEqual(bound)
 })
 
 test('the model that ships writes its text in Deno, on WASM and on WebGPU', async () => {

@@ -150,11 +150,17 @@ const lane =
     return c.module[space].extract_lane(c.expr(e.args[0]!), index.value)
   }
 
-/** Without relaxed SIMD: even and odd bytes as 16-bit numbers, products summed in pairs; exact as well. */
-function dotBytes(c: Context, a: Read, b: Read, acc: Ref): Ref {
+/** Even and odd bytes as 16-bit numbers. */
+function signedPairs(c: Context, x: Read): [Ref, Ref] {
+  const { i16x8, i32 } = c.module
+  return [i16x8.shr_s(i16x8.shl(x(), i32.const(8)), i32.const(8)), i16x8.shr_s(x(), i32.const(8))]
+}
+
+/** Without relaxed SIMD: products of 16-bit numbers summed in pairs; exact as well. */
+function dotBytes(c: Context, a: Read, b: Read, acc: Ref, signed = false): Ref {
   const { i16x8, i32x4, v128, i32 } = c.module
-  const [a0, a1] = [i16x8.shr_s(i16x8.shl(a(), i32.const(8)), i32.const(8)), i16x8.shr_s(a(), i32.const(8))]
-  const [b0, b1] = [v128.and(b(), c.vector(0x00ff00ff)), i16x8.shr_u(b(), i32.const(8))]
+  const [a0, a1] = signedPairs(c, a)
+  const [b0, b1] = signed ? signedPairs(c, b) : [v128.and(b(), c.vector(0x00ff00ff)), i16x8.shr_u(b(), i32.const(8))]
   return i32x4.add(i32x4.add(i32x4.dot_i16x8_s(a0, b0), i32x4.dot_i16x8_s(a1, b1)), acc)
 }
 
@@ -168,17 +174,22 @@ const raw = binaryen as unknown as Raw
 const pointerOf = (c: Context): number => (c.module as unknown as { ptr: number }).ptr
 const ternary = (c: Context, op: number, a: Ref, b: Ref, d: Ref): Ref => raw._BinaryenSIMDTernary(pointerOf(c), op, a, b, d)
 
-const dot4: Sequence = (c, e) => {
-  const [a, b, acc] = e.args as readonly [LoopExpr, LoopExpr, LoopExpr]
-  const { i32x4 } = c.module
-  if (e.type === 'i32') {
+const exactDot =
+  (signed: boolean): Sequence =>
+  (c, e) => {
+    const [a, b, acc] = e.args as readonly [LoopExpr, LoopExpr, LoopExpr]
+    const { i32x4 } = c.module
+    if (e.type !== 'i32') return bind(c, [a, b], 'i32x4', (x, y) => dotBytes(c, x!, y!, c.expr(acc), signed))
     return bind(c, [a, b], 'i32', (x, y) => {
       const [va, vb] = [() => i32x4.splat(x!()), () => i32x4.splat(y!())]
-      return i32x4.extract_lane(dotBytes(c, va, vb, i32x4.splat(c.expr(acc))), 0)
+      return i32x4.extract_lane(dotBytes(c, va, vb, i32x4.splat(c.expr(acc)), signed), 0)
     })
   }
-  if (c.relaxed) return ternary(c, binaryen.RelaxedDotI8x16I7x16AddSToVecI32x4, c.expr(a), c.expr(b), c.expr(acc))
-  return bind(c, [a, b], 'i32x4', (x, y) => dotBytes(c, x!, y!, c.expr(acc)))
+
+const dot4: Sequence = (c, e) => {
+  const [a, b, acc] = e.args as readonly [LoopExpr, LoopExpr, LoopExpr]
+  if (!c.relaxed || e.type === 'i32') return exactDot(false)(c, e)
+  return ternary(c, binaryen.RelaxedDotI8x16I7x16AddSToVecI32x4, c.expr(a), c.expr(b), c.expr(acc))
 }
 
 /**
@@ -297,6 +308,7 @@ const sequences: Partial<Record<LoopOp, Sequence>> = {
   half_lo_f32x4: half(false),
   half_hi_f32x4: half(true),
   dot4,
+  dot4_signed: exactDot(true),
   dot_open: dotOpen,
   dot_part: dotPart,
   dot_close: dotClose,

@@ -14,7 +14,7 @@ import {
   planBindings,
   readsSymbols,
 } from './bindings.ts'
-import { type EmitOptions, emitKernel } from './emit.ts'
+import { type EmitOptions, emitKernel, type TextForm } from './emit.ts'
 import { type Grid, type GridFold, gridSymbols, planGrid } from './grid.ts'
 
 export interface EntryLayout {
@@ -57,7 +57,7 @@ export function planDispatch(
   places: readonly OperandPlace[],
   buffers: WebgpuProgram['buffers'],
   entry: EntryLayout,
-  options: EmitOptions = {},
+  { form, ...options }: EmitOptions & { readonly form?: TextForm } = {},
   { subgroups, emulated }: Forms = {},
 ): PlannedDispatch {
   const { workgroups, fold } = planGrid(fn.grid, entry.bounds)
@@ -69,17 +69,21 @@ export function planDispatch(
     workgroups,
     places: new Map(movableOperands(fn, plan).map((operand) => [operand, plan.operands[operand]!.base + least[operand]!])),
     get wgsl() {
-      return emitKernel(fn, whole, options).wgsl()
+      return emitKernel(fn, whole, options).wgsl(form)
     },
     moved(operands) {
       const at = movePlaces(whole, operands)
       const plain = emitKernel(fn, at, options)
       const exchanging = subgroups && emitKernel(subgroups, at, { ...options, ...emulated })
       const f16 = emulated ? 'emulated' : 'native'
+      // Who has the other features has packed dots too: what multiplies bytes has no form for those without.
+      const needs = plain.dotsBytes ? [packedDots] : []
+      const [inHalves, inFloats] = [{ f16, packedDots: !emulated }, { packedDots: !emulated }] as const
       const forms = [
-        ...(exchanging?.readsHalves ? [{ requires: ['shader-f16', 'subgroups'], wgsl: exchanging.wgsl(f16) }] : []),
-        ...(plain.readsHalves ? [{ requires: ['shader-f16'], wgsl: plain.wgsl(f16) }] : []),
-        ...(exchanging ? [{ requires: ['subgroups'], wgsl: exchanging.wgsl() }] : []),
+        ...(exchanging?.readsHalves ? [{ requires: ['shader-f16', 'subgroups', ...needs], wgsl: exchanging.wgsl(inHalves) }] : []),
+        ...(plain.readsHalves ? [{ requires: ['shader-f16', ...needs], wgsl: plain.wgsl(inHalves) }] : []),
+        ...(exchanging ? [{ requires: ['subgroups', ...needs], wgsl: exchanging.wgsl(inFloats) }] : []),
+        ...(plain.dotsBytes ? [{ requires: needs, wgsl: plain.wgsl(inFloats) }] : []),
       ]
       return forms.length > 0 ? { wgsl: plain.wgsl(), forms } : { wgsl: plain.wgsl() }
     },
@@ -87,3 +91,6 @@ export function planDispatch(
 }
 
 const readsFold = (fold: GridFold | undefined): boolean => fold !== undefined && gridSymbols(fold.total).length > 0
+
+/** What WGSL calls its dot products of bytes, among features of the language. */
+export const packedDots = 'packed_4x8_integer_dot_product'

@@ -7,31 +7,35 @@ import type { Affine } from '../../../dsl/affine.ts'
 import type { LoopExpr, LoopFunction, LoopStmt, LoopType } from '../../schedule/loops.ts'
 import { type BindingElement, type BindingPlan, elementsUsed, guaranteed, leastOffsetsOf } from './bindings.ts'
 import type { GridFactor } from './grid.ts'
-import { type HalfForm, type LibraryName, libraryText } from './library.ts'
+import { type HalfForm, halfTexts, type LibraryName, libraryText, packedTexts } from './library.ts'
 import { intLiteral, literal, wgslTypes } from './literals.ts'
 import { type MathOp, mathFunction } from '../../schedule/math-loops.ts'
 import { plus, printOps } from './print-ops.ts'
 import { emulatedSubgroups, nativeSubgroups, type SubgroupText } from './subgroups.ts'
 
 export interface EmitOptions {
-  /** Use dot4I8Packed: needs `packed_4x8_integer_dot_product` in navigator.gpu.wgslLanguageFeatures. */
-  readonly packedDot?: boolean
   /** The size of subgroups that are emulated, for tests; else those of the device are used, which needs `subgroups`. */
   readonly subgroup?: number
 }
 
-export interface KernelText {
-  /** Halves of words are read: `wgsl` differs from form to form. */
-  readonly readsHalves: boolean
-  /**
-   * The module. `f16`: halves become f32 by the device's own conversion, which needs `shader-f16`, or, 'emulated', by functions of WGSL
-   * that round to halves, for tests; by their bits if left out.
-   */
-  wgsl(f16?: HalfForm): string
+/** What a device offers besides. */
+export interface TextForm {
+  /** Halves become f32 by the device's own conversion, which needs `shader-f16`, or, 'emulated', by functions of WGSL that round to halves, for tests. */
+  readonly f16?: HalfForm
+  /** Dot products of packed bytes: needs `packed_4x8_integer_dot_product` in navigator.gpu.wgslLanguageFeatures. */
+  readonly packedDots?: boolean
 }
 
-/** Scratch memory may also be vectors, which are stored whole. */
-type MemoryElement = BindingElement | 'vec4<f32>'
+export interface KernelText {
+  /** Halves of words are read, bytes are multiplied: `wgsl` differs from form to form. */
+  readonly readsHalves: boolean
+  readonly dotsBytes: boolean
+  /** The module, for devices that offer nothing if left out. */
+  wgsl(form?: TextForm): string
+}
+
+/** Scratch memory may also be vectors, which are stored whole; as integers where bytes go there too, since no float may be lost that is none. */
+type MemoryElement = BindingElement | 'vec4<f32>' | 'vec4<i32>'
 
 /** An array in WGSL that operands lie in. */
 interface Memory {
@@ -45,6 +49,7 @@ interface Memory {
 const isVector = (type: LoopType): boolean => type.endsWith('x4')
 const scalarOf: Readonly<Record<MemoryElement, string>> = {
   'vec4<f32>': 'f32',
+  'vec4<i32>': 'i32',
   f32: 'f32',
   i32: 'i32',
   'vec4<u32>': 'u32',
@@ -75,12 +80,10 @@ class Writer {
   /** Whether there is a word of workgroup memory for values that all invocations are given. */
   usesUniform = false
   private readonly assigned = new Set<string>()
-  private readonly packedDot: boolean
 
-  constructor(fn: LoopFunction, memories: readonly Memory[], { packedDot = false, subgroup }: EmitOptions) {
+  constructor(fn: LoopFunction, memories: readonly Memory[], { subgroup }: EmitOptions) {
     this.fn = fn
     this.memories = memories
-    this.packedDot = packedDot
     this.subgroups = subgroup === undefined ? nativeSubgroups : emulatedSubgroups(subgroup, fn.workgroup)
     collectAssigned(fn.body, this.assigned)
   }
@@ -117,7 +120,7 @@ class Writer {
     }
     const width = isVector(first.type) ? '_4' : '_1'
     const math = (op: MathOp) => `${this.math(op, first.type, width)}(${args.join(', ')})`
-    return printOps[node.op]({ args, node, width, packedDot: this.packedDot, call: this.call, math })
+    return printOps[node.op]({ args, node, width, call: this.call, math })
   }
 
   private readonly call = (name: LibraryName, ...args: readonly string[]): string => {
@@ -240,7 +243,7 @@ class Writer {
   }
 }
 
-const isQuad = (element: MemoryElement): element is 'vec4<u32>' | 'vec4<f32>' => element.startsWith('vec4')
+const isQuad = (element: MemoryElement): element is 'vec4<u32>' | 'vec4<f32>' | 'vec4<i32>' => element.startsWith('vec4')
 
 const wordText = (memory: { name: string; element: MemoryElement }, at: string): string =>
   isQuad(memory.element)
@@ -307,7 +310,8 @@ function scratchMemories(fn: LoopFunction): { memories: Memory[]; declarations: 
   let bytes = 0
   fn.operands.forEach((operand, i) => {
     if (operand.memory.kind !== 'scratch') return
-    const element = words[i]!.has('i32') ? 'i32' : operand.vector ? 'vec4<f32>' : 'f32'
+    const word = words[i]!.has('i32') ? 'i32' : 'f32'
+    const element: MemoryElement = operand.vector ? `vec4<${word}>` : word
     memories[i] = { name: `scratch${i}`, element, base: 0 }
     declarations.push(`var<workgroup> scratch${i}: array<${element}, ${Math.ceil(operand.memory.words / (isQuad(element) ? 4 : 1))}>;`)
     bytes += Math.ceil(operand.memory.words / 4) * 16
@@ -346,12 +350,12 @@ export function emitKernel(fn: LoopFunction, plan: BindingPlan, options: EmitOpt
     return `@group(0) @binding(${i}) var<storage, ${b.kind === 'tensor' ? 'read' : 'read_write'}> b${i}: array<${b.element}>;`
   })
   const moved = plan.operands.flatMap((place, operand) => (place?.moved ? [operand] : []))
-  const usesDot = [...writer.library].some((name) => name.startsWith('dot4_packed'))
+  const dotsBytes = [...writer.library].some((name) => name.startsWith('dot4_'))
   const readsHalves = [...writer.library].some((name) => name.startsWith('half_'))
-  const linesFor = (f16?: HalfForm): readonly string[] => [
+  const linesFor = ({ f16, packedDots = false }: TextForm): readonly string[] => [
     ...(writer.usesSubgroups ? writer.subgroups.enable : []),
     ...(readsHalves && f16 === 'native' ? ['enable f16;'] : []),
-    ...(usesDot ? ['requires packed_4x8_integer_dot_product;'] : []),
+    ...(dotsBytes && packedDots ? ['requires packed_4x8_integer_dot_product;'] : []),
     ...(plan.bindings.some((b) => b.kind === 'uniform')
       ? [`struct Symbols { ${plan.symbols.map((name) => `s_${name}: i32`).join(', ')} }`]
       : []),
@@ -360,7 +364,7 @@ export function emitKernel(fn: LoopFunction, plan: BindingPlan, options: EmitOpt
     ...declarations,
     ...(writer.usesUniform ? ['var<workgroup> uniform_i32: i32;'] : []),
     ...writer.subgroups.declarations(),
-    ...libraryText(writer.library, f16),
+    ...libraryText(writer.library, { ...(f16 ? halfTexts(f16) : {}), ...(packedDots ? packedTexts : {}) }),
     ...writer.maths.values(),
     ...[...writer.quads].flatMap(([name, use]) => quadText(name, use)),
     `@compute @workgroup_size(${fn.workgroup})`,
@@ -369,5 +373,5 @@ export function emitKernel(fn: LoopFunction, plan: BindingPlan, options: EmitOpt
     ...body,
     '}',
   ]
-  return { readsHalves, wgsl: (f16) => `${linesFor(f16).join('\n')}\n` }
+  return { readsHalves, dotsBytes, wgsl: (form = {}) => `${linesFor(form).join('\n')}\n` }
 }

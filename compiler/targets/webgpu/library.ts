@@ -30,13 +30,13 @@ const lanewise = {
   let magnitude = select(normal, small, (h & ${U}(0x7c00u)) == ${U}(0u));
   return select(magnitude, -magnitude, (h & ${U}(0x8000u)) != ${U}(0u));
 }`,
-  // acc + Σ signed byte of a · unsigned byte of b.
-  dot4_bytes: ({ I, U }) => `(a: ${I}, b: ${I}, acc: ${I}) -> ${I} {
-  let b0 = b & ${I}(255);
-  let b1 = (b >> ${U}(8u)) & ${I}(255);
-  let b2 = (b >> ${U}(16u)) & ${I}(255);
-  let b3 = (b >> ${U}(24u)) & ${I}(255);
-  return acc + ((a << ${U}(24u)) >> ${U}(24u)) * b0 + ((a << ${U}(16u)) >> ${U}(24u)) * b1 + ((a << ${U}(8u)) >> ${U}(24u)) * b2 + (a >> ${U}(24u)) * b3;
+  // acc + Σ signed byte of a · signed byte of b, where a device has no packed dot products.
+  dot4: ({ I, U }) => `(a: ${I}, b: ${I}, acc: ${I}) -> ${I} {
+  let s = ${U}(24u);
+  var sum = acc + (a >> s) * (b >> s);
+  sum += ((a << ${U}(8u)) >> s) * ((b << ${U}(8u)) >> s);
+  sum += ((a << ${U}(16u)) >> s) * ((b << ${U}(16u)) >> s);
+  return sum + ((a << s) >> s) * ((b << s) >> s);
 }`,
   keep_f32: ({ F }) => `(x: ${F}) -> ${F} {
   return x;
@@ -72,16 +72,7 @@ const single = {
   keep_bool_4: `(x: vec4<bool>) -> vec4<bool> {
   return x;
 }`,
-  // For devices with packed dot products; the module then needs `requires packed_4x8_integer_dot_product;`.
-  dot4_packed_1: `(a: i32, b: i32, acc: i32) -> i32 {
-  return acc + dot4I8Packed(bitcast<u32>(a), bitcast<u32>(b));
-}`,
-  dot4_packed_4: `(a: vec4<i32>, b: vec4<i32>, acc: vec4<i32>) -> vec4<i32> {
-  return vec4<i32>(dot4_packed_1(a.x, b.x, acc.x), dot4_packed_1(a.y, b.y, acc.y), dot4_packed_1(a.z, b.z, acc.z), dot4_packed_1(a.w, b.w, acc.w));
-}`,
 } as const
-
-const needs: Readonly<Record<string, readonly string[]>> = { dot4_packed_4: ['dot4_packed_1'] }
 
 export type LibraryName = `${keyof typeof lanewise}${'_1' | '_4'}` | keyof typeof single
 
@@ -98,14 +89,23 @@ const halfForms = {
 
 export type HalfForm = keyof typeof halfForms
 
-const halfTexts = (form: HalfForm): Readonly<Record<string, string>> => ({
+/** Instead of texts of the same names. */
+type OtherTexts = Readonly<Record<string, string>>
+
+export const halfTexts = (form: HalfForm): OtherTexts => ({
   half_1: `(h: u32) -> f32 {\n  return ${halfForms[form]('h')};\n}`,
   half_4: `(h: vec4<u32>) -> vec4<f32> {\n  return vec4<f32>(${['x', 'y', 'z', 'w'].map((lane) => halfForms[form](`h.${lane}`)).join(', ')});\n}`,
 })
 
-/** Source of the functions named, each once, after those that it calls. `half`: how halves are read, by their bits if left out. */
-export function libraryText(names: Iterable<LibraryName>, half?: HalfForm): string[] {
-  const wanted = [...names].flatMap((name) => [...(needs[name] ?? []), name])
-  const others = half ? halfTexts(half) : {}
-  return [...new Set(wanted)].sort().map((name) => `fn ${name}${others[name] ?? texts.get(name)}`)
+const packedDot = (lane: string): string => `dot4I8Packed(bitcast<u32>(a${lane}), bitcast<u32>(b${lane}))`
+
+/** For devices with packed dot products; the module then needs `requires packed_4x8_integer_dot_product;`. */
+export const packedTexts: OtherTexts = {
+  dot4_1: `(a: i32, b: i32, acc: i32) -> i32 {\n  return acc + ${packedDot('')};\n}`,
+  dot4_4: `(a: vec4<i32>, b: vec4<i32>, acc: vec4<i32>) -> vec4<i32> {\n  return acc + vec4<i32>(${['.x', '.y', '.z', '.w'].map(packedDot).join(', ')});\n}`,
+}
+
+/** Source of the functions named, each once. */
+export function libraryText(names: Iterable<LibraryName>, others: OtherTexts = {}): string[] {
+  return [...new Set<string>(names)].sort().map((name) => `fn ${name}${others[name] ?? texts.get(name)}`)
 }

@@ -12,7 +12,6 @@ export interface OpText {
   readonly node: LoopExpr & { readonly kind: 'op' }
   /** '_4' for four lanes (by the first argument), else '_1'. */
   readonly width: '_1' | '_4'
-  readonly packedDot: boolean
   call(name: LibraryName, ...args: readonly string[]): string
   /** A call of the op as math-loops.ts defines it. */
   math(op: MathOp): string
@@ -62,8 +61,8 @@ const math =
   (text) =>
     text.math(op)
 
-/** Parts of a dot are its i32 sums. */
-const dotBytes: Row = ({ args, width, packedDot, call }) => call(`${packedDot ? 'dot4_packed' : 'dot4_bytes'}${width}`, ...args)
+/** Parts of a dot are its i32 sums. A byte of 7 bits is the same with and without a sign. */
+const dotBytes = library('dot4')
 
 export const printOps: Readonly<Record<LoopOp, Row>> = {
   add: infix('+'),
@@ -126,6 +125,7 @@ export const printOps: Readonly<Record<LoopOp, Row>> = {
   hmax: reduction('hmax'),
   hmin: reduction('hmin'),
   dot4: dotBytes,
+  dot4_signed: dotBytes,
   dot_open: ({ args: [sum] }) => sum!,
   dot_part: dotBytes,
   dot_close: ({ args: [part] }) => part!,
