@@ -133,12 +133,13 @@ function storeByteBlock(scope: Scope, output: Output, values: readonly LoopExpr[
   const total = e.let('total', ops.add(halves[0]!, halves[1]!))
   store(a8.total, ops.mul(d, total))
   store(a8.sum, ops.mul(scaled, total))
-  const all = e.let('sum', ops.add(sums[0]!, sums[1]!))
+  // Of each half, over even and over odd places.
+  const pairs = sums.map((sum) => [0, 2].map((from) => e.let('pair', ops.add(ops.lane_i32(sum, from), ops.lane_i32(sum, from + 1)))))
+  const both = [0, 1].map((i) => e.let('pair', ops.add(pairs[0]![i]!, pairs[1]![i]!)))
   for (const [centre, words] of Object.entries(centred)) {
     for (const [part, word] of words.entries()) {
-      const sum = words.length === 1 ? all : sums[part]!
-      const pair = (from: number): LoopExpr => ops.mul(ops.add(ops.lane_i32(sum, from), ops.lane_i32(sum, from + 1)), -centre)
-      store(word, ops.or(ops.and(pair(0), 0xffff), ops.shl(pair(2), 16)))
+      const [even, odd] = (words.length === 1 ? both : pairs[part]!).map((pair) => ops.mul(pair, -centre))
+      store(word, ops.or(ops.and(even!, 0xffff), ops.shl(odd!, 16)))
     }
   }
 }
