@@ -172,7 +172,7 @@ test(`${depth} layers that alternate between formats: the program has a body per
     ] as const) {
       const [bytes, own] = [await programBytes(made), await programBytes(uniform)]
       // A launch on WebGPU has one text: where v differs, that of q and k comes again.
-      const more = target === 'wasm' ? 0.25 : 0.5
+      const more = target === 'wasm' ? 0.3 : 0.5
       bytes.forEach((size, i) => expect(size / own[i]!, `${target} ${i}`).toBeLessThan(1 + more * (signatures - 1)))
       expect(made.results[0]!.plan!.arenaBytes).toBeLessThan(1.1 * uniform.results[0]!.plan!.arenaBytes)
     }
