@@ -83,7 +83,7 @@ export const mutants: readonly Mutant[] = [
       'if (this.coneOf(value).length < 0) this.add(value)',
     ],
   }),
-  ...inFile('compiler/kernel/steps.ts', {
+  ...inFile('compiler/kernel/region-places.ts', {
     'a layer is asked for what another one left': [
       'kept[group]!.map(({ of }) => of.get(i)!)',
       'kept[group]!.map(({ of }) => [...of.values()].at(-1)!)',
