@@ -118,8 +118,7 @@ class AttendGroup extends GroupRows {
       this.scope.nested(() =>
         e.loop(positions.id, ops.add(tile, sharer), end, sharers, (position) => {
           const first = e.value('first', at(position, zero, row))
-          let total = load('f32', this.partial, first)
-          for (let l = 1; l < lanes; l++) total = ops.add(total, load('f32', this.partial, first, l * count))
+          const total = this.sumOf(lanes, (l) => load('f32', this.partial, ops.add(first, ops.mul(l, count))))
           e.store(this.tiles.get(id)!, ops.add(ops.mul(row, this.tile), ops.sub(position, tile)), total)
         }),
       ),
@@ -276,11 +275,22 @@ class AttendGroup extends GroupRows {
     e.barrier()
     if (halves === 1) return
     e.loop('i', ops.mul(builtin('invocation'), 4), constant('i32', all), 4 * threads, (i) => {
-      let total = load('f32x4', slot, i)
-      for (let h = 1; h < halves; h++) total = ops.add(total, load('f32x4', slot, i, h * all))
-      e.store(slot, i, total)
+      e.store(
+        slot,
+        i,
+        this.sumOf(halves, (h) => load('f32x4', slot, ops.add(i, ops.mul(h, all)))),
+      )
     })
     e.barrier()
+  }
+
+  /** The sum of what several left, in their order: many are a loop, since WGSL's parsers refuse expressions that are nested deeply. */
+  private sumOf(parts: number, part: (n: LoopExpr) => LoopExpr): LoopExpr {
+    const at = (n: number): LoopExpr => part(constant('i32', n))
+    if (parts <= 8) return Array.from({ length: parts }, (_, n) => at(n)).reduce((sum, each) => ops.add(sum, each))
+    const total = this.e.let('total', at(0))
+    this.e.loop('part', 1, parts, 1, (n) => this.e.set(total, ops.add(total, part(n))))
+    return total
   }
 
   /** Copies a block's numbers and sums to where the join finds them. */
