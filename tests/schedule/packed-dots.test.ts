@@ -104,7 +104,7 @@ test.each(Object.entries(forms))('%s, of any size and format', (_, form) => {
         checkContract(made, form.rounds ? k * heads * head : k, form.part)
       }
     }),
-    { numRuns: 5, endOnFailure: true },
+    { numRuns: 4, endOnFailure: true },
   )
   expect(found.tiles).toBeGreaterThan(0)
   expect(found.groups).toBeGreaterThan(0)
