@@ -49,7 +49,8 @@ class Connection {
   standIn(reference: Reference, members: Members = {}): object {
     const made = new Proxy(members, {
       // How a GPU is told from a device.
-      has: (own, name) => name in own || (reference.$object === 0 && name === 'requestAdapter'),
+      // Which of the three it is: of the others an adapter alone has `info`.
+      has: (own, name) => name in own || (reference.$object === 0 ? name === 'requestAdapter' : name === 'requestDevice' && 'info' in own),
       get: (own, name) => {
         if (name in own || typeof name === 'symbol' || name === 'then') return own[name as string]
         return (...args: readonly unknown[]) => this.#call(made, own, name, args)
