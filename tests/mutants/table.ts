@@ -246,16 +246,6 @@ export const mutants: readonly Mutant[] = [
       'if (isQuad(quad, 1)) return ops.half_lo_f32x4(pair)',
     ],
   }),
-  ...inFile(
-    'compiler/schedule/outputs.ts',
-    { 'the last number of a block is not looked at for its step': ["e.loop('i', 0, d8.k, 1,", "e.loop('i', 0, d8.k - 1, 1,"] },
-    'webgpu',
-  ),
-  ...inFile(
-    'compiler/schedule/part-products.ts',
-    { 'sums of rounded activations are not scaled': ['ops.mul(sumOfBytes(e, of), steps[t]!)', 'sumOfBytes(e, of)'] },
-    'webgpu',
-  ),
   ...inFile('compiler/schedule/run-scales.ts', {
     'scale and minimum of q4_1 are swapped': [
       '{ scale: ops.half_lo_f32x4(pair), offset: ops.half_hi_f32x4(pair) }',
