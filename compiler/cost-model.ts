@@ -114,10 +114,11 @@ export interface DispatchCost extends Work {
   /** Of the largest dimension of its grid; 1 where rows are shared by threads. */
   readonly invocations: number
   /** What its invocations load, again and again: `bytes` and `values` are what is moved once. Where it was asked for. */
-  readonly loads?: Loads
+  readonly loads?: Moved
 }
 
-type Loads = Pick<Work, 'bytes' | 'values'>
+type Moved = Pick<Work, 'bytes' | 'values'>
+type Accesses = Readonly<Record<'loaded' | 'stored', Moved>>
 
 /** Workgroups that loads are counted of. */
 const countedGroups = 8
@@ -157,9 +158,10 @@ export function costsOf(
         if (groups === 0) continue
         const left: Work = { ...noWork, values: shared.reduce((sum, { bytes }) => sum + bytes, 0) }
         const work = joins ? left : kernels.reduce((sum, kernel) => sumWork(sum, workOf(kernel, binding)), left)
-        const loads = withLoads && fn.grid.length > 0 ? { loads: loadsOf(fn, kernels, binding) } : {}
         const [first] = kernels as [Kernel]
-        costs.push({ kernel: first.name, shape: classify(first), launches, invocations: groups * fn.workgroup, ...work, ...loads })
+        const cost = { kernel: first.name, shape: classify(first), launches, invocations: groups * fn.workgroup, ...work }
+        const accesses = withLoads && fn.grid.length > 0 ? accessesOf(fn, kernels, binding) : undefined
+        costs.push(accesses ? { ...cost, ...movedAtMost(work, accesses), loads: accesses.loaded } : cost)
       }
     }
   }
@@ -167,33 +169,43 @@ export function costsOf(
   return costs
 }
 
-const known = new WeakMap<LoopFunction, Map<string, Loads>>()
+/** What is not all needed (weights that other tokens choose, room for more positions) is not moved. */
+const movedAtMost = ({ bytes, values }: Work, { loaded, stored }: Accesses): Moved => ({
+  bytes: Math.min(bytes, loaded.bytes + stored.bytes),
+  values: Math.min(values, loaded.values + stored.values),
+})
+
+const known = new WeakMap<LoopFunction, Map<string, Accesses>>()
 
 /** Counted once for all sizes that a function is asked for. */
-function loadsOf(fn: LoopFunction, kernels: readonly Kernel[], symbols: Binding): Loads {
-  const ofFunction = known.get(fn) ?? new Map<string, Loads>()
+function accessesOf(fn: LoopFunction, kernels: readonly Kernel[], symbols: Binding): Accesses {
+  const ofFunction = known.get(fn) ?? new Map<string, Accesses>()
   known.set(fn, ofFunction)
   const key = fn.symbols.map((name) => symbols[name]).join()
-  const loads = ofFunction.get(key) ?? countLoads(fn, kernels, symbols)
-  ofFunction.set(key, loads)
-  return loads
+  const accesses = ofFunction.get(key) ?? countAccesses(fn, kernels, symbols)
+  ofFunction.set(key, accesses)
+  return accesses
 }
 
-/** What the invocations of a dispatch load. What they leave for each other is no kernel's operand: values. */
-function countLoads(fn: LoopFunction, kernels: readonly Kernel[], symbols: Binding): Loads {
+/** What the invocations of a dispatch load and store. What they leave for each other is no kernel's operand: values. */
+function countAccesses(fn: LoopFunction, kernels: readonly Kernel[], symbols: Binding): Accesses {
   const operands = kernels.flatMap((kernel) => kernel.operands.map((operand) => ({ operand, kernel })))
   const placeOf = ({ memory }: LoopFunction['operands'][number]) => (memory.kind === 'buffer' ? operands[memory.operand] : undefined)
   const memory = fn.operands.map((each) => {
     const place = placeOf(each)
     return place && inTurn(place.operand, place.kernel, symbols)
   })
-  let [bytes, values] = [0, 0]
+  const [loaded, stored] = [
+    { bytes: 0, values: 0 },
+    { bytes: 0, values: 0 },
+  ]
   for (const [i, traffic] of countTraffic(fn, { symbols, memory, mostGroups: countedGroups }).entries()) {
     const kind = placeOf(fn.operands[i]!)?.operand.source.kind
-    if (kind === undefined || kind === 'value' || kind === 'argument') values += traffic?.loaded ?? 0
-    else bytes += traffic?.loaded ?? 0
+    const what = kind === undefined || kind === 'value' || kind === 'argument' ? 'values' : 'bytes'
+    loaded[what] += traffic?.loaded ?? 0
+    stored[what] += traffic?.stored ?? 0
   }
-  return { bytes, values }
+  return { loaded, stored }
 }
 
 /** Choices of one among all that a kernel's weights hold, each as often as the others. */

@@ -85,7 +85,9 @@ export function countTraffic(
   const groups = fn.grid.reduce((product, count) => product * evaluateCount(count, symbols), 1)
   const counted = Math.min(groups, mostGroups)
   const marks = counted === groups
-  const { needed, kept } = whatAddressesNeed(fn)
+  const { needed, kept } = whatCountsNeed(fn, marks)
+  /** How often what is counted now happens. */
+  let times = 1
   const slots = new Map<string, number>()
   let values: Value[] = []
   /** Scratch memory that addresses depend on. */
@@ -147,12 +149,17 @@ export function countTraffic(
         const at = address(part)
         const { halves, unit } = extent(part.type, part.halves)
         found.push(() => {
-          total.loaded += 2 * halves
+          total.loaded += 2 * halves * times
           if (marks) total.read.add(at() * unit, halves)
         })
       })
     }
     return inOrder(found)
+  }
+
+  /** Whether something is left in scratch memory that others depend on. */
+  function leaves(s: LoopStmt): boolean {
+    return hasStatement([s], (each) => each.kind === 'store' && kept.has(each.operand))
   }
 
   function statement(s: LoopStmt): Run {
@@ -184,16 +191,26 @@ export function countTraffic(
         const { halves, unit } = extent(s.value.type, s.halves)
         return () => {
           note()
-          total.stored += 2 * halves
+          total.stored += 2 * halves * times
           if (marks) total.written.add(at() * unit, halves)
         }
       }
       case 'loop': {
         const [note, from, to, at, run] = [loads(s.from, s.to), value(s.from), value(s.to), slot(s.variable), block(s.body)]
         if (run === nothing) return note
+        const changes = (each: LoopStmt): boolean => leaves(each) || (each.kind === 'set' && needed.has(each.name))
+        const alike = !marks && !needed.has(s.variable) && !hasStatement(s.body, changes)
         return () => {
           note()
           const end = to() as number
+          if (alike) {
+            const trips = Math.ceil((end - (from() as number)) / s.step)
+            if (trips <= 0) return
+            times *= trips
+            run()
+            times /= trips
+            return
+          }
           for (let k = from() as number; k < end; k += s.step) {
             values[at] = k
             run()
@@ -256,9 +273,6 @@ export function countTraffic(
     }
   }
 
-  /** Whether something is left in scratch memory that addresses depend on. */
-  const leaves = (s: LoopStmt): boolean => hasStatement([s], (each) => each.kind === 'store' && kept.has(each.operand))
-
   /** The invocations of a workgroup in turn, between two barriers each. */
   function lockStep(body: Step): void {
     scratch = fn.operands.map(({ memory }, i) => (memory.kind === 'scratch' && kept.has(i) ? new Int32Array(memory.words) : undefined))
@@ -302,8 +316,11 @@ function hasStatement(body: readonly LoopStmt[], is: (s: LoopStmt) => boolean): 
 
 const waits = (s: LoopStmt): boolean => hasStatement([s], ({ kind }) => kind === 'barrier' || kind === 'uniform')
 
-/** Locals, and scratch operands, that addresses, bounds and conditions depend on. */
-function whatAddressesNeed({ body, operands }: LoopFunction): { readonly needed: ReadonlySet<string>; readonly kept: ReadonlySet<number> } {
+/** Locals, and scratch operands, that bounds and conditions depend on, and addresses, where bytes are told apart. */
+function whatCountsNeed(
+  { body, operands }: LoopFunction,
+  addresses: boolean,
+): { readonly needed: ReadonlySet<string>; readonly kept: ReadonlySet<number> } {
   const needed = new Set<string>()
   const kept = new Set<number>()
   const need = (e: LoopExpr): void =>
@@ -313,9 +330,9 @@ function whatAddressesNeed({ body, operands }: LoopFunction): { readonly needed:
     })
   walkLoops(
     body,
-    (e) => e.kind === 'load' && operands[e.operand]!.memory.kind === 'buffer' && need(e.at),
+    (e) => addresses && e.kind === 'load' && operands[e.operand]!.memory.kind === 'buffer' && need(e.at),
     (s) => {
-      if (s.kind === 'store' && operands[s.operand]!.memory.kind === 'buffer') need(s.at)
+      if (addresses && s.kind === 'store' && operands[s.operand]!.memory.kind === 'buffer') need(s.at)
       else if (s.kind === 'loop') [s.from, s.to].forEach(need)
       else if (s.kind === 'if') need(s.condition)
     },

@@ -100,3 +100,13 @@ test('a tile reads its weights and its activations once', () => {
   expect(traffic[at('value')]).toMatchObject({ stored: 100 * 200 * 4, written: 100 * 200 * 4 })
   expect(across).toBeLessThan(200 / 8)
 })
+
+test('where workgroups are alike, loads of some of them tell those of all', () => {
+  const sizes: Sizes = { tokens: 128, heads: 1, head: 1024, k: 64, format: 'q4_0', seed: 1 }
+  const { fns } = planned(forms['two of the same activations']!, sizes, {})
+  const [whole, some] = [undefined, 3].map((mostGroups) => countTraffic(fns[0]!, { symbols: {}, ...(mostGroups ? { mostGroups } : {}) }))
+  expect(fns[0]!.grid[0]![0]!.size.const * Math.ceil(128 / tileOf(fns[0]!)!)).toBeGreaterThan(3)
+  for (const [i, exact] of whole!.entries()) {
+    if (exact) expect(some![i]).toEqual({ ...exact, read: 0, written: 0 })
+  }
+})
