@@ -131,6 +131,7 @@ export function alike(
   return {
     some: ops.gt(tile, 0),
     has: (place) => ops.lt(place, tile),
-    at: (place) => unflatten(e, e.value('number', word(place, chosen)), axes),
+    // Invocations that have no place ask for one behind the last.
+    at: (place) => unflatten(e, e.value('number', word(ops.min(place, tokens - 1), chosen)), axes),
   }
 }
