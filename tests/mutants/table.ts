@@ -281,12 +281,10 @@ export const mutants: readonly Mutant[] = [
       'ops.add(ops.shr_u(flat, 5), scalesOf(operand)))))\n}',
       'ops.add(ops.shr_u(flat, 31), scalesOf(operand)))))\n}',
     ],
-    'fours of a cache are read a byte too low': ['ops.mul(byte, 8)))', 'ops.mul(ops.add(byte, 1), 8)))'],
   }),
   ...inFile(
     'compiler/schedule/attend-rows.ts',
     {
-      'the last run of a tile goes past the positions': ['ops.max(ops.min(length, ops.sub(stop, first)), 0)', 'length'],
       'runs are taken for as long as the first one': ['ops.max(ops.min(length, last), 0)', 'length'],
     },
     'tests/wasm/attend.test.ts',
