@@ -22,7 +22,7 @@ export function scheduleBlockRows(kernel: Kernel, machine: Machine, bounds: affi
   const lane = common.find((axis) => isContiguous(scope.index, output, axis.id))
   if (!lane || lane.extent.const % a8.k !== 0 || common.length < output.axes.length) return undefined
   if (kernel.definitions.some((definition) => innerAxes(definition, common).length > 0)) return undefined
-  const blocks: KernelAxis = { id: `${lane.id} blocks`, extent: affine.constant(lane.extent.const / a8.k) }
+  const blocks: KernelAxis = { id: `${lane.id}_blocks`, extent: affine.constant(lane.extent.const / a8.k) }
   const e = scope.emitter
   const numbers = kernel.operands.length
   const alone: Staged = { kernel, machine: { ...machine, threads: 1 }, scope, outer: common, scratch: new Map(), tree: numbers }

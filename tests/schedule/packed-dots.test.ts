@@ -110,3 +110,24 @@ test.each(Object.entries(forms))('%s, of any size and format', (_, form) => {
   expect(found.groups).toBeGreaterThan(0)
   if (form.rounds) expect(found.rounding).toBeGreaterThan(0)
 })
+
+test('what weights by columns make is rounded by those that compute the numbers of a block', () => {
+  const [tokens, width, k] = [3, 64, 5]
+  const form = (b: GraphBuilder): Node => {
+    const made = b.dot(argument(b, 'x', tokens, k), b.weight('a', span), [[1, 0]], [], span)
+    return b.dot(b.unary('tanh', made, span), b.weight('c', span), [[1, 1]], [], span)
+  }
+  fc.assert(
+    fc.property(fc.nat(), (seed) => {
+      const weights = [
+        { path: 'a', dims: [k, width] },
+        { path: 'c', dims: [5, width] },
+      ]
+      const made = plannedContract(form, { weights, format: 'q8_0', seed, activations: 'int8' }, {})
+      const own = made.kernels.filter((kernel, i) => writesBlocks(kernel) && !multipliesBytes(made.fns[i]!))
+      expect(own.map(({ definitions }) => definitions.some(({ over }) => over.length > 0))).toEqual([true])
+      checkContract(made, k * width, 1e-3)
+    }),
+    { numRuns: 4 },
+  )
+})
