@@ -3,10 +3,22 @@
 
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
+import { BaseSequencer, type TestSpecification } from 'vitest/node'
 import { chosenMutant, plantIn, rootUrl } from './tests/mutants/table.ts'
 
 const mutant = chosenMutant()
 const planted = mutant && fileURLToPath(new URL(mutant.file, rootUrl))
+
+const isLong = ({ moduleId }: TestSpecification): boolean =>
+  /property\/random-graphs|conformance\/(golden-texts|hugging-face|smollm2)/.test(moduleId)
+
+/** Files that take minutes come first: at the end one of them would run alone. */
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files)
+    return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))]
+  }
+}
 
 export default defineConfig({
   plugins: mutant
@@ -16,6 +28,7 @@ export default defineConfig({
     include: ['tests/**/*.test.ts'],
     pool: 'forks',
     maxWorkers: 2,
+    sequence: { sequencer: LongestFirst },
     testTimeout: 900_000,
     hookTimeout: 900_000,
   },

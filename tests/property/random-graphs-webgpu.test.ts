@@ -9,7 +9,7 @@ import { checkRandom, replay, show } from './replay.ts'
 import { Pipelines } from './run-webgpu.ts'
 
 const levels = new Set(['webgpu'] as const)
-const [runs, fewer, loopRuns] = [60, 6, 250]
+const [runs, fewer, loopRuns] = [45, 6, 180]
 
 test('cases that failed once, and random graphs', async () => {
   const { device } = await openFormsDevice(await createSoftwareGpu())

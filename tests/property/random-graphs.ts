@@ -7,7 +7,7 @@ import { opNames } from '../../compiler/ops/index.ts'
 import { optionalPasses } from '../../compiler/passes/pipeline.ts'
 import { checkRandom, show } from './replay.ts'
 
-const runs = 500
+const runs = 400
 
 /** Defines the test of one half of the random graphs. */
 export function testRandomGraphs(part: 0 | 1): void {
