@@ -171,9 +171,10 @@ function fillBytes(words: Int32Array, count: number): Float64Array {
         bytes[(b * a8.words + place) * 4 + i] = byte
     }
     floats[b * a8.words + a8.scale] = d * a8.factor
-    floats[b * a8.words + a8.sum] = d * block.reduce((a, b) => a + b) * a8.factor
+    const sum = block.reduce((a, b) => a + b)
+    floats[b * a8.words + a8.sum] = d * sum * a8.factor
     floats[b * a8.words + a8.step] = d
-    floats[b * a8.words + a8.total] = d * block.reduce((a, b) => a + b)
+    floats[b * a8.words + a8.total] = d * sum
     for (const [word, value] of centrings(block)) words[b * a8.words + word] = value
   }
   return values

@@ -3,7 +3,8 @@
 
 import type { Operand } from '../../compiler/kernel/types.ts'
 import { formats } from '../../compiler/formats/index.ts'
-import { a8, byteWords, centrings, d8, isByteFormat } from '../../compiler/schedule/activation-blocks.ts'
+import { blockSize } from '../../compiler/ops/quantise.ts'
+import { a8, type ByteBlocks, byteWords, centrings, d8, isByteFormat } from '../../compiler/schedule/activation-blocks.ts'
 import { blockWords, byteOfNumber, s8 } from '../../compiler/schedule/state-blocks.ts'
 import type { AffineJson } from '../../runtime/artifact/manifest.ts'
 
@@ -41,21 +42,35 @@ export function fromWords({ format, dims }: Pick<Operand, 'format' | 'dims'>, wo
   return Float64Array.from(format === 'i32' ? words : new Float32Array(words.buffer, words.byteOffset, words.length))
 }
 
-/** The step of a block of rounded values: the largest is ±127 of them. */
-const stepOf = (part: Float64Array): number => Math.fround(part.reduce((most, value) => Math.max(most, Math.abs(value)), 0) / 127)
+/** A block while it is written: its first word, its step and its quants, and all memory. */
+interface Block {
+  readonly at: number
+  readonly d: number
+  readonly quants: Int8Array
+  readonly words: Int32Array
+  readonly bytes: Int8Array
+  readonly floats: Float32Array
+}
 
-function dotBlocksToWords(values: Float64Array): Int32Array {
-  const words = new Int32Array(byteWords('d8', values.length))
+/** Blocks of values that are rounded ones already: the largest of each is ±127 steps. `rest` writes what follows the quants. */
+function byteBlocksOf(format: ByteBlocks, values: Float64Array, rest: (block: Block) => void): Int32Array {
+  const words = new Int32Array(byteWords(format, values.length))
   const [bytes, floats] = [new Int8Array(words.buffer), new Float32Array(words.buffer)]
-  for (let block = 0; block < values.length / d8.k; block++) {
-    const at = block * d8.words
-    const part = values.subarray(block * d8.k, (block + 1) * d8.k)
-    const d = stepOf(part)
-    for (const [i, value] of part.entries()) bytes[at * 4 + i] = d > 0 ? Math.round(value / d) : 0
-    floats[at + d8.scale] = d
+  for (let from = 0; from < values.length; from += blockSize) {
+    const at = byteWords(format, from)
+    const part = values.subarray(from, from + blockSize)
+    const d = Math.fround(part.reduce((most, value) => Math.max(most, Math.abs(value)), 0) / 127)
+    const quants = bytes.subarray(at * 4, at * 4 + blockSize)
+    for (const [i, value] of part.entries()) quants[i] = d > 0 ? Math.round(value / d) : 0
+    rest({ at, d, quants, words, bytes, floats })
   }
   return words
 }
+
+const dotBlocksToWords = (values: Float64Array): Int32Array =>
+  byteBlocksOf('d8', values, ({ at, d, floats }) => {
+    floats[at + d8.scale] = d
+  })
 
 function dotBlocksFromWords(words: Int32Array): Float64Array {
   const bytes = new Int8Array(words.buffer, words.byteOffset, words.length * 4)
@@ -66,31 +81,19 @@ function dotBlocksFromWords(words: Int32Array): Float64Array {
   })
 }
 
-/** The values are rounded ones already: the largest of a block is ±127 steps. */
-function bytesToWords(values: Float64Array): Int32Array {
-  const words = new Int32Array(byteWords('a8', values.length))
-  const [bytes, floats] = [new Int8Array(words.buffer), new Float32Array(words.buffer)]
-  for (let block = 0; block < values.length / a8.k; block++) {
-    const at = block * a8.words
-    const part = values.subarray(block * a8.k, (block + 1) * a8.k)
-    const d = stepOf(part)
-    let sum = 0
-    for (const [i, value] of part.entries()) {
-      const q = d > 0 ? Math.round(value / d) : 0
-      sum += q
-      bytes[at * 4 + i] = q
+const bytesToWords = (values: Float64Array): Int32Array =>
+  byteBlocksOf('a8', values, ({ at, d, quants, words, bytes, floats }) => {
+    for (const [i, q] of quants.entries()) {
       bytes[(at + a8.positive) * 4 + i] = Math.max(q, 0)
       bytes[(at + a8.negative) * 4 + i] = Math.max(-q, 0)
     }
+    const sum = quants.reduce((total, q) => total + q, 0)
     floats[at + a8.scale] = d * a8.factor
     floats[at + a8.sum] = d * sum * a8.factor
-    const quants = bytes.subarray(at * 4, at * 4 + a8.k)
     floats[at + a8.step] = d
     floats[at + a8.total] = d * sum
     for (const [word, value] of centrings(quants)) words[at + word] = value
-  }
-  return words
-}
+  })
 
 /** The values are rounded ones already: d is the largest of a block over 127, and a half. */
 function blocksToWords(values: Float64Array): Int32Array {

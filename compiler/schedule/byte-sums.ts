@@ -1,7 +1,8 @@
 // Sums of byte products of four rows, exact, in parts that a target may keep as i16 sums of neighbours (`dot_part` in loops.ts).
 
 import { constant, type Emitter, ops } from './build-loops.ts'
-import type { LoopExpr, LoopFunction, LoopStmt } from './loops.ts'
+import type { LoopExpr, LoopFunction } from './loops.ts'
+import { walkLoops } from './walk-loops.ts'
 
 /** How many products of signed bytes (±127) with bytes up to `most` an i16 holds, which takes two of them at a time. */
 const productsPerPart = (most: number): number => Math.floor(32767 / (2 * 127 * most))
@@ -59,25 +60,10 @@ export class ByteSum {
 }
 
 /** Whether a function has such sums. */
-export function sumsBytes(fn: LoopFunction): boolean {
-  const inExpr = (e: LoopExpr): boolean =>
-    e.kind === 'op' ? e.op === 'dot_part' || e.args.some(inExpr) : e.kind === 'load' && inExpr(e.at)
-  const inBody = (body: readonly LoopStmt[]): boolean =>
-    body.some((s) => {
-      switch (s.kind) {
-        case 'let':
-        case 'set':
-        case 'store':
-        case 'subgroup':
-        case 'uniform':
-          return inExpr(s.value)
-        case 'loop':
-          return inBody(s.body)
-        case 'if':
-          return inBody(s.yes) || inBody(s.no ?? [])
-        case 'barrier':
-          return false
-      }
-    })
-  return inBody(fn.body)
+export function sumsBytes({ body }: LoopFunction): boolean {
+  let found = false
+  walkLoops(body, (e) => {
+    found ||= e.kind === 'op' && e.op === 'dot_part'
+  })
+  return found
 }

@@ -8,9 +8,9 @@ import * as affine from '../../dsl/affine.ts'
 import type { AxisId, Kernel } from '../kernel/types.ts'
 import { builtin, constant, Emitter, load, ops } from './build-loops.ts'
 import { activationAddress, walksOf, weightAddress } from './contract.ts'
-import { type ContractPlan, type Dot, planContract, tokenStride } from './contract-plan.ts'
+import { activationWords, type ContractPlan, type Dot, planContract, tokenStride } from './contract-plan.ts'
 import type { LoopExpr, LoopFunction } from './loops.ts'
-import { a8, byteWords } from './activation-blocks.ts'
+import { a8 } from './activation-blocks.ts'
 import type { PackedFormat } from './packed-words.ts'
 import type { Machine } from './machine.ts'
 import { kernelFunction, storeDotBlock, storeOutput } from './outputs.ts'
@@ -154,7 +154,7 @@ export function scheduleContractGroup(
 
   /** Partial sums of this invocation: [dot][token][quad]. */
   function dotParts(walk: readonly Dot[]): LoopExpr[][][] {
-    const { format, bytes } = walk[0]!
+    const { format } = walk[0]!
     const { parts, dotPart } = waysOf(walk[0]!)
     const weights = walk.map((dot) => ({ dot, ...weightAddress(scope, dot, plan.tile) }))
     const base = e.value('a', activationAddress(scope, walk[0]!))
@@ -170,7 +170,7 @@ export function scheduleContractGroup(
     e.loop('p', sharer, end, sharers, (flat) => {
       const block = parts === 1 ? flat : e.value('block', ops.shr_u(flat, Math.log2(parts)))
       const part = parts === 1 ? constant('i32', 0) : e.value('part', ops.and(flat, parts - 1))
-      const x = e.value('x', ops.add(base, ops.mul(block, bytes ? byteWords(bytes, format.k) : format.k)))
+      const x = e.value('x', ops.add(base, ops.mul(block, activationWords(walk[0]!, format.k))))
       dotPart(e, {
         part,
         weights: weights.map(({ dot, address, quads }) => ({

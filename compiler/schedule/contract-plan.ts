@@ -196,8 +196,8 @@ function choiceOf({ outputs }: Kernel, forms: readonly RowForm[], parallel: read
   return { axes, index, count: index.below.const, ...where }
 }
 
-/** Words of one row of activations of length k. */
-export const activationWords = (dot: Dot): number => (dot.bytes ? byteWords(dot.bytes, dot.k) : dot.k)
+/** Words of so many activations of a row: all that a dot sums over, or those of a block. */
+export const activationWords = ({ bytes, k }: Dot, count = k): number => (bytes ? byteWords(bytes, count) : count)
 
 /** Words between the activations of neighbouring tokens, if that is a constant. */
 export function tokenStride(kernel: Kernel, dot: Dot, axis: AxisId, scope: IndexScope): number | undefined {

@@ -5,12 +5,12 @@ import * as affine from '../../dsl/affine.ts'
 import { describedDevices } from '../cost-model.ts'
 import { axesOfIndex } from '../kernel/index-walk.ts'
 import type { Kernel, KernelAxis } from '../kernel/types.ts'
-import { a8 } from './activation-blocks.ts'
+import { a8, d8 } from './activation-blocks.ts'
 import { walksOf } from './contract.ts'
 import { activationWords, type ContractPlan, type Dot, planContract } from './contract-plan.ts'
 import type { Machine } from './machine.ts'
+import type { PackedDots } from './packed-words.ts'
 import { sum } from './staged.ts'
-import { byteLayout } from './tile-bytes.ts'
 import { choosers, choosingWords } from './tile-tokens.ts'
 
 /** Positions whose sums an invocation holds: what it reads of the weights serves so many. */
@@ -66,9 +66,40 @@ const extentsOf = (axes: readonly KernelAxis[]): number => axes.reduce((product,
 const powersOf2 = (from: number, to: number): number[] =>
   Array.from({ length: Math.max(0, Math.log2(to / from) + 1) }, (_, i) => from * 2 ** i)
 
-/** Words between the weights of neighbouring k, and between the activations of neighbouring positions. */
+/** Words between the weights of neighbouring k (or fours of it), and between the activations of neighbouring positions. */
 export const weightStride = (walk: Pick<TileWalk, 'dots'>, rows: number): number => walk.dots.length * rows + gap
 export const activationStride = ({ k }: Pick<TileWalk, 'k'>): number => k + gap
+
+/** Words of a block of 8-bit activations there: quants, and what they are scaled with. */
+export const byteBlockWords = d8.k / 4 + 4
+
+/** Where everything of a step of k is that is multiplied as bytes (tile-bytes.ts). */
+export interface ByteLayout {
+  readonly packed: PackedDots
+  /** Between the quants of neighbouring fours, and between the activations of neighbouring tokens. */
+  readonly stride: number
+  readonly tokenStride: number
+  /** Steps of a row, and blocks of activations. */
+  readonly steps: number
+  readonly blocks: number
+  readonly scalesFrom: number
+  readonly offsetsFrom: number
+  readonly activationsFrom: number
+  readonly words: number
+}
+
+export function byteLayout(walk: TileWalk, { rows, tokens }: Pick<ContractTile, 'rows' | 'tokens'>): ByteLayout {
+  const { dots, k } = walk
+  const packed = dots[0]!.format.packed!
+  const stride = weightStride(walk, rows)
+  const [steps, blocks] = [k / packed.stepK, k / d8.k]
+  const scalesFrom = (k / 4) * stride
+  const offsetsFrom = scalesFrom + steps * stride
+  const activationsFrom = offsetsFrom + (packed.offsets ? steps * stride : 0)
+  const tokenStride = blocks * byteBlockWords + gap
+  const words = activationsFrom + tokens * tokenStride
+  return { packed, stride, tokenStride, steps, blocks, scalesFrom, offsetsFrom, activationsFrom, words }
+}
 
 /** Scratch memory of a step of k. */
 const stepWords = (walk: TileWalk, rows: number, tokens: number): number =>

@@ -72,7 +72,7 @@ interface Meeting {
   readonly base: LoopExpr
   readonly stride: number
   readonly blocks: { readonly address: Address; readonly quads: readonly LoopExpr[] }[]
-  /** Where in the streams' list they stand. */
+  /** Where in the streams' list each stands. */
   readonly places: number[]
 }
 
@@ -107,7 +107,7 @@ function emitDots(scope: Scope, streams: readonly Stream[], tokens: number, tile
   const unroll = unrollOf(first)
   const chains = tokens === 1 && unroll > 1 ? Math.max(1, Math.min(unroll, Math.floor(4 / streams.length))) : 1
   const zero = constant('f32x4', 0)
-  const step = bytes ? (format.k / a8.k) * a8.words : format.k
+  const step = activationWords(first, format.k)
   const walks = meetingsOf(scope, streams, tile).map((meeting) => {
     const quads = meeting.blocks.flatMap(({ quads }) => quads)
     return {
@@ -135,17 +135,19 @@ function emitDots(scope: Scope, streams: readonly Stream[], tokens: number, tile
   })
   const factor = bytes ? format.bytesFactor : tokens === 1 ? format.oneTokenFactor : undefined
   const perStream = tile / 4
-  return streams.map((_, stream) => {
-    const { places, sums } = walks.find((walk) => walk.places.includes(stream))!
-    const first = places.indexOf(stream) * perStream
-    return Array.from({ length: tokens }, (_, t) =>
-      Array.from({ length: perStream }, (_, q) => {
-        const [acc, ...others] = sums.map((chain) => chain[t]![first + q]!)
-        const sum = others.reduce((total, other) => ops.add(total, other), acc!)
-        return e.value('acc', factor === undefined ? sum : ops.mul(sum, constant('f32x4', factor)))
-      }),
-    )
-  })
+  const results: LoopExpr[][][] = []
+  for (const { places, sums } of walks) {
+    for (const [n, place] of places.entries()) {
+      results[place] = Array.from({ length: tokens }, (_, t) =>
+        Array.from({ length: perStream }, (_, q) => {
+          const [acc, ...others] = sums.map((chain) => chain[t]![n * perStream + q]!)
+          const sum = others.reduce((total, other) => ops.add(total, other), acc!)
+          return e.value('acc', factor === undefined ? sum : ops.mul(sum, constant('f32x4', factor)))
+        }),
+      )
+    }
+  }
+  return results
 }
 
 /** Dots with the same activations, which can walk k in one loop, as many as `fits` allows. */

@@ -5,7 +5,7 @@
 import { type Count, evaluateCount } from './count.ts'
 import { combine, type Value } from './evaluate-ops.ts'
 import type { LoopExpr, LoopFunction, LoopStmt, LoopType } from './loops.ts'
-import { walkLoopExpr, walkLoops } from './walk-loops.ts'
+import { hasStatement, walkLoopExpr, walkLoops } from './walk-loops.ts'
 
 /** Of one buffer operand, in bytes. */
 export interface Traffic {
@@ -300,18 +300,6 @@ export function countTraffic(
     (total) =>
       total && { loaded: all(total.loaded), stored: all(total.stored), read: 2 * total.read.count, written: 2 * total.written.count },
   )
-}
-
-function hasStatement(body: readonly LoopStmt[], is: (s: LoopStmt) => boolean): boolean {
-  let found = false
-  walkLoops(
-    body,
-    () => undefined,
-    (s) => {
-      found ||= is(s)
-    },
-  )
-  return found
 }
 
 const waits = (s: LoopStmt): boolean => hasStatement([s], ({ kind }) => kind === 'barrier' || kind === 'uniform')

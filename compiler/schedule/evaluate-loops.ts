@@ -6,6 +6,7 @@
 import { evaluateCount } from './count.ts'
 import { combine, type Value } from './evaluate-ops.ts'
 import type { LoopExpr, LoopFunction, LoopStmt, LoopType, SubgroupStmt } from './loops.ts'
+import { hasStatement } from './walk-loops.ts'
 
 export interface LoopCall {
   /** Memory of each operand, 4-byte words; scratch operands are allocated where undefined. */
@@ -82,14 +83,7 @@ function lockStep(invocations: readonly Generator<void, void>[], name: string): 
 }
 
 const hasBarrier = (body: readonly LoopStmt[]): boolean =>
-  body.some(
-    (s) =>
-      s.kind === 'barrier' ||
-      s.kind === 'subgroup' ||
-      s.kind === 'uniform' ||
-      (s.kind === 'loop' && hasBarrier(s.body)) ||
-      (s.kind === 'if' && (hasBarrier(s.yes) || hasBarrier(s.no ?? []))),
-  )
+  hasStatement(body, ({ kind }) => kind === 'barrier' || kind === 'subgroup' || kind === 'uniform')
 
 interface Body {
   readonly run?: Run
@@ -284,7 +278,7 @@ function compiler(fn: LoopFunction, symbols: Readonly<Record<string, number>>) {
     const [at, get] = [slot(name), expr(value)]
     return function* (frame) {
       const { shown } = frame
-      const { invocation } = frame.builtins as { readonly invocation: number }
+      const { invocation } = frame.builtins
       yield
       if (invocation === 0) shown[0] = get(frame)
       yield

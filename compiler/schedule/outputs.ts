@@ -9,7 +9,7 @@ import { a8, centred, d8, isByteFormat } from './activation-blocks.ts'
 import { toHalf } from './halves.ts'
 import { elementOf, toWords } from './scalar-calls.ts'
 import type { Scope } from './scope.ts'
-import { roundBlock, storeStateBlock } from './state-blocks.ts'
+import { divisorOf, nearestQuants, roundBlock, storeStateBlock } from './state-blocks.ts'
 
 /** True if neighbours along `axis` are neighbours in the output's memory. */
 export function isContiguous(scope: IndexScope, output: Output, axis: AxisId): boolean {
@@ -84,13 +84,11 @@ export function storeDotBlock(scope: Scope, output: Output, number: (place: Loop
   const largest = e.let('largest', constant('f32', 0))
   e.loop('i', 0, d8.k, 1, (i) => scope.nested(() => e.set(largest, ops.max(largest, ops.abs(number(i))))))
   const d = e.let('d', ops.div(largest, constant('f32', 127)))
-  const safe = e.let('safe', ops.splat_f32(ops.select(ops.gt(d, 0), d, constant('f32', 1))))
+  const safe = e.let('safe', divisorOf(d))
   e.loop('i', 0, d8.k, 4, (i) =>
     scope.nested(() => {
       const [a, b, c, last] = [0, 1, 2, 3].map((n) => number(ops.add(i, n))) as [LoopExpr, LoopExpr, LoopExpr, LoopExpr]
-      const steps = ops.nearest(ops.div(ops.pack_f32(a, b, c, last), safe))
-      const q = ops.to_i32x4(ops.max(ops.min(steps, constant('f32x4', 127)), constant('f32x4', -127)))
-      e.store(output.operand, ops.add(at, ops.shr_u(i, 2)), ops.pack_bytes(q))
+      e.store(output.operand, ops.add(at, ops.shr_u(i, 2)), ops.pack_bytes(nearestQuants(ops.pack_f32(a, b, c, last), safe)))
     }),
   )
   e.store(output.operand, at, d, d8.scale)

@@ -90,6 +90,13 @@ export function storeStateBlock(e: Emitter, operand: Operand, n: number, flat: L
   e.storeHalves(n, ops.add(block, scalesOf(operand)), toHalf(e, scale))
 }
 
+/** What values are divided by where this is their step, in four lanes: a step of 0 is that of zeros. */
+export const divisorOf = (d: LoopExpr): LoopExpr => ops.splat_f32(ops.select(ops.gt(d, constant('f32', 0)), d, constant('f32', 1)))
+
+/** Four quants: the nearest to x / step, ±127 at most. */
+export const nearestQuants = (x: LoopExpr, step: LoopExpr): LoopExpr =>
+  ops.to_i32x4(ops.max(ops.min(ops.nearest(ops.div(x, step)), constant('f32x4', 127)), constant('f32x4', -127)))
+
 /** Of 32 values in vectors: d = absmax / 127, at most `limit`, and q = nearest(x / d) of `count` vectors from one on. */
 export function roundBlock(
   e: Emitter,
@@ -101,13 +108,9 @@ export function roundBlock(
     values.map((x) => ops.abs(x)).reduce((a, b) => ops.max(a, b)),
   )
   const scale = e.let('d', ops.min(ops.div(ops.hmax(largest), constant('f32', 127)), constant('f32', limit)))
-  const safe = e.let('safe', ops.splat_f32(ops.select(ops.gt(scale, constant('f32', 0)), scale, constant('f32', 1))))
-  const most = constant('f32x4', 127)
+  const safe = e.let('safe', divisorOf(scale))
   return {
     scale,
-    quants: (from, count) =>
-      values
-        .slice(from, from + count)
-        .map((x) => e.let('q', ops.to_i32x4(ops.max(ops.min(ops.nearest(ops.div(x, safe)), most), constant('f32x4', -127))))),
+    quants: (from, count) => values.slice(from, from + count).map((x) => e.let('q', nearestQuants(x, safe))),
   }
 }

@@ -5,51 +5,19 @@
 // Scratch memory of a step of k: words of quants [four][row of all dots], then the steps of rows, then their offsets, [step][row], then for
 // each token and block of 32 eight words of activations and (d, d·Σq of the first 16, of the last 16, or of all in the second place).
 
-import type { ContractTile, TileWalk } from './contract-tile-shape.ts'
+import { byteBlockWords, type ByteLayout, byteLayout, type TileWalk } from './contract-tile-shape.ts'
 import { constant, load, ops } from './build-loops.ts'
 import { activationAddress, weightAddress } from './contract.ts'
 import type { Dot } from './contract-plan.ts'
 import type { Fetch, Sums, TileLoops } from './contract-tile.ts'
 import { d8 } from './activation-blocks.ts'
 import type { LoopExpr } from './loops.ts'
-import { addBytes, type PackedDots, sumOfBytes } from './packed-words.ts'
-
-/** Words behind a row of scratch memory, so that neighbouring rows begin in different banks. */
-const gap = 4
-/** Words of a block of activations: quants, and what they are scaled with. */
-const blockWords = d8.k / 4 + 4
-
-interface Layout {
-  readonly packed: PackedDots
-  /** Between the quants of neighbouring fours, and between the activations of neighbouring tokens. */
-  readonly stride: number
-  readonly tokenStride: number
-  /** Steps of a row, and blocks of activations. */
-  readonly steps: number
-  readonly blocks: number
-  readonly scalesFrom: number
-  readonly offsetsFrom: number
-  readonly activationsFrom: number
-  readonly words: number
-}
-
-/** Where everything is, for a step of `k` values. */
-export function byteLayout({ dots, k }: TileWalk, { rows, tokens }: Pick<ContractTile, 'rows' | 'tokens'>): Layout {
-  const packed = dots[0]!.format.packed!
-  const stride = dots.length * rows + gap
-  const [steps, blocks] = [k / packed.stepK, k / d8.k]
-  const scalesFrom = (k / 4) * stride
-  const offsetsFrom = scalesFrom + steps * stride
-  const activationsFrom = offsetsFrom + (packed.offsets ? steps * stride : 0)
-  const tokenStride = blocks * blockWords + gap
-  const words = activationsFrom + tokens * tokenStride
-  return { packed, stride, tokenStride, steps, blocks, scalesFrom, offsetsFrom, activationsFrom, words }
-}
+import { addBytes, sumOfBytes } from './packed-words.ts'
 
 export class ByteTile {
   readonly #loops: TileLoops
   readonly #walk: TileWalk
-  readonly #layout: Layout
+  readonly #layout: ByteLayout
 
   constructor(loops: TileLoops, walk: TileWalk) {
     this.#loops = loops
@@ -118,7 +86,7 @@ export class ByteTile {
     return this.#loops.shared(tile.tokens * blocks, dots.length * this.#sliceCount(dot), (thing, has) => {
       const block = e.value('block', ops.and(thing, blocks - 1))
       const token = e.value('token', ops.shr_u(thing, Math.log2(blocks)))
-      const to = e.value('to', ops.add(ops.mul(token, tokenStride), ops.mul(block, blockWords)))
+      const to = e.value('to', ops.add(ops.mul(token, tokenStride), ops.mul(block, byteBlockWords)))
       const from = e.value(
         'x',
         scope.at(tokens.at(token), () => activationAddress(scope, dot)),
@@ -159,7 +127,7 @@ export class ByteTile {
     const tokensEach = sums[0]!.length
     const tokens = e.value('x', ops.mul(four, tokensEach * tokenStride))
     e.loop('block', 0, blocks, 1, (block) => {
-      const from = e.value('x', ops.add(tokens, ops.mul(block, blockWords)))
+      const from = e.value('x', ops.add(tokens, ops.mul(block, byteBlockWords)))
       const at = (t: number, word: number): number => activationsFrom + t * tokenStride + word
       const xs = Array.from({ length: tokensEach }, (_, t) =>
         [0, 4].map((half) => e.let('x', load('i32x4', scratch, from, at(t, half), true))),

@@ -30,6 +30,16 @@ export function walkLoops(body: readonly LoopStmt[], expr: (e: LoopExpr) => void
   }
 }
 
+/** Whether some statement, at any depth, is such a one. */
+export function hasStatement(body: readonly LoopStmt[], is: (s: LoopStmt) => boolean): boolean {
+  return body.some(
+    (s) =>
+      is(s) ||
+      (s.kind === 'loop' && hasStatement(s.body, is)) ||
+      (s.kind === 'if' && (hasStatement(s.yes, is) || hasStatement(s.no ?? [], is))),
+  )
+}
+
 export interface LoopChange {
   local(name: string): string
   operand(operand: number): number

@@ -5,7 +5,7 @@ import { type KernelStep, sourceKey } from '../../kernel/program.ts'
 import type { Kernel } from '../../kernel/types.ts'
 import { canJoin, joinLaunch } from '../../schedule/join-launch.ts'
 import { type LoopFunction, partsOf } from '../../schedule/loops.ts'
-import { walkLoops } from '../../schedule/walk-loops.ts'
+import { hasStatement } from '../../schedule/walk-loops.ts'
 import { scratchKey } from '../../plan/lifetimes.ts'
 import { guaranteed } from './bindings.ts'
 
@@ -60,17 +60,7 @@ function withSubgroups(step: KernelsStep, functions: Functions, others: Function
   })
 }
 
-function exchanges({ body }: LoopFunction): boolean {
-  let found = false
-  walkLoops(
-    body,
-    () => undefined,
-    ({ kind }) => {
-      found ||= kind === 'subgroup'
-    },
-  )
-  return found
-}
+const exchanges = ({ body }: LoopFunction): boolean => hasStatement(body, ({ kind }) => kind === 'subgroup')
 
 function dispatchesOf(step: KernelsStep, functions: Functions): readonly DispatchPart[] {
   const kernels = step.kind === 'kernel' ? [step.kernel] : step.kernels
