@@ -4,6 +4,7 @@
 import type { DrawOptions } from './devices/device.ts'
 import { fail } from './error-codes.ts'
 import type { Drawing } from './host.ts'
+import { type Soon, whenThere } from './soon.ts'
 import { createSampler, type SamplingNumbers, samplingNumbers, type SamplingOptions, type Scores } from './sampling.ts'
 
 type Arguments = Readonly<Record<string, number>>
@@ -27,10 +28,10 @@ export interface ReadingTarget {
    * Submits a reading of ids and what chooses the next token; all readings but the last have ended then. With `after`: of the token of
    * that drawing, undefined where there is no room for it.
    */
-  draw(ids: readonly number[], args: Arguments, how: SeededSampling, signal: AbortSignal | undefined): Promise<Drawing>
-  drawAfter(after: Drawing, args: Arguments, how: SeededSampling, signal: AbortSignal | undefined): Promise<Drawing | undefined>
+  draw(ids: readonly number[], args: Arguments, how: SeededSampling, signal: AbortSignal | undefined): Soon<Drawing>
+  drawAfter(after: Drawing, args: Arguments, how: SeededSampling, signal: AbortSignal | undefined): Soon<Drawing | undefined>
   /** The token; what its reading read counts as read from then on. */
-  token(drawing: Drawing): Promise<number>
+  token(drawing: Drawing): Soon<number>
   /** Tells what a drawing reads: the token of the one before. */
   settle(drawing: Drawing, token: number): void
 }
@@ -39,9 +40,9 @@ export type SeededSampling = Omit<DrawOptions, 'position'>
 
 export interface Chooser {
   /** Reads ids. */
-  read(ids: readonly number[]): Promise<void>
+  read(ids: readonly number[]): Soon<void>
   /** The next token. `more`: its successor will be wanted, as far as is known. */
-  next(more: boolean): Promise<number>
+  next(more: boolean): Soon<number>
 }
 
 /** E_ARGUMENT for options that make no sense. */
@@ -62,7 +63,7 @@ function choosingHere(target: ReadingTarget, options: SamplingOptions & { readon
     async read(ids) {
       scores = await target.read(ids, args, options.signal)
     },
-    next: async () => sampler.sample(scores!, target.position, target.tokens),
+    next: () => sampler.sample(scores!, target.position, target.tokens),
   }
 }
 
@@ -77,17 +78,24 @@ function choosingThere(
   let current: Drawing | undefined
   let ahead: Drawing | undefined
   return {
-    async read(ids) {
+    read(ids) {
       if (ahead) target.settle(ahead, ids[0]!)
-      current = ahead ?? (await target.draw(ids, args, how, signal))
-      ahead = undefined
+      return whenThere(ahead ?? target.draw(ids, args, how, signal), (drawing) => {
+        current = drawing
+        ahead = undefined
+      })
     },
-    async next(more) {
+    next(more) {
       if (!current) return here.next(more)
-      if (more && target.runsAhead) ahead = await target.drawAfter(current, args, how, signal)
-      const token = await target.token(current)
-      if (token < 0) fail('E_NOT_FINITE', 'the model gave scores that are not finite numbers')
-      return token
+      const drawing = current
+      const submitted = more && target.runsAhead ? target.drawAfter(drawing, args, how, signal) : undefined
+      return whenThere(submitted, (next) => {
+        ahead = next
+        return whenThere(target.token(drawing), (token) => {
+          if (token < 0) fail('E_NOT_FINITE', 'the model gave scores that are not finite numbers')
+          return token
+        })
+      })
     },
   }
 }

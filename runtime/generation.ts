@@ -40,59 +40,67 @@ export interface GenerationTarget extends ReadingTarget {
   pending: number | undefined
 }
 
-/** E_NO_TOKENIZER, E_ARGUMENT, E_TOKEN_RANGE, E_CONTEXT_FULL (the prompt does not fit), E_ABORTED, and a device's errors. */
+/** `take`: takes the session for as long as the loop goes, and gives what ends that. E_NO_TOKENIZER, E_ARGUMENT, E_TOKEN_RANGE, E_CONTEXT_FULL (the prompt does not fit), E_ABORTED, and a device's errors. */
 export async function* generatePieces(
   target: GenerationTarget,
   prompt: string | Iterable<number>,
   options: GenerateOptions,
+  take: () => () => void,
 ): AsyncGenerator<GeneratedPiece, void, void> {
-  const { signal, args = {}, maxTokens = Infinity } = options
-  if (!(maxTokens >= 0)) fail('E_ARGUMENT', `maxTokens is ${maxTokens}; expected a number from 0`)
-  const chooser = createChooser(target, options, args)
-  const { tokenizer } = target
-  const stops = createStopFilter(typeof options.stop === 'string' ? [options.stop] : (options.stop ?? []))
-  const ends = new Set(options.stopTokens ?? [tokenizer?.eos, tokenizer?.bos])
-  checkAborted(signal)
+  const giveBack = take()
+  try {
+    const { signal, args = {}, maxTokens = Infinity } = options
+    if (!(maxTokens >= 0)) fail('E_ARGUMENT', `maxTokens is ${maxTokens}; expected a number from 0`)
+    const chooser = createChooser(target, options, args)
+    const { tokenizer } = target
+    const stops = createStopFilter(typeof options.stop === 'string' ? [options.stop] : (options.stop ?? []))
+    const ends = new Set(options.stopTokens ?? [tokenizer?.eos, tokenizer?.bos])
+    checkAborted(signal)
 
-  const ids = promptIds(target, prompt, options)
-  if (target.pending !== undefined) ids.unshift(target.pending)
-  if (ids.length === 0 && !target.scores)
-    fail('E_ARGUMENT', 'the prompt is empty and the model has no BOS token: pass a prompt or token ids')
-  if (maxTokens < 1) {
-    if (ids.length > 0) await target.read(ids, args, signal)
-    return
-  }
-  const last = ids.at(-1) ?? target.tokens.at(-1)
-  if (ids.length > 0) await chooser.read(ids)
-  const decoder = tokenizer?.decoder(last === undefined ? {} : { after: last })
+    const ids = promptIds(target, prompt, options)
+    if (target.pending !== undefined) ids.unshift(target.pending)
+    if (ids.length === 0 && !target.scores)
+      fail('E_ARGUMENT', 'the prompt is empty and the model has no BOS token: pass a prompt or token ids')
+    if (maxTokens < 1) {
+      if (ids.length > 0) await target.read(ids, args, signal)
+      return
+    }
+    const last = ids.at(-1) ?? target.tokens.at(-1)
+    if (ids.length > 0) await chooser.read(ids)
+    const decoder = tokenizer?.decoder(last === undefined ? {} : { after: last })
 
-  for (let count = 1; ; count++) {
-    const token = await chooser.next(count < maxTokens)
-    const { position } = target
-    target.pending = token
-    let text = ''
-    let stop: StopReason | undefined
-    if (ends.has(token)) stop = 'end'
-    else if (decoder) {
-      const shown = stops.push(decoder.push(token))
-      text = shown.text
-      if (shown.stopped) stop = 'stop'
+    for (let count = 1; ; count++) {
+      const chosen = chooser.next(count < maxTokens)
+      const token = typeof chosen === 'number' ? chosen : await chosen
+      const { position } = target
+      target.pending = token
+      let text = ''
+      let stop: StopReason | undefined
+      if (ends.has(token)) stop = 'end'
+      else if (decoder) {
+        const shown = stops.push(decoder.push(token))
+        text = shown.text
+        if (shown.stopped) stop = 'stop'
+      }
+      if (stop === undefined && count >= maxTokens) stop = 'length'
+      if (stop === undefined && target.room(args) < 1) stop = 'context'
+      if (stop === undefined) {
+        yield { token, text, position }
+        checkAborted(signal)
+        const read = chooser.read([token])
+        if (read) await read
+        continue
+      }
+      if (stop !== 'stop' && decoder) {
+        const rest = stops.push(decoder.end())
+        text += rest.text
+        if (!rest.stopped) text += stops.end()
+      }
+      yield { token, text, position, stop }
+      return
     }
-    if (stop === undefined && count >= maxTokens) stop = 'length'
-    if (stop === undefined && target.room(args) < 1) stop = 'context'
-    if (stop === undefined) {
-      yield { token, text, position }
-      checkAborted(signal)
-      await chooser.read([token])
-      continue
-    }
-    if (stop !== 'stop' && decoder) {
-      const rest = stops.push(decoder.end())
-      text += rest.text
-      if (!rest.stopped) text += stops.end()
-    }
-    yield { token, text, position, stop }
-    return
+  } finally {
+    giveBack()
   }
 }
 

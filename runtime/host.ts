@@ -11,6 +11,7 @@ import { createQueue } from './queue.ts'
 import { findRoles } from './roles.ts'
 import type { Roles } from './roles.ts'
 import type { SamplingNumbers } from './sampling.ts'
+import { type Soon, whenThere } from './soon.ts'
 import type { Tokenizer } from './tokenizer/index.ts'
 
 /** One session's states, and what was run on them if the device may be lost. */
@@ -32,7 +33,12 @@ export interface Drawing {
   call: PreparedCall | undefined
   /** The ids up to the last that a call reads, for when it must be submitted anew. */
   readonly seen: (call: PreparedCall) => readonly number[]
-  submitted: { readonly device: Device; readonly drawn: Drawn }
+  submitted: Submitted
+}
+
+interface Submitted {
+  readonly device: Device
+  readonly drawn: Drawn
 }
 
 export class Host {
@@ -90,7 +96,7 @@ export class Host {
   }
 
   /** `into`: results of before that may be filled again. E_ABORTED, E_DISPOSED, E_DEVICE, E_DEVICE_LOST, E_OUT_OF_MEMORY. */
-  run(lane: Lane, call: PreparedCall, signal?: AbortSignal, into?: readonly ResultArray[]): Promise<ResultArray[]> {
+  async run(lane: Lane, call: PreparedCall, signal?: AbortSignal, into?: readonly ResultArray[]): Promise<ResultArray[]> {
     this.#checkLive()
     return this.#queue.run(async () => {
       const results = await this.#onDevice(lane, (device, states) => runOn(device, states, call, into))
@@ -109,21 +115,27 @@ export class Host {
     how: DrawOptions,
     seen: Drawing['seen'],
     { after, signal }: { readonly after?: Drawing; readonly signal?: AbortSignal | undefined } = {},
-  ): Promise<Drawing> {
+  ): Soon<Drawing> {
     this.#checkLive()
     const drawing = { shape, how, seen, call: after ? undefined : shape }
-    return this.#queue.run(async () => {
-      const submitted = await this.#onDevice(lane, async (device, states) => {
-        // The token is where the drawing before left it, so that must be this device.
-        if (after && after.submitted.device !== device) after.submitted = await submit(after, device, states)
+    const draw = (device: Device, states: States): Soon<Submitted> => {
+      if (!after || after.submitted.device === device) return submit(drawing, device, states)
+      // The token is where the drawing before left it, so that must be this device.
+      return whenThere(submit(after, device, states), (again) => {
+        after.submitted = again
         return submit(drawing, device, states)
       })
-      return { lane, ...drawing, submitted }
-    }, signal)
+    }
+    return this.#queue.run(() => whenThere(this.#onDevice(lane, draw), (submitted): Drawing => ({ lane, ...drawing, submitted })), signal)
   }
 
   /** The token of a drawing, whose call is known by now. E_DEVICE, E_DEVICE_LOST, E_DISPOSED. */
-  async token(drawing: Drawing): Promise<number> {
+  token(drawing: Drawing): Soon<number> {
+    const { token } = drawing.submitted.drawn
+    return typeof token === 'number' ? token : this.#awaitToken(drawing)
+  }
+
+  async #awaitToken(drawing: Drawing): Promise<number> {
     const token = this.#tokenOf(drawing)
     this.#awaited.add(token)
     try {
@@ -167,9 +179,14 @@ export class Host {
     }
   }
 
-  /** Does work on the lane's states; when the device is lost, again on another. */
-  async #onDevice<T>(lane: Lane, work: (device: Device, states: States) => Promise<T>): Promise<T> {
+  /** Does work on the lane's states. */
+  #onDevice<T>(lane: Lane, work: (device: Device, states: States) => Soon<T>): Soon<T> {
     if (!this.#lanes.has(lane)) fail('E_DISPOSED', 'the session was disposed')
+    return this.#recreate || !lane.states ? this.#onSomeDevice(lane, work) : work(this.#device, lane.states)
+  }
+
+  /** When the device is lost, again on another. */
+  async #onSomeDevice<T>(lane: Lane, work: (device: Device, states: States) => Soon<T>): Promise<T> {
     for (let losses = 0; ; losses++) {
       const device = this.#device
       try {
@@ -218,13 +235,12 @@ export class Host {
 const runOn = (device: Device, states: States, { entry, symbols, inputs }: PreparedCall, into?: readonly ResultArray[]) =>
   device.run(entry.name, symbols, inputs, states, into)
 
-async function submit(
+function submit(
   { shape, call, how, seen }: Pick<Drawing, 'shape' | 'call' | 'how' | 'seen'>,
   device: Device,
   states: States,
-): Promise<Drawing['submitted']> {
-  return {
-    device,
-    drawn: await device.draw!(shape.entry.name, shape.symbols, call?.inputs, states, how, call && seen(call)),
-  }
+): Soon<Submitted> {
+  const ids = call && how.repetitionPenalty !== 1 ? seen(call) : undefined
+  const drawn = device.draw!(shape.entry.name, shape.symbols, call?.inputs, states, how, ids)
+  return whenThere(drawn, (drawn) => ({ device, drawn }))
 }

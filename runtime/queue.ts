@@ -2,23 +2,31 @@
 // results they would give one after the other. Between pieces the host gets a turn, because a WASM call blocks its thread:
 // without it no timer, no click and no AbortController would ever be heard during a generation.
 import { checkAborted } from './error-codes.ts'
+import type { Soon } from './soon.ts'
 
-const hostTurnAfterMs = 8
+/** A frame of a page: what else waits is not delayed by more than that and a piece of work. */
+const hostTurnAfterMs = 16
 
 export interface Queue {
-  /** Runs the task when all before it have ended. E_ABORTED if the signal fired before it began. */
-  run<T>(task: () => T | Promise<T>, signal?: AbortSignal): Promise<T>
+  /**
+   * Runs the task when all before it have ended; at once where none is under way and the host had its turn. E_ABORTED if the signal
+   * fired before it began. Fails as a rejection or an exception.
+   */
+  run<T>(task: () => Soon<T>, signal?: AbortSignal): Soon<T>
   /** When everything that was asked for has ended. */
   idle(): Promise<void>
 }
 
 export function createQueue(): Queue {
   let last: Promise<unknown> = Promise.resolve()
+  let unended = 0
   let turn = performance.now()
 
-  async function perform<T>(before: Promise<unknown>, task: () => T | Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  const turnIsDue = (): boolean => performance.now() - turn > hostTurnAfterMs
+
+  async function perform<T>(before: Promise<unknown>, task: () => Soon<T>, signal: AbortSignal | undefined): Promise<T> {
     await before
-    if (performance.now() - turn > hostTurnAfterMs) {
+    if (turnIsDue()) {
       await hostTurn()
       turn = performance.now()
     }
@@ -26,11 +34,19 @@ export function createQueue(): Queue {
     return task()
   }
 
+  function follow<T>(result: Promise<T>): Promise<T> {
+    unended++
+    const ended = (): void => void unended--
+    last = result.then(ended, ended) // a failure belongs to its caller alone
+    return result
+  }
+
   return {
     run(task, signal) {
-      const result = perform(last, task, signal)
-      last = result.catch(() => {}) // a failure belongs to its caller alone
-      return result
+      if (unended > 0 || turnIsDue()) return follow(perform(last, task, signal))
+      checkAborted(signal)
+      const result = task()
+      return result instanceof Promise ? follow(result) : result
     },
     async idle() {
       let seen: Promise<unknown>

@@ -75,6 +75,36 @@ export function planReading(
   return calls
 }
 
+/** Readings of one id each, with the same further arguments: the first call is checked whole, later ones where they differ. */
+export class OneByOne {
+  readonly reading: ReadingEntry
+  readonly args: Readonly<Record<string, number>>
+  /** The first position that has no room. */
+  readonly end: number
+  /** Ids of the vocabulary are below. */
+  readonly #below: number
+  #checked: PreparedCall | undefined
+
+  constructor(reading: ReadingEntry, args: Readonly<Record<string, number>>) {
+    this.reading = reading
+    this.args = args
+    this.end = roomAt(reading, 0, args)
+    const tokens = reading.entry.arguments.find(({ name }) => name === reading.tokens)
+    this.#below = Math.min((tokens?.kind === 'tensor' && tokens.below) || Infinity, 2 ** 31)
+  }
+
+  /** Errors as `planReading`. */
+  call(position: number, id: number): PreparedCall {
+    const { reading, args } = this
+    const checked = this.#checked
+    if (!checked || position >= this.end || !(Number.isInteger(id) && id >= 0 && id < this.#below)) {
+      return (this.#checked = planReading(reading, position, [id], args)[0]!)
+    }
+    const symbols = reading.positioned ? { ...checked.symbols, start: position } : checked.symbols
+    return { entry: checked.entry, symbols, inputs: { ...checked.inputs, [reading.tokens]: Int32Array.of(id) } }
+  }
+}
+
 /** How many ids the entry can take from `position` on, in however many calls; Infinity when nothing bounds it. */
 export function roomAt({ entry, size, most }: ReadingEntry, position: number, others: Readonly<Record<string, number>>): number {
   let room = Infinity

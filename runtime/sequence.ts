@@ -8,9 +8,10 @@ import { fail } from './error-codes.ts'
 import type { GenerationTarget } from './generation.ts'
 import type { SeededSampling } from './choosers.ts'
 import type { Drawing, Host, Lane } from './host.ts'
-import { planReading, readerOf, roomAt } from './roles.ts'
+import { OneByOne, planReading, readerOf } from './roles.ts'
 import type { ReadingEntry } from './roles.ts'
 import type { SamplingNumbers, Scores } from './sampling.ts'
+import { type Soon, whenThere } from './soon.ts'
 import type { Tokenizer } from './tokenizer/index.ts'
 
 type Arguments = Readonly<Record<string, number>>
@@ -26,6 +27,7 @@ export class Sequence implements GenerationTarget {
   #scores: Scores | undefined
   /** Results that only generating has seen: filled again at every token. */
   #own: readonly ResultArray[] | undefined
+  #single: OneByOne | undefined
   #running = false
   #disposed = false
 
@@ -66,14 +68,14 @@ export class Sequence implements GenerationTarget {
   }
 
   room(args: Arguments): number {
-    return roomAt(readerOf(this.#host.roles, 1), this.position, args)
+    return this.#oneByOne(args).end - this.position
   }
 
   /** The scores of the next token. `whose`: ours are overwritten by the next reading of that kind, given ones never. */
   async read(ids: readonly number[], args: Arguments, signal: AbortSignal | undefined, whose: 'ours' | 'given' = 'ours'): Promise<Scores> {
     this.checkLive()
-    const reading = readerOf(this.#host.roles, ids.length)
-    for (const call of planReading(reading, this.position, ids, args)) {
+    const [reading, calls] = this.#plan(ids, args)
+    for (const call of calls) {
       const results = await this.#run(call, reading, signal, whose === 'ours' ? this.#own : undefined)
       if (whose === 'ours') this.#own = results.map(({ values }) => values)
     }
@@ -125,30 +127,29 @@ export class Sequence implements GenerationTarget {
     return entries.every((e) => e && this.#host.canDraw(e.entry.name, how) && (e.positioned || !this.#host.runsAhead))
   }
 
-  draw(ids: readonly number[], args: Arguments, how: SeededSampling, signal: AbortSignal | undefined): Promise<Drawing> {
-    return this.#whileRunning(async () => {
-      const reading = readerOf(this.#host.roles, ids.length)
-      let drawing: Drawing | undefined
-      for (const call of planReading(reading, this.position, ids, args)) {
-        if (drawing) await this.#token(drawing)
-        drawing = await this.#submit(call, reading, this.position, how, { signal })
-      }
-      return drawing!
+  draw(ids: readonly number[], args: Arguments, how: SeededSampling, signal: AbortSignal | undefined): Soon<Drawing> {
+    return this.#whileRunning(() => {
+      const [reading, calls] = this.#plan(ids, args)
+      const from = (n: number): Soon<Drawing> =>
+        whenThere(this.#submit(calls[n]!, reading, this.position, how, { signal }), (drawing) =>
+          n + 1 === calls.length ? drawing : whenThere(this.#token(drawing), () => from(n + 1)),
+        )
+      return from(0)
     })
   }
 
-  drawAfter(after: Drawing, args: Arguments, how: SeededSampling, signal: AbortSignal | undefined): Promise<Drawing | undefined> {
-    return this.#whileRunning(async () => {
+  drawAfter(after: Drawing, args: Arguments, how: SeededSampling, signal: AbortSignal | undefined): Soon<Drawing | undefined> {
+    return this.#whileRunning(() => {
       const reading = readerOf(this.#host.roles, 1)
       const start = after.how.position
-      if (roomAt(reading, start, args) < 1) return undefined
+      if (start >= this.#oneByOne(args).end) return undefined
       // Any id: which it will be is not known.
       const shape = prepareCall(reading.entry, { ...args, [reading.tokens]: [0], ...(reading.positioned ? { start } : {}) })
       return this.#submit(shape, reading, start, how, { after, signal })
     })
   }
 
-  token(drawing: Drawing): Promise<number> {
+  token(drawing: Drawing): Soon<number> {
     return this.#whileRunning(() => this.#token(drawing))
   }
 
@@ -176,17 +177,33 @@ export class Sequence implements GenerationTarget {
     start: number,
     how: SeededSampling,
     options: { readonly after?: Drawing; readonly signal: AbortSignal | undefined },
-  ): Promise<Drawing> {
+  ): Soon<Drawing> {
     const seen = ({ inputs }: PreparedCall): number[] => [...this.#ids.slice(0, start), ...inputs[tokens]!]
     return this.#host.draw(this.#lane, call, { ...how, position: start + call.inputs[tokens]!.length }, seen, options)
   }
 
-  async #token(drawing: Drawing): Promise<number> {
-    const token = await this.#host.token(drawing)
-    this.checkLive()
-    this.#host.commit(drawing)
-    this.#wasRead(drawing.call!, this.#host.roles.reading.get(drawing.shape.entry.name)!)
-    return token
+  #token(drawing: Drawing): Soon<number> {
+    return whenThere(this.#host.token(drawing), (token) => {
+      this.checkLive()
+      this.#host.commit(drawing)
+      this.#wasRead(drawing.call!, this.#host.roles.reading.get(drawing.shape.entry.name)!)
+      return token
+    })
+  }
+
+  /** The calls that read ids from here on, all checked, and what they call. */
+  #plan(ids: readonly number[], args: Arguments): [ReadingEntry, readonly PreparedCall[]] {
+    if (ids.length === 1) {
+      const single = this.#oneByOne(args)
+      return [single.reading, [single.call(this.position, ids[0]!)]]
+    }
+    const reading = readerOf(this.#host.roles, ids.length)
+    return [reading, planReading(reading, this.position, ids, args)]
+  }
+
+  #oneByOne(args: Arguments): OneByOne {
+    if (this.#single?.args !== args) this.#single = new OneByOne(readerOf(this.#host.roles, 1), args)
+    return this.#single
   }
 
   async #run(
@@ -222,13 +239,15 @@ export class Sequence implements GenerationTarget {
     this.#scores = undefined
   }
 
-  async #whileRunning<T>(work: () => Promise<T>): Promise<T> {
+  #whileRunning<T>(work: () => Promise<T>): Promise<T>
+  #whileRunning<T>(work: () => Soon<T>): Soon<T>
+  #whileRunning<T>(work: () => Soon<T>): Soon<T> {
     this.checkLive()
+    const result = work()
+    if (!(result instanceof Promise)) return result
     this.#running = true
-    try {
-      return await work()
-    } finally {
+    return result.finally(() => {
       this.#running = false
-    }
+    })
   }
 }

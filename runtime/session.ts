@@ -87,14 +87,14 @@ export class Session<Entries extends object = AnyEntries> {
    * beginning an empty one means BOS. Leaving the loop stops the work. Errors: see generatePieces; E_BUSY when another generation
    * on this session has not ended.
    */
-  async *generate(prompt: string | Iterable<number> = '', options: GenerateOptions = {}): AsyncGenerator<GeneratedPiece, void, void> {
-    this.#checkFree()
-    this.#busy = true
-    try {
-      yield* generatePieces(this.#sequence, prompt, options)
-    } finally {
-      this.#busy = false
-    }
+  generate(prompt: string | Iterable<number> = '', options: GenerateOptions = {}): AsyncGenerator<GeneratedPiece, void, void> {
+    return generatePieces(this.#sequence, prompt, options, () => {
+      this.#checkFree()
+      this.#busy = true
+      return () => {
+        this.#busy = false
+      }
+    })
   }
 
   /** A session with the same history that goes its own way; the same seed unless another is given. E_OUT_OF_MEMORY, E_BUSY. */

@@ -3,6 +3,7 @@
 // so a device may trust them. `run` calls on one device must not overlap: runtime/queue.ts serialises them.
 
 import type { SamplingNumbers } from '../sampling.ts'
+import type { Soon } from '../soon.ts'
 import { type ElementType, isFloatType } from '../artifact/manifest.ts'
 
 /** One session's states (KV caches …), zeroed when created. Opaque: only the device that made it may use it. */
@@ -30,7 +31,7 @@ export interface DrawOptions extends SamplingNumbers {
 /** A token that was asked for. */
 export interface Drawn {
   /** -1 when the scores are not finite numbers. E_DEVICE, E_DEVICE_LOST, E_DISPOSED. */
-  readonly token: Promise<number>
+  readonly token: Soon<number>
 }
 
 export interface Device {
@@ -61,7 +62,7 @@ export interface Device {
   /**
    * Runs `entry` as `run` does, keeps its results, and chooses a token from the first of them. Resolves once the work is submitted: its
    * token comes later, and where `runsAhead` further draws may follow before. `inputs` is absent where the entry reads one id and that
-   * is the token drawn last on these states. `seen`: the ids up to the last that is read, for the repetition penalty, with the
+   * is the token drawn last on these states. `seen`: the ids up to the last that is read, for a repetition penalty, with the
    * first draw and whenever they are not those of the draws before. Errors as `run`.
    */
   draw?(
@@ -71,7 +72,7 @@ export interface Device {
     states: States,
     how: DrawOptions,
     seen?: readonly number[],
-  ): Promise<Drawn>
+  ): Soon<Drawn>
 
   /** A step may be submitted before the token that it reads is known. */
   readonly runsAhead?: boolean

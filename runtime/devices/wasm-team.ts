@@ -61,8 +61,10 @@ export class Team {
   readonly #takesPart: boolean
   readonly #always: boolean
   #workers: StartedWorker[] = []
-  /** When the last call began, and how often threads had slept by then. */
+  /** When the last call began. */
   #started = 0
+  /** Of the calls until now: arrivals, and how often threads slept. */
+  #arrived = 0
   #slept = 0
   #broken: string | undefined
   #pending: { resolve(): void; reject(reason: Error): void } | undefined
@@ -145,8 +147,7 @@ export class Team {
     const called = this.#entries[entry]!
     const members = this.#always ? this.threads : membersFor(called, symbols)
     const words = this.#words
-    const arrived = this.#exports['threads.arrived']()
-    this.#slept = this.#exports['threads.slept']()
+    const arrived = this.#arrived
     this.#started = performance.now()
     words[mailbox.entry] = entry
     words[mailbox.statesBase] = statesBase
@@ -169,8 +170,10 @@ export class Team {
 
   /** From the call that has ended. */
   #learn({ team }: Callable, members: number): void {
-    const meetings = (this.#exports['threads.arrived']() - this.#words[mailbox.arrived]!) / members
-    team.took(performance.now() - this.#started, meetings, this.#exports['threads.slept']() !== this.#slept)
+    const [arrived, slept] = [this.#arrived, this.#slept]
+    this.#arrived = this.#exports['threads.arrived']()
+    this.#slept = this.#exports['threads.slept']()
+    team.took(performance.now() - this.#started, (this.#arrived - arrived) / members, this.#slept !== slept)
   }
 
   /** Ends all workers. Idempotent. */

@@ -8,6 +8,7 @@ import { together } from '../abort.ts'
 import { checkAborted, fail } from '../error-codes.ts'
 import { type ArgumentArray, asResult, type Device, type Drawn, type ResultArray, type States } from './device.ts'
 import type { SamplingNumbers } from '../sampling.ts'
+import { type Soon, whenThere } from '../soon.ts'
 import type { RelaxedSimd } from './relaxed-simd.ts'
 import { mayBlock, Team } from './wasm-team.ts'
 
@@ -209,25 +210,26 @@ class WasmDevice implements Device {
     )
   }
 
-  async draw(
+  draw(
     entry: string,
     symbols: Readonly<Record<string, number>>,
     inputs: Readonly<Record<string, ArgumentArray>> | undefined,
     states: States,
-  ): Promise<Drawn> {
+  ): Soon<Drawn> {
     if (!inputs) throw new Error('internal: a token is read before it is known')
-    const { results } = await this.#call(entry, symbols, inputs, states)
-    const place = this.#variant.entries[entry]!.results[0]!
-    return { token: Promise.resolve(this.#firstMaximum!(place, elementCount(results[0]!.dims, symbols))) }
+    return whenThere(this.#call(entry, symbols, inputs, states), ({ results }) => {
+      const place = this.#variant.entries[entry]!.results[0]!
+      return { token: this.#firstMaximum!(place, elementCount(results[0]!.dims, symbols)) }
+    })
   }
 
   /** Runs an entry; its results lie in the memory until the next call. */
-  async #call(
+  #call(
     entry: string,
     symbols: Readonly<Record<string, number>>,
     inputs: Readonly<Record<string, ArgumentArray>>,
     states: States,
-  ): Promise<EntryManifest> {
+  ): Soon<EntryManifest> {
     this.#checkLive()
     const { base } = live(states)
     const { manifest, program, number } = this.#entries.get(entry) ?? fail('E_ENTRY', `the model has no entry ${entry}`)
@@ -243,13 +245,11 @@ class WasmDevice implements Device {
     for (let i = 0; i < args.length; i++) args[i] = symbols[places.symbols[i]!]!
     // Modules with 64-bit addresses take blocks (compiler/targets/wasm/address-type.ts).
     const passed = base / this.#unit
-    if (this.#team) await this.#team.run(number, entry, passed, args)
-    else {
-      try {
-        program(passed, ...args)
-      } catch (cause) {
-        fail('E_DEVICE', `the WASM program stopped in ${entry}: ${(cause as Error).message}`, cause)
-      }
+    if (this.#team) return whenThere(this.#team.run(number, entry, passed, args), () => manifest)
+    try {
+      program(passed, ...args)
+    } catch (cause) {
+      fail('E_DEVICE', `the WASM program stopped in ${entry}: ${(cause as Error).message}`, cause)
     }
     return manifest
   }
