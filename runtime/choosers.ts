@@ -4,7 +4,7 @@
 import type { DrawOptions } from './devices/device.ts'
 import { fail } from './error-codes.ts'
 import type { Drawing } from './host.ts'
-import { type Soon, whenThere } from './soon.ts'
+import type { Soon } from './soon.ts'
 import { createSampler, type SamplingNumbers, samplingNumbers, type SamplingOptions, type Scores } from './sampling.ts'
 
 type Arguments = Readonly<Record<string, number>>
@@ -22,16 +22,18 @@ export interface ReadingTarget {
   read(ids: readonly number[], args: Arguments, signal: AbortSignal | undefined): Promise<Scores>
   /** Whether tokens can be drawn on the device. */
   canDraw(how: SamplingNumbers): boolean
-  /** One before the token is known. */
+  /** Reads ids, and the device chooses the next token after the last: -1 when the scores are not finite numbers. */
+  choose(ids: readonly number[], args: Arguments, how: SeededSampling, signal: AbortSignal | undefined): Soon<number>
+  /** Whether a reading can be submitted before the token that it reads is known: by what follows. */
   readonly runsAhead: boolean
   /**
    * Submits a reading of ids and what chooses the next token; all readings but the last have ended then. With `after`: of the token of
    * that drawing, undefined where there is no room for it.
    */
-  draw(ids: readonly number[], args: Arguments, how: SeededSampling, signal: AbortSignal | undefined): Soon<Drawing>
-  drawAfter(after: Drawing, args: Arguments, how: SeededSampling, signal: AbortSignal | undefined): Soon<Drawing | undefined>
+  draw(ids: readonly number[], args: Arguments, how: SeededSampling, signal: AbortSignal | undefined): Promise<Drawing>
+  drawAfter(after: Drawing, args: Arguments, how: SeededSampling, signal: AbortSignal | undefined): Promise<Drawing | undefined>
   /** The token; what its reading read counts as read from then on. */
-  token(drawing: Drawing): Soon<number>
+  token(drawing: Drawing): Promise<number>
   /** Tells what a drawing reads: the token of the one before. */
   settle(drawing: Drawing, token: number): void
 }
@@ -53,7 +55,8 @@ export function createChooser(
 ): Chooser {
   const how = { ...samplingNumbers(options), seed: target.seed }
   const here = choosingHere(target, options, args)
-  return options.random === undefined && target.canDraw(how) ? choosingThere(target, how, here, args, options.signal) : here
+  if (options.random !== undefined || !target.canDraw(how)) return here
+  return (target.runsAhead ? choosingAhead : choosingThere)(target, how, here, args, options.signal)
 }
 
 function choosingHere(target: ReadingTarget, options: SamplingOptions & { readonly signal?: AbortSignal }, args: Arguments): Chooser {
@@ -67,8 +70,30 @@ function choosingHere(target: ReadingTarget, options: SamplingOptions & { readon
   }
 }
 
+const checkFinite = (token: number): number =>
+  token < 0 ? fail('E_NOT_FINITE', 'the model gave scores that are not finite numbers') : token
+
 /** `here` chooses from scores that the session has already. */
 function choosingThere(
+  target: ReadingTarget,
+  how: SeededSampling,
+  here: Chooser,
+  args: Arguments,
+  signal: AbortSignal | undefined,
+): Chooser {
+  let chosen: number | undefined
+  return {
+    read(ids) {
+      const token = target.choose(ids, args, how, signal)
+      if (typeof token !== 'number') return token.then((token) => void (chosen = token))
+      chosen = token
+    },
+    next: (more) => (chosen === undefined ? here.next(more) : checkFinite(chosen)),
+  }
+}
+
+/** One token ahead. */
+function choosingAhead(
   target: ReadingTarget,
   how: SeededSampling,
   here: Chooser,
@@ -78,24 +103,15 @@ function choosingThere(
   let current: Drawing | undefined
   let ahead: Drawing | undefined
   return {
-    read(ids) {
+    async read(ids) {
       if (ahead) target.settle(ahead, ids[0]!)
-      return whenThere(ahead ?? target.draw(ids, args, how, signal), (drawing) => {
-        current = drawing
-        ahead = undefined
-      })
+      current = ahead ?? (await target.draw(ids, args, how, signal))
+      ahead = undefined
     },
-    next(more) {
+    async next(more) {
       if (!current) return here.next(more)
-      const drawing = current
-      const submitted = more && target.runsAhead ? target.drawAfter(drawing, args, how, signal) : undefined
-      return whenThere(submitted, (next) => {
-        ahead = next
-        return whenThere(target.token(drawing), (token) => {
-          if (token < 0) fail('E_NOT_FINITE', 'the model gave scores that are not finite numbers')
-          return token
-        })
-      })
+      if (more) ahead = await target.drawAfter(current, args, how, signal)
+      return checkFinite(await target.token(current))
     },
   }
 }

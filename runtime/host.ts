@@ -33,12 +33,7 @@ export interface Drawing {
   call: PreparedCall | undefined
   /** The ids up to the last that a call reads, for when it must be submitted anew. */
   readonly seen: (call: PreparedCall) => readonly number[]
-  submitted: Submitted
-}
-
-interface Submitted {
-  readonly device: Device
-  readonly drawn: Drawn
+  submitted: { readonly device: Device; readonly drawn: Drawn }
 }
 
 export class Host {
@@ -105,37 +100,55 @@ export class Host {
     }, signal)
   }
 
+  /** Runs a reading after which the device chooses the next token (`canDraw`), -1 when the scores are not finite. `seen`: as `Device.draw` takes it. Errors as `run`. */
+  choose(
+    lane: Lane,
+    call: PreparedCall,
+    how: DrawOptions,
+    seen: readonly number[] | undefined,
+    signal: AbortSignal | undefined,
+  ): Soon<number> {
+    this.#checkLive()
+    const { entry, symbols, inputs } = call
+    return this.#queue.run(
+      () =>
+        this.#onDevice(lane, (device, states) =>
+          whenThere(device.draw!(entry.name, symbols, inputs, states, how, seen), ({ token }) =>
+            whenThere(token, (token) => {
+              if (this.#recreate) lane.calls.push(call)
+              return token
+            }),
+          ),
+        ),
+      signal,
+    )
+  }
+
   /**
    * Submits a reading after which the next token is chosen on the device (`canDraw`); its results stay there. `after`: it reads the token of
    * that drawing, whatever it will be (`runsAhead`), and not what `shape` says. Errors as `run`.
    */
-  draw(
+  async draw(
     lane: Lane,
     shape: PreparedCall,
     how: DrawOptions,
     seen: Drawing['seen'],
     { after, signal }: { readonly after?: Drawing; readonly signal?: AbortSignal | undefined } = {},
-  ): Soon<Drawing> {
+  ): Promise<Drawing> {
     this.#checkLive()
     const drawing = { shape, how, seen, call: after ? undefined : shape }
-    const draw = (device: Device, states: States): Soon<Submitted> => {
-      if (!after || after.submitted.device === device) return submit(drawing, device, states)
-      // The token is where the drawing before left it, so that must be this device.
-      return whenThere(submit(after, device, states), (again) => {
-        after.submitted = again
+    return this.#queue.run(async () => {
+      const submitted = await this.#onDevice(lane, async (device, states) => {
+        // The token is where the drawing before left it, so that must be this device.
+        if (after && after.submitted.device !== device) after.submitted = await submit(after, device, states)
         return submit(drawing, device, states)
       })
-    }
-    return this.#queue.run(() => whenThere(this.#onDevice(lane, draw), (submitted): Drawing => ({ lane, ...drawing, submitted })), signal)
+      return { lane, ...drawing, submitted }
+    }, signal)
   }
 
   /** The token of a drawing, whose call is known by now. E_DEVICE, E_DEVICE_LOST, E_DISPOSED. */
-  token(drawing: Drawing): Soon<number> {
-    const { token } = drawing.submitted.drawn
-    return typeof token === 'number' ? token : this.#awaitToken(drawing)
-  }
-
-  async #awaitToken(drawing: Drawing): Promise<number> {
+  async token(drawing: Drawing): Promise<number> {
     const token = this.#tokenOf(drawing)
     this.#awaited.add(token)
     try {
@@ -235,12 +248,20 @@ export class Host {
 const runOn = (device: Device, states: States, { entry, symbols, inputs }: PreparedCall, into?: readonly ResultArray[]) =>
   device.run(entry.name, symbols, inputs, states, into)
 
-function submit(
+async function submit(
   { shape, call, how, seen }: Pick<Drawing, 'shape' | 'call' | 'how' | 'seen'>,
   device: Device,
   states: States,
-): Soon<Submitted> {
-  const ids = call && how.repetitionPenalty !== 1 ? seen(call) : undefined
-  const drawn = device.draw!(shape.entry.name, shape.symbols, call?.inputs, states, how, ids)
-  return whenThere(drawn, (drawn) => ({ device, drawn }))
+): Promise<Drawing['submitted']> {
+  return {
+    device,
+    drawn: await device.draw!(
+      shape.entry.name,
+      shape.symbols,
+      call?.inputs,
+      states,
+      how,
+      call && how.repetitionPenalty !== 1 ? seen(call) : undefined,
+    ),
+  }
 }

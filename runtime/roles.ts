@@ -98,10 +98,14 @@ export class OneByOne {
     const { reading, args } = this
     const checked = this.#checked
     if (!checked || position >= this.end || !(Number.isInteger(id) && id >= 0 && id < this.#below)) {
-      return (this.#checked = planReading(reading, position, [id], args)[0]!)
+      const { entry, symbols, inputs } = planReading(reading, position, [id], args)[0]!
+      // Copies that engines copy fast: objects without a prototype are dictionaries.
+      return (this.#checked = { entry, symbols: { ...symbols }, inputs: { ...inputs } })
     }
     const symbols = reading.positioned ? { ...checked.symbols, start: position } : checked.symbols
-    return { entry: checked.entry, symbols, inputs: { ...checked.inputs, [reading.tokens]: Int32Array.of(id) } }
+    const ids = new Int32Array(1)
+    ids[0] = id
+    return { entry: checked.entry, symbols, inputs: { ...checked.inputs, [reading.tokens]: ids } }
   }
 }
 

@@ -127,19 +127,28 @@ export class Sequence implements GenerationTarget {
     return entries.every((e) => e && this.#host.canDraw(e.entry.name, how) && (e.positioned || !this.#host.runsAhead))
   }
 
-  draw(ids: readonly number[], args: Arguments, how: SeededSampling, signal: AbortSignal | undefined): Soon<Drawing> {
+  choose(ids: readonly number[], args: Arguments, how: SeededSampling, signal: AbortSignal | undefined): Soon<number> {
     return this.#whileRunning(() => {
-      const [reading, calls] = this.#plan(ids, args)
-      const from = (n: number): Soon<Drawing> =>
-        whenThere(this.#submit(calls[n]!, reading, this.position, how, { signal }), (drawing) =>
-          n + 1 === calls.length ? drawing : whenThere(this.#token(drawing), () => from(n + 1)),
-        )
-      return from(0)
+      if (ids.length !== 1) return this.#chooseAfterAll(ids, args, how, signal)
+      const single = this.#oneByOne(args)
+      return this.#chooseAfter(single.call(this.position, ids[0]!), single.reading, how, signal)
     })
   }
 
-  drawAfter(after: Drawing, args: Arguments, how: SeededSampling, signal: AbortSignal | undefined): Soon<Drawing | undefined> {
-    return this.#whileRunning(() => {
+  draw(ids: readonly number[], args: Arguments, how: SeededSampling, signal: AbortSignal | undefined): Promise<Drawing> {
+    return this.#whileRunning(async () => {
+      const [reading, calls] = this.#plan(ids, args)
+      let drawing: Drawing | undefined
+      for (const call of calls) {
+        if (drawing) await this.#token(drawing)
+        drawing = await this.#submit(call, reading, this.position, how, { signal })
+      }
+      return drawing!
+    })
+  }
+
+  drawAfter(after: Drawing, args: Arguments, how: SeededSampling, signal: AbortSignal | undefined): Promise<Drawing | undefined> {
+    return this.#whileRunning(async () => {
       const reading = readerOf(this.#host.roles, 1)
       const start = after.how.position
       if (start >= this.#oneByOne(args).end) return undefined
@@ -149,7 +158,7 @@ export class Sequence implements GenerationTarget {
     })
   }
 
-  token(drawing: Drawing): Soon<number> {
+  token(drawing: Drawing): Promise<number> {
     return this.#whileRunning(() => this.#token(drawing))
   }
 
@@ -177,16 +186,33 @@ export class Sequence implements GenerationTarget {
     start: number,
     how: SeededSampling,
     options: { readonly after?: Drawing; readonly signal: AbortSignal | undefined },
-  ): Soon<Drawing> {
+  ): Promise<Drawing> {
     const seen = ({ inputs }: PreparedCall): number[] => [...this.#ids.slice(0, start), ...inputs[tokens]!]
     return this.#host.draw(this.#lane, call, { ...how, position: start + call.inputs[tokens]!.length }, seen, options)
   }
 
-  #token(drawing: Drawing): Soon<number> {
-    return whenThere(this.#host.token(drawing), (token) => {
+  async #token(drawing: Drawing): Promise<number> {
+    const token = await this.#host.token(drawing)
+    this.checkLive()
+    this.#host.commit(drawing)
+    this.#wasRead(drawing.call!, this.#host.roles.reading.get(drawing.shape.entry.name)!)
+    return token
+  }
+
+  async #chooseAfterAll(ids: readonly number[], args: Arguments, how: SeededSampling, signal: AbortSignal | undefined): Promise<number> {
+    const [reading, calls] = this.#plan(ids, args)
+    let token = -1
+    for (const call of calls) token = await this.#chooseAfter(call, reading, how, signal)
+    return token
+  }
+
+  #chooseAfter(call: PreparedCall, reading: ReadingEntry, how: SeededSampling, signal: AbortSignal | undefined): Soon<number> {
+    const ids = call.inputs[reading.tokens]!
+    const seen = how.repetitionPenalty === 1 ? undefined : [...this.#ids, ...ids]
+    const token = this.#host.choose(this.#lane, call, { ...how, position: this.position + ids.length }, seen, signal)
+    return whenThere(token, (token) => {
       this.checkLive()
-      this.#host.commit(drawing)
-      this.#wasRead(drawing.call!, this.#host.roles.reading.get(drawing.shape.entry.name)!)
+      this.#wasRead(call, reading)
       return token
     })
   }

@@ -14,6 +14,7 @@ export function createStopFilter(stops: readonly string[]): StopFilter {
   let held = ''
   return {
     push(text) {
+      if (wanted.length === 0) return { text, stopped: false }
       held += text
       let first = -1
       for (const stop of wanted) {

@@ -7,7 +7,7 @@ export const mailbox = { words: 128, entry: 0, statesBase: 1, arrived: 2, symbol
  * Loads of a spin, half a nanosecond each or somewhat more, before an idle thread sleeps: after a call of its own (longer than from one token to the next, since
  * waking costs both threads 40 µs), and when it is roused for one of others.
  */
-export const idleSpins = { member: 400_000, roused: 100_000_000 } as const
+export const idleSpins = { member: 1_000_000, roused: 100_000_000 } as const
 /** Of what `threads.idle` gives: how many threads the call is for. */
 export const membersOf = (call: number): number => call & 255
 /** In place of an entry's number: the team is dissolved. */

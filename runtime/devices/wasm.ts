@@ -115,12 +115,24 @@ interface Started {
 
 const alignBlock = (bytes: number): number => Math.ceil(bytes / blockAlignment) * blockAlignment
 
+/** What a call of an entry needs, looked up once. */
+interface Callable {
+  readonly manifest: EntryManifest
+  readonly program: Program
+  readonly number: number
+  /** Of the arguments and results: where in the memory, in words. */
+  readonly arguments: readonly (readonly [name: string, word: number])[]
+  readonly results: readonly number[]
+  /** Names, and room for their values. */
+  readonly symbols: readonly string[]
+  readonly values: number[]
+}
+
 class WasmDevice implements Device {
   readonly name: string
   readonly #memory: WebAssembly.Memory
-  readonly #variant: WasmVariant
   readonly #team: Team | undefined
-  readonly #entries = new Map<string, { readonly manifest: EntryManifest; readonly program: Program; readonly number: number }>()
+  readonly #entries = new Map<string, Callable>()
   readonly #blockBytes: number
   readonly #wide: boolean
   /** Bytes that an address counts where the module is called. */
@@ -132,8 +144,6 @@ class WasmDevice implements Device {
   // Views of the memory; a grow replaces its buffer, so they are made again when it changed.
   #f32 = new Float32Array(0)
   #i32 = new Int32Array(0)
-  /** Scratch for the arguments of a call, one list per arity. */
-  readonly #arguments: number[][] = []
 
   constructor(
     memory: WebAssembly.Memory,
@@ -145,7 +155,6 @@ class WasmDevice implements Device {
   ) {
     this.name = team ? `wasm, ${team.threads} threads` : 'wasm'
     this.#memory = memory
-    this.#variant = variant
     this.#team = team
     this.#end = sessionsBase
     this.#blockBytes = alignBlock(variant.memory.stateBytes)
@@ -155,10 +164,18 @@ class WasmDevice implements Device {
     const choose = instance.exports['first.maximum']
     if (typeof choose === 'function') this.#firstMaximum = choose as (scores: number, count: number) => number
     for (const [number, manifest] of entries.entries()) {
-      const name = variant.entries[manifest.name]!.export
+      const { export: name, symbols, arguments: places, results } = variant.entries[manifest.name]!
       const program = instance.exports[name]
       if (typeof program !== 'function') fail('E_DEVICE', `the WASM program has no export ${name}`)
-      this.#entries.set(manifest.name, { manifest, program: program as Program, number })
+      this.#entries.set(manifest.name, {
+        manifest,
+        program: program as Program,
+        number,
+        arguments: Object.entries(places).map(([name, address]) => [name, address / 4]),
+        results: results.map((address) => address / 4),
+        symbols,
+        values: new Array<number>(symbols.length).fill(0),
+      })
     }
   }
 
@@ -185,10 +202,10 @@ class WasmDevice implements Device {
     states: States,
     into?: readonly ResultArray[],
   ): Promise<ResultArray[]> {
-    const { results } = await this.#call(entry, symbols, inputs, states)
-    const places = this.#variant.entries[entry]!.results
-    return results.map(({ dtype, dims }, index) => {
-      const at = places[index]! / 4
+    const called = this.#callable(entry)
+    await this.#call(called, symbols, inputs, states)
+    return called.manifest.results.map(({ dtype, dims }, index) => {
+      const at = called.results[index]!
       const count = elementCount(dims, symbols)
       const again = into?.[index]
       if (again?.length !== count || again.BYTES_PER_ELEMENT !== 4) return asResult(dtype, this.#i32.slice(at, at + count))
@@ -217,41 +234,44 @@ class WasmDevice implements Device {
     states: States,
   ): Soon<Drawn> {
     if (!inputs) throw new Error('internal: a token is read before it is known')
-    return whenThere(this.#call(entry, symbols, inputs, states), ({ results }) => {
-      const place = this.#variant.entries[entry]!.results[0]!
-      return { token: this.#firstMaximum!(place, elementCount(results[0]!.dims, symbols)) }
+    const called = this.#callable(entry)
+    return whenThere(this.#call(called, symbols, inputs, states), () => {
+      const { dims } = called.manifest.results[0]!
+      return { token: this.#firstMaximum!(called.results[0]! * 4, elementCount(dims, symbols)) }
     })
   }
 
   /** Runs an entry; its results lie in the memory until the next call. */
   #call(
-    entry: string,
+    called: Callable,
     symbols: Readonly<Record<string, number>>,
     inputs: Readonly<Record<string, ArgumentArray>>,
     states: States,
-  ): Soon<EntryManifest> {
-    this.#checkLive()
+  ): Soon<void> {
     const { base } = live(states)
-    const { manifest, program, number } = this.#entries.get(entry) ?? fail('E_ENTRY', `the model has no entry ${entry}`)
-    const places = this.#variant.entries[entry]!
+    const { manifest, program, values } = called
     this.#refreshViews()
-    for (const name in places.arguments) {
-      const values = inputs[name]
-      if (!values) throw new Error(`internal: no value for the argument ${name}`)
-      if (values instanceof Float32Array) this.#f32.set(values, places.arguments[name]! / 4)
-      else this.#i32.set(values, places.arguments[name]! / 4)
+    for (const [name, word] of called.arguments) {
+      const given = inputs[name]
+      if (!given) throw new Error(`internal: no value for the argument ${name}`)
+      if (given.length === 1 && given instanceof Int32Array) this.#i32[word] = given[0]!
+      else if (given instanceof Float32Array) this.#f32.set(given, word)
+      else this.#i32.set(given, word)
     }
-    const args = (this.#arguments[places.symbols.length] ??= new Array<number>(places.symbols.length))
-    for (let i = 0; i < args.length; i++) args[i] = symbols[places.symbols[i]!]!
+    for (let i = 0; i < values.length; i++) values[i] = symbols[called.symbols[i]!]!
     // Modules with 64-bit addresses take blocks (compiler/targets/wasm/address-type.ts).
     const passed = base / this.#unit
-    if (this.#team) return whenThere(this.#team.run(number, entry, passed, args), () => manifest)
+    if (this.#team) return this.#team.run(called.number, manifest.name, passed, values)
     try {
-      program(passed, ...args)
+      program(passed, ...values)
     } catch (cause) {
-      fail('E_DEVICE', `the WASM program stopped in ${entry}: ${(cause as Error).message}`, cause)
+      fail('E_DEVICE', `the WASM program stopped in ${manifest.name}: ${(cause as Error).message}`, cause)
     }
-    return manifest
+  }
+
+  #callable(entry: string): Callable {
+    this.#checkLive()
+    return this.#entries.get(entry) ?? fail('E_ENTRY', `the model has no entry ${entry}`)
   }
 
   dispose(): void {

@@ -67,6 +67,8 @@ export function createDecoder(
   let atStart = stripsSpace && (options.after === undefined || options.after === tokenizer.bos)
   // Without ignoreBOM a text that begins with U+FEFF would lose it.
   const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
+  /** Nothing of a character is held back: text of ASCII then needs no decoder, which would take tens of microseconds. */
+  let whole = true
   return {
     push(id) {
       let bytes = bytesOf(id)
@@ -77,8 +79,22 @@ export function createDecoder(
       }
       if (atStart && bytes[0] === 0x20) bytes = bytes.subarray(1)
       atStart = false
+      const text = whole ? asciiOf(bytes) : undefined
+      if (text !== undefined) return text
+      whole = bytes[bytes.length - 1]! < 0x80
       return decoder.decode(bytes, { stream: true })
     },
     end: () => decoder.decode(),
   }
+}
+
+/** Undefined where other characters begin or go on. */
+function asciiOf(bytes: Uint8Array): string | undefined {
+  let text = ''
+  for (let i = 0; i < bytes.length; i++) {
+    const byte = bytes[i]!
+    if (byte >= 0x80) return undefined
+    text += String.fromCharCode(byte)
+  }
+  return text
 }
