@@ -54,12 +54,30 @@ const create = (dawn: Dawn, flags: string[]): GPU => {
   return gpu
 }
 
+let spared = false
+
+/**
+ * While anything is awaited Dawn looks for news in every turn of the event loop (setImmediate), which takes a whole core: from a software
+ * driver, which computes on the same ones. Its looks, native functions without a name, come a millisecond apart instead.
+ */
+const spareCore = (): void => {
+  if (spared) return
+  spared = true
+  const soon = globalThis.setImmediate
+  const isDawns = (callback: (...args: never[]) => void): boolean =>
+    callback.name === '' && Function.prototype.toString.call(callback).includes('[native code]')
+  const calmer = (callback: (...args: unknown[]) => void, ...args: unknown[]): unknown =>
+    isDawns(callback) ? setTimeout(callback, 1, ...args) : soon(callback, ...args)
+  globalThis.setImmediate = Object.defineProperties(calmer, Object.getOwnPropertyDescriptors(soon)) as typeof setImmediate
+}
+
 const softwareGpu = async (dawn: Dawn): Promise<GPU> => {
   const folder = await driverFolder('swiftshader')
   if (!isMainThread)
     throw new LlamacError('E_NO_WEBGPU', 'the software GPU must be made in the main thread (a worker cannot set the environment)')
   process.env['VK_ICD_FILENAMES'] = join(folder, 'vk_swiftshader_icd.json')
   if (!preload(join(folder, 'libvulkan.so.1'))) throw new LlamacError('E_NO_WEBGPU', 'the software GPU driver could not be loaded')
+  spareCore()
   const gpu = create(dawn, ['adapter=SwiftShader', loopedZeroing])
   const adapter = await gpu.requestAdapter()
   const found = adapter === null ? 'none' : `'${adapter.info.description}'`

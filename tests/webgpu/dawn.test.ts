@@ -1,5 +1,6 @@
 // The harness itself: the software adapter is the expected one, has the guaranteed minimum, and runs a kernel.
 
+import { promisify } from 'node:util'
 import { expect, test, vi } from 'vitest'
 import { createNodeGpu } from '../../cli/webgpu-node.ts'
 import { createNullGpu, createSoftwareGpu, openDevice } from '../support/dawn.ts'
@@ -32,6 +33,20 @@ test('SwiftShader, or the adapter that is named, runs a kernel and reads back', 
   expect(errors).toEqual([])
   device.destroy()
 })
+
+test.skipIf(process.env['LLAMAC_WEBGPU_ADAPTER'])(
+  'a driver that computes on our cores is looked at now and then; others keep their turns',
+  async () => {
+    await createSoftwareGpu()
+    const looks = vi.fn(Function.prototype as () => void)
+    // As Dawn's: native, without a name.
+    const look = setImmediate(Function.prototype as () => void)
+    const ours = setImmediate(looks)
+    expect([look.constructor.name, ours.constructor.name]).toEqual(['Timeout', 'Immediate'])
+    await promisify(setImmediate)()
+    expect(looks).toHaveBeenCalledOnce()
+  },
+)
 
 test('the null backend refuses a wrong module', async () => {
   const { device } = await openDevice(await createNullGpu())
