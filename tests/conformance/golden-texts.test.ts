@@ -53,14 +53,27 @@ async function story(model: PlaceModel, { temperature, top_p: topP, seed, prompt
   return text
 }
 
-/** A software GPU makes some six calls a second in Node: there a text whose tokens the GPU draws, and one that begins with a prompt. */
-const casesFor = (name: PlaceName): readonly GoldenCase[] =>
-  name === 'webgpu, software' ? golden.cases.filter(({ temperature, prompt }) => temperature === 0 || prompt !== undefined) : golden.cases
+/** A story and how many positions of it are asked for. */
+type Asked = readonly [GoldenCase, steps: number]
+
+/**
+ * A software GPU makes some ten calls a second in Node, forty in Chromium: there a whole text whose tokens the GPU draws, and the beginning
+ * of one that reads a prompt and whose tokens are drawn here. How the others draw is seen on WASM, in the same hosts.
+ */
+const askedOf = (name: PlaceName): readonly Asked[] =>
+  golden.cases.flatMap((each): Asked[] => {
+    if (places[name].target !== 'webgpu' || each.temperature === 0) return [[each, golden.steps]]
+    return each.prompt === undefined ? [] : [[each, 48]]
+  })
 
 async function expectTexts(container: Container, name: PlaceName, math: 'strict' | 'fast'): Promise<void> {
   const compiled = await compileForTest({ model: 'llama', ...container, targets: math === 'strict' ? every : ['wasm'], math })
   await using model = await places[name].open(compiled)
-  for (const each of casesFor(name)) expect(await story(model, each, golden.steps), each.name).toBe(each.expected)
+  for (const [each, steps] of askedOf(name)) {
+    const text = await story(model, each, steps)
+    expect(steps < golden.steps ? each.expected.slice(0, text.length) : each.expected, each.name).toBe(text)
+    expect(text.length, each.name).toBeGreaterThan(steps)
+  }
 }
 
 const first = containers[0]!
