@@ -1,12 +1,16 @@
 // `llamac explain CODE`: what a code means, a program that gets it, and the corrected one. Without a code: the list of all.
 
 import { type Command, Option } from 'commander'
+import { compilerCodes } from '../compiler/error-codes.ts'
 import type { Example } from '../compiler/explain.ts'
 import { codes } from '../dsl/codes.ts'
 import { renderAll } from '../dsl/render.ts'
 import { suggest } from '../dsl/suggest.ts'
 import { errorCodes } from '../runtime/error-codes.ts'
+import { cliCodes } from './error-codes.ts'
 import { print, printJson, UsageError, wantsColour } from './report.ts'
+
+const errors: Readonly<Record<string, string>> = { ...compilerCodes, ...errorCodes, ...cliCodes }
 
 export function addExplain(program: Command): void {
   program
@@ -18,10 +22,11 @@ export function addExplain(program: Command): void {
 }
 
 async function explainCode(given: string | undefined, flags: { readonly json?: boolean }): Promise<void> {
-  const rows = [...Object.entries(codes).map(([code, { title }]) => [code, title] as const), ...Object.entries(errorCodes)]
+  const rows = [...Object.entries(codes).map(([code, { title }]) => [code, title] as const), ...Object.entries(errors)]
   if (given === undefined) {
+    const width = Math.max(...rows.map(([code]) => code.length))
     if (flags.json) printJson(Object.fromEntries(rows))
-    else print(rows.map(([code, title]) => `${code.padEnd(20)} ${title}`).join('\n'))
+    else print(rows.map(([code, title]) => `${code.padEnd(width)} ${title}`).join('\n'))
     return
   }
   const { commandOf, isCode, explain } = await import('../compiler/explain.ts')
@@ -39,7 +44,7 @@ async function explainCode(given: string | undefined, flags: { readonly json?: b
       })
     return
   }
-  const meaning = new Map<string, string>(Object.entries(errorCodes)).get(code)
+  const meaning = Object.hasOwn(errors, code) ? errors[code] : undefined
   if (meaning === undefined) {
     const near = suggest(
       code,

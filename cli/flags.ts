@@ -77,6 +77,13 @@ export function amount(text: string): number {
   return value
 }
 
+/** A part of a whole, from 0 to 1. */
+export function share(text: string): number {
+  const value = Number(text)
+  if (text.trim() === '' || !(value >= 0 && value <= 1)) throw new InvalidArgumentError('expected a number from 0 to 1')
+  return value
+}
+
 /** `1,2,3` */
 export function ids(text: string): readonly number[] {
   const parts = text.split(',').map((part) => part.trim())

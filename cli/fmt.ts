@@ -1,9 +1,8 @@
 // `llamac fmt`: source files in the one layout that the language has, written in place. Like gofmt it keeps the author's line breaks.
 
-import { writeFileSync } from 'node:fs'
 import { text } from 'node:stream/consumers'
 import type { Command } from 'commander'
-import { readSource } from './model-files.ts'
+import { readSource, replaceSource } from './model-files.ts'
 import { BadNews, print, Rejected, showDiagnostics } from './report.ts'
 
 interface Flags {
@@ -27,7 +26,7 @@ async function formatFiles(files: readonly string[], { check = false }: Flags): 
     if (after !== before) changed++
     if (file === '-' && !check) process.stdout.write(after)
     else if (after !== before) {
-      if (!check) writeFileSync(file, after)
+      if (!check) replaceSource(file, after)
       print(file)
     }
   }

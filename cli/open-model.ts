@@ -1,5 +1,7 @@
 // ART|FILE and --device to a loaded model: an artifact is loaded as it is, a .dsl is compiled in memory first.
 
+import { existsSync, statSync } from 'node:fs'
+import { join } from 'node:path'
 import { type Artifact, type EntryManifest, load, type Model, readArtifact } from '../runtime/index.ts'
 import type { TargetName } from '../compiler/targets/index.ts'
 import { LlamacError } from '../runtime/error.ts'
@@ -24,6 +26,7 @@ export interface Opened {
 /** Compiles a .dsl in memory for the device, only the entries of `roles` if they are given; passes an artifact on. Errors: those of compiling, E_NO_WEIGHTS, UsageError. */
 export async function openSource(path: string, flags: OpenFlags, roles?: readonly EntryRole[], signal?: AbortSignal): Promise<Opened> {
   if (!isSource(path)) {
+    expectArtifact(path)
     refuseCompileFlags(path, flags)
     return { source: path }
   }
@@ -33,6 +36,22 @@ export async function openSource(path: string, flags: OpenFlags, roles?: readonl
   const { compiledArtifact } = await import('../compiler/artifact/compiled.ts')
   const project = await compileProject(path, flags, targets, { buildWasm, roles, signal })
   return { source: compiledArtifact(project.compilation.contents), project }
+}
+
+/** E_ARTIFACT_FILE for what is no artifact's folder, and what to give instead. */
+function expectArtifact(path: string): void {
+  if (/^\w+:\/\//.test(path)) return
+  const refuse = (why: string): never => {
+    throw new LlamacError('E_ARTIFACT_FILE', `${path} ${why}`)
+  }
+  const stat = statSync(path, { throwIfNoEntry: false })
+  if (!stat) refuse('is not there: give the folder of an artifact, or a .dsl')
+  else if (!stat.isDirectory())
+    refuse(
+      `is neither the folder of an artifact nor a .dsl; weights are run by the file of their model: models/llama.dsl --weights ${path}`,
+    )
+  else if (!existsSync(join(path, 'manifest.json')))
+    refuse(`holds no artifact: it has no manifest.json; weights are run by the file of their model: models/llama.dsl --weights ${path}`)
 }
 
 function targetsFor(path: string, { device, target, weights, seedWeights }: OpenFlags): readonly TargetName[] {

@@ -31,7 +31,7 @@ import type { CompactTokenizer } from '../runtime/tokenizer/compact.ts'
 import type { CompileFlags } from './flags.ts'
 import type { Calibration } from './measure/calibrate.ts'
 import { markStart } from './measure/start-times.ts'
-import { readSource } from './model-files.ts'
+import { readSource, refuseFolder } from './model-files.ts'
 import { readText } from './read-text.ts'
 import { note, plainText, Rejected, showDiagnostics, UsageError } from './report.ts'
 
@@ -51,8 +51,9 @@ export async function accept(diagnostics: readonly Diagnostic[]): Promise<void> 
   await showDiagnostics(diagnostics)
 }
 
-/** The checked model of a file. Errors: Rejected. */
+/** The checked model of a file. Errors: Rejected, E_SOURCE_FILE, E_NO_MODEL. */
 export async function openModelFile(file: string, read: ReadSource = sourceReader()): Promise<CheckedModel> {
+  refuseFolder(file)
   const entry = entryPath(file)
   const { model, diagnostics } = loadModel(entry, read)
   await accept(diagnostics)

@@ -4,7 +4,7 @@
 import type { Command } from 'commander'
 import { LlamacError } from '../runtime/error.ts'
 import type { GeneratedPiece, Model } from '../runtime/index.ts'
-import { addCompileFlags, addDevice, amount, ids, several, whole } from './flags.ts'
+import { addCompileFlags, addDevice, amount, ids, several, share, whole } from './flags.ts'
 import { type EntryRole, type OpenFlags, openModel } from './open-model.ts'
 import { markStart, startText, startTimes } from './measure/start-times.ts'
 import { interruptible, note, plainText, printJson, UsageError } from './report.ts'
@@ -38,8 +38,8 @@ export function addRun(program: Command): void {
     .option('-n, --count <n>', 'most tokens to generate', whole(0), 256)
     .option('--temperature <t>', '0 takes the best token', amount, 0)
     .option('--top-k <k>', 'draw from the k best', whole(0))
-    .option('--top-p <p>', 'draw from the smallest set with this mass', amount)
-    .option('--min-p <p>', 'drop what is less probable than this part of the best', amount)
+    .option('--top-p <p>', 'draw from the smallest set with this mass', share)
+    .option('--min-p <p>', 'drop what is less probable than this part of the best', share)
     .option(
       '--repetition-penalty <r>',
       'divides the scores of ids that were there lately, where they are positive, else multiplies them',
@@ -95,7 +95,8 @@ async function run(path: string | undefined, flags: Flags, signal: AbortSignal):
   }
   process.stdout.write('\n')
   const rate = pieces.length > 1 && seconds > 0 ? `, ${((pieces.length - 1) / seconds).toFixed(1)} tokens/s` : ''
-  note(`${pieces.length} tokens after a prompt of ${prompt.length} (${Math.round(first - started)} ms)${rate} on ${model.device}`)
+  const full = pieces.at(-1)?.stop === 'context' ? '; the context is full (--ctx)' : ''
+  note(`${pieces.length} tokens after a prompt of ${prompt.length} (${Math.round(first - started)} ms)${rate} on ${model.device}${full}`)
   if (flags.stats) note(startText(startTimes()))
 }
 

@@ -20,7 +20,11 @@ export async function writeArtifact(contents: ArtifactContents, folder: string, 
   const beside = (suffix: string): string => join(dirname(target), `.${basename(target)}.${unique}.${suffix}`)
   const partial = beside('partial')
   try {
-    await onDisk(partial, () => mkdir(partial, { recursive: true }))
+    // In two steps: a folder that cannot be made where its parent is there (/proc) sends Node's recursive one in a circle.
+    await onDisk(partial, async () => {
+      await mkdir(dirname(partial), { recursive: true })
+      await mkdir(partial)
+    })
     const manifest = await emitArtifact(
       contents,
       {

@@ -97,12 +97,16 @@ describe('explain', () => {
     for (const part of [codes.L301.title, '$ llamac check mine.dsl', 'error[L301]:', 'Right is:']) expect(stdout).toContain(part)
   })
 
-  test('a code of the runtime', () =>
-    expect(llamac('explain', 'E_BUSY')).toMatchObject({ status: 0, stdout: expect.stringContaining('another session') }))
+  test.each([
+    ['E_BUSY', 'another session'],
+    ['E_TAP', '--tap'],
+  ])('a code of the runtime, of the compiler: %s', (code, words) =>
+    expect(llamac('explain', code)).toMatchObject({ status: 0, stdout: expect.stringContaining(words) }),
+  )
 
   test('all of them', () => {
     const { stdout } = llamac('explain')
-    for (const code of [...Object.keys(codes), 'E_BUSY']) expect(stdout).toContain(`${code} `)
+    for (const code of [...Object.keys(codes), 'E_BUSY', 'E_TEXT_FILE']) expect(stdout).toContain(`${code} `)
   })
 
   test('an unknown code', () =>

@@ -31,7 +31,8 @@ export function readLlama2cPieces(source: ByteSource, start: number, count?: num
   if (count === undefined) {
     if (bytes.length < 4) throw refuse('too short for a tokenizer', start)
     longest = data.getInt32(0, true)
-    if (longest <= 0 || longest > longestPiece) throw refuse(`the longest piece has ${longest} bytes?`, start)
+    if (longest <= 0 || longest > longestPiece)
+      throw refuse(`this is no tokenizer that is known: for llama2.c its longest piece would have ${longest} bytes`, start)
     at = 4
   }
   const pieces: string[] = []
