@@ -3,11 +3,13 @@
 // them: the same text gives the same numbers everywhere. Memory: the model, and one number a column.
 
 import { compiledArtifact } from '../../compiler/artifact/compiled.ts'
+import { describeEntry } from '../../compiler/artifact/entries.ts'
 import { compileModel, type CompileOptions } from '../../compiler/compile.ts'
 import type { Importance } from '../../compiler/weights/index.ts'
 import type { SpecialisedModel } from '../../dsl/model.ts'
 import { LlamacError } from '../../runtime/error.ts'
 import { load, type Model } from '../../runtime/index.ts'
+import { findRoles } from '../../runtime/roles.ts'
 import { Rejected } from '../report.ts'
 import { contextOf, readerOf } from './likelihood.ts'
 
@@ -46,10 +48,10 @@ export async function observedModel(
   options: Pick<CompileOptions, 'weights' | 'tokenizer'>,
   signal?: AbortSignal,
 ): Promise<Model> {
-  const names = ['score', 'prefill', 'decode']
-  const entries = names.flatMap((name) => model.entries.filter((entry) => entry.name === name)).slice(0, 1)
-  if (entries.length === 0)
-    throw new LlamacError('E_ENTRY', `${model.name} cannot be calibrated: it has none of the entries ${names.join(', ')}`)
+  const { score, prefill, decode } = findRoles({ entries: model.entries.map((entry) => describeEntry(entry, model.config)) })
+  const reader = score ?? prefill ?? decode
+  if (!reader) throw new LlamacError('E_ENTRY', `${model.name} cannot be calibrated: no entry reads a text as score, prefill or decode do`)
+  const entries = model.entries.filter(({ name }) => name === reader.entry.name)
   const { compilation, diagnostics } = compileModel({ ...model, entries }, { ...options, targets: ['wasm'], math: 'strict', observe: true })
   if (!compilation) throw new Rejected(diagnostics)
   return load(compiledArtifact(compilation.contents), { device: 'wasm', ...(signal ? { signal } : {}) })

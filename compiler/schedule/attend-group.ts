@@ -167,22 +167,21 @@ class AttendGroup extends GroupRows {
       this.atRow(row, () =>
         this.scope.with(
           [...known((id) => isDot(id) || before.includes(id)), [running.maximum, { kind: 'scalar', value: state.maximum }]],
-          () => {
-            for (const id of levels) this.scope.places.set(id, { kind: 'scalar', value: this.scope.scalar(definitions[id]!.body) })
-            this.values(
-              after.filter((id) => !isDot(id)),
-              state,
-              tile,
-              end,
-              () => {
-                for (const id of totals) {
-                  const total = state.totals.get(id)!
-                  e.set(total, combine('sum', total, this.scope.scalar(definitions[id]!.body)))
-                }
-              },
-            )
-            for (const id of levels) this.scope.places.delete(id)
-          },
+          () =>
+            this.scope.withScalars(levels, () =>
+              this.values(
+                after.filter((id) => !isDot(id)),
+                state,
+                tile,
+                end,
+                () => {
+                  for (const id of totals) {
+                    const total = state.totals.get(id)!
+                    e.set(total, combine('sum', total, this.scope.scalar(definitions[id]!.body)))
+                  }
+                },
+              ),
+            ),
         ),
       )
     })

@@ -31,19 +31,19 @@ export class AttendTiles extends AttendVectors {
       const factor = e.let('factor', ops.exp(ops.sub(this.level(old), this.level(now))))
       e.store(this.numbers.get(running.maximum)!, row, now)
       e.store(this.factor, ops.sub(row, this.base), factor)
-      this.scope.with([[running.maximum, { kind: 'scalar', value: now }]], () => {
-        for (const id of levels) this.scope.places.set(id, { kind: 'scalar', value: this.scope.scalar(definitions[id]!.body) })
-        const sums = this.reduce(
-          totals.map((id) => definitions[id]!),
-          after.filter((id) => !isDot(id)),
-          [...kept].filter((id) => isDot(id) || before.includes(id)),
-          tile,
-        )
-        for (const [i, id] of totals.entries()) {
-          e.store(this.numbers.get(id)!, row, ops.madd(this.number(id, row), factor, sums[i]!))
-        }
-        for (const id of levels) this.scope.places.delete(id)
-      })
+      this.scope.with([[running.maximum, { kind: 'scalar', value: now }]], () =>
+        this.scope.withScalars(levels, () => {
+          const sums = this.reduce(
+            totals.map((id) => definitions[id]!),
+            after.filter((id) => !isDot(id)),
+            [...kept].filter((id) => isDot(id) || before.includes(id)),
+            tile,
+          )
+          for (const [i, id] of totals.entries()) {
+            e.store(this.numbers.get(id)!, row, ops.madd(this.number(id, row), factor, sums[i]!))
+          }
+        }),
+      )
     })
   }
 

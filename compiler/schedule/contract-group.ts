@@ -7,7 +7,7 @@
 import * as affine from '../../dsl/affine.ts'
 import type { AxisId, Kernel } from '../kernel/types.ts'
 import { builtin, constant, Emitter, load, ops } from './build-loops.ts'
-import { activationAddress, walksOf, weightAddress } from './contract.ts'
+import { activationAddress, walksOf, weightAddress } from './contract-dots.ts'
 import { activationWords, type ContractPlan, type Dot, planContract, tokenStride } from './contract-plan.ts'
 import type { LoopExpr, LoopFunction } from './loops.ts'
 import { a8 } from './activation-blocks.ts'

@@ -10,7 +10,7 @@ import * as affine from '../../dsl/affine.ts'
 import type { AxisId, Kernel } from '../kernel/types.ts'
 import { a8 } from './activation-blocks.ts'
 import { builtin, constant, Emitter, load, ops } from './build-loops.ts'
-import { activationAddress, weightAddress } from './contract.ts'
+import { activationAddress, weightAddress } from './contract-dots.ts'
 import type { ContractPlan, Dot } from './contract-plan.ts'
 import {
   activationStride,

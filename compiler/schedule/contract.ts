@@ -10,10 +10,10 @@ import { countOf } from './count.ts'
 import type { LoopExpr, LoopFunction } from './loops.ts'
 import type { Machine } from './machine.ts'
 import { a8 } from './activation-blocks.ts'
-import { activationWords, type ContractPlan, type Dot, tokenStride } from './contract-plan.ts'
-import type { Address, Quad } from './packed-words.ts'
+import { emitDots, type Stream, type Unit, walksOf } from './contract-dots.ts'
+import { type ContractPlan, type Dot, tokenStride } from './contract-plan.ts'
 import { kernelFunction, storeBlock, storeOutput } from './outputs.ts'
-import { emitAffine, emitStrides, unflatten } from './affine-loops.ts'
+import { emitAffine, unflatten } from './affine-loops.ts'
 import { nest, type Place, Scope } from './scope.ts'
 
 export function scheduleContract(kernel: Kernel, plan: ContractPlan, machine: Machine, bounds: affine.Bounds): LoopFunction {
@@ -22,154 +22,12 @@ export function scheduleContract(kernel: Kernel, plan: ContractPlan, machine: Ma
   return scheduleLanes(kernel, plan, machine, bounds, scope)
 }
 
-/** Word address of the packed group that holds the first row of the tile, and which quads of it are meant. */
-export function weightAddress(scope: Scope, dot: Dot, tile: 8 | 4): { address: Address; quads: LoopExpr[] } {
-  const operand = scope.kernel.operands[dot.weight]!
-  const strides = emitStrides(operand.dims.slice(0, dot.rows.length))
-  const row = dot.rows.reduce<LoopExpr>((sum, index, i) => ops.add(sum, ops.mul(scope.emitIndex(index), strides[i]!)), constant('i32', 0))
-  const groupWords = (dot.k / dot.format.k) * dot.format.words
-  const group = scope.emitter.value('group', ops.mul(ops.shr_u(row, 3), groupWords))
-  const quads = tile === 8 ? [constant('i32', 0), constant('i32', 1)] : [scope.emitter.value('half', ops.and(ops.shr_u(row, 2), 1))]
-  return { address: { operand: dot.weight, at: group, offset: 0 }, quads }
-}
-
-export function activationAddress(scope: Scope, dot: Dot): LoopExpr {
-  const dims = scope.kernel.operands[dot.activation]!.dims.slice(0, dot.activationIndex.length)
-  const strides = emitStrides(dims)
-  const row = dot.activationIndex.reduce<LoopExpr>(
-    (sum, index, i) => ops.add(sum, ops.mul(scope.emitIndex(index), strides[i]!)),
-    constant('i32', 0),
-  )
-  return ops.mul(row, activationWords(dot))
-}
-
-/** Rows of a tile, and whether there are any where that is not certain. */
-interface Unit {
-  readonly place: readonly (readonly [AxisId, LoopExpr])[]
-  readonly present?: LoopExpr
-}
-
 /**
  * Places in the weights that are read at once for one token. A core asks ahead for the next lines of each place, but only for a few, and
  * not over the end of a page: with one place it waits (read alone, GB/s by places: 1 17, 2 25, 4 27, 8 29; q4_1 with its products 12, 15, 18).
  * Places must be far apart: of two groups of rows that follow each other both are slower.
  */
 const streamsAtOnce = 4
-
-/** Unrolls short blocks so that a step has enough work, as far as k allows. */
-const unrollOf = (dot: Dot): number => (dot.format.k === 1 ? [4, 2, 1].find((u) => dot.k % u === 0)! : 1)
-
-/** A dot of the tile at a unit's rows; `stride`: words of activations from a token to the next. */
-interface Stream {
-  readonly dot: Dot
-  readonly unit: Unit
-  readonly stride: number
-}
-
-/** Streams that meet the same activations: what is read of these is read once for all. */
-interface Meeting {
-  readonly activation: number
-  readonly base: LoopExpr
-  readonly stride: number
-  readonly blocks: { readonly address: Address; readonly quads: readonly LoopExpr[] }[]
-  /** Where in the streams' list each stands. */
-  readonly places: number[]
-}
-
-/** By what they read of activations. */
-function meetingsOf(scope: Scope, streams: readonly Stream[], tile: 8 | 4): Meeting[] {
-  const known = new Map<string, Meeting>()
-  for (const [place, { dot, unit, stride }] of streams.entries()) {
-    scope.at(unit.place, () => {
-      const block = weightAddress(scope, dot, tile)
-      const at = activationAddress(scope, dot)
-      const key = JSON.stringify([dot.activation, at, stride])
-      const meeting = known.get(key)
-      if (meeting) {
-        meeting.blocks.push(block)
-        meeting.places.push(place)
-      } else {
-        known.set(key, { activation: dot.activation, base: scope.emitter.value('a', at), stride, blocks: [block], places: [place] })
-      }
-    })
-  }
-  return [...known.values()]
-}
-
-/**
- * Sums of dots for tiles: [stream][token][quad]. One token and one-k formats use several accumulators each, as many as fit the registers,
- * because a single chain of additions waits for itself. Several streams walk k together: their dots must be alike.
- */
-function emitDots(scope: Scope, streams: readonly Stream[], tokens: number, tile: 8 | 4): LoopExpr[][][] {
-  const e = scope.emitter
-  const [{ dot: first }] = streams as readonly [Stream, ...Stream[]]
-  const { format, k, bytes } = first
-  const unroll = unrollOf(first)
-  const chains = tokens === 1 && unroll > 1 ? Math.max(1, Math.min(unroll, Math.floor(4 / streams.length))) : 1
-  const zero = constant('f32x4', 0)
-  const step = activationWords(first, format.k)
-  const walks = meetingsOf(scope, streams, tile).map((meeting) => {
-    const quads = meeting.blocks.flatMap(({ quads }) => quads)
-    return {
-      ...meeting,
-      sums: Array.from({ length: chains }, () => Array.from({ length: tokens }, () => quads.map(() => e.let('acc', zero)))),
-    }
-  })
-  e.loop('b', 0, k / format.k, unroll, (block) => {
-    for (const { activation, base, stride, blocks, sums } of walks) {
-      const at = blocks.map(({ address }) => e.let('w', ops.add(address.at, ops.mul(block, format.words))))
-      const x = e.let('x', ops.add(base, ops.mul(block, step)))
-      for (let u = 0; u < unroll; u++) {
-        const part = {
-          quads: blocks.flatMap(({ address, quads }, n): Quad[] => {
-            const moved = { ...address, at: at[n]!, offset: u * format.words }
-            return quads.map((quad) => ({ block: moved, quad }))
-          }),
-          activations: Array.from({ length: tokens }, (_, t) => ({ operand: activation, at: x, offset: u * step + t * stride })),
-          accumulators: sums[u % chains]!,
-        }
-        if (bytes) format.dotBytes!(e, part)
-        else format.dotFloat(e, part)
-      }
-    }
-  })
-  const factor = bytes ? format.bytesFactor : tokens === 1 ? format.oneTokenFactor : undefined
-  const perStream = tile / 4
-  const results: LoopExpr[][][] = []
-  for (const { places, sums } of walks) {
-    for (const [n, place] of places.entries()) {
-      results[place] = Array.from({ length: tokens }, (_, t) =>
-        Array.from({ length: perStream }, (_, q) => {
-          const [acc, ...others] = sums.map((chain) => chain[t]![n * perStream + q]!)
-          const sum = others.reduce((total, other) => ops.add(total, other), acc!)
-          return e.value('acc', factor === undefined ? sum : ops.mul(sum, constant('f32x4', factor)))
-        }),
-      )
-    }
-  }
-  return results
-}
-
-/** Dots with the same activations, which can walk k in one loop, as many as `fits` allows. */
-export function walksOf(dots: readonly Dot[], fits: (count: number) => boolean): (readonly Dot[])[] {
-  const walks: Dot[][] = []
-  for (const dot of dots) {
-    const walk = walks.find(
-      (others) =>
-        areAlike([...others, dot]) &&
-        others[0]!.activation === dot.activation &&
-        JSON.stringify(others[0]!.activationIndex) === JSON.stringify(dot.activationIndex) &&
-        fits(others.length + 1),
-    )
-    if (walk) walk.push(dot)
-    else walks.push([dot])
-  }
-  return walks
-}
-
-/** Dots that can walk k in one loop. */
-const areAlike = (dots: readonly Dot[]): boolean =>
-  dots.every(({ format, k, bytes }) => format === dots[0]!.format && k === dots[0]!.k && bytes === dots[0]!.bytes)
 
 /** Bytes of the weights of one tile. */
 const tileBytes = ({ dots, tile }: ContractPlan): number =>
@@ -192,7 +50,11 @@ function scheduleLanes(kernel: Kernel, plan: ContractPlan, machine: Machine, bou
   const scratch = kernel.operands.length
   // For one token memory is what limits. Sums of more than two dots would not fit the registers.
   const groupsOf = (tokens: number): readonly (readonly Dot[])[] =>
-    tokens === 1 && plan.dots.length === 2 && areAlike(plan.dots) ? [plan.dots] : plan.dots.map((dot) => [dot])
+    walksOf(
+      plan.dots,
+      () => tokens === 1 && plan.dots.length === 2,
+      () => true,
+    )
   const parts = plan.token ? 1 : streamsAtOnce / groupsOf(1)[0]!.length
   if (plan.writesBlocks || rest.length > 0 || most < 4) {
     const rows = (units: readonly Unit[]) => (plan.writesBlocks ? overBlocks(units) : overTokens((tokens) => tiles(units, tokens)))

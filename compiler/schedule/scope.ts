@@ -90,6 +90,13 @@ export class Scope {
     return result
   }
 
+  /** Definitions that are one number each here, computed in order: each may read those before it. Bound inside `body` only. */
+  withScalars(ids: readonly number[], body: () => void): void {
+    for (const id of ids) this.places.set(id, { kind: 'scalar', value: this.scalar(this.kernel.definitions[id]!.body) })
+    body()
+    for (const id of ids) this.places.delete(id)
+  }
+
   /** All axes that an expression depends on. */
   axesOf(expr: Expr): ReadonlySet<AxisId> {
     const known = this.dependencies.get(expr)

@@ -7,7 +7,7 @@
 
 import { byteBlockWords, type ByteLayout, byteLayout, type TileWalk } from './contract-tile-shape.ts'
 import { constant, load, ops } from './build-loops.ts'
-import { activationAddress, weightAddress } from './contract.ts'
+import { activationAddress, weightAddress } from './contract-dots.ts'
 import type { Dot } from './contract-plan.ts'
 import type { Fetch, Sums, TileLoops } from './contract-tile.ts'
 import { d8 } from './activation-blocks.ts'

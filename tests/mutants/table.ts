@@ -164,6 +164,8 @@ export const mutants: readonly Mutant[] = [
       'scope.at([[plan.token!.id, s]], () => body(3)))',
     ],
     'a tile writes past the last row': ['ops.le(row, extent - 4)', 'ops.le(row, extent - 1)'],
+  }),
+  ...inFile('compiler/schedule/contract-dots.ts', {
     'the second chain of a dot is dropped': ['others.reduce((total, other)', 'others.slice(1).reduce((total, other)'],
     'the group of a row is that of the row before': [
       'ops.mul(ops.shr_u(row, 3), groupWords)',

@@ -43,15 +43,15 @@ export function planGrid(grid: Grid, bounds: Bounds): { readonly workgroups: Gri
   if (large.length > 1 || spare === undefined) throw new Error(`internal: workgroup counts ${counts.join(' x ')} do not fit`)
   const factors = grid[dimension]!
   const split = factors.reduce((best, f, i) => (largest(f, bounds) > largest(factors[best]!, bounds) ? i : best), 0)
-  for (let by = Math.ceil(counts[dimension]! / guaranteed.workgroups); by <= guaranteed.workgroups; by++) {
-    // ⌈s / (d·by)⌉ · by ≥ ⌈s / d⌉, so nothing is missed; what is too much is cut off by `total`.
-    const folded = factors.map((f, i) => (i === split ? { size: f.size, divisor: f.divisor * by } : f))
-    if (product(folded.map((f) => largest(f, bounds))) > guaranteed.workgroups) continue
-    const workgroups = Array.from({ length: Math.max(grid.length, spare + 1) }, (_, d): readonly GridFactor[] => {
-      if (d === dimension) return folded
-      return d === spare ? [{ size: { const: by, terms: [] }, divisor: 1 }] : (grid[d] ?? [])
-    })
-    return { workgroups, fold: { dimension, spare, total: factors } }
-  }
-  throw new Error(`internal: ${counts[dimension]} workgroups do not fit`)
+  const { size, divisor } = factors[split]!
+  // ⌈s / (d·by)⌉ · by ≥ ⌈s / d⌉, so nothing is missed; what is too much is cut off by `total`.
+  const most = Math.floor(guaranteed.workgroups / product(factors.map((f, i) => (i === split ? 1 : largest(f, bounds)))))
+  const by = Math.max(Math.ceil(counts[dimension]! / guaranteed.workgroups), Math.ceil(range(size, bounds).max / (divisor * most)))
+  if (by > guaranteed.workgroups) throw new Error(`internal: ${counts[dimension]} workgroups do not fit`)
+  const folded = factors.map((f, i) => (i === split ? { size, divisor: divisor * by } : f))
+  const workgroups = Array.from({ length: Math.max(grid.length, spare + 1) }, (_, d): readonly GridFactor[] => {
+    if (d === dimension) return folded
+    return d === spare ? [{ size: { const: by, terms: [] }, divisor: 1 }] : (grid[d] ?? [])
+  })
+  return { workgroups, fold: { dimension, spare, total: factors } }
 }
