@@ -1,10 +1,10 @@
 // The head that q4_k and q5_k share: f16 d, f16 dmin, and for each of 8 runs a 6-bit scale sc and a 6-bit minimum m;
 // value = d * sc * q - dmin * m. Plain (16 bytes): the halves, then 12 bytes A B C of 4 each, for j = 0..3
 //   sc[j] = A[j] & 63, m[j] = B[j] & 63, sc[4+j] = C[j] & 15 | A[j] >> 6 << 4, m[4+j] = C[j] >> 4 | B[j] >> 6 << 4.
-// r8 (192 bytes): d of rows 0..7 as f32, dmin of rows 0..7 as f32; then four words of each of 8 rows: scales of the even runs, of the
-// odd runs, minima of the even, of the odd runs, byte p being that of run 2p or 2p+1. A kernel then has a run's scale after one
-// instruction. Taken apart from 6 bits, and d from a half that may be denormal, they cost a sixth of a product's instructions; as
-// whole bytes and floats 5 % more memory.
+// r8 (192 bytes): d of rows 0..7 as f32, dmin of rows 0..7 as f32; then a word of each of 8 rows for each pair of runs: scale of the even
+// run, of the odd one, minimum of the even run, of the odd one, a byte each. A kernel then has a run's scale after one instruction.
+// Taken apart from 6 bits, and d from a half that may be denormal, they cost a sixth of a product's instructions; as whole bytes and
+// floats 5 % more memory.
 
 import { packHalf, unpackHalf } from './half-rows.ts'
 import { readHalf, writeHalf } from './halves.ts'
@@ -35,8 +35,8 @@ function writeScales(sc: Uint8Array, m: Uint8Array, out: Uint8Array, at: number)
   }
 }
 
-/** Where the byte of a run lies in its row's scales; minima are 64 bytes on. */
-const scaleByte = (run: number, row: number): number => 64 + (run & 1) * 32 + 4 * row + (run >> 1)
+/** Where the byte of a run's scale lies; its minimum is 2 bytes on. */
+const scaleByte = (run: number, row: number): number => 64 + (run >> 1) * 32 + 4 * row + (run & 1)
 
 export const kHead: Pick<RunBlocks, 'headBytes' | 'packHead' | 'unpackHead'> = {
   headBytes: packedHead,
@@ -45,14 +45,14 @@ export const kHead: Pick<RunBlocks, 'headBytes' | 'packHead' | 'unpackHead'> = {
     readScales(plain, at + 4, scales, minima)
     for (let run = 0; run < runs; run++) {
       out[start + scaleByte(run, row)] = scales[run]!
-      out[start + 64 + scaleByte(run, row)] = minima[run]!
+      out[start + 2 + scaleByte(run, row)] = minima[run]!
     }
   },
   unpackHead(packed, start, row, out, at) {
     for (let i = 0; i < 2; i++) unpackHalf(packed, start + 32 * i + 4 * row, out, at + 2 * i)
     for (let run = 0; run < runs; run++) {
       scales[run] = packed[start + scaleByte(run, row)]!
-      minima[run] = packed[start + 64 + scaleByte(run, row)]!
+      minima[run] = packed[start + 2 + scaleByte(run, row)]!
     }
     writeScales(scales, minima, out, at + 4)
   },

@@ -1,8 +1,8 @@
 // q6_k: 256 values of 6 bits, 16 groups of 16 with an i8 scale each, and one f16 d (210 bytes); value = (q - 32) * sc * d. Plain:
 // for each half n of 128 values (runs 4n .. 4n+3) the low four bits in 64 bytes, byte i = q[i] | q[64+i] << 4; then for each half
 // the high two bits in 32 bytes, bits 2r, 2r+1 of byte i being those of value i of run r; then 16 scales, then d.
-// r8 (1696 bytes): d of rows 0..7 as f32; for i = 0..3 the scales of groups i, 4+i, 8+i, 12+i as a word of each row (a kernel walks
-// over the bytes); then 8 runs of 6 bits (run-rows.ts).
+// r8 (1696 bytes): d of rows 0..7 as f32; for each pair of runs the scales of its four groups as a word of each row; then 8 runs of
+// 6 bits (run-rows.ts).
 
 import { packHalf, unpackHalf } from './half-rows.ts'
 import { readHalf, writeHalf } from './halves.ts'
@@ -117,7 +117,7 @@ function encode(given: Float32Array, out: Uint8Array, importance?: Float32Array)
 }
 
 /** Byte of group `group`'s scale in the packed words. */
-const scaleByte = (group: number, row: number): number => 32 + (group & 3) * 32 + 4 * row + (group >> 2)
+const scaleByte = (group: number, row: number): number => 32 + (group >> 2) * 32 + 4 * row + (group & 3)
 
 export const q6_k = runFormat({
   name: 'q6_k',

@@ -1,7 +1,7 @@
 // Formats whose block is a head (scales) and runs of 32 unsigned quants: packing and unpacking an r8 group from what differs
 // between them. An r8 block is the heads of 8 rows, then run after run in the layout of run-rows.ts.
 
-import type { RunRows } from './run-rows.ts'
+import { runAccess, runBytes, type RunRows } from './run-rows.ts'
 import type { Format, FormatName } from './types.ts'
 
 export interface RunBlocks {
@@ -28,7 +28,9 @@ export const runLength = 32
 export function runFormat(blocks: RunBlocks): Format {
   const { name, values, bytes, headBytes, rows, encode, decode } = blocks
   const runs = values / runLength
-  const packedBytes = headBytes + runs * rows.bytes
+  const runSize = runBytes(rows)
+  const packedBytes = headBytes + runs * runSize
+  const access = runAccess(rows)
   const quants = new Uint8Array(runLength)
   return {
     name,
@@ -46,7 +48,7 @@ export function runFormat(blocks: RunBlocks): Format {
           blocks.packHead(plainRows, at, row, out, start)
           for (let run = 0; run < runs; run++) {
             blocks.readRun(plainRows, at, run, quants)
-            rows.write(quants, row, out, start + headBytes + run * rows.bytes)
+            access.write(quants, row, out, start + headBytes + run * runSize)
           }
         }
       }
@@ -59,7 +61,7 @@ export function runFormat(blocks: RunBlocks): Format {
           const start = block * packedBytes
           blocks.unpackHead(packed, start, row, out, at)
           for (let run = 0; run < runs; run++) {
-            rows.read(packed, start + headBytes + run * rows.bytes, row, quants)
+            access.read(packed, start + headBytes + run * runSize, row, quants)
             blocks.writeRun(quants, run, out, at)
           }
         }

@@ -1,79 +1,133 @@
-// The r8 layout of a run: 32 unsigned quants of each of 8 rows. Rows 0-3 and 4-7 take turns as vectors of 16 bytes, byte 4r+b of a
-// vector belonging to row r of its four; vector v of four rows lies at (2v + row/4) * 16. What a vector's byte holds:
-//   4 bits  v = 0..3: q[4v+b] | q[16+4v+b] << 4
-//   5 bits  v = 0..4: q[4v+b] in the low five; the high three bits of v = 0, 1, 2 are bits 2..4 of q[20+4v+b], those of v = 3, 4 bits 0, 1
-//           of q[20+4(v-3)+b] (bits 6, 7) and bit 1, 0 of q[28+b] (bit 5)
-//   6 bits  two halves of three vectors, v = 3h+i: q[16h+4i+b] | (bits 2i, 2i+1 of q[16h+12+b]) << 6
-// So a run takes exactly its bits, and most vectors give bytes that a 4-lane dot takes after one mask.
+// The r8 layout of a run: 32 unsigned quants of each of 8 rows. Rows 0-3 and 4-7 take turns as vectors of 16 bytes, word r of a vector
+// belonging to row r of its four; vector v of four rows lies at (2v + row/4) * 16. A run is a few shares with vectors of their own, laid
+// out alike. Four neighbours of a row, one in each byte, are what some words of the row give, shifted right, joined by xor and masked:
+// most are the low bits of a word of their own. The free bits above are chosen so that the xor gives the others, whatever the shifts
+// bring along from bits that are taken, so one mask after all shifts is enough. A run takes exactly its bits.
+
+/** Word `vector` of a share, shifted right. */
+export interface Term {
+  readonly vector: number
+  readonly shift: number
+}
+
+/** The neighbours from 4 · `four` (of the first share) on. */
+export interface FourTerms {
+  readonly four: number
+  readonly terms: readonly Term[]
+}
 
 export interface RunRows {
-  /** Of all 8 rows. */
-  readonly bytes: number
+  readonly bits: number
+  readonly shares: 1 | 2 | 4
+  /** Of a share. */
+  readonly vectors: number
+  /** Fours of a share: in groups that read the same vectors, those first that others are chosen by. */
+  readonly fours: readonly (readonly FourTerms[])[]
+  /** Fours from a share to the next. */
+  readonly fourStep: number
+}
+
+const term = (vector: number, shift: number): Term => ({ vector, shift })
+const own = (four: number): FourTerms => ({ four, terms: [term(four, 0)] })
+const mixed = (four: number, ...terms: readonly Term[]): FourTerms => ({ four, terms })
+
+/** Two fours of nibbles a vector: a run's first half in the low ones. */
+export const run4: RunRows = {
+  bits: 4,
+  shares: 4,
+  vectors: 1,
+  fours: [[own(0), mixed(4, term(0, 4))]],
+  fourStep: 1,
+}
+
+/** Three fours in the high bits of five vectors: of two and two, then of what is left in three. */
+export const run5: RunRows = {
+  bits: 5,
+  shares: 1,
+  vectors: 5,
+  fours: [
+    [own(0), own(3), mixed(5, term(0, 3), term(3, 6))],
+    [own(1), own(4), mixed(6, term(1, 3), term(4, 6))],
+    [own(2), mixed(7, term(2, 3), term(3, 4), term(4, 5))],
+  ],
+  fourStep: 8,
+}
+
+/** The fourth four of each half run in the high bits of three vectors. */
+export const run6: RunRows = {
+  bits: 6,
+  shares: 2,
+  vectors: 3,
+  fours: [[own(0), own(1), own(2), mixed(3, term(0, 6), term(1, 4), term(2, 2))]],
+  fourStep: 4,
+}
+
+/** Bytes of a run of 8 rows. */
+export const runBytes = ({ shares, vectors }: RunRows): number => shares * vectors * 32
+
+const inEachByte = 0x01010101
+const maskOf = (bits: number): number => (2 ** bits - 1) * inEachByte
+
+/** For each term of each four the bits of the four that it is to give: those it is the first to take from its word. */
+function takenBits({ bits, vectors, fours }: RunRows): number[][] {
+  const taken = Array.from({ length: vectors }, () => 0)
+  return fours.flat().map(({ terms }) => {
+    let wanted = 2 ** bits - 1
+    return terms.map(({ vector, shift }) => {
+      const free = ((~taken[vector]! & 255) >> shift) & wanted
+      taken[vector]! |= free << shift
+      wanted &= ~free
+      return free
+    })
+  })
+}
+
+/** Reads and writes the quants of row `row` of the run that begins at byte `start`. */
+export interface RunAccess {
   write(quants: Uint8Array, row: number, out: Uint8Array, start: number): void
   read(packed: Uint8Array, start: number, row: number, quants: Uint8Array): void
 }
 
-/** Where a row's byte 0 of vector 0 lies; vector v is 32 v bytes on. */
-const lane = (row: number): number => (row >> 2) * 16 + (row & 3) * 4
-
-function writeNibbles(quants: Uint8Array, row: number, out: Uint8Array, start: number): void {
-  const at = start + lane(row)
-  for (let i = 0; i < 16; i++) out[at + (i >> 2) * 32 + (i & 3)] = (quants[i]! & 15) | (quants[16 + i]! << 4)
-}
-
-function readNibbles(packed: Uint8Array, start: number, row: number, quants: Uint8Array): void {
-  const at = start + lane(row)
-  for (let i = 0; i < 16; i++) {
-    const pair = packed[at + (i >> 2) * 32 + (i & 3)]!
-    quants[i] = pair & 15
-    quants[16 + i] = pair >> 4
+export function runAccess(rows: RunRows): RunAccess {
+  const { bits, shares, vectors, fourStep } = rows
+  const fours = rows.fours.flat()
+  const gives = takenBits(rows).map((of) => of.map((some) => some * inEachByte))
+  const mask = maskOf(bits)
+  const words = new Uint32Array(vectors)
+  /** Where a row's word 0 of a share lies; the next is 32 bytes on. */
+  const place = (start: number, row: number, share: number): number => start + (row >> 2) * 16 + (row & 3) * 4 + share * vectors * 32
+  const value = (terms: readonly Term[]): number => {
+    let xor = 0
+    for (const { vector, shift } of terms) xor ^= words[vector]! >>> shift
+    return xor & mask
   }
-}
-
-export const run4: RunRows = { bytes: 128, write: writeNibbles, read: readNibbles }
-
-export const run5: RunRows = {
-  bytes: 160,
-  write(quants, row, out, start) {
-    for (let b = 0; b < 4; b++) {
-      const at = start + lane(row) + b
-      const [x, y, z] = [quants[20 + b]!, quants[24 + b]!, quants[28 + b]!]
-      const high = [x >> 2, y >> 2, z >> 2, ((x & 3) << 1) | ((z >> 1) & 1), ((y & 3) << 1) | (z & 1)]
-      for (let v = 0; v < 5; v++) out[at + 32 * v] = quants[4 * v + b]! | (high[v]! << 5)
-    }
-  },
-  read(packed, start, row, quants) {
-    for (let b = 0; b < 4; b++) {
-      const at = start + lane(row) + b
-      const high = (v: number): number => packed[at + 32 * v]! >> 5
-      for (let v = 0; v < 5; v++) quants[4 * v + b] = packed[at + 32 * v]! & 31
-      quants[20 + b] = (high(0) << 2) | (high(3) >> 1)
-      quants[24 + b] = (high(1) << 2) | (high(4) >> 1)
-      quants[28 + b] = (high(2) << 2) | ((high(3) & 1) << 1) | (high(4) & 1)
-    }
-  },
-}
-
-export const run6: RunRows = {
-  bytes: 192,
-  write(quants, row, out, start) {
-    for (let h = 0; h < 2; h++) {
-      const at = start + 96 * h + lane(row)
-      for (let i = 0; i < 12; i++) {
-        const spread = quants[16 * h + 12 + (i & 3)]! >> (2 * (i >> 2))
-        out[at + (i >> 2) * 32 + (i & 3)] = quants[16 * h + i]! | (spread << 6)
+  return {
+    write(quants, row, out, start) {
+      for (let share = 0; share < shares; share++) {
+        words.fill(0)
+        for (const [f, { four, terms }] of fours.entries()) {
+          const at = 4 * (four + share * fourStep)
+          const wanted = quants[at]! | (quants[at + 1]! << 8) | (quants[at + 2]! << 16) | (quants[at + 3]! << 24)
+          const differs = wanted ^ value(terms)
+          for (const [t, { vector, shift }] of terms.entries()) words[vector]! ^= (differs & gives[f]![t]!) << shift
+        }
+        const at = place(start, row, share)
+        for (let v = 0; v < vectors; v++) for (let b = 0; b < 4; b++) out[at + 32 * v + b] = words[v]! >>> (8 * b)
       }
-    }
-  },
-  read(packed, start, row, quants) {
-    quants.fill(0)
-    for (let h = 0; h < 2; h++) {
-      const at = start + 96 * h + lane(row)
-      for (let i = 0; i < 12; i++) {
-        const byte = packed[at + (i >> 2) * 32 + (i & 3)]!
-        quants[16 * h + i] = byte & 63
-        quants[16 * h + 12 + (i & 3)]! |= (byte >> 6) << (2 * (i >> 2))
+    },
+    read(packed, start, row, quants) {
+      for (let share = 0; share < shares; share++) {
+        const from = place(start, row, share)
+        for (let v = 0; v < vectors; v++) {
+          const at = from + 32 * v
+          words[v] = packed[at]! | (packed[at + 1]! << 8) | (packed[at + 2]! << 16) | (packed[at + 3]! << 24)
+        }
+        for (const { four, terms } of fours) {
+          const at = 4 * (four + share * fourStep)
+          const bytes = value(terms)
+          for (let b = 0; b < 4; b++) quants[at + b] = (bytes >>> (8 * b)) & 255
+        }
       }
-    }
-  },
+    },
+  }
 }

@@ -12,24 +12,22 @@ import {
   type BlockDot,
   byteOf,
   fourFloats,
-  half,
   type PackedFormat,
   type Quad,
   type Slice,
   splatFloat,
   splatWord,
-  words,
 } from './packed-words.ts'
 import { byteParts, floatParts, type PartActivations, splatSum } from './part-products.ts'
-import { addProducts, vectorsOf } from './run-products.ts'
+import { addProducts, foursOf, placeIn, vectorsOf } from './run-products.ts'
 import type { RunQuants } from './run-quants.ts'
 import { type IntegerScales, offsetOf, type Run, type RunScales, type Step } from './run-scales.ts'
 
 const runLength = 32
 const zero = constant('i32x4', 0)
 
-/** What `byte_pairs` makes of a byte: each i16 is so much of it, and so much is the whole word. */
-const [pairFactor, pairWord] = [2 ** 8, 2 ** 24 + 2 ** 8]
+/** What `byte_pairs` makes of a byte: each i16 is so much of it. */
+const pairFactor = 2 ** 8
 
 /** One run of the blocks: where the quants of each quad and the activations are. */
 interface Part {
@@ -105,7 +103,10 @@ export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
       const { quads, accumulators } = dot
       const steps = quads.map(({ block, quad }) => scales.open(e, block, quad, false))
       walk(e, dot, runLength, ({ run, quants: at, activations }) => {
-        const read = vectorsOf(e, at, true)
+        const read = at.map((quad) => {
+          const shares = Array.from({ length: quants.shares }, (_, share) => vectorsOf(e, quants, quad, i32(share)))
+          return (share: number) => shares[share]!
+        })
         for (let group = 0; group < groups; group++) {
           const length = runLength / groups
           const sums = activations.map(() => quads.map(() => e.let('sum', constant('f32x4', 0))))
@@ -113,12 +114,12 @@ export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
           const totals = activations.map((activation) =>
             e.let('total', splatSum(Array.from({ length: length / 4 }, (_, i) => fourFloats(activation, group * length + 4 * i)))),
           )
-          for (const j of groups === 1 ? quants.order : quants.order.filter((four) => four >> 2 === group)) {
-            const packed = read.map((vector) => e.let('four', quants.bytes(i32(Math.floor(j / quants.period)), j % quants.period, vector)))
+          for (const { share, number, four } of foursOf(quants, groups === 1 ? undefined : group).flat()) {
+            const packed = read.map((of) => e.let('four', four.bytes(of(share))))
             for (let i = 0; i < 4; i++) {
               const rows = packed.map((four) => e.let('w', ops.to_f32x4(byteOf(four, i32(i)))))
               for (const [t, activation] of activations.entries()) {
-                const x = e.let('x', splatFloat({ ...activation, at: ops.add(activation.at, 4 * j + i) }, 0))
+                const x = e.let('x', splatFloat({ ...activation, at: ops.add(activation.at, 4 * number + i) }, 0))
                 for (const [q, row] of rows.entries()) e.set(sums[t]![q]!, ops.madd(row, x, sums[t]![q]!))
               }
             }
@@ -140,13 +141,13 @@ export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
       const { share, run, at } = placeOfSlice(e, { block, slice })
       const once = keptOnce(e)
       const rows = quads.map((quad) => {
-        const fours = quants.share(share, (v) => e.let('q', words(at, ops.add(half(quad), ops.mul(v, 8)))))
-        const group = groups === 1 ? i32(0) : ops.shr_u(fours[0]!.at, 4)
+        const vector = vectorsOf(e, quants, { block: at, quad }, share)
+        const group = groups === 1 ? i32(0) : share
         const step = scales.open(e, block, quad, false, once)({ pair: ops.shr_u(run, 1), odd: ops.and(run, 1) }, group)
         const scale = e.let('d', step.scale)
         const offset = e.let('m', offsetOf({ ...step, scale }, centre))
-        return fours.flatMap((four) => {
-          const bytes = e.let('four', four.bytes)
+        return quants.fours.flat().flatMap((four) => {
+          const bytes = e.let('four', four.bytes(vector))
           return [0, 1, 2, 3].map((i) => ops.madd(ops.to_f32x4(byteOf(bytes, i32(i))), scale, offset))
         })
       })
@@ -161,8 +162,8 @@ export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
       offsets: true,
       sliceBytes(e, slice) {
         const { share, at } = placeOfSlice(e, slice)
-        const fours = slice.quads.map((quad) => quants.share(share, (v) => e.let('q', words(at, ops.add(half(quad), ops.mul(v, 8))))))
-        return fours[0]!.map((_, f) => fours.map((each) => e.let('four', each[f]!.bytes)))
+        const vectors = slice.quads.map((quad) => vectorsOf(e, quants, { block: at, quad }, share))
+        return quants.fours.flat().map((four) => vectors.map((vector) => e.let('four', four.bytes(vector))))
       },
       sliceSteps(e, slice) {
         const { share, run } = placeOfSlice(e, slice)
@@ -204,13 +205,15 @@ export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
         let xs: readonly (readonly LoopExpr[])[] | undefined
         for (const [n, { block, quads }] of weights.entries()) {
           const [at] = move(e, [quantsOf(block)], run, quants.words)
-          const read = quads.map((quad) =>
-            mine.flatMap((share) => quants.share(share, (v) => e.let('q', words(at!, ops.add(half(quad), ops.mul(v, 8)))))),
+          xs ??= given.map((activation) =>
+            mine.flatMap((share) => quants.fours.flat().map(({ four }) => e.let('x', kind.four(activation, placeIn(quants, share, four))))),
           )
-          xs ??= given.map((activation) => read[0]!.map(({ at: place }) => e.let('x', kind.four(activation, place))))
-          const fours = read[0]!.map((_, f) => () => read.map((of) => e.let('four', of[f]!.bytes)))
+          const fours = mine.flatMap((share) => {
+            const vectors = quads.map((quad) => vectorsOf(e, quants, { block: at!, quad }, share))
+            return quants.fours.flat().map((four) => () => vectors.map((vector) => e.let('four', four.bytes(vector))))
+          })
           const { sums, totals } = kind.multiply(e, given, xs, fours, quads.length)
-          const group = groups === 1 ? i32(0) : ops.shr_u(read[0]![0]!.at, 4)
+          const group = groups === 1 ? i32(0) : mine[0]!
           addScaled(
             e,
             steps[n]!.map((step) => () => step({ pair, odd }, group)),
@@ -247,27 +250,30 @@ export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
   /** Sums of each run, scaled in f32. Centred ones begin at what the centre takes off. */
   function scaledSums(e: Emitter, dot: BlockDot): void {
     const steps = dot.quads.map(({ block, quad }) => scales.open(e, block, quad, true))
-    walk(e, dot, a8.words, ({ run, quants: at, activations }) => {
+    walk(e, dot, a8.words, ({ run, quants: quads, activations }) => {
       const scaleOf = (q: number) => {
         const { scale, offset } = steps[q]!(run, i32(0))
         return { d: e.let('d', scale), m: offset && e.let('m', offset) }
       }
-      const sums = activations.map((activation) => {
-        const from = fromOf(e, activation, 0)
-        return at.map(() => new ByteSum(e, zero, centre ?? quants.most, from))
-      })
-      addProducts(e, quants, at, activations, [0, 1], sums)
+      const from = activations.map((activation) => fromOf(e, activation, 0))
       // One token's scales are read where they are used: those of all quads would not fit the registers.
       const scaled = activations.length === 1 ? undefined : [...steps.keys()].map(scaleOf)
-      for (const [t, activation] of activations.entries()) {
-        const ad = e.let('ad', splatFloat(activation, a8.scale))
-        const as = centre === undefined ? e.let('as', splatFloat(activation, a8.sum)) : undefined
-        for (const [q, sum] of sums[t]!.entries()) {
+      const given = activations.map((activation) => ({
+        ad: e.let('ad', splatFloat(activation, a8.scale)),
+        as: centre === undefined ? e.let('as', splatFloat(activation, a8.sum)) : undefined,
+      }))
+      addProducts(e, {
+        quants,
+        quads,
+        activations,
+        sumOf: (t) => new ByteSum(e, zero, centre ?? quants.most, from[t]),
+        finish(t, q, sum) {
           const { d, m } = scaled?.[q] ?? scaleOf(q)
+          const { ad, as } = given[t]!
           const acc = dot.accumulators[t]![q]!
-          e.set(acc, ops.madd(ops.to_f32x4(sum.total()), ops.mul(d, ad), m && as ? ops.madd(m, as, acc) : acc))
-        }
-      }
+          e.set(acc, ops.madd(ops.to_f32x4(sum), ops.mul(d, ad), m && as ? ops.madd(m, as, acc) : acc))
+        },
+      })
     })
   }
 
@@ -277,44 +283,66 @@ export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
   }
 
   /** Sums of a run times its integer scale, then times the activations' step: the weights' own units follow once a block. */
-  function integerSums({ unit, scale, least }: IntegerScales): NonNullable<PackedFormat['dotBytes']> {
+  function integerSums({ unit, words: wordsOf, scale, least }: IntegerScales): NonNullable<PackedFormat['dotBytes']> {
     return (e, dot) => {
       const { quads, accumulators } = dot
-      const each = (hint: string) => dot.activations.map(() => quads.map(() => e.let(hint, constant('f32x4', 0))))
-      const [whole, low] = [each('whole'), least ? each('low') : undefined]
+      const whole = dot.activations.map(() => quads.map(() => e.let('whole', constant('f32x4', 0))))
       walk(e, dot, a8.words, ({ run: { pair, odd }, quants: at, activations }) => {
         if (odd.kind !== 'const') throw new Error('internal: a single run of a block against 8-bit activations')
-        const mask = e.let('mask', ops.byte_mask(pair))
         const steps = activations.map((activation) => e.let('ad', splatFloat(activation, a8.step)))
         for (let group = 0; group < groups; group++) {
+          const mask = ops.byte_mask(i32(scale(odd.value, group)))
           const known: LoopExpr[] = []
           const scaleOf = (q: number): LoopExpr =>
-            (known[q] ??= e.let('scale', ops.byte_pairs(scale(quads[q]!.block, quads[q]!.quad, odd.value, group), mask)))
-          const sums = activations.map((activation) => {
-            const from = fromOf(e, activation, group)
-            return at.map((_, q) => new ByteSum(e, zero, centre ?? quants.most, { ...from, scale: () => scaleOf(q) }))
+            (known[q] ??= e.let('scale', ops.byte_pairs(wordsOf(quads[q]!.block, quads[q]!.quad, pair), mask)))
+          const from = activations.map((activation) => fromOf(e, activation, group))
+          addProducts(e, {
+            quants,
+            quads: at,
+            activations,
+            ...(groups === 1 ? {} : { half: group }),
+            sumOf: (t, q) => new ByteSum(e, zero, centre ?? quants.most, { ...from[t], scale: () => scaleOf(q) }),
+            finish: (t, q, sum) => e.set(whole[t]![q]!, ops.madd(ops.to_f32x4(sum), steps[t]!, whole[t]![q]!)),
           })
-          addProducts(e, quants, at, activations, groups === 1 ? [0, 1] : [group as 0 | 1], sums)
-          for (const [t, row] of sums.entries()) {
-            for (const [q, sum] of row.entries()) {
-              e.set(whole[t]![q]!, ops.madd(ops.to_f32x4(sum.total()), steps[t]!, whole[t]![q]!))
-            }
-          }
-        }
-        if (!least || !low) return
-        const totals = activations.map((activation) => e.let('as', splatFloat(activation, a8.total)))
-        for (const [q, { block, quad }] of quads.entries()) {
-          const m = e.let('m', ops.to_f32x4(ops.byte_pairs(least.minimum(block, quad, odd.value), mask)))
-          for (const [t, total] of totals.entries()) e.set(low[t]![q]!, ops.madd(m, total, low[t]![q]!))
         }
       })
+      if (least) takeMinima(e, dot, wordsOf, least.unit)
       for (const [q, { block, quad }] of quads.entries()) {
         const d = e.let('d', ops.mul(unit(block, quad), constant('f32x4', 1 / pairFactor)))
-        const m = least && e.let('m', ops.mul(least.unit(block, quad), constant('f32x4', -1 / pairWord)))
-        for (const t of dot.activations.keys()) {
-          const acc = accumulators[t]![q]!
-          e.set(acc, ops.madd(whole[t]![q]!, d, m && low ? ops.madd(low[t]![q]!, m, acc) : acc))
+        for (const [t, acc] of accumulators.map((row) => row[q]!).entries()) e.set(acc, ops.madd(whole[t]![q]!, d, acc))
+      }
+    }
+  }
+
+  /**
+   * accumulators -= Σ over runs of minimum · total of the activations, times a unit. Those of even runs are taken with 2^16, as they stand in
+   * their words; all are integers that f32 holds.
+   */
+  function takeMinima(
+    e: Emitter,
+    { quads, activations, accumulators }: BlockDot,
+    wordsOf: IntegerScales['words'],
+    unit: IntegerScales['unit'],
+  ) {
+    const read = (run: number) => activations.map((activation) => splatFloat(activation, run * a8.words + a8.total))
+    const kept = activations.length > 1 ? undefined : Array.from({ length: runs }, (_, run) => read(run).map((total) => e.let('as', total)))
+    for (const [q, { block, quad }] of quads.entries()) {
+      // Apart: one sum would wait for itself.
+      const low = [0, 1].map(() => activations.map((): LoopExpr | undefined => undefined))
+      for (let pair = 0; pair < runs / 2; pair++) {
+        const word = e.let('pair', wordsOf(block, quad, i32(pair)))
+        for (const [odd, sums] of low.entries()) {
+          const m = e.let('m', ops.to_f32x4(odd ? ops.shr_u(word, 24) : ops.and(word, constant('i32x4', 255 << 16))))
+          const run = 2 * pair + odd
+          for (const [t, total] of (kept?.[run] ?? read(run)).entries()) {
+            sums[t] = e.let('low', sums[t] ? ops.madd(m, total, sums[t]) : ops.mul(m, total))
+          }
         }
+      }
+      const least = unit(block, quad)
+      const [even, odd] = [2 ** -16, 1].map((by) => e.let('d', ops.mul(least, constant('f32x4', -by))))
+      for (const [t, acc] of accumulators.map((row) => row[q]!).entries()) {
+        e.set(acc, ops.madd(low[0]![t]!, even!, ops.madd(low[1]![t]!, odd!, acc)))
       }
     }
   }

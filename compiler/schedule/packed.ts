@@ -2,6 +2,7 @@
 // blocks' shape, the multiply-add of one block against f32 activations and, for block formats, against 8-bit activations.
 // Byte layouts are those of compiler/formats.
 
+import { run4, run5, run6 } from '../formats/run-rows.ts'
 import type { Operand } from '../kernel/types.ts'
 import { type Emitter, ops } from './build-loops.ts'
 import type { LoopExpr } from './loops.ts'
@@ -9,8 +10,10 @@ import { denseFormats } from './packed-dense.ts'
 import { runBlocks } from './packed-runs.ts'
 import { signedBytes } from './packed-signed.ts'
 import type { PackedFormat } from './packed-words.ts'
-import { fives, nibbles, sixes } from './run-quants.ts'
+import { runQuants } from './run-quants.ts'
 import { runScales } from './run-scales.ts'
+
+const [nibbles, fives, sixes] = [runQuants(run4), runQuants(run5), runQuants(run6)]
 
 /** Weight formats by name. */
 const packedFormats: Readonly<Record<string, PackedFormat>> = {

@@ -19,17 +19,17 @@ export interface Step {
 }
 
 /**
- * Scales that are small integers times one float a block: a block's sums stay integers until it ends. Words hold a byte for each pair
- * of runs; `odd` and `group` are constants.
+ * Scales that are small integers times one float a block: a run's sums stay integers. A word of a row holds those of a pair of runs, a
+ * byte each.
  */
 export interface IntegerScales {
   unit(weight: Address, quad: LoopExpr): LoopExpr
-  scale(weight: Address, quad: LoopExpr, odd: number, group: number): LoopExpr
-  /** What is taken off every value of a run: a 7-bit integer times a unit of its own. */
-  readonly least?: {
-    unit(weight: Address, quad: LoopExpr): LoopExpr
-    minimum(weight: Address, quad: LoopExpr, odd: number): LoopExpr
-  }
+  /** The words of four rows for a pair of runs. */
+  words(weight: Address, quad: LoopExpr, pair: LoopExpr): LoopExpr
+  /** Which byte of the word. */
+  scale(odd: number, group: number): number
+  /** What is taken off every value of a run: a 7-bit integer, byte 2 of the even run's and 3 of the odd one's, times a unit of its own. */
+  readonly least?: { unit(weight: Address, quad: LoopExpr): LoopExpr }
 }
 
 export interface RunScales {
@@ -94,60 +94,59 @@ const scaleAndMinimum: RunScales = {
 /** Byte number `byte` of each word, with its sign. */
 const signedByte = (word: LoopExpr, byte: LoopExpr): LoopExpr => ops.shr_s(ops.shl(word, ops.sub(24, ops.mul(byte, 8))), 24)
 
-/** First word of scales and of minima (compiler/formats/k-scales.ts). */
-const [kScales, kMinima] = [16, 32]
+/** The words of a pair of runs behind `first` words of units (compiler/formats/{k-scales,q6-k}.ts). */
+const pairWords =
+  (first: number): IntegerScales['words'] =>
+  (weight, quad, pair) =>
+    words(weight, ops.add(half(quad), ops.mul(pair, 8)), first)
 
+const unit = (first: number) => (weight: Address, quad: LoopExpr) => vector(weight, half(quad), first)
+
+const sixBitUnits = 16
 const sixBitScales: RunScales = {
   words: 48,
   runs: 8,
   groups: 1,
   open(e, weight, quad) {
-    const d = e.let('d', vector(weight, half(quad)))
-    const minus = e.let('minus', ops.neg(vector(weight, half(quad), 8)))
+    const d = e.let('d', unit(0)(weight, quad))
+    const minus = e.let('minus', ops.neg(unit(8)(weight, quad)))
     return ({ pair, odd }) => {
-      const list = (first: number): LoopExpr => toFloat(byteOf(words(weight, ops.add(half(quad), ops.mul(odd, 8)), first), pair))
-      return { scale: ops.mul(list(kScales), d), offset: ops.mul(list(kMinima), minus) }
+      const word = e.let('pair', pairWords(sixBitUnits)(weight, quad, pair))
+      const of = (byte: LoopExpr): LoopExpr => toFloat(byteOf(word, byte))
+      return { scale: ops.mul(of(odd), d), offset: ops.mul(of(ops.add(odd, 2)), minus) }
     }
   },
   element(e, operand, block, row, { pair, odd }) {
     const at = e.value('at', ops.add(block, row))
-    const list = (first: number): LoopExpr => toFloat(byteOf(load('i32', operand, ops.add(at, ops.mul(odd, 8)), first), pair))
+    const word = e.let('pair', load('i32', operand, ops.add(at, ops.mul(pair, 8)), sixBitUnits))
+    const of = (byte: LoopExpr): LoopExpr => toFloat(byteOf(word, byte))
     return {
-      scale: ops.mul(list(kScales), load('f32', operand, at)),
-      offset: ops.mul(list(kMinima), ops.neg(load('f32', operand, at, 8))),
+      scale: ops.mul(of(odd), load('f32', operand, at)),
+      offset: ops.mul(of(ops.add(odd, 2)), ops.neg(load('f32', operand, at, 8))),
     }
   },
-  integers: {
-    unit: (weight, quad) => vector(weight, half(quad)),
-    scale: (weight, quad, odd) => words(weight, half(quad), kScales + 8 * odd),
-    least: {
-      unit: (weight, quad) => vector(weight, half(quad), 8),
-      minimum: (weight, quad, odd) => words(weight, half(quad), kMinima + 8 * odd),
-    },
-  },
+  integers: { unit: unit(0), words: pairWords(sixBitUnits), scale: (odd) => odd, least: { unit: unit(8) } },
 }
 
+const byteUnits = 8
 const byteScales: RunScales = {
   words: 40,
   runs: 8,
   groups: 2,
   centre: 32,
   open(e, weight, quad) {
-    const d = e.let('d', vector(weight, half(quad)))
+    const d = e.let('d', unit(0)(weight, quad))
     return ({ pair, odd }, group) => {
-      const word = words(weight, ops.add(half(quad), ops.add(ops.mul(odd, 16), ops.mul(group, 8))), 8)
-      return { scale: ops.mul(toFloat(signedByte(word, pair)), d) }
+      const word = pairWords(byteUnits)(weight, quad, pair)
+      return { scale: ops.mul(toFloat(signedByte(word, ops.add(ops.mul(odd, 2), group))), d) }
     }
   },
   element(e, operand, block, row, { pair, odd }, group) {
     const at = e.value('at', ops.add(block, row))
-    const word = load('i32', operand, ops.add(at, ops.add(ops.mul(odd, 16), ops.mul(group, 8))), 8)
-    return { scale: ops.mul(toFloat(signedByte(word, pair)), load('f32', operand, at)) }
+    const word = load('i32', operand, ops.add(at, ops.mul(pair, 8)), byteUnits)
+    return { scale: ops.mul(toFloat(signedByte(word, ops.add(ops.mul(odd, 2), group))), load('f32', operand, at)) }
   },
-  integers: {
-    unit: (weight, quad) => vector(weight, half(quad)),
-    scale: (weight, quad, odd, group) => words(weight, half(quad), 8 + 16 * odd + 8 * group),
-  },
+  integers: { unit: unit(0), words: pairWords(byteUnits), scale: (odd, group) => 2 * odd + group },
 }
 
 export const runScales = { scaleOnly, scaleAndMinimum, sixBitScales, byteScales } as const

@@ -264,24 +264,21 @@ export const mutants: readonly Mutant[] = [
       '{ scale: ops.half_lo_f32x4(pair), offset: ops.half_hi_f32x4(pair) }',
       '{ scale: ops.half_hi_f32x4(pair), offset: ops.half_lo_f32x4(pair) }',
     ],
-    'odd runs of q4_k take the scales of even ones': ['half(quad), kScales + 8 * odd)', 'half(quad), kScales)'],
-    'all runs of q6_k take the scales of the first pair': [
-      '{ scale: ops.mul(toFloat(signedByte(word, pair)), d) }',
-      '{ scale: ops.mul(toFloat(signedByte(word, i32(0))), d) }',
-    ],
+    'odd runs of q4_k take the scales of even ones': ['scale: (odd) => odd, least', 'scale: () => 0, least'],
+    'all groups of q6_k take the scale of the first': ['scale: (odd, group) => 2 * odd + group', 'scale: () => 0'],
   }),
   ...inFile('compiler/schedule/run-quants.ts', {
-    'high and low nibbles are swapped': [
-      'ops.mul(ops.shr_u(j, 2), 4)), filled(0x0f))',
-      'ops.sub(4, ops.mul(ops.shr_u(j, 2), 4))), filled(0x0f))',
+    'what other bits bring along is not taken off': [
+      'shifted(vector(v), shift)).reduce((a, b) => ops.xor(a, b))',
+      'shifted(vector(v), shift)).reduce((a, b) => ops.or(a, b))',
     ],
-    'a single token loses a bit of fives that lie apart': ['masked(ops.shr_u(own, 6), 0x03)', 'masked(ops.shr_u(own, 6), 0x01)'],
-    'single elements of q4 read the wrong nibble': ['ops.mul(ops.shr_u(k, 4), 4))', 'ops.mul(ops.and(k, 1), 4))'],
-    'high bits of a five lie a place too low': ['masked(ops.shr_u(read(i - 5), 3), 0x1c)', 'masked(ops.shr_u(read(i - 5), 4), 0x1c)'],
+    'single elements take all fours for the low bits of a vector': ['const moved = ops.shr_u(read, shift)', 'const moved = read'],
+    'single elements of q4 read the wrong nibble': ['ops.and(number, shares - 1)', 'ops.shr_u(number, 1)'],
   }),
   ...inFile('compiler/schedule/packed-runs.ts', {
     'both halves of a run of q6_k are centred as the first': ['fromOf(e, activation, group)', 'fromOf(e, activation, 0)'],
-    'minima of q4_k are added': ['-1 / pairWord', '1 / pairWord'],
+    'minima of q4_k are added': ["constant('f32x4', -by)", "constant('f32x4', by)"],
+    'minima of even runs of q4_k are not scaled back': ['[2 ** -16, 1].map', '[1, 1].map'],
   }),
   ...inFile('compiler/schedule/state-blocks.ts', {
     'activations are scaled to 128': [
@@ -457,10 +454,7 @@ export const mutants: readonly Mutant[] = [
     ],
   }),
   ...inFile('compiler/formats/run-rows.ts', {
-    'neighbouring bytes of nibbles are swapped': [
-      'out[at + (i >> 2) * 32 + (i & 3)] = (quants[i]! & 15)',
-      'out[at + (i >> 2) * 32 + ((i & 3) ^ 1)] = (quants[i]! & 15)',
-    ],
+    'rows of a run change places': ['(row & 3) * 4 + share', '((row & 3) ^ 1) * 4 + share'],
   }),
   ...inFile('compiler/schedule/byte-sums.ts', {
     'a part of a dot takes twice the products that it holds': ['Math.floor(32767 / (2 * 127 * most))', 'Math.floor(32767 / (127 * most))'],

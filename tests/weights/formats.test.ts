@@ -102,24 +102,26 @@ const r8Value: Record<FormatName, (at: DataView, row: number, k: number) => numb
   q6_k: (at, row, k) => {
     const block = Math.floor(k / 256) * 1696
     const [group, i] = [Math.floor((k % 256) / 16), k % 16]
-    const scale = at.getInt8(block + 32 + (group % 4) * 32 + 4 * row + Math.floor(group / 4))
-    const byte = (v: number, b: number): number =>
-      at.getUint8(block + 160 + group * 96 + v * 32 + Math.floor(row / 4) * 16 + 4 * (row % 4) + b)
-    const q = i < 12 ? byte(i >> 2, i & 3) & 63 : [0, 1, 2].reduce((sum, v) => sum + (byte(v, i & 3) >> 6) * 4 ** v, 0)
+    const scale = at.getInt8(block + 32 + Math.floor(group / 4) * 32 + 4 * row + (group % 4))
+    const [u, v, w] = words(at, block + 160 + group * 96, row, 3) as [number, number, number]
+    const four = i < 12 ? [u, v, w][i >> 2]! : (u >>> 6) ^ (v >>> 4) ^ (w >>> 2)
+    const q = (four >>> (8 * (i & 3))) & 63
     return Math.fround((q - 32) * scale * at.getFloat32(block + 4 * row, true))
   },
 }
-/** Step and least value of a run: bytes of the words of even or of odd runs. */
+/** Step and least value of a run: bytes of the word of its pair. */
 function kStep(at: DataView, block: number, row: number, run: number): [step: number, least: number] {
-  const byte = (list: number): number => at.getUint8(block + 64 + (2 * list + (run % 2)) * 32 + 4 * row + (run >> 1))
+  const byte = (list: number): number => at.getUint8(block + 64 + (run >> 1) * 32 + 4 * row + 2 * list + (run % 2))
   return [byte(0) * at.getFloat32(block + 4 * row, true), byte(1) * at.getFloat32(block + 32 + 4 * row, true)]
 }
+/** A row's words of some vectors. */
+const words = (at: DataView, start: number, row: number, count: number): number[] =>
+  Array.from({ length: count }, (_, v) => at.getUint32(start + (2 * v + Math.floor(row / 4)) * 16 + 4 * (row % 4), true))
 function five(at: DataView, start: number, row: number, k: number): number {
-  const byte = (v: number): number => at.getUint8(start + (2 * v + Math.floor(row / 4)) * 16 + 4 * (row % 4) + (k % 4))
-  const j = Math.floor(k / 4)
-  if (j < 5) return byte(j) & 31
-  const low = j === 7 ? ((byte(3) >> 5) & 1) * 2 + ((byte(4) >> 5) & 1) : byte(j - 2) >> 6
-  return (byte(j - 5) >> 5) * 4 + low
+  const own = words(at, start, row, 5)
+  const [u, v, w, x, y] = own as [number, number, number, number, number]
+  const four = [...own, (u >>> 3) ^ (x >>> 6), (v >>> 3) ^ (y >>> 6), (w >>> 3) ^ (x >>> 4) ^ (y >>> 5)][Math.floor(k / 4)]!
+  return (four >>> (8 * (k % 4))) & 31
 }
 const word = (at: DataView, offset: number, high: boolean): number => (at.getUint32(offset, true) >>> (high ? 16 : 0)) & 0xffff
 function nibble(at: DataView, start: number, row: number, k: number): number {
