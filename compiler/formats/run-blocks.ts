@@ -31,7 +31,8 @@ export function runFormat(blocks: RunBlocks): Format {
   const runSize = runBytes(rows)
   const packedBytes = headBytes + runs * runSize
   const access = runAccess(rows)
-  const quants = new Uint8Array(runLength)
+  const fours = new Int32Array(8 * (runLength / 4))
+  const quants = Array.from({ length: 8 }, (_, row) => new Uint8Array(fours.buffer, row * runLength, runLength))
   return {
     name,
     values,
@@ -41,29 +42,23 @@ export function runFormat(blocks: RunBlocks): Format {
     decode,
     packGroup(plainRows, K, out) {
       const count = K / values
-      for (let row = 0; row < 8; row++) {
-        for (let block = 0; block < count; block++) {
-          const at = (row * count + block) * bytes
-          const start = block * packedBytes
-          blocks.packHead(plainRows, at, row, out, start)
-          for (let run = 0; run < runs; run++) {
-            blocks.readRun(plainRows, at, run, quants)
-            access.write(quants, row, out, start + headBytes + run * runSize)
-          }
+      for (let block = 0; block < count; block++) {
+        const start = block * packedBytes
+        for (let row = 0; row < 8; row++) blocks.packHead(plainRows, (row * count + block) * bytes, row, out, start)
+        for (let run = 0; run < runs; run++) {
+          for (let row = 0; row < 8; row++) blocks.readRun(plainRows, (row * count + block) * bytes, run, quants[row]!)
+          access.write(fours, out, start + headBytes + run * runSize)
         }
       }
     },
     unpackGroup(packed, K, out) {
       const count = K / values
-      for (let row = 0; row < 8; row++) {
-        for (let block = 0; block < count; block++) {
-          const at = (row * count + block) * bytes
-          const start = block * packedBytes
-          blocks.unpackHead(packed, start, row, out, at)
-          for (let run = 0; run < runs; run++) {
-            access.read(packed, start + headBytes + run * runSize, row, quants)
-            blocks.writeRun(quants, run, out, at)
-          }
+      for (let block = 0; block < count; block++) {
+        const start = block * packedBytes
+        for (let row = 0; row < 8; row++) blocks.unpackHead(packed, start, row, out, (row * count + block) * bytes)
+        for (let run = 0; run < runs; run++) {
+          access.read(packed, start + headBytes + run * runSize, fours)
+          for (let row = 0; row < 8; row++) blocks.writeRun(quants[row]!, run, out, (row * count + block) * bytes)
         }
       }
     },

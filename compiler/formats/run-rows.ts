@@ -82,10 +82,11 @@ function takenBits({ bits, vectors, fours }: RunRows): number[][] {
   })
 }
 
-/** Reads and writes the quants of row `row` of the run that begins at byte `start`. */
+/** The quants of 8 rows: word 8 · row + j holds values 4j … 4j+3 of a row. */
 export interface RunAccess {
-  write(quants: Uint8Array, row: number, out: Uint8Array, start: number): void
-  read(packed: Uint8Array, start: number, row: number, quants: Uint8Array): void
+  /** Writes the run that begins at byte `start`. */
+  write(quants: Int32Array, out: Uint8Array, start: number): void
+  read(packed: Uint8Array, start: number, quants: Int32Array): void
 }
 
 export function runAccess(rows: RunRows): RunAccess {
@@ -93,39 +94,45 @@ export function runAccess(rows: RunRows): RunAccess {
   const fours = rows.fours.flat()
   const gives = takenBits(rows).map((of) => of.map((some) => some * inEachByte))
   const mask = maskOf(bits)
-  const words = new Uint32Array(vectors)
-  /** Where a row's word 0 of a share lies; the next is 32 bytes on. */
-  const place = (start: number, row: number, share: number): number => start + (row >> 2) * 16 + (row & 3) * 4 + share * vectors * 32
-  const value = (terms: readonly Term[]): number => {
-    let xor = 0
-    for (const { vector, shift } of terms) xor ^= words[vector]! >>> shift
-    return xor & mask
+  // Vectors follow each other with a word of each row: 8 v + row is a row's word of vector v.
+  const words = new Int32Array(shares * vectors * 8)
+  const bytes = new Uint8Array(words.buffer)
+  const joined = new Int32Array(8)
+  /** What the terms give of 8 rows. */
+  const join = (terms: readonly Term[], share: number): void => {
+    for (let t = 0; t < terms.length; t++) {
+      const { vector, shift } = terms[t]!
+      const at = 8 * (share * vectors + vector)
+      if (t === 0) for (let row = 0; row < 8; row++) joined[row] = words[at + row]! >>> shift
+      else for (let row = 0; row < 8; row++) joined[row]! ^= words[at + row]! >>> shift
+    }
   }
   return {
-    write(quants, row, out, start) {
+    write(quants, out, start) {
+      words.fill(0)
       for (let share = 0; share < shares; share++) {
-        words.fill(0)
-        for (const [f, { four, terms }] of fours.entries()) {
-          const at = 4 * (four + share * fourStep)
-          const wanted = quants[at]! | (quants[at + 1]! << 8) | (quants[at + 2]! << 16) | (quants[at + 3]! << 24)
-          const differs = wanted ^ value(terms)
-          for (const [t, { vector, shift }] of terms.entries()) words[vector]! ^= (differs & gives[f]![t]!) << shift
+        for (let f = 0; f < fours.length; f++) {
+          const { four, terms } = fours[f]!
+          join(terms, share)
+          const from = four + share * fourStep
+          for (let row = 0; row < 8; row++) joined[row]! ^= quants[8 * row + from]!
+          for (let t = 0; t < terms.length; t++) {
+            const { vector, shift } = terms[t]!
+            const at = 8 * (share * vectors + vector)
+            const given = gives[f]![t]!
+            for (let row = 0; row < 8; row++) words[at + row]! ^= (joined[row]! & given) << shift
+          }
         }
-        const at = place(start, row, share)
-        for (let v = 0; v < vectors; v++) for (let b = 0; b < 4; b++) out[at + 32 * v + b] = words[v]! >>> (8 * b)
       }
+      out.set(bytes, start)
     },
-    read(packed, start, row, quants) {
+    read(packed, start, quants) {
+      for (let i = 0; i < bytes.length; i++) bytes[i] = packed[start + i]!
       for (let share = 0; share < shares; share++) {
-        const from = place(start, row, share)
-        for (let v = 0; v < vectors; v++) {
-          const at = from + 32 * v
-          words[v] = packed[at]! | (packed[at + 1]! << 8) | (packed[at + 2]! << 16) | (packed[at + 3]! << 24)
-        }
         for (const { four, terms } of fours) {
-          const at = 4 * (four + share * fourStep)
-          const bytes = value(terms)
-          for (let b = 0; b < 4; b++) quants[at + b] = (bytes >>> (8 * b)) & 255
+          join(terms, share)
+          const to = four + share * fourStep
+          for (let row = 0; row < 8; row++) quants[8 * row + to] = joined[row]! & mask
         }
       }
     },
