@@ -454,7 +454,7 @@ export const mutants: readonly Mutant[] = [
     ],
   }),
   ...inFile('compiler/formats/run-rows.ts', {
-    'rows of a run change places': ['(row & 3) * 4 + share', '((row & 3) ^ 1) * 4 + share'],
+    'neighbouring fours of a run change places': ['const from = four + share * fourStep', 'const from = (four + share * fourStep) ^ 1'],
   }),
   ...inFile('compiler/schedule/byte-sums.ts', {
     'a part of a dot takes twice the products that it holds': ['Math.floor(32767 / (2 * 127 * most))', 'Math.floor(32767 / (127 * most))'],
