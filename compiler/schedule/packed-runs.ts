@@ -176,7 +176,7 @@ export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
       },
     },
 
-    ...(scales.integers ? { dotBytes: integerSums(scales.integers) } : { dotBytes: scaledSums, bytesFactor: shiftedFactor }),
+    ...(scales.integers ? { dotBytes: integerSums(scales.integers), bytesFactor: 1 / pairFactor } : { dotBytes: scaledSums, bytesFactor: shiftedFactor }),
   }
 
   /** Which share of which run a slice is, and where that begins. */
@@ -306,27 +306,29 @@ export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
           })
         }
       })
-      if (least) takeMinima(e, dot, wordsOf, least.unit)
+      const low = least && minimaOf(e, dot, wordsOf)
       for (const [q, { block, quad }] of quads.entries()) {
-        const d = e.let('d', ops.mul(unit(block, quad), constant('f32x4', 1 / pairFactor)))
-        for (const [t, acc] of accumulators.map((row) => row[q]!).entries()) e.set(acc, ops.madd(whole[t]![q]!, d, acc))
+        const lows = low?.(q)
+        const [d, m] = [e.let('d', unit(block, quad)), least && e.let('m', least.unit(block, quad))]
+        for (const [t, acc] of accumulators.map((row) => row[q]!).entries()) {
+          e.set(acc, ops.madd(whole[t]![q]!, d, m && lows ? ops.madd(lows[t]!, m, acc) : acc))
+        }
       }
     }
   }
 
   /**
-   * accumulators -= Σ over runs of minimum · total of the activations, times a unit. Those of even runs are taken with 2^16, as they stand in
-   * their words; all are integers that f32 holds.
+   * -Σ over the runs of a block of minimum · total of the activations, with the factor that scales have: for a quad, by tokens. Those of even
+   * runs are taken as they stand in their words, with 2^16, which their totals pay for; all are integers that f32 holds.
    */
-  function takeMinima(
-    e: Emitter,
-    { quads, activations, accumulators }: BlockDot,
-    wordsOf: IntegerScales['words'],
-    unit: IntegerScales['unit'],
-  ) {
-    const read = (run: number) => activations.map((activation) => splatFloat(activation, run * a8.words + a8.total))
+  function minimaOf(e: Emitter, { quads, activations }: BlockDot, wordsOf: IntegerScales['words']): (quad: number) => LoopExpr[] {
+    const read = (run: number) =>
+      activations.map((activation) =>
+        ops.mul(splatFloat(activation, run * a8.words + a8.total), constant('f32x4', run % 2 ? -pairFactor : -pairFactor / 2 ** 16)),
+      )
     const kept = activations.length > 1 ? undefined : Array.from({ length: runs }, (_, run) => read(run).map((total) => e.let('as', total)))
-    for (const [q, { block, quad }] of quads.entries()) {
+    return (q) => {
+      const { block, quad } = quads[q]!
       // Apart: one sum would wait for itself.
       const low = [0, 1].map(() => activations.map((): LoopExpr | undefined => undefined))
       for (let pair = 0; pair < runs / 2; pair++) {
@@ -339,11 +341,7 @@ export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
           }
         }
       }
-      const least = unit(block, quad)
-      const [even, odd] = [2 ** -16, 1].map((by) => e.let('d', ops.mul(least, constant('f32x4', -by))))
-      for (const [t, acc] of accumulators.map((row) => row[q]!).entries()) {
-        e.set(acc, ops.madd(low[0]![t]!, even!, ops.madd(low[1]![t]!, odd!, acc)))
-      }
+      return low[0]!.map((even, t) => e.let('low', ops.add(even!, low[1]![t]!)))
     }
   }
 }
