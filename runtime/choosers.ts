@@ -2,10 +2,9 @@
 // A device that runs ahead is given the next step before the token that the step reads is known here: it is one token ahead, and a
 // step that turns out not to be wanted has only written what the next reading overwrites.
 import type { DrawOptions } from './devices/device.ts'
-import { fail } from './error-codes.ts'
 import type { Drawing } from './host.ts'
 import type { Soon } from './soon.ts'
-import { createSampler, type SamplingNumbers, samplingNumbers, type SamplingOptions, type Scores } from './sampling.ts'
+import { createSampler, notNumbers, samplingNumbers, type SamplingOptions, type Scores } from './sampling.ts'
 
 type Arguments = Readonly<Record<string, number>>
 
@@ -21,7 +20,7 @@ export interface ReadingTarget {
   room(args: Arguments): number
   read(ids: readonly number[], args: Arguments, signal: AbortSignal | undefined): Promise<Scores>
   /** Whether tokens can be drawn on the device. */
-  canDraw(how: SamplingNumbers): boolean
+  canDraw(): boolean
   /** Reads ids, and the device chooses the next token after the last: -1 when the scores are not finite numbers. */
   choose(ids: readonly number[], args: Arguments, how: SeededSampling, signal: AbortSignal | undefined): Soon<number>
   /** Whether a reading can be submitted before the token that it reads is known: by what follows. */
@@ -55,7 +54,7 @@ export function createChooser(
 ): Chooser {
   const how = { ...samplingNumbers(options), seed: target.seed }
   const here = choosingHere(target, options, args)
-  if (options.random !== undefined || !target.canDraw(how)) return here
+  if (options.random !== undefined || !target.canDraw()) return here
   return (target.runsAhead ? choosingAhead : choosingThere)(target, how, here, args, options.signal)
 }
 
@@ -70,8 +69,7 @@ function choosingHere(target: ReadingTarget, options: SamplingOptions & { readon
   }
 }
 
-const checkFinite = (token: number): number =>
-  token < 0 ? fail('E_NOT_FINITE', 'the model gave scores that are not finite numbers') : token
+const checkFinite = (token: number): number => (token < 0 ? notNumbers() : token)
 
 /** `here` chooses from scores that the session has already. */
 function choosingThere(

@@ -10,7 +10,6 @@ import { LlamacError } from './error.ts'
 import { createQueue } from './queue.ts'
 import { findRoles } from './roles.ts'
 import type { Roles } from './roles.ts'
-import type { SamplingNumbers } from './sampling.ts'
 import { type Soon, whenThere } from './soon.ts'
 import type { Tokenizer } from './tokenizer/index.ts'
 
@@ -64,8 +63,8 @@ export class Host {
     return this.#device.runsAhead ?? false
   }
 
-  canDraw(entry: string, how: SamplingNumbers): boolean {
-    return this.#device.canDraw?.(entry, how) ?? false
+  canDraw(entry: string): boolean {
+    return this.#device.canDraw?.(entry) ?? false
   }
 
   /** New states, zeroed or copied. E_OUT_OF_MEMORY, E_DISPOSED. */

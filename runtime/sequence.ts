@@ -10,7 +10,7 @@ import type { SeededSampling } from './choosers.ts'
 import type { Drawing, Host, Lane } from './host.ts'
 import { OneByOne, planReading, readerOf } from './roles.ts'
 import type { ReadingEntry } from './roles.ts'
-import type { SamplingNumbers, Scores } from './sampling.ts'
+import type { Scores } from './sampling.ts'
 import { type Soon, whenThere } from './soon.ts'
 import type { Tokenizer } from './tokenizer/index.ts'
 
@@ -120,11 +120,11 @@ export class Sequence implements GenerationTarget {
     this.#cut(length)
   }
 
-  canDraw(how: SamplingNumbers): boolean {
+  canDraw(): boolean {
     const { prefill, decode } = this.#host.roles
     const entries = [prefill ?? decode, decode ?? prefill]
     // A step that nobody wants must be one that the next reading overwrites.
-    return entries.every((e) => e && this.#host.canDraw(e.entry.name, how) && (e.positioned || !this.#host.runsAhead))
+    return entries.every((e) => e && this.#host.canDraw(e.entry.name) && (e.positioned || !this.#host.runsAhead))
   }
 
   choose(ids: readonly number[], args: Arguments, how: SeededSampling, signal: AbortSignal | undefined): Soon<number> {

@@ -56,8 +56,8 @@ export interface Device {
     into?: readonly ResultArray[],
   ): Promise<ResultArray[]>
 
-  /** Whether the next token can be chosen where the scores are, after this entry and with these numbers. Absent: never. */
-  canDraw?(entry: string, how: SamplingNumbers): boolean
+  /** Whether the next token can be chosen where the scores are, after this entry. Absent: never. */
+  canDraw?(entry: string): boolean
 
   /**
    * Runs `entry` as `run` does, keeps its results, and chooses a token from the first of them. Resolves once the work is submitted: its

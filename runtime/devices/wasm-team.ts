@@ -2,11 +2,18 @@
 // may block (Node, a worker; not a browser's main thread, which waits for a message instead). A call is written into the
 // mailbox and counted; idle members wait for the count inside the module, first spinning, then asleep. The members meet inside
 // the entry; the mailbox is free again when it returns. A member that traps or ends breaks the team for good: E_DEVICE.
-import { addressUnit, type EntryManifest, type WasmVariant } from '../artifact/manifest.ts'
+import { addressUnit, type WasmVariant } from '../artifact/manifest.ts'
 import { checkAborted, fail } from '../error-codes.ts'
 import { TeamSize } from './team-size.ts'
 import { fillArguments, mailbox, type Membership, stop, type TeamExports, type ThreadedProgram } from './wasm-mailbox.ts'
 import { type StartedWorker, startWorker } from './workers.ts'
+
+/** What a team can run: an export, how many symbols it takes, and which of them are sizes. */
+export interface TeamProgram {
+  readonly export: string
+  readonly symbols: number
+  readonly sizes: readonly number[]
+}
 
 /** One entry: what is called, and what its calls have taught. */
 interface Callable {
@@ -95,31 +102,28 @@ export class Team {
     instance: WebAssembly.Instance,
     memory: WebAssembly.Memory,
     variant: WasmVariant,
-    entries: readonly Pick<EntryManifest, 'name' | 'symbols'>[],
+    programs: readonly TeamProgram[],
     own: { readonly from: number; readonly stride: number },
     options: TeamOptions,
   ): Promise<Team> {
-    const named = entries.map(({ name }) => ({ export: variant.entries[name]!.export, symbols: variant.entries[name]!.symbols.length }))
-    if (named.some(({ symbols }) => mailbox.symbols + symbols > mailbox.text))
+    if (programs.some(({ symbols }) => mailbox.symbols + symbols > mailbox.text))
       throw new Error('internal: an entry has more symbols than the mailbox has words')
-    const callable = entries.map(({ name, symbols }, i): Callable => {
-      const places = variant.entries[name]!.symbols
-      const sizes = places.flatMap((symbol, at) => (symbols.find((one) => one.name === symbol)?.kind === 'size' ? [at] : []))
-      return {
-        program: instance.exports[named[i]!.export] as ThreadedProgram,
-        args: new Array<number>(places.length + 5).fill(0),
+    const callable = programs.map(
+      ({ export: name, symbols, sizes }): Callable => ({
+        program: instance.exports[name] as ThreadedProgram,
+        args: new Array<number>(symbols + 5).fill(0),
         sizes,
         before: sizes.map(() => -1),
         team: new TeamSize(options.threads),
-      }
-    })
+      }),
+    )
     const team = new Team(instance, memory, variant, callable, options)
     team.#exports['threads.init']()
     const member = (thread: number): Membership => ({
       module,
       memory,
       thread,
-      entries: named,
+      entries: programs.map(({ export: name, symbols }) => ({ export: name, symbols })),
       mailbox: variant.threads!.mailbox,
       own: (thread === 0 ? variant.threads!.ownBase : own.from + (thread - 1) * own.stride) / addressUnit(variant),
       report: thread === 0,
@@ -141,7 +145,7 @@ export class Team {
     return team
   }
 
-  /** Runs entry number `entry` on the threads that its last calls speak for; `statesBase` as the module takes it (`addressUnit`). E_DEVICE. Calls must not overlap. */
+  /** Runs program number `entry` on the threads that its last calls speak for; `statesBase` as the module takes it (`addressUnit`). E_DEVICE. Calls must not overlap. */
   run(entry: number, name: string, statesBase: number, symbols: readonly number[]): Promise<void> | undefined {
     if (this.#broken !== undefined) fail('E_DEVICE', `the threads stopped earlier: ${this.#broken}`)
     const called = this.#entries[entry]!

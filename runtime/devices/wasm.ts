@@ -6,11 +6,11 @@ import { elementCount } from '../artifact/affine.ts'
 import { addressUnit, type EntryManifest, isWide, type WasmVariant } from '../artifact/manifest.ts'
 import { together } from '../abort.ts'
 import { checkAborted, fail } from '../error-codes.ts'
-import { type ArgumentArray, asResult, type Device, type Drawn, type ResultArray, type States } from './device.ts'
-import type { SamplingNumbers } from '../sampling.ts'
+import { type ArgumentArray, asResult, type Device, type Drawn, type DrawOptions, type ResultArray, type States } from './device.ts'
 import { type Soon, whenThere } from '../soon.ts'
 import type { RelaxedSimd } from './relaxed-simd.ts'
-import { mayBlock, Team } from './wasm-team.ts'
+import { samplerBytes, scoresOf, WasmSampler, weighProgram } from './wasm-sampler.ts'
+import { mayBlock, Team, type TeamProgram } from './wasm-team.ts'
 
 const pageBytes = 65536
 /** With 32-bit addresses, and with 64-bit ones ('memory64'). */
@@ -78,12 +78,13 @@ class WasmStates implements States {
 export async function createWasmDevice(artifact: Artifact, variant: WasmVariant, options: WasmOptions = {}): Promise<Device> {
   const { memory: layout, threads: shared } = variant
   const threads = shared ? (options.threads ?? 1) : 1
-  // The first thread's own memory is part of the arena; that of the others lies before the first session.
+  const { entries } = artifact.manifest
+  // The first thread's own memory is part of the arena; that of the others lies before the first session, and so does what draws need.
   const stride = shared ? alignBlock(shared.ownBytes) : 0
-  const sessionsBase = layout.statesBase + (threads - 1) * stride
+  const drawsBase = layout.statesBase + (threads - 1) * stride
+  const sessionsBase = drawsBase + samplerBytes(entries)
   artifact.needWeights()
   const memory = createMemory(sessionsBase, shared !== undefined, isWide(variant))
-  const { entries } = artifact.manifest
   const start = async (signal: AbortSignal): Promise<Started> => {
     const module = await compile(await artifact.program(variant, signal))
     checkAborted(signal)
@@ -91,26 +92,42 @@ export async function createWasmDevice(artifact: Artifact, variant: WasmVariant,
       fail('E_DEVICE', `the WASM program does not fit this runtime: ${(cause as Error).message}`, cause),
     )
     const own = { from: layout.statesBase, stride }
+    const draws = WasmSampler.fits(instance.exports)
+    const programs = [...entries.map((entry) => teamProgram(entry, variant)), ...(draws ? [weighProgram] : [])]
     const team =
       shared &&
-      (await Team.start(module, instance, memory, variant, entries, own, {
+      (await Team.start(module, instance, memory, variant, programs, own, {
         threads,
         takesPart: options.takesPart ?? mayBlock(),
         always: options.always,
         signal,
       }))
-    return { instance, team }
+    const scratch = { at: drawsBase, unit: addressUnit(variant) }
+    const sampler = draws ? new WasmSampler(instance.exports, memory, scratch, team, entries.length) : undefined
+    return { instance, team, sampler }
   }
   const weights = (signal: AbortSignal): Promise<void> =>
     artifact.loadTensors({ buffer: memory.buffer, places: layout.tensors }, { ...options, signal })
   // The program first: it may be built elsewhere meanwhile. Where workers are forbidden, little is downloaded in vain.
-  const [{ instance, team }] = await together(options.signal, start, weights, (made) => made.first?.team?.close())
-  return new WasmDevice(memory, instance, variant, entries, sessionsBase, team)
+  const [started] = await together(options.signal, start, weights, (made) => made.first?.team?.close())
+  return new WasmDevice(memory, started, variant, entries, sessionsBase)
 }
 
 interface Started {
   readonly instance: WebAssembly.Instance
   readonly team: Team | undefined
+  /** Programs of before have none. */
+  readonly sampler: WasmSampler | undefined
+}
+
+function teamProgram({ name, symbols }: EntryManifest, variant: WasmVariant): TeamProgram {
+  const entry = variant.entries[name]!
+  const isSize = (symbol: string): boolean => symbols.find((one) => one.name === symbol)?.kind === 'size'
+  return {
+    export: entry.export,
+    symbols: entry.symbols.length,
+    sizes: entry.symbols.flatMap((symbol, at) => (isSize(symbol) ? [at] : [])),
+  }
 }
 
 const alignBlock = (bytes: number): number => Math.ceil(bytes / blockAlignment) * blockAlignment
@@ -137,7 +154,7 @@ class WasmDevice implements Device {
   readonly #wide: boolean
   /** Bytes that an address counts where the module is called. */
   readonly #unit: number
-  readonly #firstMaximum: ((scores: number, count: number) => number) | undefined
+  readonly #sampler: WasmSampler | undefined
   readonly #free: number[] = []
   #end: number
   #disposed = false
@@ -147,11 +164,10 @@ class WasmDevice implements Device {
 
   constructor(
     memory: WebAssembly.Memory,
-    instance: WebAssembly.Instance,
+    { instance, team, sampler }: Started,
     variant: WasmVariant,
     entries: readonly EntryManifest[],
     sessionsBase: number,
-    team: Team | undefined,
   ) {
     this.name = team ? `wasm, ${team.threads} threads` : 'wasm'
     this.#memory = memory
@@ -160,9 +176,7 @@ class WasmDevice implements Device {
     this.#blockBytes = alignBlock(variant.memory.stateBytes)
     this.#wide = isWide(variant)
     this.#unit = addressUnit(variant)
-    // Programs of before have none.
-    const choose = instance.exports['first.maximum']
-    if (typeof choose === 'function') this.#firstMaximum = choose as (scores: number, count: number) => number
+    this.#sampler = sampler
     for (const [number, manifest] of entries.entries()) {
       const { export: name, symbols, arguments: places, results } = variant.entries[manifest.name]!
       const program = instance.exports[name]
@@ -215,16 +229,10 @@ class WasmDevice implements Device {
     })
   }
 
-  /** The most likely token, of one list of scores: no draw, so that a vocabulary of numbers need not leave the module. */
-  canDraw(entry: string, { temperature, repetitionPenalty }: SamplingNumbers): boolean {
-    const [scores] = this.#entries.get(entry)?.manifest.results ?? []
-    return (
-      this.#firstMaximum !== undefined &&
-      temperature === 0 &&
-      repetitionPenalty === 1 &&
-      scores?.dtype === 'f32' &&
-      scores.dims.length === 1
-    )
+  /** Of one list of scores: so that a vocabulary of numbers need not leave the module. */
+  canDraw(entry: string): boolean {
+    const called = this.#entries.get(entry)
+    return this.#sampler !== undefined && called !== undefined && scoresOf(called.manifest) !== undefined
   }
 
   draw(
@@ -232,12 +240,15 @@ class WasmDevice implements Device {
     symbols: Readonly<Record<string, number>>,
     inputs: Readonly<Record<string, ArgumentArray>> | undefined,
     states: States,
+    how: DrawOptions,
+    seen?: readonly number[],
   ): Soon<Drawn> {
     if (!inputs) throw new Error('internal: a token is read before it is known')
     const called = this.#callable(entry)
-    return whenThere(this.#call(called, symbols, inputs, states), () => {
-      const { dims } = called.manifest.results[0]!
-      return { token: this.#firstMaximum!(called.results[0]! * 4, elementCount(dims, symbols)) }
+    const read = this.#call(called, symbols, inputs, states)
+    return whenThere(read, () => {
+      const token = this.#sampler!.draw(called.results[0]! * 4, scoresOf(called.manifest)!, how, seen)
+      return whenThere(token, (token) => ({ token }))
     })
   }
 

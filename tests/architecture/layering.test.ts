@@ -83,6 +83,8 @@ test('the compiler imports the language, and of the runtime what an artifact is'
     (file.startsWith('compiler/artifact/') && formatValues.has(target)) ||
     // The words that the runtime gives a sampler.
     (file === 'compiler/sampler/parts.ts' && target === 'runtime/artifact/webgpu-program.ts') ||
+    // How a module's sampler is called, and how it weighs.
+    (/^compiler\/(sampler|targets\/wasm)\//.test(file) && target === 'runtime/artifact/wasm-sampler.ts') ||
     (file.startsWith('compiler/weights/tokenizers/') && tokenizerValues.has(target))
   const wrong = layers.compiler.filter((each) => each.target.startsWith('cli/') || !allowed(each))
   expect(shown(wrong)).toEqual([])

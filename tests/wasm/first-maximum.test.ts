@@ -1,8 +1,8 @@
 // The module's choice of the highest score against the runtime's, which defines it: any bits, ties, infinities, NaNs, all lengths.
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { firstMaximumExport } from '../../compiler/targets/wasm/first-maximum.ts'
 import { buildModule } from '../../compiler/targets/wasm/module.ts'
+import { wasmSampler } from '../../runtime/artifact/wasm-sampler.ts'
 import { argmax } from '../../runtime/sampling.ts'
 
 const place = 4096 + 4
@@ -23,7 +23,7 @@ test.each([false, true])('first of the highest, as the sampler takes it; 64-bit 
     (wide ? { address: 'i64', initial: 1n, maximum: 262144n } : { initial: 1, maximum: 65536 }) as never,
   )
   const { exports } = new WebAssembly.Instance(new WebAssembly.Module(binary), { env: { memory } })
-  const choose = exports[firstMaximumExport] as (address: number, count: number) => number
+  const choose = exports[wasmSampler.firstMaximum] as (address: number, count: number) => number
   const words = new Uint32Array(memory.buffer)
   const few = fc.constantFrom(0, 0x80000000, 0x3f800000, 0xbf800000, 0x7f7fffff, 0xff7fffff)
   const odd = fc.constantFrom(0x7f800000, 0xff800000, 0x7fc00000, 0xffc00001, 0x7f800001)

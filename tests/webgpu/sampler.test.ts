@@ -16,6 +16,7 @@ import { bufferBytes } from '../../runtime/devices/webgpu-buffers.ts'
 import { buildPipelines } from '../../runtime/devices/webgpu-pipelines.ts'
 import { uniform } from '../../runtime/philox.ts'
 import { createSampler, type SamplingNumbers, samplingNumbers } from '../../runtime/sampling.ts'
+import { toBoundary } from '../support/boundaries.ts'
 import { createSoftwareGpu, openDevice, type TestDevice } from '../support/dawn.ts'
 
 let software: TestDevice
@@ -149,24 +150,6 @@ async function drawAll(device: GPUDevice, vocab: number, all: readonly Draw[]): 
   return found
 }
 
-/**
- * How far the nearest boundary of the cumulative distribution is from the coin, or from where top-p cuts what top-k left. A boundary
- * reaches from the sum of the probabilities to what the CPU's f32 makes of it.
- */
-function toBoundary({ scores, how, seen }: Draw): number {
-  const nearest = (options: SamplingNumbers, to: number): number => {
-    let [sum, rounded, least] = [0, 0, to]
-    for (const p of createSampler(options, 0).distribution(scores, seen).probabilities) {
-      sum += p
-      rounded = Math.fround(rounded + p)
-      least = Math.min(least, Math.max(0, to - Math.max(sum, rounded), Math.min(sum, rounded) - to))
-    }
-    return least
-  }
-  const cut = how.topP < 1 ? nearest({ ...how, topP: 1, minP: 0, topK: how.topK || scores.length }, how.topP) : 1
-  return Math.min(cut, nearest(how, uniform(how.seed, how.position)))
-}
-
 test('ten thousand draws', async () => {
   const seed = Math.floor(Math.random() * 2 ** 32)
   const g = numbers(seed)
@@ -187,7 +170,8 @@ test('ten thousand draws', async () => {
       total++
       if (token === wanted) continue
       different++
-      const distance = draw.how.temperature === 0 ? 1 : toBoundary(draw)
+      const distance =
+        draw.how.temperature === 0 ? 1 : toBoundary(draw.scores, draw.seen, draw.how, uniform(draw.how.seed, draw.how.position))
       if (distance > 1e-5)
         expect.fail(`seed ${seed}, vocab ${vocab}: ${token} is not ${wanted}, ${distance} from a boundary, ${JSON.stringify(draw.how)}`)
     }

@@ -3,11 +3,9 @@
 // passed over, of equals the first wins (-0 equals 0), and where no score is finite or one is +inf there is none.
 
 import binaryen from 'binaryen'
+import { wasmSampler } from '../../../runtime/artifact/wasm-sampler.ts'
 import type { AddressType } from './address-type.ts'
 import type { Ref } from './expressions.ts'
-
-/** (address of f32 scores, a multiple of 4; how many) → index, or -1. The address is i32 in every module. No entry can have the name. */
-export const firstMaximumExport = 'first.maximum'
 
 const { i32, f32, v128 } = binaryen
 const lanes = 4
@@ -63,6 +61,6 @@ export function addFirstMaximum(m: binaryen.Module, addresses: AddressType): voi
     m.i32.const(-1),
   ]
   const locals = [i32, i32, f32, ...sums.map(() => v128)]
-  m.addFunction(firstMaximumExport, binaryen.createType([i32, i32]), i32, locals, m.block(null, body, i32))
-  m.addFunctionExport(firstMaximumExport, firstMaximumExport)
+  m.addFunction(wasmSampler.firstMaximum, binaryen.createType([i32, i32]), i32, locals, m.block(null, body, i32))
+  m.addFunctionExport(wasmSampler.firstMaximum, wasmSampler.firstMaximum)
 }

@@ -11,8 +11,8 @@ import type { LoopFunction } from '../../schedule/loops.ts'
 import { type AddressType, addressType } from './address-type.ts'
 import { emitKernel } from './emit.ts'
 import type { Ref } from './expressions.ts'
-import { addFirstMaximum } from './first-maximum.ts'
 import { type Address, type EntryProgram, type ModuleOptions, rowBlock, type Step, type WasmProgram } from './program.ts'
+import { addSampler } from './sampling.ts'
 import { addTakenRows, clearSets, firstSet, TakenNumbers, takenName, turnSets } from './taken-rows.ts'
 import { addThreadFunctions, threadFunctions } from './threads.ts'
 
@@ -67,7 +67,7 @@ export function buildModule(program: WasmProgram, options: ModuleOptions): Built
       program.data.map(({ address, bytes }, i) => ({ name: String(i), address, bytes: bytes.length })),
       addresses,
     )
-  addFirstMaximum(module, addresses)
+  addSampler(module, shared, addresses)
   for (const entry of program.entries) addEntry(module, entry, kernels, program.ownBase, shared, addresses)
   try {
     if (!module.validate()) throw new Error('internal: the WASM module is invalid')

@@ -1,8 +1,9 @@
-// Greedy tokens are chosen where the scores lie: the same as from scores that were brought here, in whatever order a session generates,
-// reads, goes back and forks.
+// Tokens are chosen where the scores lie: the same as from scores that were brought here, with all options and in whatever order a session
+// generates, reads, goes back and forks.
 import fc from 'fast-check'
 import { afterAll, expect, test } from 'vitest'
-import type { GenerateOptions, Session } from '../../runtime/index.ts'
+import { uniform } from '../../runtime/philox.ts'
+import type { Session } from '../../runtime/index.ts'
 import { compileForTest } from '../support/compiled.ts'
 
 const compiled = await compileForTest({ model: 'llama', checkpoint: 'hf-golden/llama-gqa', targets: ['wasm'], maxSeq: 4 })
@@ -11,8 +12,28 @@ afterAll(() => Promise.all(models.map((model) => model.dispose())))
 
 const id = fc.integer({ min: 3, max: 99 })
 const ids = fc.array(id, { minLength: 1, maxLength: 6 })
+const how = fc.record(
+  {
+    temperature: fc.constantFrom(0, 0.5, 1, 3),
+    topK: fc.constantFrom(0, 1, 5, 1000),
+    topP: fc.constantFrom(0, 0.5, 0.9, 1),
+    minP: fc.constantFrom(0, 0.1),
+    repetitionPenalty: fc.constantFrom(1, 1.5),
+    repetitionWindow: fc.constantFrom(0, 3, 64),
+  },
+  { requiredKeys: ['temperature'] },
+)
 const step = fc.oneof(
-  fc.record({ kind: fc.constant('generate'), ids, tokens: fc.integer({ min: 1, max: 8 }), leaveAfter: fc.integer({ min: 1, max: 9 }) }),
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant('generate'),
+      ids,
+      how,
+      tokens: fc.integer({ min: 1, max: 8 }),
+      leaveAfter: fc.integer({ min: 1, max: 9 }),
+    }),
+  },
   fc.record({ kind: fc.constant('read'), ids }),
   fc.record({ kind: fc.constant('rewind'), by: fc.nat(4) }),
   fc.record({ kind: fc.constant('fork') }),
@@ -20,12 +41,15 @@ const step = fc.oneof(
 
 type Step = typeof step extends fc.Arbitrary<infer S> ? S : never
 
-async function play(from: Session, steps: readonly Step[], options: GenerateOptions): Promise<unknown[]> {
+async function play(from: Session, steps: readonly Step[], here: boolean): Promise<unknown[]> {
   let session = from
   const log: unknown[] = []
   for (const each of steps) {
     if (each.kind === 'generate') {
       let shown = 0
+      const { seed } = session
+      // Whoever brings numbers of their own has scores brought here: they are the ones that the device makes.
+      const options = { ...each.how, ...(here ? { random: (position: number) => uniform(seed, position) } : {}) }
       for await (const { token, stop } of session.generate(each.ids, { ...options, maxTokens: each.tokens, stopTokens: [] })) {
         log.push(token, stop)
         if (++shown >= each.leaveAfter) break
@@ -43,12 +67,10 @@ test.each([
   ['two threads', 1],
 ] as const)('on %s', async (_, which) => {
   await fc.assert(
-    fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 5 }), async (steps) => {
-      using there = models[which].createSession()
-      using here = models[which].createSession()
-      // Whoever brings numbers of their own has scores brought here; greedy takes none of them.
-      const random = (): number => 0
-      expect(await play(there, steps, { temperature: 0 })).toEqual(await play(here, steps, { temperature: 0, random }))
+    fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 5 }), fc.nat(), async (steps, seed) => {
+      using there = models[which].createSession({ seed })
+      using here = models[which].createSession({ seed })
+      expect(await play(there, steps, false)).toEqual(await play(here, steps, true))
     }),
     { numRuns: 60 },
   )
