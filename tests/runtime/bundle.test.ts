@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { build } from 'vite'
 import { expect, test } from 'vitest'
 
-test('the runtime is at most 41 kB, compressed', async () => {
+test('the runtime is at most 42 kB, compressed', async () => {
   const entry = fileURLToPath(new URL('../../runtime/index.ts', import.meta.url))
   const result = await build({
     configFile: false,
@@ -14,7 +14,7 @@ test('the runtime is at most 41 kB, compressed', async () => {
   })
   const chunks = [result].flat().flatMap((one) => ('output' in one ? one.output : []))
   const bytes = chunks.reduce((sum, chunk) => sum + (chunk.type === 'chunk' ? gzipSync(chunk.code).length : 0), 0)
-  expect(bytes).toBeLessThanOrEqual(41_000)
+  expect(bytes).toBeLessThanOrEqual(42_000)
   const imported = chunks.flatMap((chunk) => (chunk.type === 'chunk' ? [...chunk.imports, ...chunk.dynamicImports] : []))
   const own = new Set(chunks.map(({ fileName }) => fileName))
   expect(imported.filter((name) => !name.startsWith('node:') && !own.has(name))).toEqual([])
