@@ -49,7 +49,7 @@ export class WasmSampler implements Weighed {
   weights!: Floats
   sums!: Float32Array
   maxima!: Floats
-  ids!: Int32Array
+  ids = new Int32Array(0)
   readonly #exports: Exports
   readonly #memory: WebAssembly.Memory
   readonly #scratch: Place
@@ -58,7 +58,6 @@ export class WasmSampler implements Weighed {
   readonly #candidates = new Candidates()
   readonly #word = floatsAt(new ArrayBuffer(4), 0, 1)
   readonly #symbols = new Array<number>(weighSymbols).fill(0)
-  #buffer: ArrayBufferLike | undefined
   #scores = 0
   #count = 0
   #found = new Int32Array(1)
@@ -115,13 +114,12 @@ export class WasmSampler implements Weighed {
     return this.#team.team.run(this.#team.number, 'a draw', this.#passed, symbols)
   }
 
-  /** Views of what is weighed; a memory that grew has another buffer. */
+  /** Views of what is weighed. A memory that grew has emptied them, or, a shared one, left them as they were. */
   #look(scores: number, count: number): void {
+    if (this.#scores === scores && this.#count === count && this.ids.length > 0) return
     const { buffer } = this.#memory
-    if (this.#buffer === buffer && this.#scores === scores && this.#count === count) return
     const { at } = this.#scratch
     const offsets = layout(count)
-    this.#buffer = buffer
     this.#scores = scores
     this.#count = count
     this.#offsets = offsets
