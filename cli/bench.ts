@@ -2,7 +2,7 @@
 // measure/bench-rounds.ts measures.
 
 import { type Command, InvalidArgumentError } from 'commander'
-import { addCompileFlags, addDeviceName, whole } from './flags.ts'
+import { addCompileFlags, addDeviceName, amount, whole } from './flags.ts'
 import type { Peer } from './measure/peers.ts'
 import type { OpenFlags } from './open-model.ts'
 import { interruptible } from './report.ts'
@@ -11,6 +11,7 @@ export interface BenchFlags extends Omit<OpenFlags, 'threads'> {
   readonly prefill: readonly number[]
   readonly decode: number
   readonly at?: readonly number[]
+  readonly temperature?: number
   readonly threads: readonly number[]
   readonly rounds: number
   readonly kernels?: boolean
@@ -26,6 +27,7 @@ export function addBench(program: Command): void {
     .option('--prefill <lengths>', 'prompts of these lengths: 128,512', counts, [128])
     .option('--decode <n>', 'tokens to generate after the first of these prompts', whole(1), 64)
     .option('--at <positions>', 'also decode at these positions, 16 tokens at each: 511,2000,8000', counts)
+    .option('--temperature <t>', 'draw the tokens; 0 takes the best', amount, 0)
     .option('--threads <counts>', 'numbers of threads to measure: 1,2', counts, [1])
     .option('--rounds <n>', 'rounds that count', whole(1), 5)
     .option('--kernels', 'also the time of each kernel, on one thread of WASM; measured apart, after the rounds')

@@ -142,7 +142,7 @@ async function measureRound(
   { model, ceilings, prefill, decode, fastest, at, machine }: Subject,
   prompts: readonly (readonly number[])[],
   reading: Readers,
-  { decode: count, at: positions = [] }: Pick<BenchFlags, 'decode' | 'at'>,
+  { decode: count, at: positions = [], temperature = 0 }: Pick<BenchFlags, 'decode' | 'at' | 'temperature'>,
   counts: boolean,
   signal: AbortSignal,
 ): Promise<void> {
@@ -153,7 +153,7 @@ async function measureRound(
   for (const [i, prompt] of prompts.entries()) {
     const session = model.createSession()
     const before = performance.now()
-    const ends = await generated(session, prompt, i === 0 ? count + 1 : 1, signal)
+    const ends = await generated(session, prompt, i === 0 ? count + 1 : 1, signal, temperature)
     if (counts) prefill[i]!.push((prompt.length * 1000) / (ends[0]! - before))
     if (i === 0) {
       if (counts) {
@@ -171,10 +171,16 @@ async function measureRound(
   }
 }
 
-/** When each of so many tokens was there, the likeliest each time: as `run --temperature 0` makes them. */
-async function generated(session: Session, prompt: readonly number[], maxTokens: number, signal: AbortSignal): Promise<number[]> {
+/** When each of so many tokens was there, as `run` makes them. */
+async function generated(
+  session: Session,
+  prompt: readonly number[],
+  maxTokens: number,
+  signal: AbortSignal,
+  temperature = 0,
+): Promise<number[]> {
   const ends: number[] = []
-  for await (const _ of session.generate(prompt, { temperature: 0, stopTokens: [], maxTokens, signal })) ends.push(performance.now())
+  for await (const _ of session.generate(prompt, { temperature, stopTokens: [], maxTokens, signal })) ends.push(performance.now())
   return ends
 }
 
