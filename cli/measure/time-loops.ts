@@ -3,7 +3,7 @@
 // neighbours on the machine only ever slow a round down; warmed up until V8 has replaced its first code.
 
 import { performance } from 'node:perf_hooks'
-import type { LoopFunction } from '../../compiler/schedule/loops.ts'
+import { type LoopFunction, partsOf } from '../../compiler/schedule/loops.ts'
 import type { EmitOptions } from '../../compiler/targets/wasm/functions.ts'
 import { buildModule } from '../../compiler/targets/wasm/module.ts'
 import type { Address, Step } from '../../compiler/targets/wasm/program.ts'
@@ -62,13 +62,15 @@ export function prepareCase(bench: Bench, options: EmitOptions): PreparedCase {
   })
   const stride = streamed === undefined ? 0 : align(sizes[streamed]!)
   const symbols = Object.keys(bench.symbols ?? {})
-  const call = (at: (i: number) => Address): Step => ({ kind: 'call', kernel: fn.name, operands: sizes.map((_, i) => at(i)) })
+  const parts = partsOf(fn)
+  const calls = (at: (i: number) => Address): Step[] =>
+    parts.map(({ name }) => ({ kind: 'call', kernel: name, operands: sizes.map((_, i) => at(i)) }))
   const fixed = (i: number): Address => ({ base: 'absolute', offset: bases[i]! })
   const { binary } = buildModule(
     {
-      kernels: [fn],
+      kernels: parts,
       entries: [
-        { export: 'hot', symbols, steps: [call(fixed)] },
+        { export: 'hot', symbols, steps: calls(fixed) },
         {
           export: 'stream',
           symbols,
@@ -76,7 +78,7 @@ export function prepareCase(bench: Bench, options: EmitOptions): PreparedCase {
             {
               kind: 'loop',
               order: Array.from({ length: copies }, () => 0),
-              groups: [[call((i) => (i === streamed ? { base: 'absolute', slot: 0 } : fixed(i)))]],
+              groups: [calls((i) => (i === streamed ? { base: 'absolute', slot: 0 } : fixed(i)))],
               table,
               slots: 1,
             },
