@@ -107,7 +107,8 @@ for (const [heads, groups] of [
         const total = weights.reduce((a, b) => a + b)
         for (let d = 0; d < size; d++) {
           const wanted = weights.reduce((sum, p, t) => sum + p * values.numbers[at(t, d)]!, 0) / total
-          if (!(Math.abs(got[h * size + d]! - wanted) <= 1e-5)) throw new Error(`${name}: ${d} of head ${h} is ${got[h * size + d]!}, not ${wanted}`)
+          if (!(Math.abs(got[h * size + d]! - wanted) <= 1e-5))
+            throw new Error(`${name}: ${d} of head ${h} is ${got[h * size + d]!}, not ${wanted}`)
         }
       }
     }

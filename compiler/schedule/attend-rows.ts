@@ -5,7 +5,7 @@ import * as affine from '../../dsl/affine.ts'
 import type { AxisId, Index, Kernel, KernelAxis } from '../kernel/types.ts'
 import { axesOfIndex } from '../kernel/index-walk.ts'
 import { strideOf } from '../kernel/index-map.ts'
-import type { AttendPlan, Load } from './attend-plan.ts'
+import type { AttendPlan, Load, Score, Weighted } from './attend-plan.ts'
 import { constant, Emitter, load, ops } from './build-loops.ts'
 import type { LoopExpr } from './loops.ts'
 import type { Machine } from './machine.ts'
@@ -115,9 +115,11 @@ export class AttendRows {
   protected readonly numbers: ReadonlyMap<number, number>
   protected readonly sums: ReadonlyMap<number, number>
   protected readonly joined: ReadonlyMap<number, number>
+  /** Rows whose queries lie side by side. */
+  protected readonly asked: number
   /** Four sums of each row and position of a tile. */
   protected readonly partial: number
-  /** Vectors of halves and blocks: those that are read as such, and where tiles of the others are converted. */
+  /** Vectors of halves that are read times 2^-112; where tiles of halves and blocks are converted. */
   protected readonly shifted: ReadonlySet<Load>
   protected readonly staged: ReadonlyMap<Load, number>
   /** Where the tile begins. */
@@ -151,6 +153,7 @@ export class AttendRows {
     const all = count * blocks
     const chunks = chunksOf(plan, this.rows, bounds)
     const asked = chunks.most > 1 ? count * chunks.units : all
+    this.asked = asked
     this.tileSize = chunks.most > 1 ? tileSizes.chunk : tileSizes.shared
     this.queries = new Map(plan.scores.map(({ id, axis }) => [id, this.scratch(asked * axis.extent.const)]))
     this.tiles = new Map([...plan.kept].map((id) => [id, this.scratch(count * this.tileSize)]))
@@ -159,10 +162,12 @@ export class AttendRows {
     this.sums = new Map(plan.weighted.map(({ id, axis }) => [id, this.scratch(left * axis.extent.const, chunks.most > 1)]))
     this.partial = this.scratch(count * this.tileSize * 4)
     const packed = [...plan.scores, ...plan.weighted].filter(({ vector }) => this.kernel.operands[vector.operand]!.format !== 'f32')
-    const staged = count > mostOfPacked ? packed : []
+    const isHalves = ({ vector }: Score | Weighted): boolean => this.kernel.operands[vector.operand]!.format === 'f16'
+    // Blocks of a single token are met as they are, however many rows there are (attend-shorts.ts).
+    const staged = count > mostOfPacked ? packed.filter((each) => chunks.most === 1 || isHalves(each)) : []
     this.staged = new Map(staged.map(({ axis, vector }) => [vector, this.scratch(this.tileSize * axis.extent.const)]))
     // Weights that come before the maximum may be read again: they are stored as they are.
-    const scalable = packed.filter((each) => !('weight' in each) || !plan.before.includes(each.weight))
+    const scalable = packed.filter(isHalves).filter((each) => !('weight' in each) || !plan.before.includes(each.weight))
     this.shifted = new Set(count > mostOfPacked ? [] : scalable.map(({ vector }) => vector))
     // Blocks take more time to decode than to come from memory: near each other they share addresses (decode at 8,000: 29 → 31 a second).
     const inBlocks = packed.some(({ vector }) => this.kernel.operands[vector.operand]!.format === 's8')

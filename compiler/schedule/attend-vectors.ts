@@ -6,14 +6,14 @@
 // one more, for the mask. A half shifted into an f32 is 2^-112 of its value: queries and weights are taken times 2^56, which their own range
 // allows, and sums are brought back once. Where more than a few rows read a tile of halves, it is converted once, into scratch memory.
 
-import { strideOf } from '../kernel/index-map.ts'
 import type { AxisId } from '../kernel/types.ts'
 import type { Load, Score, Weighted } from './attend-plan.ts'
-import { AttendRows, type Tile } from './attend-rows.ts'
+import type { Tile } from './attend-rows.ts'
+import { AttendShorts } from './attend-shorts.ts'
 import { constant, load, loadHalves, ops } from './build-loops.ts'
 import type { LoopExpr } from './loops.ts'
 import { shiftedHalf } from './packed-words.ts'
-import { blockRow, type BlockRow, fourOfBlock, rowBehind, s8, scaleOfBlock, topFactor } from './state-blocks.ts'
+import { fourOfBlock, s8, scaleOfBlock } from './state-blocks.ts'
 
 /** Positions (and chains of additions, since one waits for itself) whose scores are summed at once, by the number of rows. */
 const dotShape = (rows: number): { wide: number; chains: number } =>
@@ -22,17 +22,16 @@ const dotShape = (rows: number): { wide: number; chains: number } =>
 /** Positions that go over the vectors together, where rows are few: their weights stay in registers. */
 const together: Readonly<Partial<Record<number, number>>> = { 1: 6, 2: 4, 3: 3, 4: 2 }
 
-/** What is left to be multiplied with behind numbers that were taken with a shifted scale. */
-const leftBehind = { f16: 2 ** 112, s8: 2 ** 112 / topFactor } as const
+/** What is left to be multiplied with behind shifted halves. */
+const leftBehind = 2 ** 112
 
-/** Positions that are read together, and their places in what is kept of a tile; `near`: they follow each other. */
+/** Positions that are read together, and their places in what is kept of a tile. */
 interface Several {
   readonly positions: readonly LoopExpr[]
   readonly slots: readonly LoopExpr[]
-  readonly near: boolean
 }
 
-export class AttendVectors extends AttendRows {
+export class AttendVectors extends AttendShorts {
   /** What a weight is stored times, and a query. */
   protected scaleOfWeight(id: number): number {
     const shifted = this.plan.weighted.find(({ weight, vector }) => weight === id && this.isShifted(vector))
@@ -53,39 +52,7 @@ export class AttendVectors extends AttendRows {
   }
 
   private leftBehind(vector: Load): number {
-    return this.isShifted(vector) ? leftBehind[this.kernel.operands[vector.operand]!.format as 'f16' | 's8'] : 1
-  }
-
-  private inBlocks(vector: Load): boolean {
-    return this.kernel.operands[vector.operand]!.format === 's8' && !this.staged.has(vector)
-  }
-
-  /** The blocks of the vectors at some positions. */
-  private rowsOf({ vector, axis }: Pick<Score, 'vector' | 'axis'>, { positions, near }: Pick<Several, 'positions' | 'near'>): BlockRow[] {
-    const operand = this.kernel.operands[vector.operand]!
-    const at = (position: LoopExpr): BlockRow =>
-      this.scope.at(
-        [
-          [this.plan.axis.id, position],
-          [axis.id, constant('i32', 0)],
-        ],
-        () => blockRow(this.e, operand, vector.operand, this.scope.flat(operand, vector.index)),
-      )
-    const first = at(positions[0]!)
-    const apart = near ? this.apart(vector) : undefined
-    return positions.map((position, p) => (p === 0 ? first : apart === undefined ? at(position) : rowBehind(first, p * apart)))
-  }
-
-  /** How many numbers the vectors of neighbouring positions are apart, if that is a constant. */
-  private apart({ operand, index }: Load): number | undefined {
-    let [total, stride] = [0, 1]
-    for (const [i, { const: size }] of [...this.kernel.operands[operand]!.dims.entries()].reverse()) {
-      const step = strideOf(index[i]!, this.plan.axis.id, this.scope.index)
-      if (step === undefined) return undefined
-      total += step * stride
-      stride *= size
-    }
-    return total
+    return this.isShifted(vector) ? leftBehind : 1
   }
 
   /** Four numbers of a vector at the current point; shifted halves times 2^-112. */
@@ -115,11 +82,11 @@ export class AttendVectors extends AttendRows {
       e.loop(positions.id, tile, end, 1, (position) => {
         const row = e.value('row', ops.mul(ops.sub(position, tile), axis.extent.const))
         if (this.kernel.operands[vector.operand]!.format === 's8') {
-          const [blocks] = this.rowsOf({ vector, axis }, { positions: [position], near: true })
+          const blocks = this.blocksAt({ vector, axis }, position)
           e.loop('b', 0, axis.extent.const / s8.k, 1, (b) => {
-            const scale = scaleOfBlock(e, blocks!, b, false)
+            const scale = scaleOfBlock(e, blocks, b)
             const place = ops.add(row, ops.mul(b, s8.k))
-            for (let i = 0; i < s8.k / 4; i++) e.store(target, place, ops.mul(fourOfBlock(e, blocks!, b, i), scale), 4 * i)
+            for (let i = 0; i < s8.k / 4; i++) e.store(target, place, ops.mul(fourOfBlock(e, blocks, b, i), scale), 4 * i)
           })
           return
         }
@@ -144,14 +111,13 @@ export class AttendVectors extends AttendRows {
     const one = (position: LoopExpr, origin: LoopExpr): Several => ({
       positions: [position],
       slots: [ops.sub(position, origin)],
-      near: true,
     })
     if ('joint' in shape) {
       const { apart, joint } = shape
       e.loop(axis.id, from, ops.add(from, joint), 1, (position) => {
         const runs = Array.from({ length: this.runs }, (_, run) => run)
         const positions = runs.map((run) => e.value('position', ops.add(position, ops.mul(apart, run))))
-        body({ positions, slots: runs.map((run) => ops.add(ops.sub(position, from), run * this.runLength)), near: false })
+        body({ positions, slots: runs.map((run) => ops.add(ops.sub(position, from), run * this.runLength)) })
       })
       this.eachRun(tile, ({ from: first, end, origin }) =>
         e.loop(axis.id, ops.add(first, joint), end, 1, (position) => body(one(position, origin))),
@@ -161,7 +127,7 @@ export class AttendVectors extends AttendRows {
     const groups = e.value('groups', ops.add(from, ops.mul(ops.div(ops.sub(tile.stop, from), wide), wide)))
     e.loop(axis.id, from, groups, wide, (position) => {
       const positions = Array.from({ length: wide }, (_, p) => ops.add(position, p))
-      body({ positions, slots: positions.map((each) => ops.sub(each, from)), near: true })
+      body({ positions, slots: positions.map((each) => ops.sub(each, from)) })
     })
     e.loop(axis.id, groups, tile.stop, 1, (position) => body(one(position, from)))
   }
@@ -169,12 +135,11 @@ export class AttendVectors extends AttendRows {
   /** Scores of all rows with the positions of a tile: four partial sums of each, then their sums, four positions at a time. */
   protected scores(score: Score, tile: Tile): void {
     const e = this.e
+    if (this.inBlocks(score.vector)) return this.scoresOfBlocks(score, tile)
     const { count } = this.rows
     const { wide, chains } = dotShape(count)
     const slot = this.tiles.get(score.id)!
-    this.several(tile, wide, (several) =>
-      this.inBlocks(score.vector) ? this.partialsOfBlocks(score, several, chains) : this.partials(score, several, chains),
-    )
+    this.several(tile, wide, (several) => this.partials(score, several, chains))
     const scale = this.scaleOfQuery(score)
     const scaled = (sum: LoopExpr): LoopExpr => (scale === 1 ? sum : ops.mul(sum, scale))
     const part = (place: LoopExpr, i = 0): LoopExpr => load('f32x4', this.partial, ops.mul(place, 4), 4 * i)
@@ -233,52 +198,19 @@ export class AttendVectors extends AttendRows {
     }
   }
 
-  /** The same for vectors in blocks: the sums of each block times its scale are added in memory, where there are more of them. */
-  private partialsOfBlocks({ id, axis, vector }: Score, several: Several, chains: number): void {
-    const e = this.e
-    const { slots } = several
-    const wide = slots.length
-    const { count } = this.rows
-    const width = axis.extent.const
-    const queries = e.value('rows', ops.mul(this.queryBase ?? this.base, width))
-    const rows = this.rowsOf({ vector, axis }, several)
-    const block = (b: LoopExpr, isFirst: boolean): void => {
-      const sums = Array.from({ length: chains }, () =>
-        Array.from({ length: count }, () => Array.from({ length: wide }, () => e.let('sum', constant('f32x4', 0)))),
-      )
-      const from = ops.add(ops.mul(b, s8.k), queries)
-      for (let i = 0; i < s8.k / 4; i++) {
-        const vectors = rows.map((row) => fourOfBlock(e, row, b, i))
-        for (let row = 0; row < count; row++) {
-          const query = e.let('query', load('f32x4', this.queries.get(id)!, ops.add(from, 4 * i + row * width)))
-          for (const [p, sum] of sums[i % chains]![row]!.entries()) e.set(sum, ops.madd(query, vectors[p]!, sum))
-        }
-      }
-      const scales = rows.map((row) => scaleOfBlock(e, row, b, this.isShifted(vector)))
-      for (let row = 0; row < count; row++) {
-        for (const [p, scale] of scales.entries()) {
-          const place = ops.mul(ops.add(slots[p]!, row * this.tileSize), 4)
-          const sum = sums.map((chain) => chain[row]![p]!).reduce((a, c) => ops.add(a, c))
-          e.store(this.partial, place, isFirst ? ops.mul(sum, scale) : ops.madd(sum, scale, load('f32x4', this.partial, place)))
-        }
-      }
-    }
-    block(constant('i32', 0), true)
-    e.loop('b', 1, width / s8.k, 1, (b) => block(b, false))
-  }
-
   /** Sums of all rows go on over a tile. */
   protected weighted(weighted: Weighted, tile: Tile): void {
     const e = this.e
     const { count } = this.rows
     const { axis } = weighted
     const positions = together[count]
+    if (this.inBlocks(weighted.vector)) {
+      this.rescale(weighted)
+      return this.weightedOfBlocks(weighted, tile)
+    }
     if (positions !== undefined) {
       this.rescale(weighted)
-      this.several(tile, positions, (several) =>
-        this.inBlocks(weighted.vector) ? this.acrossBlocks(weighted, several) : this.across(weighted, several),
-      )
-      return
+      return this.several(tile, positions, (several) => this.across(weighted, several))
     }
     const [step, width] = [8, axis.extent.const]
     const whole = width - (width % step)
@@ -328,32 +260,6 @@ export class AttendVectors extends AttendRows {
             [axis.id, d],
           ]
           const v = this.scope.at(point, () => this.four(vector, axis.id))
-          for (const [row, sum] of sums.entries()) e.set(sum, ops.madd(weights[k]![row]!, v, sum))
-        }
-        for (const [row, sum] of sums.entries()) e.store(slot, at(row), sum)
-      }
-    })
-  }
-
-  /** The same for vectors in blocks: weights take the scales of each. */
-  private acrossBlocks(weighted: Weighted, several: Several): void {
-    const e = this.e
-    const { id, axis, vector } = weighted
-    const { count } = this.rows
-    const [slot, width] = [this.sums.get(id)!, axis.extent.const]
-    const start = e.value('start', ops.mul(this.base, width))
-    const rows = this.rowsOf(weighted, several)
-    e.loop('b', 0, width / s8.k, 1, (b) => {
-      const weights = rows.map((blocks, k) => {
-        const scale = scaleOfBlock(e, blocks, b, this.isShifted(vector))
-        return Array.from({ length: count }, (_, row) => e.let('p', ops.mul(this.weight(weighted, several.slots[k]!, row), scale)))
-      })
-      const from = ops.add(ops.mul(b, s8.k), start)
-      for (let i = 0; i < s8.k / 4; i++) {
-        const at = (row: number): LoopExpr => ops.add(from, row * width + 4 * i)
-        const sums = Array.from({ length: count }, (_, row) => e.let('sum', load('f32x4', slot, at(row))))
-        for (const [k, blocks] of rows.entries()) {
-          const v = fourOfBlock(e, blocks, b, i)
           for (const [row, sum] of sums.entries()) e.set(sum, ops.madd(weights[k]![row]!, v, sum))
         }
         for (const [row, sum] of sums.entries()) e.store(slot, at(row), sum)

@@ -163,7 +163,7 @@ class Attend extends AttendTiles {
                 const part = load('f32x4', this.sums.get(id)!, ops.add(ops.mul(at(c), width), d))
                 e.set(sum, ops.madd(part, ops.splat_f32(load('f32', this.factor, c)), sum))
               })
-              e.store(this.joined.get(id)!, ops.add(ops.mul(row, width), d), scale === 1 ? sum : ops.mul(sum, scale))
+              this.storeSums(each, this.joined.get(id)!, ops.mul(row, width), d, scale === 1 ? sum : ops.mul(sum, scale))
             })
           }
           const numbers = [[running.maximum, maximum] as const, ...sums]
@@ -191,6 +191,7 @@ class Attend extends AttendTiles {
             ),
           ),
         )
+        this.roundQuery(score, row)
       }
     })
   }
@@ -233,12 +234,15 @@ class Attend extends AttendTiles {
     const e = this.e
     for (const each of weighted) {
       const scale = this.scaleOfSum(each)
-      if (scale === 1) continue
+      const grain = this.inBlocks(each.vector) ? 16 : 4
+      if (scale === 1 && grain === 4) continue
       const [slot, width] = [this.sums.get(each.id)!, each.axis.extent.const]
       const start = e.value('start', ops.mul(this.base, width))
-      e.loop('i', 0, this.rows.count * width, 4, (i) =>
-        e.store(slot, ops.add(start, i), ops.mul(load('f32x4', slot, ops.add(start, i)), scale)),
-      )
+      e.loop('i', 0, this.rows.count * width, grain, (i) => {
+        const places = Array.from({ length: grain / 4 }, (_, k) => ops.add(i, 4 * k))
+        const sums = places.map((place) => e.let('sum', load('f32x4', slot, ops.add(start, place))))
+        for (const [k, sum] of sums.entries()) this.storeSums(each, slot, start, places[k]!, scale === 1 ? sum : ops.mul(sum, scale))
+      })
     }
     this.eachRow((row, stored) => {
       this.output(row, stored, new Map([running.maximum, ...totals].map((id) => [id, this.number(id, row)])), this.sums)

@@ -96,6 +96,7 @@ const dotScaled: Lane = (part, pairs, sum) => {
   if ((pairs << 16) >> 16 !== pairs >> 16) throw new Error('internal: the scales of a part differ')
   return (sum + Math.imul(dotClose(part, 0, 0), pairs >> 16)) | 0
 }
+const dotShorts: Lane = (a, b, acc) => (acc + Math.imul((a << 16) >> 16, (b << 16) >> 16) + Math.imul(a >> 16, b >> 16)) | 0
 const bytePairs: Lane = (word, mask) => Math.imul((word >>> (8 * mask)) & 255, 0x01000100)
 
 const compare = (f: (a: number, b: number) => boolean): Record<string, Lane> => {
@@ -157,6 +158,7 @@ const lanes: Partial<Record<LoopOp, Readonly<Record<string, Lane>>>> = {
   dot_start: { i32: (pairs) => pairs },
   dot_scaled: { i32: dotScaled },
   byte_pairs: { i32: bytePairs },
+  dot_shorts: { i32: dotShorts },
   half_lo_f32: { i32: halfValue },
   half_hi_f32: { i32: upperHalf },
   half_lo_f32x4: { i32: halfValue },
@@ -180,6 +182,20 @@ function sums(a: Value, b: Value, left: readonly number[], right: readonly numbe
   return left.map((lane, i) => round(all[lane]! + all[right[i]!]!))
 }
 
+/** Eight i16 of four words, and back. */
+const shortsOf = (v: Value): number[] => (v as Four).flatMap((word) => [(word << 16) >> 16, word >> 16])
+const wordsOf = (shorts: readonly number[]): number[] => [0, 2, 4, 6].map((i) => (shorts[i]! & 0xffff) | (shorts[i + 1]! << 16))
+const bytesFrom =
+  (first: number): Apply =>
+  (v) =>
+    wordsOf(Array.from({ length: 8 }, (_, i) => ((v as Four)[first + (i >> 2)]! << (24 - 8 * (i & 3))) >> 24))
+const zipFrom =
+  (first: number): Apply =>
+  (a, b) => {
+    const [x, y] = [shortsOf(a), shortsOf(b)]
+    return wordsOf([0, 1, 2, 3].flatMap((i) => [x[first + i]!, y[first + i]!]))
+  }
+
 /** Operations that are not lane by lane. */
 const whole4: Partial<Record<LoopOp, Apply>> = {
   splat_f32: (a) => [a, a, a, a] as number[],
@@ -195,6 +211,11 @@ const whole4: Partial<Record<LoopOp, Apply>> = {
   sum_pairs: (a, b) => sums(a, b, [0, 1, 4, 5], [2, 3, 6, 7]),
   hmax: (v) => Math.max(...(v as Four)),
   hmin: (v) => Math.min(...(v as Four)),
+  bytes_lo: bytesFrom(0),
+  bytes_hi: bytesFrom(2),
+  zip_lo: zipFrom(0),
+  zip_hi: zipFrom(4),
+  pack_shorts: (a, b) => wordsOf([...(a as Four), ...(b as Four)].map((x) => Math.max(-32768, Math.min(x, 32767)))),
   pack_bytes: (v) => (v as Four).reduce((word, lane, i) => word | ((lane & 255) << (8 * i)), 0),
 }
 

@@ -113,6 +113,15 @@ export const loopOps = {
   /** byte_pairs(words, byte_mask(n)): byte n of each word times 256, as two equal i16; n = 0…3. */
   byte_mask: ['i32x4', 1, ['i32']],
   byte_pairs: ['same', 2, ['i32x4']],
+  /** The lower or upper eight of 16 signed bytes as i16, two a word. */
+  bytes_lo: ['same', 1, ['i32x4']],
+  bytes_hi: ['same', 1, ['i32x4']],
+  /** dot_shorts(a, b, acc): acc + Σ over both i16 of each word of a times those of b. */
+  dot_shorts: ['same', 3, ['i32x4']],
+  /** The lower or upper four i16 of a and of b in turn, and eight i32 as i16, at most 32767 in size. */
+  zip_lo: ['same', 2, ['i32x4']],
+  zip_hi: ['same', 2, ['i32x4']],
+  pack_shorts: ['same', 2, ['i32x4']],
   /** Low bytes of four lanes into one word, lane 0 lowest. */
   pack_bytes: ['i32', 1, ['i32x4']],
 } as const satisfies Record<string, Signature>

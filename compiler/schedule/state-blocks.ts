@@ -49,15 +49,8 @@ export const blockRow = (e: Emitter, operand: Operand, n: number, flat: LoopExpr
   scales: e.value('scales', ops.add(ops.shr_u(flat, 5), scalesOf(operand))),
 })
 
-/** The row `numbers` (a multiple of 32) behind. */
-export const rowBehind = ({ operand, words, scales }: BlockRow, numbers: number): BlockRow => ({
-  operand,
-  words: ops.add(words, numbers / 4),
-  scales: ops.add(scales, numbers / s8.k),
-})
-
 /** What `fourOfBlock` leaves in its numbers: bytes stay at the top of their words, which takes fewer shifts. */
-export const topFactor = 2 ** 24
+const topFactor = 2 ** 24
 
 /** Numbers 4·i … 4·i + 3 of block `block`, without its scale, times `topFactor`; i is 0 … 7. */
 export const fourOfBlock = (e: Emitter, { operand, words }: BlockRow, block: LoopArg, i: number): LoopExpr =>
@@ -69,12 +62,12 @@ function atTop(words: LoopExpr, i: number): LoopExpr {
   return i === 0 ? moved : ops.and(moved, constant('i32x4', 0xff000000 | 0))
 }
 
-/** A block's scale in four lanes, over `topFactor`; `shifted`: times 2^-112 instead, in fewer steps. */
-export function scaleOfBlock(e: Emitter, { operand, scales }: BlockRow, block: LoopArg, shifted: boolean): LoopExpr {
+/** A block's scale in four lanes, over `topFactor`. */
+export function scaleOfBlock(e: Emitter, { operand, scales }: BlockRow, block: LoopArg): LoopExpr {
   const half = loadHalves('i32', operand, ops.add(scales, block))
   // Scales have no sign: nothing is to be masked.
   const small = ops.bits_f32(ops.shl(half, 13))
-  return e.let('scale', ops.splat_f32(shifted ? small : ops.mul(small, 2 ** 112 / topFactor)))
+  return e.let('scale', ops.splat_f32(ops.mul(small, 2 ** 112 / topFactor)))
 }
 
 /** Rounds 32 values and stores them from number `flat` (a multiple of 32) on: d = absmax / 127, q = nearest(x / d), then d as a half. */

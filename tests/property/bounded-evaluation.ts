@@ -7,6 +7,7 @@ import type { Binding } from '../../dsl/affine.ts'
 import { reachable, rootsOf } from '../../compiler/graph/nodes.ts'
 import { fillPath, type Frame } from '../../compiler/graph/paths.ts'
 import { is, type Dtype, type Graph, type Node, type Region } from '../../compiler/graph/types.ts'
+import { isVersion, stateOf } from '../../compiler/passes/fuse.ts'
 import { opDef } from '../../compiler/ops/index.ts'
 import { type EvaluateContext, isFloat } from '../../compiler/ops/op.ts'
 import { blockSize, largestScale, quantise } from '../../compiler/ops/quantise.ts'
@@ -237,8 +238,11 @@ const rules: Readonly<Partial<Record<Node['op'], Rule>>> = {
     const fromB = wide([sizesOf(a!), errorsOf(b!)])
     const fromBoth = wide([errorsOf(a!), errorsOf(b!)])
     const grain = grainOf(a!.tensor.data) * grainOf(b!.tensor.data)
+    // What meets a cache of bytes may be rounded to 16 bits of its largest number.
+    const bytes = unit > 2 ** -40 && node.operands.some(isInBytes)
+    const rounded = bytes ? length * 2 ** -16 * largestOf(a!) * largestOf(b!) : 0
     return each(tensor, (i) => {
-      const given = fromA[i]! + fromB[i]! + fromBoth[i]!
+      const given = fromA[i]! + fromB[i]! + fromBoth[i]! + rounded
       if (given === 0 && magnitude[i]! * grain < 2 ** 24) return 0
       return Math.min(unknown, given + (length + 2) * unit * (magnitude[i]! + given) + length * 2 ** -126)
     })
@@ -295,6 +299,17 @@ const rules: Readonly<Partial<Record<Node['op'], Rule>>> = {
     }
     return { tensor, error }
   },
+}
+
+const largestOf = ({ tensor, error }: Bounded): number =>
+  tensor.data.reduce((most, x, i) => (isUnknown(error[i]!) ? most : Math.max(most, Math.abs(x) + error[i]!)), 0)
+
+const views: ReadonlySet<Node['op']> = new Set(['slice', 'pick', 'split', 'merge', 'transpose', 'broadcast', 'gather', 'cast'])
+
+/** Whether values are those of a state that is stored in blocks of 8 bits. */
+function isInBytes(node: Node): boolean {
+  if (isVersion(node)) return stateOf(node).attributes.stored === 'q8_0'
+  return views.has(node.op) && isInBytes(node.operands[0]!)
 }
 
 /** The largest error of the values that may be the largest. */

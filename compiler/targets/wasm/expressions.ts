@@ -247,6 +247,31 @@ const bytePairs: Sequence = (c, e) => {
   return c.relaxed ? raw._BinaryenBinary(pointerOf(c), binaryen.RelaxedSwizzleVecI8x16, words, mask) : c.module.i8x16.swizzle(words, mask)
 }
 
+/** Bytes that come from memory are widened as they are loaded. */
+const widened =
+  (upper: boolean): Sequence =>
+  (c, e) => {
+    const value = e.args[0]!
+    const { v128, i16x8 } = c.module
+    if (value.kind !== 'load') return upper ? i16x8.extend_high_i8x16_s(c.expr(value)) : i16x8.extend_low_i8x16_s(c.expr(value))
+    const { pointer, offset } = c.place(value)
+    return v128.load8x8_s(offset + (upper ? 8 : 0), 4, pointer)
+  }
+
+const dotShorts: Sequence = (c, e) => {
+  const [a, b, acc] = e.args as readonly [LoopExpr, LoopExpr, LoopExpr]
+  const { i32x4 } = c.module
+  const products = i32x4.dot_i16x8_s(c.expr(a), c.expr(b))
+  return isZero(acc) ? products : i32x4.add(products, c.expr(acc))
+}
+
+const zipped =
+  (first: number): Sequence =>
+  (c, e) => {
+    const order = [0, 1, 2, 3].flatMap((i) => [0, 16].flatMap((side) => [0, 1].map((byte) => side + 2 * (first + i) + byte)))
+    return c.module.i8x16.shuffle(c.expr(e.args[0]!), c.expr(e.args[1]!), order)
+  }
+
 const isZero = (e: LoopExpr): boolean => (e.kind === 'const' && e.value === 0) || (e.kind === 'op' && e.op === 'dot_open')
 
 const madd: Sequence = (c, e) => {
@@ -318,6 +343,12 @@ const sequences: Partial<Record<LoopOp, Sequence>> = {
   dot_scaled: dotScaled,
   byte_mask: byteMask,
   byte_pairs: bytePairs,
+  bytes_lo: widened(false),
+  bytes_hi: widened(true),
+  dot_shorts: dotShorts,
+  zip_lo: zipped(0),
+  zip_hi: zipped(4),
+  pack_shorts: (c, e) => c.module.i16x8.narrow_i32x4_s(c.expr(e.args[0]!), c.expr(e.args[1]!)),
   madd,
   rsqrt,
   not: unary((m, v, from) => (from === 'bool' ? m.i32.eqz(v) : m.v128.not(v))),

@@ -62,6 +62,26 @@ const single = {
   hmin: `(v: vec4<f32>) -> f32 {
   return min(min(v.x, v.z), min(v.y, v.w));
 }`,
+  // Bytes 0, 1 of the words with an even number and 2, 3 of the others, as pairs of i16.
+  shorts: `(v: vec4<i32>) -> vec4<i32> {
+  let w = v >> vec4<u32>(0u, 16u, 0u, 16u);
+  let s = vec4<u32>(24u);
+  return (((w << s) >> s) & vec4<i32>(65535)) | (((w << vec4<u32>(16u)) >> s) << vec4<u32>(16u));
+}`,
+  dot_shorts: `(a: vec4<i32>, b: vec4<i32>, acc: vec4<i32>) -> vec4<i32> {
+  let s = vec4<u32>(16u);
+  return acc + ((a << s) >> s) * ((b << s) >> s) + (a >> s) * (b >> s);
+}`,
+  zip_shorts: `(a: vec4<i32>, b: vec4<i32>) -> vec4<i32> {
+  let w = vec4<u32>(0u, 16u, 0u, 16u);
+  return ((a >> w) & vec4<i32>(65535)) | ((b >> w) << vec4<u32>(16u));
+}`,
+  pack_shorts: `(a: vec4<i32>, b: vec4<i32>) -> vec4<i32> {
+  let most = vec4<i32>(32767);
+  let low = clamp(vec4<i32>(a.x, a.z, b.x, b.z), -most - 1, most);
+  let high = clamp(vec4<i32>(a.y, a.w, b.y, b.w), -most - 1, most);
+  return (low & vec4<i32>(65535)) | (high << vec4<u32>(16u));
+}`,
   pack_bytes: `(v: vec4<i32>) -> i32 {
   let b = v & vec4<i32>(255);
   return b.x | (b.y << 8u) | (b.z << 16u) | (b.w << 24u);

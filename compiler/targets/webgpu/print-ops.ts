@@ -135,6 +135,12 @@ export const printOps: Readonly<Record<LoopOp, Row>> = {
   dot_scaled: ({ args: [part, pairs, sum] }) => `(${sum} + ${part} * (${pairs} >> vec4<u32>(16u)))`,
   byte_mask: ({ args: [n] }) => `vec4<i32>(8i * ${n})`,
   byte_pairs: ({ args: [words, mask] }) => `(((${words} >> bitcast<vec4<u32>>(${mask})) & vec4<i32>(255i)) * vec4<i32>(16777472i))`,
+  bytes_lo: ({ args: [v], call }) => call('shorts', `(${v}).xxyy`),
+  bytes_hi: ({ args: [v], call }) => call('shorts', `(${v}).zzww`),
+  dot_shorts: reduction('dot_shorts'),
+  zip_lo: ({ args: [a, b], call }) => call('zip_shorts', `(${a}).xxyy`, `(${b}).xxyy`),
+  zip_hi: ({ args: [a, b], call }) => call('zip_shorts', `(${a}).zzww`, `(${b}).zzww`),
+  pack_shorts: reduction('pack_shorts'),
   pack_bytes: reduction('pack_bytes'),
 }
 
