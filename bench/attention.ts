@@ -25,7 +25,7 @@ type Cache = (typeof caches)[number]
 const size = 64
 
 const textOf = (heads: number, groups: number): string => `module probe
-import std.attention { attend }
+import std.attention { attend, causal }
 config Sizes { heads: dim = ${heads}  groups: dim = ${groups}  size: dim = ${size}  room: dim = ${positions} }
 model Probe uses Sizes {
   state keys:   real[room, groups, size]
@@ -34,8 +34,8 @@ model Probe uses Sizes {
     store keys[room: 0 ..+ n] = k
     store values[room: 0 ..+ n] = v
   }
-  entry one(q: real[seq = 1, heads, size], t: index) -> real[seq = 1, heads, size] {
-    return attend(q, keys[room: 0 ..+ t], values[room: 0 ..+ t], mask: expand(iota(room = t), [seq = 1, room = t]) >= 0)
+  entry one(q: real[seq = 1, heads, size], t: index, start: index) -> real[seq = 1, heads, size] {
+    return attend(q, keys[room: 0 ..+ t], values[room: 0 ..+ t], mask: causal(start + iota(seq = 1), iota(room = t)))
   }
 }
 `
@@ -113,7 +113,7 @@ for (const [heads, groups] of [
       }
     }
     const macs = heads * positions * size * 2
-    const t = measure({ name, fn, operands, symbols: { t: positions }, macs, check }, { relaxed, pairs })
+    const t = measure({ name, fn, operands, symbols: { t: positions, start: positions - 1 }, macs, check }, { relaxed, pairs })
     const bytes = 4 * (keys.words.length + values.words.length)
     const cell = (x: number): string => x.toFixed(1).padStart(10)
     console.log(name + cell(t.microseconds) + cell(t.hot) + cell(bytes / t.microseconds / 1e3))

@@ -19,7 +19,7 @@ export const rowAxis = 'row'
  * Positions of a tile, a multiple of what is taken at once (attend-vectors.ts). Where blocks share it, its vectors of 64 numbers take half of the nearest
  * cache; in a chunk each vector is met once, and a longer tile has less to be done once a tile.
  */
-const tileSizes = { shared: 60, chunk: 120 } as const
+const tileSizes = { shared: 60, chunk: 240 } as const
 /** Positions that are worth a chunk. */
 export const shortestChunk = 60
 
@@ -126,6 +126,8 @@ export class AttendRows {
   protected tileFrom: LoopExpr = constant('i32', 0)
   protected readonly factor: number
   protected readonly tileSize: number
+  /** What is kept of a tile has so many places for each row: some more, for zeros. */
+  protected readonly slotsOfRow: number
   /** Runs of positions that a tile is made of, and the most positions of one. */
   protected readonly runs: number
   protected readonly runLength: number
@@ -155,12 +157,13 @@ export class AttendRows {
     const asked = chunks.most > 1 ? count * chunks.units : all
     this.asked = asked
     this.tileSize = chunks.most > 1 ? tileSizes.chunk : tileSizes.shared
+    this.slotsOfRow = this.tileSize + 8
     this.queries = new Map(plan.scores.map(({ id, axis }) => [id, this.scratch(asked * axis.extent.const)]))
-    this.tiles = new Map([...plan.kept].map((id) => [id, this.scratch(count * this.tileSize)]))
+    this.tiles = new Map([...plan.kept].map((id) => [id, this.scratch(count * this.slotsOfRow)]))
     const left = chunks.most > 1 ? asked * chunks.most : all
     this.numbers = new Map([plan.running.maximum, ...plan.totals].map((id) => [id, this.scratch(left, chunks.most > 1)]))
     this.sums = new Map(plan.weighted.map(({ id, axis }) => [id, this.scratch(left * axis.extent.const, chunks.most > 1)]))
-    this.partial = this.scratch(count * this.tileSize * 4)
+    this.partial = this.scratch(count * this.slotsOfRow * 4)
     const packed = [...plan.scores, ...plan.weighted].filter(({ vector }) => this.kernel.operands[vector.operand]!.format !== 'f32')
     const isHalves = ({ vector }: Score | Weighted): boolean => this.kernel.operands[vector.operand]!.format === 'f16'
     // Blocks of a single token are met as they are, however many rows there are (attend-shorts.ts).
@@ -313,7 +316,7 @@ export class AttendRows {
       kind: 'scratch',
       operand: this.tiles.get(id)!,
       axes: [rowAxis, axis.id],
-      tile: { axis: axis.id, from: origin, size: this.tileSize },
+      tile: { axis: axis.id, from: origin, size: this.slotsOfRow },
     }
   }
 

@@ -26,10 +26,10 @@ interface ShortQueries {
   readonly steps: number
 }
 
-/** What is kept of a tile: scales by block and position, one row's weights of a block, all of them as i16, and their steps. */
+/** What is kept of a tile: weights as i16 by block, row and position and their steps, scales by block and position, the largest of each block. */
 interface ShortWeights extends ShortQueries {
   readonly scales: number
-  readonly scaled: number
+  readonly largest: number
 }
 
 export class AttendShorts extends AttendRows {
@@ -60,7 +60,7 @@ export class AttendShorts extends AttendRows {
               words: this.scratch((blocks * count * room) / 2),
               steps: this.scratch(blocks * count),
               scales: this.scratch(blocks * room),
-              scaled: this.scratch(room + 8),
+              largest: this.scratch(blocks),
             },
           ]
         }),
@@ -142,9 +142,7 @@ export class AttendShorts extends AttendRows {
     const from = this.queries.get(id)!
     const width = axis.extent.const
     const start = e.value('start', ops.mul(row, width))
-    const largest = e.let('largest', constant('f32x4', 0))
-    e.loop(axis.id, 0, width, 4, (d) => e.set(largest, ops.max(largest, ops.abs(load('f32x4', from, ops.add(start, d))))))
-    const inverse = this.rounding(e.let('most', ops.hmax(largest)), short.steps, row)
+    const inverse = this.rounding(this.largestOf(from, start, constant('i32', width)), short.steps, row)
     // Of sixteen numbers bytes hold l, 4 + l, 8 + l, 12 + l in turn: words are pairs of these.
     e.loop(axis.id, 0, width, 16, (d) => {
       const at = e.value('at', ops.add(start, d))
@@ -202,7 +200,7 @@ export class AttendShorts extends AttendRows {
     })
     for (const [row, total] of totals.entries()) {
       const step = ops.splat_f32(load('f32', steps, base, row))
-      e.store(this.tiles.get(id)!, ops.add(slot, (first + row) * this.tileSize), ops.mul(total, step))
+      e.store(this.tiles.get(id)!, ops.add(slot, (first + row) * this.slotsOfRow), ops.mul(total, step))
     }
   }
 
@@ -210,14 +208,15 @@ export class AttendShorts extends AttendRows {
   protected weightedOfBlocks(weighted: Weighted, tile: Tile): void {
     const e = this.e
     const length = e.value('length', ops.sub(tile.stop, tile.from))
-    const { scales } = this.shortWeights.get(weighted.id)!
+    const { scales, largest } = this.shortWeights.get(weighted.id)!
     const blocks = weighted.axis.extent.const / s8.k
     e.loop(this.plan.axis.id, tile.from, tile.stop, 4, (position) => {
       const rows = this.blocksFrom(weighted, position, 4, e.value('last', ops.sub(ops.sub(tile.stop, position), 1)))
       const slot = e.value('slot', ops.sub(position, tile.from))
       e.loop('b', 0, blocks, 1, (b) => e.store(scales, ops.add(ops.mul(b, this.room), slot), this.scalesOf(rows, b)))
     })
-    e.loop('b', 0, blocks, 1, (b) => e.loop('r', 0, this.rows.count, 1, (row) => this.roundWeights(weighted, b, row, length)))
+    e.loop('b', 0, blocks, 1, (b) => e.store(largest, b, this.largestOf(scales, e.value('from', ops.mul(b, this.room)), length)))
+    e.loop('r', 0, this.rows.count, 1, (row) => this.roundWeights(weighted, row, length))
     e.loop('b', 0, blocks, 1, (b) => {
       e.loop('g', 0, s8.k / 16, 1, (g) => {
         const place = e.value('place', ops.add(ops.mul(b, s8.k), ops.mul(g, 16)))
@@ -226,33 +225,33 @@ export class AttendShorts extends AttendRows {
     })
   }
 
-  /** One row's weights of a block, scaled, as i16. */
-  private roundWeights({ id, weight }: Weighted, b: LoopExpr, row: LoopExpr, length: LoopExpr): void {
+  /** One row's weights, times the scales of each block, as i16. Their largest is at most the product of the largest of both. */
+  private roundWeights({ id, weight, axis }: Weighted, row: LoopExpr, length: LoopExpr): void {
     const e = this.e
-    const { words, steps, scales, scaled } = this.shortWeights.get(id)!
-    const given = e.value('given', ops.mul(row, this.tileSize))
-    const scale = e.value('scale', ops.mul(b, this.room))
-    const full = e.value('full', ops.and(length, -4))
-    const lanes = e.let('lanes', constant('f32x4', 0))
-    const single = e.let('single', constant('f32', 0))
-    for (const [type, from, to, most] of [
-      ['f32x4', constant('i32', 0), full, lanes],
-      ['f32', full, length, single],
-    ] as const)
-      e.loop('slot', from, to, type === 'f32' ? 1 : 4, (slot) => {
-        const at = (operand: number, first: LoopExpr): LoopExpr => load(type, operand, ops.add(first, slot))
-        const value = e.let('value', ops.mul(at(this.tiles.get(weight)!, given), at(scales, scale)))
-        e.store(scaled, slot, value)
-        e.set(most, ops.max(most, ops.abs(value)))
+    const { words, steps, scales, largest } = this.shortWeights.get(id)!
+    const given = this.tiles.get(weight)!
+    const first = e.value('first', ops.mul(row, this.slotsOfRow))
+    for (const i of [0, 4]) e.store(given, ops.add(first, length), constant('f32x4', 0), i)
+    const most = this.largestOf(given, first, length)
+    e.loop('b', 0, axis.extent.const / s8.k, 1, (b) => {
+      const own = e.value('own', ops.add(ops.mul(b, this.rows.count), row))
+      const inverse = this.rounding(e.let('bound', ops.mul(most, load('f32', largest, b))), steps, own)
+      const [target, scale] = [e.value('target', ops.mul(own, this.room / 2)), e.value('scale', ops.mul(b, this.room))]
+      e.loop('slot', 0, length, 8, (slot) => {
+        const [x, y] = [0, 4].map((i) =>
+          this.shorts(ops.mul(load('f32x4', given, ops.add(first, slot), i), load('f32x4', scales, ops.add(scale, slot), i)), inverse),
+        )
+        e.store(words, ops.add(target, ops.shr_u(slot, 1)), ops.pack_shorts(x!, y!))
       })
-    for (const i of [0, 4]) e.store(scaled, length, constant('f32x4', 0), i)
-    const own = e.value('own', ops.add(ops.mul(b, this.rows.count), row))
-    const inverse = this.rounding(e.let('most', ops.max(ops.hmax(lanes), single)), steps, own)
-    const target = e.value('target', ops.mul(own, this.room / 2))
-    e.loop('slot', 0, length, 8, (slot) => {
-      const [a, c] = [0, 4].map((i) => this.shorts(load('f32x4', scaled, slot, i), inverse))
-      e.store(words, ops.add(target, ops.shr_u(slot, 1)), ops.pack_shorts(a!, c!))
     })
+  }
+
+  /** The largest size of `length` numbers, which zeros follow up to a whole four. */
+  private largestOf(operand: number, from: LoopExpr, length: LoopExpr): LoopExpr {
+    const e = this.e
+    const lanes = e.let('lanes', constant('f32x4', 0))
+    e.loop('i', from, ops.add(from, length), 4, (i) => e.set(lanes, ops.max(lanes, ops.abs(load('f32x4', operand, i)))))
+    return e.let('most', ops.hmax(lanes))
   }
 
   /** Eight numbers of each vector, two positions at a time. */

@@ -145,7 +145,7 @@ export class AttendVectors extends AttendShorts {
     const part = (place: LoopExpr, i = 0): LoopExpr => load('f32x4', this.partial, ops.mul(place, 4), 4 * i)
     this.eachRun(tile, ({ from, full, end, origin }) =>
       e.loop('r', 0, count, 1, (row) => {
-        const at = e.value('at', ops.sub(ops.mul(row, this.tileSize), origin))
+        const at = e.value('at', ops.sub(ops.mul(row, this.slotsOfRow), origin))
         e.loop('place', ops.add(at, from), ops.add(at, full), 4, (place) =>
           e.store(
             slot,
@@ -188,7 +188,7 @@ export class AttendVectors extends AttendShorts {
     })
     for (let row = 0; row < count; row++) {
       for (let p = 0; p < wide; p++) {
-        const place = ops.mul(ops.add(slots[p]!, row * this.tileSize), 4)
+        const place = ops.mul(ops.add(slots[p]!, row * this.slotsOfRow), 4)
         e.store(
           this.partial,
           place,
@@ -220,7 +220,7 @@ export class AttendVectors extends AttendShorts {
 
   /** The weight of a row's position, by its place in the tile, in four lanes. */
   private weight({ weight }: Weighted, slot: LoopExpr, row: number): LoopExpr {
-    return this.e.let('p', ops.splat_f32(load('f32', this.tiles.get(weight)!, ops.add(slot, row * this.tileSize))))
+    return this.e.let('p', ops.splat_f32(load('f32', this.tiles.get(weight)!, ops.add(slot, row * this.slotsOfRow))))
   }
 
   private factorOf(row: number): LoopExpr {

@@ -88,9 +88,11 @@ function expSmall(m: Maths, r: LoopExpr): LoopExpr {
 
 function exp(m: Maths, [given]: readonly LoopExpr[]): LoopExpr {
   const x = m.let('x', ops.max(ops.min(given!, m.c(expMost)), m.c(-88)))
-  const n = m.let('n', ops.nearest(ops.mul(x, m.c(Math.LOG2E))))
+  // A sum without bits for fractions: what was added is the nearest whole number, and its last bits are that number's.
+  const sum = m.let('sum', ops.madd(x, m.c(Math.LOG2E), m.c(1.5 * 2 ** 23)))
+  const n = m.let('n', ops.sub(sum, m.c(1.5 * 2 ** 23)))
   const r = m.let('r', ops.madd(n, m.c(-ln2[1]), ops.madd(n, m.c(-ln2[0]), x)))
-  return ops.mul(expSmall(m, r), m.power2(n))
+  return ops.mul(expSmall(m, r), m.bitsFloat(ops.shl(ops.add(m.bitsInt(sum), m.i(127)), 23)))
 }
 
 /** x > 0 as 2^e · (1 + f), √½ ≤ 1 + f < √2. */
