@@ -300,6 +300,21 @@ export const mutants: readonly Mutant[] = [
     'tests/wasm/attend.test.ts',
   ),
   ...inFile(
+    'compiler/schedule/attend-shorts.ts',
+    {
+      'a weight follows the last one of a tile': [
+        "ops.add(first, length), constant('f32x4', 0), i)",
+        "ops.add(first, length), constant('f32x4', 1), i)",
+      ],
+      'sums of a block are handed on in the order of its bytes': [
+        'this.inBlocks(vector)) return e.store(operand, ops.add(row, d), sums)',
+        'vector) return e.store(operand, ops.add(row, d), sums)',
+      ],
+      'blocks of bytes all take the scale of the first': ['ops.add(scales, b)))', 'scales))'],
+    },
+    'tests/wasm/attend.test.ts',
+  ),
+  ...inFile(
     'compiler/schedule/attend.ts',
     {
       'the last chunk takes the first positions of the next run': [
