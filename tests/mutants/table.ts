@@ -166,6 +166,10 @@ export const mutants: readonly Mutant[] = [
     'a tile writes past the last row': ['ops.le(row, extent - 4)', 'ops.le(row, extent - 1)'],
   }),
   ...inFile('compiler/schedule/contract-dots.ts', {
+    'rows with activations of their own read those of the first': [
+      'first.unit === unit || !movesWith(unit, dot)',
+      'first.unit === unit || first !== undefined',
+    ],
     'the second chain of a dot is dropped': ['others.reduce((total, other)', 'others.slice(1).reduce((total, other)'],
     'the group of a row is that of the row before': [
       'ops.mul(ops.shr_u(row, 3), groupWords)',
