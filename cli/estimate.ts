@@ -25,16 +25,25 @@ export function addEstimate(program: Command): void {
 }
 
 async function estimate(file: string, flags: Flags): Promise<void> {
-  const [{ buildGraphs }, { describeEntry }, { estimateGraphs }, { prepareProject, accept }, { findRoles }, floors, text] =
-    await Promise.all([
-      import('../compiler/compile.ts'),
-      import('../compiler/artifact/entries.ts'),
-      import('../compiler/estimate.ts'),
-      import('./project.ts'),
-      import('../runtime/roles.ts'),
-      import('./measure/floors.ts'),
-      import('./estimate-report.ts'),
-    ])
+  const [
+    { buildGraphs },
+    { describeEntry },
+    { estimateGraphs },
+    { prepareProject, accept },
+    { findRoles },
+    floors,
+    { reportOf },
+    { textOf },
+  ] = await Promise.all([
+    import('../compiler/compile.ts'),
+    import('../compiler/artifact/entries.ts'),
+    import('../compiler/estimate.ts'),
+    import('./project.ts'),
+    import('../runtime/roles.ts'),
+    import('./measure/floors.ts'),
+    import('./estimate-report.ts'),
+    import('./estimate-text.ts'),
+  ])
   const prepared = await prepareProject(file, flags, flags.target ?? ['wasm', 'webgpu'])
   const { model, graphs, diagnostics } = buildGraphs(prepared.model, flags.tap ? { taps: flags.tap } : {})
   await accept(diagnostics)
@@ -44,7 +53,7 @@ async function estimate(file: string, flags: Flags): Promise<void> {
   const work = estimated.planned.flatMap((one) => (one.plan ? [floors.workOfTarget(one, roles)] : []))
   const machine = flags.machine ? await measureMachine(flags.threads, flags.math !== 'strict') : undefined
   const programBytes = await Promise.all(estimated.targets.map((one) => one.programBytes?.()))
-  const report = text.reportOf({
+  const report = reportOf({
     model,
     estimated,
     programBytes,
@@ -56,7 +65,7 @@ async function estimate(file: string, flags: Flags): Promise<void> {
     ...(machine ? { machine } : {}),
   })
   if (flags.json) printJson(report)
-  else print(text.textOf(report))
+  else print(textOf(report))
 }
 
 async function measureMachine(threads: number, relaxed: boolean) {

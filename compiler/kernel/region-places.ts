@@ -1,7 +1,8 @@
 // Where the values of a region lie while its steps are made: each root of the fusion has a place of its own, or the state that it stores
 // to. A loop's carried values have one buffer each, which results take where the next instance reads them.
 
-import { type Fusion, isByteBlocks, isVersion, stateOf } from '../passes/fuse.ts'
+import type { Fusion } from '../passes/fuse.ts'
+import { isByteBlocks, isVersion, stateOf } from '../passes/fusion-nodes.ts'
 import type { Owner } from '../passes/post-dominators.ts'
 import { is, type Node } from '../graph/types.ts'
 import { type ByteBlocks, isByteFormat } from '../schedule/activation-blocks.ts'

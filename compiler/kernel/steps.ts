@@ -5,7 +5,8 @@
 // the next store is copied first.
 
 import type { Bounds } from '../../dsl/affine.ts'
-import { fuse, fuseNothing, isLeaf, isVersion, valueOperands } from '../passes/fuse.ts'
+import { fuse, fuseNothing } from '../passes/fuse.ts'
+import { isLeaf, isVersion, valueOperands } from '../passes/fusion-nodes.ts'
 import { type Owner, usersOf } from '../passes/post-dominators.ts'
 import { is, type Graph, type Node } from '../graph/types.ts'
 import { reachable, rootsOf } from '../graph/nodes.ts'

@@ -5,15 +5,27 @@
 // no part: a renamed attention fuses the same.
 
 import { draftKernel, type DraftKernel, type Place, reachableDrafts } from '../kernel/build.ts'
-import { expensive } from '../kernel/expression.ts'
 import { linearParts } from '../kernel/index-map.ts'
-import type { AxisId, ScalarFn } from '../kernel/types.ts'
+import type { AxisId } from '../kernel/types.ts'
 import { range, type Bounds } from '../../dsl/affine.ts'
 import { reachable, rootsOf } from '../graph/nodes.ts'
 import { is, type Node, type OpName } from '../graph/types.ts'
 import { blockSize } from '../ops/quantise.ts'
 import type { ByteBlocks } from '../schedule/activation-blocks.ts'
 import { cutsOf } from './draft-cuts.ts'
+import {
+  activationOf,
+  isByteBlocks,
+  isExpensive,
+  isLeaf,
+  isReduction,
+  isStoring,
+  isVersion,
+  roundsState,
+  stateOf,
+  statePathOf,
+  valueOperands,
+} from './fusion-nodes.ts'
 import { type Owner, postDominators, type Users, usersOf } from './post-dominators.ts'
 
 export interface Fusion {
@@ -23,7 +35,6 @@ export interface Fusion {
   readonly anchors: readonly Node<'dot'>[]
 }
 
-const leaves: ReadonlySet<OpName> = new Set<OpName>(['argument', 'weight', 'state', 'constant', 'param', 'result'])
 const atoms: ReadonlySet<OpName> = new Set<OpName>(['literal', 'size', 'iota'])
 const forced: ReadonlySet<OpName> = new Set<OpName>(['store', 'scatter', 'topk', 'loop', 'quantise'])
 const isForced = (node: Node): boolean => forced.has(node.op) && !roundsState(node)
@@ -41,16 +52,8 @@ const epilogue: ReadonlySet<OpName> = new Set<OpName>([
   'pick',
   'gather',
 ])
-const weightViews: ReadonlySet<OpName> = new Set<OpName>(['split', 'merge', 'transpose', 'slice', 'pick', 'broadcast', 'gather', 'cast'])
 /** Views that only regroup axes: the materialised value keeps the axes below them. */
 const regroups: ReadonlySet<OpName> = new Set<OpName>(['split', 'transpose', 'broadcast'])
-
-/** In memory without any kernel of this region. */
-export const isLeaf = (node: Node): boolean => leaves.has(node.op)
-
-/** The operands that a kernel rooted at the node reads as values; a store's first operand is only the place it writes to. */
-export const valueOperands = (node: Node): readonly Node[] =>
-  node.op === 'store' || node.op === 'scatter' ? node.operands.slice(1) : node.operands
 
 class Fuser {
   readonly roots = new Set<Node>()
@@ -306,60 +309,6 @@ function isAlong(axis: AxisId, { outputs, lowering }: Pick<DraftKernel, 'outputs
     lowering.drafts[id]!.over.length > 0 ? [lowering.drafts[id]!] : [],
   )
   return reductions.length > 0 && reductions.every(({ free }) => free.includes(axis))
-}
-
-const isReduction = (node: Node): boolean => node.op === 'reduce' || (is(node, 'dot') && node.attributes.contract.length > 0)
-const isExpensive = (node: Node): boolean =>
-  (is(node, 'unary') || is(node, 'binary')) &&
-  expensive.has(node.attributes.fn as ScalarFn) &&
-  node.type.dtype !== 'i32' &&
-  !['div', 'mod', 'sqrt', 'rsqrt'].includes(node.attributes.fn)
-
-/** A state as some point of the program sees it. */
-export const isVersion = (node: Node): boolean => node.op === 'state' || node.op === 'store' || node.op === 'scatter'
-
-/** The state that a version belongs to. */
-export function stateOf(node: Node): Node<'state'> {
-  let version = node
-  while (!is(version, 'state')) version = version.operands[0]!
-  return version
-}
-
-/** The path of the state that a version belongs to. */
-export const statePathOf = (node: Node): string => stateOf(node).attributes.path
-
-const isStoring = (node: Node): boolean => node.op === 'store' || node.op === 'scatter'
-
-/** What a state in blocks holds of a value: part of storing it, never in memory elsewhere. */
-export const roundsState = (node: Node): boolean => is(node, 'quantise') && node.attributes.scale === 'f16'
-
-function isWeightView(node: Node): boolean {
-  let below = node
-  while (weightViews.has(below.op)) below = below.operands[0]!
-  return below.op === 'weight'
-}
-
-/** The other side of a dot with a weight; undefined for dots of activations and for outer products. */
-export function activationOf(dot: Node<'dot'>): Node | undefined {
-  if (dot.attributes.contract.length === 0) return undefined
-  const [a, b] = dot.operands as [Node, Node]
-  return isWeightView(b) ? a : isWeightView(a) ? b : undefined
-}
-
-/** Quantised activations keep their blocks when everything that reads them is a dot with a weight over their last axis. */
-export function isByteBlocks(node: Node, users: Users, owner: Owner): boolean {
-  if (!is(node, 'quantise') || roundsState(node) || owner.results.includes(node)) return false
-  const last = node.type.dims.length - 1
-  const length = node.type.dims[last]!
-  /** Dots over the axes of `view` from `from` on, which are the quantised row. */
-  const contracted = (view: Node, from: number): boolean =>
-    users.get(view)!.every((user) => {
-      if (is(user, 'split') && view === node && user.attributes.axis === last) return contracted(user, last)
-      if (!is(user, 'dot') || activationOf(user) !== view) return false
-      const axes = user.attributes.contract.map((pair) => pair[user.operands[0] === view ? 0 : 1])
-      return view.type.dims.every((_, axis) => axis < from || axes.includes(axis))
-    })
-  return length.terms.length === 0 && length.const % blockSize === 0 && contracted(node, last)
 }
 
 /** Chooses the roots of a graph or a loop body. */

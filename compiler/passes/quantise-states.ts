@@ -3,7 +3,7 @@
 
 import { rewriteGraph } from '../graph/rewrite.ts'
 import { is, type Graph, type Node } from '../graph/types.ts'
-import { stateOf } from './fuse.ts'
+import { stateOf } from './fusion-nodes.ts'
 
 /** `blocks` tells of the path of a state, with `[*]` where the instances of an array share a body, whether it is stored so. */
 export function quantiseStates(graph: Graph, blocks: (path: string) => boolean): Graph {

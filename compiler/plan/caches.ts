@@ -8,7 +8,7 @@ import { reachable, regionsOf, rootsOf } from '../graph/nodes.ts'
 import { patternOf } from '../graph/paths.ts'
 import { is, type Graph, type Node } from '../graph/types.ts'
 import { blockSize } from '../ops/quantise.ts'
-import { isVersion, stateOf, valueOperands } from '../passes/fuse.ts'
+import { isVersion, stateOf, valueOperands } from '../passes/fusion-nodes.ts'
 import { type PathRule, policiesOf } from './path-rules.ts'
 
 export const cacheFormats = ['f32', 'f16', 'q8_0'] as const

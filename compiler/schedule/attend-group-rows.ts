@@ -14,7 +14,8 @@ import type { Machine } from './machine.ts'
 import { isInBlocks, kernelFunction, storeBlockAlong, storeOutput } from './outputs.ts'
 import { emitAffine, unflatten } from './affine-loops.ts'
 import { type Place, Scope, type ScratchPlace } from './scope.ts'
-import { atBlock, blocksOf, sum, whole } from './staged.ts'
+import { sum } from './staged.ts'
+import { atBlock, blocksOf, whole } from './stages.ts'
 import { joinPoints, joinSubgroups, shareOut } from './work-group.ts'
 
 /** Invocations that share a position's vector: they read 128 bytes side by side. */

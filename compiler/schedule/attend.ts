@@ -18,7 +18,8 @@ import type { LoopExpr, LoopFunction } from './loops.ts'
 import type { Machine } from './machine.ts'
 import { kernelFunction } from './outputs.ts'
 import type { Place } from './scope.ts'
-import { commonAxes, emitOutput } from './staged.ts'
+import { commonAxes } from './staged.ts'
+import { emitOutput } from './stages.ts'
 
 /** Undefined for what is no attention, or has parts that need the general schedule. */
 export function scheduleAttend(original: Kernel, machine: Machine, bounds: affine.Bounds): LoopFunction | undefined {

@@ -10,7 +10,8 @@ import type { LoopFunction } from './loops.ts'
 import type { Machine } from './machine.ts'
 import { isContiguous, isInBlocks, storeDotBlock } from './outputs.ts'
 import { Scope } from './scope.ts'
-import { commonAxes, emitDefinition, scheduleGroups, type Staged } from './staged.ts'
+import { commonAxes, scheduleGroups } from './staged.ts'
+import { emitDefinition, type Staged } from './stages.ts'
 
 /** The schedule, or undefined where blocks have their reductions in common or none. */
 export function scheduleBlockRows(kernel: Kernel, machine: Machine, bounds: affine.Bounds): LoopFunction | undefined {

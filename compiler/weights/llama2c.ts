@@ -144,21 +144,19 @@ function view(source: ByteSource, offset: number, length: number): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, length)
 }
 
-function llama2cInts(data: DataView, at: number, tie: (vocab: number) => boolean): Shape {
-  const [embed, ffn, depth, heads, kvHeads, vocab, ctx] = Array.from({ length: 7 }, (_, i) => data.getInt32(at + 4 * i, true))
-  return {
-    embed: embed!,
-    ffn: ffn!,
-    depth: depth!,
-    heads: heads!,
-    kvHeads: kvHeads!,
-    vocab: Math.abs(vocab!),
-    ctx: ctx!,
-    tie: tie(vocab!),
-  }
+/** Sizes that are i32, one after the other. */
+function sizesAt<Name extends string>(data: DataView, at: number, names: readonly Name[]): Record<Name, number> {
+  return Object.fromEntries(names.map((name, i) => [name, data.getInt32(at + 4 * i, true)])) as Record<Name, number>
 }
 
-const legacyShape = (source: ByteSource): Shape => llama2cInts(view(source, 0, 28), 0, (vocab) => vocab > 0)
+const llama2cOrder = ['embed', 'ffn', 'depth', 'heads', 'kvHeads', 'vocab', 'ctx'] as const
+const llama2tsOrder = ['embed', 'ffn', 'ctx', 'vocab', 'depth', 'heads', 'kvHeads'] as const
+
+/** A negative vocabulary says that the output has weights of its own. */
+function legacyShape(source: ByteSource): Shape {
+  const sizes = sizesAt(view(source, 0, 28), 0, llama2cOrder)
+  return { ...sizes, vocab: Math.abs(sizes.vocab), tie: sizes.vocab > 0 }
+}
 
 function v1Shape(source: ByteSource): Shape {
   const data = view(source, 0, header)
@@ -171,22 +169,13 @@ function v1Shape(source: ByteSource): Shape {
       4,
     )
   }
-  return llama2cInts(data, 8, () => readFlag(source, data, 36))
+  const sizes = sizesAt(data, 8, llama2cOrder)
+  return { ...sizes, vocab: Math.abs(sizes.vocab), tie: readFlag(source, data, 36) }
 }
 
 function llama2tsShape(source: ByteSource): Shape {
   const data = view(source, 0, header)
-  const [embed, ffn, ctx, vocab, depth, heads, kvHeads] = Array.from({ length: 7 }, (_, i) => data.getInt32(10 + 4 * i, true))
-  return {
-    embed: embed!,
-    ffn: ffn!,
-    depth: depth!,
-    heads: heads!,
-    kvHeads: kvHeads!,
-    vocab: vocab!,
-    ctx: ctx!,
-    tie: readFlag(source, data, 38),
-  }
+  return { ...sizesAt(data, 10, llama2tsOrder), tie: readFlag(source, data, 38) }
 }
 
 function readFlag(source: ByteSource, data: DataView, at: number): boolean {

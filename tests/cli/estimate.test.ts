@@ -3,7 +3,8 @@
 
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { type EstimateReport, textOf } from '../../cli/estimate-report.ts'
+import type { EstimateReport } from '../../cli/estimate-report.ts'
+import { textOf } from '../../cli/estimate-text.ts'
 import { boundOf } from '../../cli/measure/floors.ts'
 import { planText } from '../../cli/plan-text.ts'
 import { buildGraphs, planGraphs } from '../../compiler/compile.ts'

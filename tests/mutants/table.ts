@@ -191,7 +191,7 @@ export const mutants: readonly Mutant[] = [
     'webgpu',
   ),
   ...inFile(
-    'compiler/schedule/staged.ts',
+    'compiler/schedule/stages.ts',
     {
       'scratch is read before all threads wrote it': [
         'shareOut(scope, machine.threads, axes.map(whole), single)\n    e.barrier()',
