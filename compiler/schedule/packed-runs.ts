@@ -176,7 +176,9 @@ export function runBlocks(quants: RunQuants, scales: RunScales): PackedFormat {
       },
     },
 
-    ...(scales.integers ? { dotBytes: integerSums(scales.integers), bytesFactor: 1 / pairFactor } : { dotBytes: scaledSums, bytesFactor: shiftedFactor }),
+    ...(scales.integers
+      ? { dotBytes: integerSums(scales.integers), bytesFactor: 1 / pairFactor }
+      : { dotBytes: scaledSums, bytesFactor: shiftedFactor }),
   }
 
   /** Which share of which run a slice is, and where that begins. */
