@@ -89,14 +89,15 @@ export class Candidates {
   /** False where nothing is asked for. */
   #truncate(weighed: Weighed, total: number, { topK, topP, minP }: SamplingNumbers): boolean {
     const count = weighed.weights.values.length
-    const [byCount, byMass, least] = [topK > 0 && topK < count, topP < 1, f32(minP)]
+    const [byCount, share, least] = [topK > 0 && topK < count, f32(topP), f32(minP)]
+    const byMass = share < 1
     if (topK === 0 && !byMass && least === 0) return false
     let floor = least
     if (byCount) floor = floorOfCount(weighed, topK)
-    else if (byMass) floor = Math.max(floor, floorOfMass(weighed, (1 - f32(topP)) * total))
+    else if (byMass) floor = Math.max(floor, floorOfMass(weighed, (1 - share) * total))
     this.#left = weighed.collect(Math.max(floor, something))
     if (byCount) this.#cut(weighed, 'count', topK - 1)
-    if (byMass) this.#cut(weighed, 'mass', f32(topP) * (byCount ? this.#mass : total))
+    if (byMass) this.#cut(weighed, 'mass', share * (byCount ? this.#mass : total))
     if (least > 0 || !(byCount || byMass)) this.#keep(weighed, least, Infinity)
     return true
   }
