@@ -281,8 +281,8 @@ export const mutants: readonly Mutant[] = [
   }),
   ...inFile('compiler/schedule/packed-runs.ts', {
     'both halves of a run of q6_k are centred as the first': ['fromOf(e, activation, group)', 'fromOf(e, activation, 0)'],
-    'minima of q4_k are added': ["constant('f32x4', -by)", "constant('f32x4', by)"],
-    'minima of even runs of q4_k are not scaled back': ['[2 ** -16, 1].map', '[1, 1].map'],
+    'minima of q4_k are added': ['run % 2 ? -pairFactor : -pairFactor /', 'run % 2 ? pairFactor : pairFactor /'],
+    'minima of even runs of q4_k are not scaled back': [': -pairFactor / 2 ** 16', ': -pairFactor'],
   }),
   ...inFile('compiler/schedule/state-blocks.ts', {
     'activations are scaled to 128': [
