@@ -1,5 +1,5 @@
-// The typed meaning of 8-bit activations: in blocks of 32 along the last axis, d = max|x| / 127 as f32, q = round(x / d) with
-// halves to even, result q·d. The identity in exact mode. A last block may be shorter. With a scale of f16 (ggml's q8_0) the
+// The typed meaning of 8-bit activations: in blocks of 32 along the last axis, d = max|x| / 127 as f32, q = round(x / d), the quotient
+// an f32, with halves to even, result q·d. The identity in exact mode. A last block may be shorter. With a scale of f16 (ggml's q8_0) the
 // result is q times the nearest half of d; numbers beyond what that reaches become the largest it reaches. Rounding twice is rounding once.
 
 import { chooseOperand } from './choose.ts'
@@ -29,7 +29,7 @@ export const quantise: OpDef<'quantise'> = {
         for (let i = from; i < end; i++) most = Math.max(most, Math.abs(x!.data[i]!))
         const scale = Math.min(Math.fround(most / 127), kind === 'f16' ? largestScale : Number.POSITIVE_INFINITY)
         const stored = kind === 'f16' ? toF16(scale) : scale
-        const q = (value: number): number => Math.max(-127, Math.min(127, roundEven(value / scale)))
+        const q = (value: number): number => Math.max(-127, Math.min(127, roundEven(Math.fround(value / scale))))
         for (let i = from; i < end; i++) data[i] = scale === 0 ? 0 : q(x!.data[i]!) * stored
       }
     }

@@ -77,7 +77,7 @@ function rounded(x: Float64Array): Float64Array {
   for (let from = 0; from < x.length; from += 32) {
     const part = x.subarray(from, from + 32)
     const d = Math.fround(Math.max(...part.map(Math.abs)) / 127)
-    for (const [i, value] of part.entries()) out[from + i] = roundEven(value / d) * d
+    for (const [i, value] of part.entries()) out[from + i] = roundEven(Math.fround(value / d)) * d
   }
   return out
 }
