@@ -172,8 +172,10 @@ async function check({ form, reference, teams }: Compiled, { seq, t, first, seed
   for (const team of teams) results.push(await run(team))
   // Scores are up to scale² in size, and exponents err by as much of them.
   const exact = 2e-6 * (1 + scale * scale)
-  // Whole numbers of 16 bits: a query is within 2^-16 of its largest number, a weight within that of the largest.
-  const bound = form.cached === 'q8_0' ? exact + 2 ** -15 * (1 + scale) : exact
+  // Whole numbers of 16 bits. Queries are within half a step, scale / 32767, so scores within √size · scale / 65534, and what comes of it
+  // within twice that. Weights, at most 1, are within half of 1 / 32767 each: six deviations of the sum of t such errors times values.
+  const rounding = 2 ** -15 * (Math.sqrt(size) * scale + Math.sqrt(t))
+  const bound = form.cached === 'q8_0' ? exact + rounding : exact
   for (const [i, value] of wanted.entries()) expect(Math.abs(results[0]![i]! - value), `element ${i}`).toBeLessThan(bound)
   for (const other of results.slice(1)) expect(Buffer.compare(Buffer.from(other.buffer), Buffer.from(results[0]!.buffer))).toBe(0)
 }
