@@ -5,8 +5,7 @@
 // Keys: four positions at a time, whose sums become four lanes. Values: two at a time, whose bytes lie in turn, as their weights do.
 // Sums of values stay in the order of the bytes until they are handed on.
 
-import type { Load, Score, Weighted } from './attend-plan.ts'
-import type { AttendPlan } from './attend-plan.ts'
+import type { AttendPlan, Load, Score, Weighted } from './attend-plan.ts'
 import type * as affine from '../../dsl/affine.ts'
 import { strideOf } from '../kernel/index-map.ts'
 import { AttendRows, type Tile } from './attend-rows.ts'
@@ -15,7 +14,8 @@ import type { LoopExpr } from './loops.ts'
 import type { Machine } from './machine.ts'
 import { type BlockRow, blockRow, s8 } from './state-blocks.ts'
 
-const shortest = 32767
+const largestShort = 32767
+const largestByte = 127
 /** Positions whose keys are met together, and rows that fit into registers beside them. */
 const together = 4
 const rowsTogether = 3
@@ -42,6 +42,8 @@ export class AttendShorts extends AttendRows {
     super(plan, machine, bounds)
     const { count } = this.rows
     const room = Math.ceil(this.tileSize / 8) * 8
+    // A sum of values goes over a tile, one of keys over a block: both are i32.
+    if (Math.max(room, s8.k) * largestByte * largestShort >= 2 ** 31) throw new Error(`internal: sums of ${room} positions overflow`)
     this.room = room
     const words = ({ axis }: Score | Weighted): number => axis.extent.const
     this.shortQueries = new Map(
@@ -121,7 +123,7 @@ export class AttendShorts extends AttendRows {
   /** What rounds numbers of at most this size to i16, and what stores the step of that. Numbers so small as to overflow are zeros. */
   private rounding(largest: LoopExpr, steps: number, at: LoopExpr): LoopExpr {
     const e = this.e
-    const most = constant('f32', shortest)
+    const most = constant('f32', largestShort)
     e.store(steps, at, ops.div(largest, most))
     const inverse = ops.select(ops.gt(largest, constant('f32', 2 ** -100)), ops.div(most, largest), constant('f32', 0))
     return e.let('inverse', ops.splat_f32(inverse))
