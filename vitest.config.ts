@@ -26,6 +26,8 @@ export default defineConfig({
     : [],
   test: {
     include: ['tests/**/*.test.ts'],
+    // What is transformed is kept between runs, by the text on disk: a planted bug would be passed over, or kept.
+    fsModuleCache: mutant === undefined,
     pool: 'forks',
     maxWorkers: 2,
     sequence: { sequencer: LongestFirst },
