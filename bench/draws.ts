@@ -4,7 +4,7 @@
 import { control } from '../compiler/targets/wasm/program.ts'
 import { buildModule } from '../compiler/targets/wasm/module.ts'
 import { createMemory } from '../runtime/devices/wasm.ts'
-import { samplerBytes, WasmSampler, weighProgram } from '../runtime/devices/wasm-sampler.ts'
+import { alignBlock, samplerBytes, WasmSampler, weighProgram } from '../runtime/devices/wasm-sampler.ts'
 import { Team } from '../runtime/devices/wasm-team.ts'
 import type { EntryManifest, WasmVariant } from '../runtime/artifact/manifest.ts'
 import { createSampler, samplingNumbers, type SamplingOptions } from '../runtime/sampling.ts'
@@ -49,7 +49,7 @@ function here(scores: Float32Array): Place {
 async function inModule(vocab: number, threads: number): Promise<Place & { close(): void }> {
   const shared = threads > 1
   const scoresAt = control.end
-  const scratchAt = Math.ceil((scoresAt + vocab * 4) / 256) * 256
+  const scratchAt = alignBlock(scoresAt + vocab * 4)
   const entry = { results: [{ dtype: 'f32', dims: [{ const: vocab, terms: [] }] }] } as unknown as EntryManifest
   const bytes = scratchAt + samplerBytes([entry])
   const program = { kernels: [], entries: [], data: [], memoryBytes: bytes, ownBase: 0 }

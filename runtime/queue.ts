@@ -18,13 +18,13 @@ export interface Queue {
 }
 
 export function createQueue(): Queue {
-  let last: Promise<unknown> = Promise.resolve()
-  let unended = 0
+  /** The end of what was asked for last; undefined when all has ended. */
+  let last: Promise<void> | undefined
   let turn = performance.now()
 
   const turnIsDue = (): boolean => performance.now() - turn > hostTurnAfterMs
 
-  async function perform<T>(before: Promise<unknown>, task: () => Soon<T>, signal: AbortSignal | undefined): Promise<T> {
+  async function perform<T>(before: Promise<void> | undefined, task: () => Soon<T>, signal: AbortSignal | undefined): Promise<T> {
     await before
     if (turnIsDue()) {
       await hostTurn()
@@ -35,25 +35,23 @@ export function createQueue(): Queue {
   }
 
   function follow<T>(result: Promise<T>): Promise<T> {
-    unended++
-    const ended = (): void => void unended--
-    last = result.then(ended, ended) // a failure belongs to its caller alone
+    const ended = (): void => {
+      if (last === end) last = undefined
+    }
+    const end = result.then(ended, ended) // a failure belongs to its caller alone
+    last = end
     return result
   }
 
   return {
     run(task, signal) {
-      if (unended > 0 || turnIsDue()) return follow(perform(last, task, signal))
+      if (last || turnIsDue()) return follow(perform(last, task, signal))
       checkAborted(signal)
       const result = task()
       return result instanceof Promise ? follow(result) : result
     },
     async idle() {
-      let seen: Promise<unknown>
-      do {
-        seen = last
-        await seen
-      } while (seen !== last)
+      while (last) await last
     },
   }
 }

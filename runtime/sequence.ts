@@ -129,9 +129,12 @@ export class Sequence implements GenerationTarget {
 
   choose(ids: readonly number[], args: Arguments, how: SeededSampling, signal: AbortSignal | undefined): Soon<number> {
     return this.#whileRunning(() => {
-      if (ids.length !== 1) return this.#chooseAfterAll(ids, args, how, signal)
-      const single = this.#oneByOne(args)
-      return this.#chooseAfter(single.call(this.position, ids[0]!), single.reading, how, signal)
+      const [reading, calls] = this.#plan(ids, args)
+      const after = (n: number): Soon<number> => {
+        const token = this.#chooseAfter(calls[n]!, reading, how, signal)
+        return n + 1 < calls.length ? whenThere(token, () => after(n + 1)) : token
+      }
+      return after(0)
     })
   }
 
@@ -196,13 +199,6 @@ export class Sequence implements GenerationTarget {
     this.checkLive()
     this.#host.commit(drawing)
     this.#wasRead(drawing.call!, this.#host.roles.reading.get(drawing.shape.entry.name)!)
-    return token
-  }
-
-  async #chooseAfterAll(ids: readonly number[], args: Arguments, how: SeededSampling, signal: AbortSignal | undefined): Promise<number> {
-    const [reading, calls] = this.#plan(ids, args)
-    let token = -1
-    for (const call of calls) token = await this.#chooseAfter(call, reading, how, signal)
     return token
   }
 

@@ -12,6 +12,7 @@ import { AttendRows, type Tile } from './attend-rows.ts'
 import { constant, load, loadHalves, ops } from './build-loops.ts'
 import type { LoopExpr } from './loops.ts'
 import type { Machine } from './machine.ts'
+import { withoutFractions } from './math-loops.ts'
 import { type BlockRow, blockRow, s8 } from './state-blocks.ts'
 
 const largestShort = 32767
@@ -129,10 +130,9 @@ export class AttendShorts extends AttendRows {
     return e.let('inverse', ops.splat_f32(inverse))
   }
 
-  /** Four numbers as whole ones: the sum has no bits for fractions, and those of the number are its last. */
+  /** Four numbers as whole ones. */
   private shorts(x: LoopExpr, inverse: LoopExpr): LoopExpr {
-    const large = 1.5 * 2 ** 23
-    const bits = ops.bits_i32x4(ops.madd(x, inverse, constant('f32x4', large)))
+    const bits = ops.bits_i32x4(ops.madd(x, inverse, constant('f32x4', withoutFractions)))
     return ops.sub(bits, constant('i32x4', 0x4b400000))
   }
 

@@ -86,11 +86,13 @@ function expSmall(m: Maths, r: LoopExpr): LoopExpr {
   return ops.add(ops.madd(p, ops.mul(r, r), r), m.c(1))
 }
 
+/** A sum of numbers below 2^22 with this has no bits for fractions, and a whole number in its last ones. */
+export const withoutFractions = 1.5 * 2 ** 23
+
 function exp(m: Maths, [given]: readonly LoopExpr[]): LoopExpr {
   const x = m.let('x', ops.max(ops.min(given!, m.c(expMost)), m.c(-88)))
-  // A sum without bits for fractions: what was added is the nearest whole number, and its last bits are that number's.
-  const sum = m.let('sum', ops.madd(x, m.c(Math.LOG2E), m.c(1.5 * 2 ** 23)))
-  const n = m.let('n', ops.sub(sum, m.c(1.5 * 2 ** 23)))
+  const sum = m.let('sum', ops.madd(x, m.c(Math.LOG2E), m.c(withoutFractions)))
+  const n = m.let('n', ops.sub(sum, m.c(withoutFractions)))
   const r = m.let('r', ops.madd(n, m.c(-ln2[1]), ops.madd(n, m.c(-ln2[0]), x)))
   return ops.mul(expSmall(m, r), m.bitsFloat(ops.shl(ops.add(m.bitsInt(sum), m.i(127)), 23)))
 }

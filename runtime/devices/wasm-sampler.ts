@@ -30,12 +30,13 @@ interface Exports {
   readonly [wasmSampler.collect]: (scratch: number, weights: number, maxima: number, ids: number, count: number, least: number) => void
 }
 
-const align = (bytes: number): number => Math.ceil(bytes / 256) * 256
+/** Blocks of memory that the runtime lays out begin at whole units of a wide module's addresses (`addressUnit`). */
+export const alignBlock = (bytes: number): number => Math.ceil(bytes / 256) * 256
 
 /** Offsets in the scratch memory of draws from so many scores. */
 function layout(count: number): { readonly maxima: number; readonly ids: number; readonly bytes: number } {
-  const parts = align(partsOf(count) * 4)
-  return { maxima: parts, ids: 2 * parts, bytes: align(2 * parts + (count + 2) * 4) }
+  const parts = alignBlock(partsOf(count) * 4)
+  return { maxima: parts, ids: 2 * parts, bytes: alignBlock(2 * parts + (count + 2) * 4) }
 }
 
 /** Bytes of scratch memory for draws after any entry. */

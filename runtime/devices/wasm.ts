@@ -9,13 +9,12 @@ import { checkAborted, fail } from '../error-codes.ts'
 import { type ArgumentArray, asResult, type Device, type Drawn, type DrawOptions, type ResultArray, type States } from './device.ts'
 import { type Soon, whenThere } from '../soon.ts'
 import type { RelaxedSimd } from './relaxed-simd.ts'
-import { samplerBytes, scoresOf, WasmSampler, weighProgram } from './wasm-sampler.ts'
+import { alignBlock, samplerBytes, scoresOf, WasmSampler, weighProgram } from './wasm-sampler.ts'
 import { mayBlock, Team, type TeamProgram } from './wasm-team.ts'
 
 const pageBytes = 65536
 /** With 32-bit addresses, and with 64-bit ones ('memory64'). */
 const maxPages = { narrow: 65536, wide: 262144 } as const
-const blockAlignment = 256
 
 export interface WasmOptions extends LoadOptions {
   /** How many threads run a call together; default 1. */
@@ -129,8 +128,6 @@ function teamProgram({ name, symbols }: EntryManifest, variant: WasmVariant): Te
     sizes: entry.symbols.flatMap((symbol, at) => (isSize(symbol) ? [at] : [])),
   }
 }
-
-const alignBlock = (bytes: number): number => Math.ceil(bytes / blockAlignment) * blockAlignment
 
 /** What a call of an entry needs, looked up once. */
 interface Callable {
